@@ -1,0 +1,1 @@
+//! Raft stepped by hand: log, write-ahead log, recovery, snapshots, membership.

@@ -1,0 +1,1 @@
+//! The etcd API in front of the store: v3 gRPC, v2 and v1 over HTTP.

@@ -1,0 +1,1 @@
+//! The machine's journal on disk: append, recover, query, follow.

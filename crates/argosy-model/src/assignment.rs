@@ -1,0 +1,37 @@
+//! What one machine is told to run, and what it is told to stop.
+
+use crate::{Epoch, Generation, MachineId, UnitName, UnitRevision};
+
+/// What a machine is told about one unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Want {
+    /// Run it.
+    Run,
+    /// Stop it. The entry stays until the machine has confirmed.
+    Stop,
+}
+
+/// One line of an assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignmentEntry {
+    /// The unit.
+    pub unit: UnitName,
+    /// Which of its texts.
+    pub revision: UnitRevision,
+    /// The right to run it. A machine refuses an older one.
+    pub epoch: Epoch,
+    /// Run or stop.
+    pub want: Want,
+}
+
+/// Everything one machine is told. A unit that runs there without an entry is an orphan: it is
+/// reported and never stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The machine addressed.
+    pub machine: MachineId,
+    /// Rises with every change. A machine refuses an older one.
+    pub generation: Generation,
+    /// Entries, sorted by unit name, one a unit.
+    pub entries: Vec<AssignmentEntry>,
+}

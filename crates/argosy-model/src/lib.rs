@@ -1,0 +1,39 @@
+//! The nouns that cross a stage: ids, units, machines, assignments, status.
+//!
+//! Plain data without I/O, clocks or serialisation. Stored and sent forms live beside
+//! whoever stores or sends them.
+
+mod assignment;
+mod exec;
+mod ids;
+mod machine;
+mod outcome;
+#[cfg(feature = "planted-bugs")]
+mod planted;
+mod reason;
+mod service;
+mod status;
+mod unit_name;
+mod unit_spec;
+mod value;
+
+pub use assignment::{Assignment, AssignmentEntry, Want};
+pub use exec::{ExecCommand, ExecPrefix};
+pub use ids::{
+    ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, Term, UnitRevision,
+};
+pub use machine::{Machine, MachineState};
+pub use outcome::{ExitOutcome, UnitResult, exit_status_name, signal_name, signal_number};
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
+pub use reason::{Reason, ReasonKind};
+pub use service::{
+    EnvironmentFile, ExitStatusSet, KillMode, NotifyAccess, RestartPolicy, ServiceSpec,
+    ServiceType, StandardInput, StandardOutput, WorkingDirectory,
+};
+pub use status::{ActiveState, SubState, UnitStatus};
+pub use unit_name::{InvalidUnitName, UnitKind, UnitName};
+pub use unit_spec::{
+    Announce, DataPolicy, Dependencies, MetadataRequirement, OnPartition, Placement, UnitSpec,
+};
+pub use value::{Timeout, UnixMicros};

@@ -1,0 +1,1 @@
+//! The native unit backend: the supervisor process and the client that drives it.

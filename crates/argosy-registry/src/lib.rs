@@ -1,0 +1,1 @@
+//! Desired state in the store: keys, records, the ClusterView and guarded commits.

@@ -1,0 +1,1 @@
+//! Whole stores and clusters in one thread from one seed, with faults and checkers.

@@ -1,0 +1,1 @@
+//! Executes consensus on real disks and threads, and hands out the store.

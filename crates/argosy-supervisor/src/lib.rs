@@ -1,0 +1,1 @@
+//! The supervisor's decisions: unit machines, jobs, restarts, stops.

@@ -1,0 +1,1 @@
+//! Unit-file text to model and back, with line-exact diagnostics.

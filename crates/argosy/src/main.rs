@@ -1,0 +1,3 @@
+//! The `argosy` program.
+
+fn main() {}
