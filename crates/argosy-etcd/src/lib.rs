@@ -1,1 +1,3 @@
 //! The etcd API in front of the store: v3 gRPC, v2 and v1 over HTTP.
+
+pub mod proto;
