@@ -1,6 +1,6 @@
 //! What one machine is told to run, and what it is told to stop.
 
-use crate::{Epoch, Generation, MachineId, UnitName, UnitRevision};
+use crate::{Epoch, Generation, MachineId, RestartCount, UnitName, UnitRevision};
 
 /// What a machine is told about one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,8 @@ pub struct AssignmentEntry {
     pub revision: UnitRevision,
     /// The right to run it. A machine refuses an older one.
     pub epoch: Epoch,
+    /// How often a restart was asked for; a run started with fewer is restarted once.
+    pub restart: RestartCount,
     /// Run or stop.
     pub want: Want,
 }

@@ -91,6 +91,12 @@ counter! {
     UnitRevision
 }
 
+counter! {
+    /// How often a restart of a unit was asked for. A machine that runs the unit with a lower
+    /// count restarts it once; the count travels with the start and comes back in the status.
+    RestartCount
+}
+
 /// The right to run a unit: raised whenever the unit is given to a machine anew.
 ///
 /// Ordered by `incarnation`, then `counter`. The incarnation is the store's and rises with

@@ -20,7 +20,8 @@ mod value;
 pub use assignment::{Assignment, AssignmentEntry, Want};
 pub use exec::{ExecCommand, ExecPrefix};
 pub use ids::{
-    ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, Term, UnitRevision,
+    ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, RestartCount, Term,
+    UnitRevision,
 };
 pub use machine::{Machine, MachineState};
 pub use outcome::{ExitOutcome, UnitResult, exit_status_name, signal_name, signal_number};

@@ -27,6 +27,8 @@ pub enum ReasonKind {
     Dependency,
     /// It is not wanted to run.
     NotWanted,
+    /// Its stored record or text cannot be read, so nothing about it is changed.
+    Unreadable,
 }
 
 impl ReasonKind {
@@ -44,6 +46,7 @@ impl ReasonKind {
             ReasonKind::NotRouted => "not-routed",
             ReasonKind::Dependency => "dependency",
             ReasonKind::NotWanted => "not-wanted",
+            ReasonKind::Unreadable => "unreadable",
         }
     }
 }

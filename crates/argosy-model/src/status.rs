@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Epoch, ExitOutcome, InvocationId, UnitName, UnitResult, UnitRevision, UnixMicros};
+use crate::{
+    Epoch, ExitOutcome, InvocationId, RestartCount, UnitName, UnitResult, UnitRevision, UnixMicros,
+};
 
 /// systemd's ACTIVE column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -128,6 +130,8 @@ pub struct UnitStatus {
     pub revision: UnitRevision,
     /// The epoch it was started with; zero for the machine's own units.
     pub epoch: Epoch,
+    /// The restart count it was last started with; zero for the machine's own units.
+    pub restart: RestartCount,
     /// Its state; [`SubState::active`] gives the ACTIVE column.
     pub sub: SubState,
     /// How the last run went.
@@ -141,7 +145,7 @@ pub struct UnitStatus {
     pub main_exit: Option<ExitOutcome>,
     /// How often it was restarted by `Restart=` since it was last started by request.
     pub restarts: u32,
-    /// The id of the current or last run.
+    /// The id of the current or last run; `None` if it was not started since boot.
     pub invocation: Option<InvocationId>,
     /// When the state last changed, for display.
     pub since: UnixMicros,
@@ -158,6 +162,7 @@ impl UnitStatus {
             unit,
             revision: UnitRevision::default(),
             epoch: Epoch::default(),
+            restart: RestartCount::default(),
             sub: SubState::Dead,
             result: UnitResult::Success,
             main_pid: None,

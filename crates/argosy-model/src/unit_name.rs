@@ -62,7 +62,9 @@ pub enum InvalidUnitName {
         length: usize,
     },
     /// A character that systemd does not allow in names.
-    #[error("the unit name {name:?} contains {character:?}; allowed are letters, digits and :-_.\\@")]
+    #[error(
+        "the unit name {name:?} contains {character:?}; allowed are letters, digits and :-_.\\@"
+    )]
     Character {
         /// The name as given.
         name: String,
