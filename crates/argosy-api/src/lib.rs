@@ -1,1 +1,18 @@
-//! The operator API's words, and HTTP over unix sockets for client and server.
+//! The words of the two local interfaces, and HTTP/1.1 with JSON over unix sockets.
+//!
+//! [`local`] is spoken on `/run/argosy/supervisor.sock` by the supervisor about one machine's
+//! units; [`operator`] on `/run/argosy/api.sock` by the daemon about the cluster. Both use the
+//! same error body, status view and journal line, so one client serves both.
+
+mod client;
+mod error;
+pub mod journal_line;
+pub mod local;
+pub mod operator;
+mod server;
+mod status_view;
+
+pub use client::{Client, ClientError, LineStream};
+pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use server::{Peer, bind_unix, serve_unix};
+pub use status_view::{EpochView, ExitView, StatusViewError, UnitStatusView};

@@ -1,0 +1,64 @@
+//! A journal entry as JSON, and what to ask the journal for.
+
+use serde::{Deserialize, Serialize};
+
+/// One journal entry. Field names in `-o json` follow systemd.journal-fields(7) where one exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalLine {
+    /// Position in this machine's journal; ask for what follows it.
+    #[serde(rename = "__CURSOR")]
+    pub cursor: String,
+    /// Microseconds since 1970 UTC.
+    #[serde(rename = "__REALTIME_TIMESTAMP")]
+    pub realtime: u64,
+    /// Microseconds since boot.
+    #[serde(rename = "__MONOTONIC_TIMESTAMP")]
+    pub monotonic: u64,
+    /// The machine's name.
+    #[serde(rename = "_HOSTNAME")]
+    pub machine: String,
+    /// The unit.
+    #[serde(rename = "UNIT")]
+    pub unit: String,
+    /// The run of the unit, 32 hexadecimal digits.
+    #[serde(rename = "_SYSTEMD_INVOCATION_ID", default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
+    /// `stdout`, `stderr`, or `supervisor` for what Argosy says about the unit.
+    #[serde(rename = "_TRANSPORT")]
+    pub transport: String,
+    /// The process that wrote it, if known.
+    #[serde(rename = "_PID", default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// What stands before the message: the program's name or `SyslogIdentifier=`.
+    #[serde(rename = "SYSLOG_IDENTIFIER")]
+    pub identifier: String,
+    /// 0 (emergency) to 7 (debug), syslog(3).
+    #[serde(rename = "PRIORITY")]
+    pub priority: u8,
+    /// The text; bytes that are not UTF-8 are replaced.
+    #[serde(rename = "MESSAGE")]
+    pub message: String,
+}
+
+/// Which entries to return.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalQuery {
+    /// This unit only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The last N that match; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+    /// Entries after this cursor only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Entries at or after this time, microseconds since 1970 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Entries before this time, microseconds since 1970 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Stay and send what comes.
+    #[serde(default)]
+    pub follow: bool,
+}

@@ -1,0 +1,205 @@
+//! What is said on the daemon's socket, about the cluster.
+//!
+//! | method and path | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | `MachineReport` |
+//! | `POST /v1/cluster/init` | `InitRequest` | `MachineReport` |
+//! | `GET /v1/machines` | | `[MachineView]` |
+//! | `POST /v1/units` | `SubmitRequest` | `SubmitReply` |
+//! | `GET /v1/units` | | `[UnitView]` |
+//! | `GET /v1/units/NAME` | | `UnitView` |
+//! | `GET /v1/units/NAME/text` | | `UnitText` |
+//! | `GET /v1/units/NAME/why` | | `WhyReport` |
+//! | `DELETE /v1/units/NAME` | | 204 |
+//! | `POST /v1/units/NAME/VERB` | `VerbRequest` | `UnitView`; VERB is start, stop, restart, reset-failed |
+//! | `GET /v1/journal?QUERY` | `JournalQuery` as query | lines of `JournalLine` |
+
+use serde::{Deserialize, Serialize};
+
+use crate::UnitStatusView;
+
+/// Makes this machine the first of a new cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitRequest {
+    /// The machine's name; its host name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The address under which others reach this machine; 127.0.0.1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Labels, such as `zone=a`.
+    #[serde(default)]
+    pub metadata: Vec<(String, String)>,
+}
+
+/// This machine and its cluster at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineReport {
+    /// The program's version.
+    pub version: String,
+    /// This machine's id.
+    pub machine_id: String,
+    /// The cluster, once there is one.
+    pub cluster: Option<ClusterReport>,
+    /// What is wrong, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// The cluster as this machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterReport {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// This machine's name.
+    pub machine_name: String,
+    /// Store members that vote.
+    pub voters: u32,
+    /// The leader's name, if there is a leader.
+    pub leader: Option<String>,
+    /// The leadership term.
+    pub term: u64,
+    /// Revision of the user space.
+    pub revision: u64,
+    /// Units that are wanted to run, and how many of them run.
+    pub units_wanted: u32,
+    /// How many of the wanted units are active.
+    pub units_active: u32,
+    /// Where the store's client API listens.
+    pub client_urls: Vec<String>,
+}
+
+/// A machine of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// ready, cordoned or lost.
+    pub state: String,
+    /// Its labels.
+    pub metadata: Vec<(String, String)>,
+    /// Units placed there.
+    pub units: u32,
+}
+
+/// One unit file handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmittedFile {
+    /// The unit name.
+    pub name: String,
+    /// How the user calls the file, for messages.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Hands in unit files, all or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitRequest {
+    /// The files.
+    pub files: Vec<SubmittedFile>,
+    /// Also want them to run (`apply`), instead of only storing them (`submit`).
+    pub start: bool,
+    /// Check only; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmittedUnit {
+    /// The unit name.
+    pub name: String,
+    /// Its revision now.
+    pub revision: u64,
+    /// `created`, `changed` or `unchanged`.
+    pub change: String,
+}
+
+/// The answer to a submit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitReply {
+    /// One line a file, in the order given.
+    pub units: Vec<SubmittedUnit>,
+    /// Notes and warnings, ready to print.
+    pub notes: Vec<String>,
+}
+
+/// Changes what is wanted of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerbRequest {
+    /// Answer when it has happened, instead of when it is stored.
+    #[serde(default)]
+    pub wait: bool,
+    /// Seconds to wait at most.
+    #[serde(default = "default_wait_seconds")]
+    pub timeout_seconds: u64,
+}
+
+/// Long enough for the default `TimeoutStartSec=` of 90 s and the move before it.
+fn default_wait_seconds() -> u64 {
+    120
+}
+
+/// A unit of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitView {
+    /// Its name.
+    pub name: String,
+    /// `Description=`, or the name.
+    pub description: String,
+    /// `running`, `stopped`, or `template`.
+    pub desired: String,
+    /// The current revision.
+    pub revision: u64,
+    /// The machine it is placed on.
+    pub machine: Option<String>,
+    /// What that machine says of it; absent when nothing is known.
+    pub status: Option<UnitStatusView>,
+    /// Why it is not where it should be, in one sentence.
+    pub reason: Option<String>,
+}
+
+/// The stored text of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitText {
+    /// Its name.
+    pub name: String,
+    /// The revision.
+    pub revision: u64,
+    /// Who stored it.
+    pub author: String,
+    /// When, microseconds since 1970 UTC.
+    pub stored_at: u64,
+    /// The text as handed in, byte for byte.
+    pub text: String,
+}
+
+/// Why a unit is in the state it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyReport {
+    /// The unit.
+    pub unit: UnitView,
+    /// The links from "stored" to "running", in order.
+    pub chain: Vec<WhyLink>,
+    /// What each machine said when the unit was placed.
+    pub candidates: Vec<String>,
+    /// The last lines of its journal, when it failed.
+    pub journal: Vec<crate::journal_line::JournalLine>,
+    /// The command to run next.
+    pub next: Option<String>,
+}
+
+/// One link of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyLink {
+    /// `stored`, `wanted`, `placed`, `started`, `ready`, `announced`.
+    pub link: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// One sentence.
+    pub sentence: String,
+}

@@ -1,0 +1,44 @@
+//! Every word of the model survives the way through JSON.
+
+use super::*;
+
+fn sample() -> UnitStatus {
+    let mut status = UnitStatus::dead(UnitName::new("web@1.service").unwrap());
+    status.revision = UnitRevision(3);
+    status.epoch = Epoch { incarnation: 1, counter: 7 };
+    status.main_pid = Some(42);
+    status.main_start_ticks = Some(991);
+    status.restarts = 2;
+    status.invocation = Some(InvocationId(0xabc));
+    status.since = UnixMicros(1_700_000_000_000_000);
+    status.status_text = Some("serving".into());
+    status
+}
+
+#[test]
+fn a_status_survives_the_way_through_json() {
+    let exits = [
+        None,
+        Some(ExitOutcome::Code(203)),
+        Some(ExitOutcome::Signal { signal: 9, core: false }),
+        Some(ExitOutcome::Unknown),
+    ];
+    for sub in SUBS {
+        for result in RESULTS {
+            for main_exit in exits {
+                let status = UnitStatus { sub, result, main_exit, ..sample() };
+                let json = serde_json::to_string(&UnitStatusView::from(&status)).unwrap();
+                let view: UnitStatusView = serde_json::from_str(&json).unwrap();
+                assert_eq!(UnitStatus::try_from(&view).unwrap(), status, "{json}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_word_is_named() {
+    let mut view = UnitStatusView::from(&sample());
+    view.sub = "hovering".into();
+    let error = UnitStatus::try_from(&view).unwrap_err();
+    assert_eq!(error.to_string(), "the status of web@1.service has an unknown sub state \"hovering\"");
+}
