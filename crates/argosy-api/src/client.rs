@@ -169,10 +169,9 @@ impl Client {
         let stream = UnixStream::connect(&self.path)
             .await
             .map_err(|source| ClientError::Connect { path: self.path.clone(), source })?;
-        let (mut sender, driver) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| broken(error.into()))?;
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(error.into()))?;
         let connection = Connection(tokio::spawn(async move {
             // The request's own error says what went wrong.
             drop(driver.await);
@@ -185,8 +184,7 @@ impl Client {
             }
             None => Bytes::new(),
         };
-        let request =
-            builder.body(Full::new(payload)).map_err(|error| broken(error.into()))?;
+        let request = builder.body(Full::new(payload)).map_err(|error| broken(error.into()))?;
         let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
         let status = response.status();
         let incoming = response.into_body();

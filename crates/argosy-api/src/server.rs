@@ -30,10 +30,7 @@ impl Peer {
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         let credentials = stream.io().peer_cred().ok();
-        Peer {
-            uid: credentials.map(|c| c.uid()),
-            pid: credentials.and_then(|c| c.pid()),
-        }
+        Peer { uid: credentials.map(|c| c.uid()), pid: credentials.and_then(|c| c.pid()) }
     }
 }
 

@@ -184,9 +184,9 @@ impl TryFrom<&UnitStatusView> for UnitStatus {
         };
         let invocation = match &view.invocation {
             None => None,
-            Some(text) => Some(
-                text.parse::<InvocationId>().map_err(|_| unknown("invocation", text))?,
-            ),
+            Some(text) => {
+                Some(text.parse::<InvocationId>().map_err(|_| unknown("invocation", text))?)
+            }
         };
         Ok(UnitStatus {
             unit: UnitName::new(view.unit.clone()).map_err(StatusViewError::Name)?,

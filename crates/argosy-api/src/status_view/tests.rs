@@ -40,5 +40,8 @@ fn an_unknown_word_is_named() {
     let mut view = UnitStatusView::from(&sample());
     view.sub = "hovering".into();
     let error = UnitStatus::try_from(&view).unwrap_err();
-    assert_eq!(error.to_string(), "the status of web@1.service has an unknown sub state \"hovering\"");
+    assert_eq!(
+        error.to_string(),
+        "the status of web@1.service has an unknown sub state \"hovering\""
+    );
 }
