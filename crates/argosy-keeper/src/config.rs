@@ -1,0 +1,59 @@
+//! What a keeper is told at its start.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::GroupMode;
+
+/// Bytes of output one unit may have unread before its writers wait: about 80,000 lines, several
+/// seconds of a very chatty unit while its supervisor restarts.
+const SPOOL_LIMIT: u64 = 8 << 20;
+
+/// Bytes of unread output of all units together; runtime directories often live in memory.
+const SPOOL_TOTAL_LIMIT: u64 = 512 << 20;
+
+/// How long the supervisor may take to stop all units: systemd's default of 90 s for one unit
+/// and as much again for its dependencies.
+const STOP_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What a keeper is told at its start.
+#[derive(Debug, Clone)]
+pub struct KeeperConfig {
+    /// Sockets, spools and the lock. Its path is at most 80 bytes long, since the path of a notify
+    /// socket below it must fit `sun_path` (unix(7)). Created if missing.
+    pub runtime_dir: PathBuf,
+    /// The program of both system children.
+    pub program: PathBuf,
+    /// Arguments of the supervisor process, `argv[0]` first.
+    pub supervisor_argv: Vec<OsString>,
+    /// Arguments of the daemon, `argv[0]` first; `None` starts none.
+    pub daemon_argv: Option<Vec<OsString>>,
+    /// The cgroup under which each unit gets its own; `None` makes a name from `runtime_dir`.
+    pub group_parent: Option<String>,
+    /// How processes are grouped; `None` takes the best that works.
+    pub group_mode: Option<GroupMode>,
+    /// Bytes of output one unit may have unread before its writers wait.
+    pub spool_limit: u64,
+    /// Bytes of unread output of all units together before their writers wait.
+    pub spool_total_limit: u64,
+    /// How long the supervisor may take to stop all units at the end.
+    pub stop_timeout: Duration,
+}
+
+impl KeeperConfig {
+    /// Returns the defaults: children are this very program, no daemon, groups probed.
+    pub fn new(runtime_dir: impl Into<PathBuf>, supervisor_argv: Vec<OsString>) -> KeeperConfig {
+        KeeperConfig {
+            runtime_dir: runtime_dir.into(),
+            program: PathBuf::from("/proc/self/exe"),
+            supervisor_argv,
+            daemon_argv: None,
+            group_parent: None,
+            group_mode: None,
+            spool_limit: SPOOL_LIMIT,
+            spool_total_limit: SPOOL_TOTAL_LIMIT,
+            stop_timeout: STOP_TIMEOUT,
+        }
+    }
+}
