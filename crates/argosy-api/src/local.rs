@@ -39,6 +39,10 @@ pub struct LoadRequest {
     pub revision: u64,
     /// The right to run it; an older one than the loaded one is refused.
     pub epoch: EpochView,
+    /// How often a restart was asked for, up to and with this one; comes back in the status of a
+    /// run that was started with it.
+    #[serde(default)]
+    pub asked_restarts: u64,
     /// Added to the unit's environment, before its own `Environment=`.
     #[serde(default)]
     pub environment: Vec<(String, String)>,

@@ -1,8 +1,8 @@
 //! The status of a unit as JSON, to and from the model.
 
 use argosy_model::{
-    Epoch, ExitOutcome, InvalidUnitName, InvocationId, SubState, UnitName, UnitResult,
-    UnitRevision, UnitStatus, UnixMicros,
+    Epoch, ExitOutcome, InvalidUnitName, InvocationId, RestartCount, SubState, UnitName,
+    UnitResult, UnitRevision, UnitStatus, UnixMicros,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub struct UnitStatusView {
     pub revision: u64,
     /// The epoch it was started with.
     pub epoch: EpochView,
+    /// How many asked-for restarts it has carried out.
+    #[serde(default)]
+    pub asked_restarts: u64,
     /// systemd's ACTIVE column.
     pub active: String,
     /// systemd's SUB column.
@@ -158,6 +161,7 @@ impl From<&UnitStatus> for UnitStatusView {
             unit: status.unit.to_string(),
             revision: status.revision.0,
             epoch: status.epoch.into(),
+            asked_restarts: status.restart.0,
             active: status.active().to_string(),
             sub: status.sub.to_string(),
             result: status.result.to_string(),
@@ -192,6 +196,7 @@ impl TryFrom<&UnitStatusView> for UnitStatus {
             unit: UnitName::new(view.unit.clone()).map_err(StatusViewError::Name)?,
             revision: UnitRevision(view.revision),
             epoch: view.epoch.into(),
+            restart: RestartCount(view.asked_restarts),
             sub: SUBS
                 .into_iter()
                 .find(|sub| sub.to_string() == view.sub)

@@ -9,6 +9,7 @@ fn sample() -> UnitStatus {
     status.main_pid = Some(42);
     status.main_start_ticks = Some(991);
     status.restarts = 2;
+    status.restart = RestartCount(5);
     status.invocation = Some(InvocationId(0xabc));
     status.since = UnixMicros(1_700_000_000_000_000);
     status.status_text = Some("serving".into());
