@@ -1,1 +1,21 @@
 //! Unit-file text to model and back, with line-exact diagnostics.
+//!
+//! [`UnitFile::parse`] reads systemd.syntax(7) without losing a byte, [`lower`] turns it into
+//! an [`argosy_model::UnitSpec`] for one unit name, and [`check`] does both and looks at the
+//! names it depends on. What each directive means here stands in one table, [`DIRECTIVES`].
+
+mod builtin;
+mod check;
+mod diagnostic;
+mod directives;
+mod file;
+mod lower;
+mod specifier;
+
+pub use builtin::is_builtin;
+pub use check::{Checked, check};
+pub use diagnostic::{Diagnostic, Severity, Style, render};
+pub use directives::{DIRECTIVES, DirectiveRule, Support};
+pub use file::{Directive, Item, ItemKind, UnitFile, Value};
+pub use lower::lower;
+pub use specifier::{OsRelease, Specifiers};
