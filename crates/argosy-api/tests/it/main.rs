@@ -1,5 +1,7 @@
 //! The client and the server over a real unix socket.
 
+#![expect(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+
 use argosy_api::{ApiError, Client, ClientError, ErrorCode, Peer, bind_unix, serve_unix};
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};

@@ -1,0 +1,35 @@
+//! Benchmarks side by side with the peer, each a program of the crate it measures.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::run::command;
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Puts and reads: our store and Debian's etcd, the same client, the same disk.
+    Store {
+        /// See the program's own `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    let Bench::Store { arguments } = bench;
+    command("cargo", &["build", "--locked", "--release", "--package", "argosy"])?;
+    let mut words = vec![
+        "run",
+        "--locked",
+        "--release",
+        "--quiet",
+        "--package",
+        "argosy-etcd",
+        "--example",
+        "bench-store",
+        "--",
+    ];
+    words.extend(arguments.iter().map(String::as_str));
+    command("cargo", &words)
+}

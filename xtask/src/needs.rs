@@ -1,0 +1,28 @@
+//! Programs that the tests compare with or drive. They are named when missing, never installed.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+/// Program, Debian package, what it is for.
+const NEEDS: [(&str, &str, &str); 3] = [
+    ("etcdctl", "etcd-client", "etcd's own client against our store"),
+    ("etcd", "etcd-server", "differential tests against etcd"),
+    ("curl", "curl", "the README's commands"),
+];
+
+pub(crate) fn check() -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |program: &str| {
+        std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+    };
+    let missing: Vec<_> = NEEDS.iter().filter(|(program, _, _)| !found(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (program, package, purpose) in &missing {
+        eprintln!("missing: {program} (Debian package {package}), needed for {purpose}");
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
+    bail!("install what is missing: apt-get install --no-install-recommends {}", packages.join(" "))
+}
