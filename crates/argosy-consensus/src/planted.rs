@@ -1,0 +1,37 @@
+//! Asks whether a deliberate defect is planted; constant "no" without the feature.
+
+#[cfg(feature = "planted-bugs")]
+use argosy_model::PlantedBug;
+
+/// The planted defect, if any.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Planted {
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) bug: Option<PlantedBug>,
+}
+
+macro_rules! asks {
+    ($($name:ident: $bug:ident),* $(,)?) => {
+        #[cfg_attr(
+            not(feature = "planted-bugs"),
+            expect(clippy::unused_self, reason = "without the feature the answer is constant")
+        )]
+        impl Planted {
+            $(
+                pub(crate) fn $name(self) -> bool {
+                    #[cfg(feature = "planted-bugs")]
+                    return self.bug == Some(PlantedBug::$bug);
+                    #[cfg(not(feature = "planted-bugs"))]
+                    return false;
+                }
+            )*
+        }
+    };
+}
+
+asks! {
+    early_acknowledge: EarlyAcknowledge,
+    torn_tail: TornTail,
+    read_index_skipped: ReadIndexSkipped,
+    context_reused: ContextReused,
+}
