@@ -1,1 +1,29 @@
-//! Desired state in the store: keys, records, the ClusterView and guarded commits.
+//! Desired state in the store: keys, records, the cluster view and guarded commits.
+//!
+//! Users change it through an [`Edit`], the leader through a [`PlanCommit`], machines through
+//! [`announce`] and [`withdraw`]. Each gives one transaction whose guards make it fail when
+//! what it was decided on is no longer so.
+
+mod change_error;
+mod edit;
+mod endpoint;
+mod keys;
+mod plan_commit;
+mod record;
+mod transaction;
+mod view;
+
+pub use change_error::ChangeError;
+pub use edit::{Edit, Submitted, TEXT_BYTES_MAX};
+pub use endpoint::{announce, endpoint_name, withdraw};
+pub use keys::Key;
+pub use plan_commit::PlanCommit;
+pub use record::{
+    Desired, LeaderMark, Record, RecordError, StoredEndpoint, StoredMachine, StoredRevision,
+    StoredUnit, Versioned,
+};
+pub use transaction::{BYTES_MAX, OPERATIONS_MAX, Outcome, fits};
+pub use view::{
+    ClusterView, ClusterViewBuilder, EndpointName, REPLICAS_MAX, RecordChange, SpecSource,
+    UnitView, Wanted,
+};

@@ -1,0 +1,59 @@
+//! Announced endpoints: published and withdrawn by the machine that runs the unit.
+
+use argosy_kv::{SpaceId, Txn};
+use argosy_model::{MachineId, UnitName};
+
+use crate::ClusterView;
+use crate::edit::change;
+use crate::keys::Key;
+use crate::record::{StoredEndpoint, Versioned};
+use crate::transaction::Draft;
+use crate::view::EndpointName;
+
+/// Returns the name an endpoint is stored under: a global unit has one for each machine.
+pub fn endpoint_name(unit: &UnitName, machine: MachineId, global: bool) -> EndpointName {
+    (unit.clone(), global.then_some(machine))
+}
+
+/// Publishes an endpoint: its record and the announced key, in one transaction. Guarded by the
+/// machine's assignment, so that a unit taken away in the meantime is not announced, and by the
+/// record it replaces. `None` if it is published already, or a newer epoch's is.
+pub fn announce(view: &ClusterView, name: &EndpointName, endpoint: &StoredEndpoint) -> Option<Txn> {
+    let before = view.endpoints().get(name);
+    if before.is_some_and(|before| &before.value == endpoint) {
+        return None;
+    }
+    if before.is_some_and(|before| before.value.epoch > endpoint.epoch) {
+        return None;
+    }
+    let mut draft = Draft::default();
+    let assignment = Key::Assignment(endpoint.machine);
+    draft.unchanged(&assignment, view.assignments().get(&endpoint.machine));
+    let key = Key::Endpoint(name.0.clone(), name.1);
+    change(&mut draft, key, endpoint, before);
+    if let Some(before) = before.filter(|before| before.value.key != endpoint.key) {
+        draft.delete_user_key_if(&before.value.key, &before.value.value);
+    }
+    let (key, value) = (endpoint.key.clone().into_bytes(), endpoint.value.clone().into_bytes());
+    draft.put(SpaceId::User, key, value);
+    Some(draft.finish())
+}
+
+/// Takes an endpoint back: its record, and the announced key if it still says so.
+pub fn withdraw(name: &EndpointName, endpoint: &Versioned<StoredEndpoint>) -> Txn {
+    let mut draft = Draft::default();
+    withdraw_into(&mut draft, name, endpoint);
+    draft.finish()
+}
+
+/// Writes a withdrawal into a larger transaction.
+pub(crate) fn withdraw_into(
+    draft: &mut Draft,
+    name: &EndpointName,
+    endpoint: &Versioned<StoredEndpoint>,
+) {
+    let key = Key::Endpoint(name.0.clone(), name.1);
+    draft.unchanged(&key, Some(endpoint));
+    draft.delete(SpaceId::Registry, key.to_bytes());
+    draft.delete_user_key_if(&endpoint.value.key, &endpoint.value.value);
+}

@@ -1,0 +1,255 @@
+//! What the leader changes: assignments, epochs, reasons and lost machines, guarded by its term.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use argosy_kv::{SpaceId, Txn};
+use argosy_model::{
+    Assignment, AssignmentEntry, Epoch, Generation, MachineId, Reason, UnitName, UnitRevision, Want,
+};
+
+use crate::edit::change;
+use crate::endpoint::withdraw_into;
+use crate::keys::Key;
+use crate::record::{LeaderMark, Record, StoredMachine, StoredUnit};
+use crate::transaction::{Draft, fits};
+use crate::view::{ClusterView, EndpointName};
+
+/// One transaction of the leader, being put together step by step. Every step is guarded by the
+/// leader's mark, by the assignments and machines it touches and by the records it was decided
+/// on: the unit's and, if it follows one, its template's.
+#[derive(Clone)]
+pub struct PlanCommit<'v> {
+    view: &'v ClusterView,
+    mark: LeaderMark,
+    incarnation: u64,
+    units: BTreeMap<UnitName, StoredUnit>,
+    assignments: BTreeMap<MachineId, Assignment>,
+    machines: BTreeMap<MachineId, StoredMachine>,
+    /// `None`: the reason is removed.
+    reasons: BTreeMap<UnitName, Option<Reason>>,
+    endpoints: BTreeSet<EndpointName>,
+    texts: BTreeSet<(UnitName, UnitRevision)>,
+    /// Machines that were looked at without being changed.
+    machines_relied_on: BTreeSet<MachineId>,
+    /// Units that were looked at without being changed.
+    units_relied_on: BTreeSet<UnitName>,
+}
+
+impl<'v> PlanCommit<'v> {
+    /// Begins a transaction of the leader `mark`. New epochs are of store `incarnation`.
+    pub fn new(view: &'v ClusterView, mark: LeaderMark, incarnation: u64) -> PlanCommit<'v> {
+        PlanCommit {
+            view,
+            mark,
+            incarnation,
+            units: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            endpoints: BTreeSet::new(),
+            texts: BTreeSet::new(),
+            machines_relied_on: BTreeSet::new(),
+            units_relied_on: BTreeSet::new(),
+        }
+    }
+
+    /// Returns the transaction by which a leader puts up its mark, guarded by the mark that is
+    /// there. `None` if it stands already, or if one of a higher term does.
+    pub fn claim(view: &ClusterView, mark: LeaderMark) -> Option<Txn> {
+        let before = view.leader();
+        if before.is_some_and(|before| before.value.term >= mark.term) {
+            return None;
+        }
+        let mut draft = Draft::default();
+        change(&mut draft, Key::Leader, &mark, before);
+        Some(draft.finish())
+    }
+
+    /// Gives a unit to a machine, with a new epoch. Runs of it that are left behind on lost
+    /// machines are told to stop, and their endpoint is taken back, in the same transaction.
+    /// `binds_data`: from now on its data is on this machine.
+    pub fn place(
+        &mut self,
+        unit: &UnitName,
+        machine: MachineId,
+        leaves: &[MachineId],
+        binds_data: bool,
+    ) {
+        for left in leaves {
+            self.stop(unit, *left);
+            self.endpoints.insert((unit.clone(), None));
+        }
+        self.rely_on_unit(unit);
+        self.machines_relied_on.insert(machine);
+        let Some(now) = self.view.look_up(unit) else {
+            return;
+        };
+        let mut stored = self.stored_unit(unit);
+        let counter = stored.epoch.counter + 1;
+        let incarnation = self.incarnation.max(stored.epoch.incarnation);
+        stored.epoch = Epoch { incarnation, counter };
+        if binds_data {
+            stored.home = Some(machine);
+        }
+        let (epoch, revision, restart) = (stored.epoch, now.revision, stored.restart);
+        self.units.insert(unit.clone(), stored);
+        let entry =
+            AssignmentEntry { unit: unit.clone(), revision, epoch, restart, want: Want::Run };
+        self.set_entry(machine, unit, Some(entry));
+    }
+
+    /// Brings a unit's entry on its machine up to its current revision and restart count.
+    pub fn update(&mut self, unit: &UnitName, machine: MachineId) {
+        self.rely_on_unit(unit);
+        let entry = self.entry(unit, machine);
+        if let (Some(entry), Some(now)) = (entry, self.view.look_up(unit)) {
+            let (revision, restart) = (now.revision, now.restart);
+            self.set_entry(machine, unit, Some(AssignmentEntry { revision, restart, ..entry }));
+        }
+    }
+
+    /// Tells a machine to stop a unit. The entry stays until [`PlanCommit::clear`].
+    pub fn stop(&mut self, unit: &UnitName, machine: MachineId) {
+        self.rely_on_unit(unit);
+        if let Some(entry) = self.entry(unit, machine) {
+            self.set_entry(machine, unit, Some(AssignmentEntry { want: Want::Stop, ..entry }));
+        }
+    }
+
+    /// Removes the entry of a stop that its machine has confirmed.
+    pub fn clear(&mut self, unit: &UnitName, machine: MachineId) {
+        if self.entry(unit, machine).is_some_and(|entry| entry.want == Want::Stop) {
+            self.set_entry(machine, unit, None);
+        }
+    }
+
+    /// Stores why a unit is not where it is wanted, or that nothing is wrong with it.
+    pub fn reason(&mut self, unit: &UnitName, reason: Option<Reason>) {
+        self.reasons.insert(unit.clone(), reason);
+    }
+
+    /// Stores that a machine is lost, or that it is back.
+    pub fn lost(&mut self, machine: MachineId, lost: bool) {
+        if let Some(stored) = self.view.machines().get(&machine) {
+            self.machines.insert(machine, StoredMachine { lost, ..stored.value.clone() });
+        }
+    }
+
+    /// Removes the texts of a destroyed unit and its reason.
+    pub fn forget(&mut self, unit: &UnitName) {
+        self.rely_on_unit(unit);
+        let from = (unit.clone(), UnitRevision(0));
+        let texts = self.view.revisions().range(from..).map(|(key, _)| key);
+        self.texts.extend(texts.take_while(|(name, _)| name == unit).cloned());
+        self.reasons.insert(unit.clone(), None);
+    }
+
+    /// Returns the transaction; `None` if everything is so already.
+    pub fn finish(&self) -> Option<Txn> {
+        let mut draft = Draft::default();
+        for (name, unit) in &self.units {
+            change(&mut draft, Key::Unit(name.clone()), unit, self.view.unit(name));
+        }
+        for (id, assignment) in &self.assignments {
+            let before = self.view.assignments().get(id);
+            change(&mut draft, Key::Assignment(*id), assignment, before);
+        }
+        for (id, machine) in &self.machines {
+            change(&mut draft, Key::Machine(*id), machine, self.view.machines().get(id));
+        }
+        for name in &self.endpoints {
+            if let Some(endpoint) = self.view.endpoints().get(name) {
+                withdraw_into(&mut draft, name, endpoint);
+            }
+        }
+        for (name, number) in &self.texts {
+            let key = Key::Revision(name.clone(), *number);
+            draft.delete(SpaceId::Registry, key.to_bytes());
+        }
+        self.finish_reasons(&mut draft);
+        if draft.is_empty() {
+            return None;
+        }
+        for name in &self.units_relied_on {
+            draft.unchanged(&Key::Unit(name.clone()), self.view.unit(name));
+        }
+        for id in &self.machines_relied_on {
+            draft.unchanged(&Key::Machine(*id), self.view.machines().get(id));
+        }
+        draft.holds(&Key::Leader, self.mark_bytes());
+        Some(draft.finish())
+    }
+
+    /// Tells whether the transaction is small enough for the store.
+    pub fn fits(&self) -> bool {
+        self.finish().is_none_or(|txn| fits(&txn))
+    }
+
+    fn finish_reasons(&self, draft: &mut Draft) {
+        for (name, reason) in &self.reasons {
+            let key = Key::Reason(name.clone());
+            let before = self.view.reasons().get(name);
+            match reason {
+                Some(reason) if before.is_none_or(|before| &before.value != reason) => {
+                    let previous = before.map_or(&[][..], |before| &before.stored);
+                    draft.put(SpaceId::Registry, key.to_bytes(), reason.write(previous));
+                }
+                None if before.is_some() || self.view.problem_of(&key).is_some() => {
+                    draft.delete(SpaceId::Registry, key.to_bytes());
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Returns the bytes of this leader's mark: those stored, which may hold fields of a newer
+    /// version; a mark that is not this leader's makes the guard fail.
+    fn mark_bytes(&self) -> Vec<u8> {
+        let ours = self.view.leader().filter(|stored| stored.value == self.mark);
+        ours.map_or_else(|| self.mark.write(&[]), |stored| stored.stored.to_vec())
+    }
+
+    fn rely_on_unit(&mut self, unit: &UnitName) {
+        self.units_relied_on.insert(unit.clone());
+        if let Some(now) = self.view.look_up(unit) {
+            self.units_relied_on.insert(now.text_of);
+        }
+    }
+
+    fn stored_unit(&self, unit: &UnitName) -> StoredUnit {
+        let stored = || self.view.unit(unit).map(|stored| stored.value.clone());
+        self.units.get(unit).cloned().or_else(stored).unwrap_or_default()
+    }
+
+    fn assignment(&self, machine: MachineId) -> Option<&Assignment> {
+        let stored = || self.view.assignments().get(&machine).map(|stored| &stored.value);
+        self.assignments.get(&machine).or_else(stored)
+    }
+
+    fn entry(&self, unit: &UnitName, machine: MachineId) -> Option<AssignmentEntry> {
+        let entries = &self.assignment(machine)?.entries;
+        let place = entries.binary_search_by(|entry| entry.unit.cmp(unit)).ok()?;
+        Some(entries[place].clone())
+    }
+
+    fn set_entry(&mut self, machine: MachineId, unit: &UnitName, new: Option<AssignmentEntry>) {
+        let stored = self.view.assignments().get(&machine).map(|stored| &stored.value);
+        let before = stored.map_or(Generation(0), |assignment| assignment.generation);
+        let assignment = self.assignments.entry(machine).or_insert_with(|| {
+            let entries = stored.map(|stored| stored.entries.clone()).unwrap_or_default();
+            Assignment { machine, generation: Generation(before.0 + 1), entries }
+        });
+        let place = assignment.entries.binary_search_by(|entry| entry.unit.cmp(unit));
+        match (place, new) {
+            (Ok(place), Some(entry)) => assignment.entries[place] = entry,
+            (Ok(place), None) => {
+                assignment.entries.remove(place);
+            }
+            (Err(place), Some(entry)) => assignment.entries.insert(place, entry),
+            (Err(_), None) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Guarded transactions: how a change of records becomes a transaction of the store.
+
+use argosy_kv::{Compare, DeleteRequest, KeyRange, Op, PutRequest, Revision, SpaceId, Txn};
+
+use crate::keys::Key;
+use crate::record::Versioned;
+
+/// Most operations, and most guards, of one transaction: below etcd's default `--max-txn-ops`
+/// of 128, so that the same transaction also runs against an external store.
+pub const OPERATIONS_MAX: usize = 100;
+
+/// Most bytes of keys and values in one transaction: half of etcd's request limit of 1.5 MiB,
+/// which leaves room for framing.
+pub const BYTES_MAX: usize = 768 * 1024;
+
+/// What became of a proposed transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done, and the registry is now at this revision.
+    Done(Revision),
+    /// A guard did not hold, so nothing was done; the registry was then at this revision.
+    Conflict(Revision),
+    /// Nobody knows: no leader, a time-out, a lost answer. It may still be done later.
+    Unknown,
+}
+
+impl Outcome {
+    /// Reads the store's answer to a transaction.
+    pub fn of(response: &argosy_kv::TxnResponse) -> Outcome {
+        match response.succeeded {
+            true => Outcome::Done(response.revisions.registry),
+            false => Outcome::Conflict(response.revisions.registry),
+        }
+    }
+}
+
+/// A transaction being written.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    txn: Txn,
+}
+
+impl Draft {
+    /// Requires that a registry key is as `stored` says (`None`: is not there).
+    pub(crate) fn unchanged<T>(&mut self, key: &Key, stored: Option<&Versioned<T>>) {
+        let revision = stored.map_or(0, |stored| stored.mod_revision);
+        let compare = Compare::mod_revision(SpaceId::Registry, key.to_bytes(), revision);
+        if !self.txn.compare.contains(&compare) {
+            self.txn.compare.push(compare);
+        }
+    }
+
+    /// Requires that a registry key holds exactly `value`.
+    pub(crate) fn holds(&mut self, key: &Key, value: Vec<u8>) {
+        self.txn.compare.push(Compare::value(SpaceId::Registry, key.to_bytes(), value));
+    }
+
+    /// Writes a key.
+    pub(crate) fn put(&mut self, space: SpaceId, key: Vec<u8>, value: Vec<u8>) {
+        self.txn.success.push(Op::Put(space, PutRequest::new(key, value)));
+    }
+
+    /// Removes a key, if it is there.
+    pub(crate) fn delete(&mut self, space: SpaceId, key: Vec<u8>) {
+        self.txn.success.push(delete(space, key));
+    }
+
+    /// Removes a key of the user space if it still holds `value`: one that somebody has
+    /// overwritten is theirs.
+    pub(crate) fn delete_user_key_if(&mut self, key: &str, value: &str) {
+        let (key, value) = (key.as_bytes().to_vec(), value.as_bytes().to_vec());
+        self.txn.success.push(Op::Txn(Txn {
+            compare: vec![Compare::value(SpaceId::User, key.clone(), value)],
+            success: vec![delete(SpaceId::User, key)],
+            failure: Vec::new(),
+        }));
+    }
+
+    /// Tells whether nothing would be done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.txn.success.is_empty()
+    }
+
+    /// Returns the transaction.
+    pub(crate) fn finish(self) -> Txn {
+        self.txn
+    }
+}
+
+fn delete(space: SpaceId, key: Vec<u8>) -> Op {
+    Op::Delete(space, DeleteRequest::new(KeyRange::key(key)))
+}
+
+/// Tells whether a transaction stays within [`OPERATIONS_MAX`] and [`BYTES_MAX`].
+pub fn fits(txn: &Txn) -> bool {
+    let bytes: usize = txn.success.iter().map(op_bytes).sum();
+    txn.compare.len() <= OPERATIONS_MAX && txn.success.len() <= OPERATIONS_MAX && bytes <= BYTES_MAX
+}
+
+fn op_bytes(op: &Op) -> usize {
+    match op {
+        Op::Put(_, put) => put.key.len() + put.value.len(),
+        Op::Delete(_, delete) => delete.range.key.len() + delete.range.range_end.len(),
+        Op::Range(_, range) => range.range.key.len() + range.range.range_end.len(),
+        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).map(op_bytes).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
