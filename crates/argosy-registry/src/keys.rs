@@ -3,19 +3,19 @@
 use argosy_model::{MachineId, UnitName, UnitRevision};
 
 /// Prefix of unit records, `units/NAME`.
-pub const UNITS: &str = "units/";
+const UNITS: &str = "units/";
 /// Prefix of stored texts, `revisions/NAME/N`.
-pub const REVISIONS: &str = "revisions/";
+const REVISIONS: &str = "revisions/";
 /// Prefix of machine records, `machines/ID`.
-pub const MACHINES: &str = "machines/";
+const MACHINES: &str = "machines/";
 /// Prefix of assignments, `assignments/MACHINE`.
-pub const ASSIGNMENTS: &str = "assignments/";
+const ASSIGNMENTS: &str = "assignments/";
 /// Prefix of stored reasons, `reasons/UNIT`.
-pub const REASONS: &str = "reasons/";
+const REASONS: &str = "reasons/";
 /// Prefix of announced endpoints, `endpoints/SERVICE/INSTANCE`.
-pub const ENDPOINTS: &str = "endpoints/";
+const ENDPOINTS: &str = "endpoints/";
 /// The leader's mark: its term and member.
-pub const LEADER: &str = "leader";
+const LEADER: &str = "leader";
 
 /// A registry key, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod record;
 mod transaction;
 mod view;
 
+pub use argosy_kv::{Revision, Txn};
 pub use change_error::ChangeError;
 pub use edit::{Edit, Submitted, TEXT_BYTES_MAX};
 pub use endpoint::{announce, endpoint_name, withdraw};

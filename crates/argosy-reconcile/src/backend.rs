@@ -1,0 +1,95 @@
+//! The unit backend port: what runs units on one machine, be it ours, systemd or a simulation.
+//!
+//! A backend keeps, with each unit it was given, the [`RunIdentity`] it was given for, and
+//! reports it in every status. It stores the identity together with the run it leads to, so
+//! that its own restart, and that of whoever drives it, neither loses nor repeats a start.
+
+use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision, UnitStatus};
+
+/// Which run of a unit is meant. Ordered: a later one replaces an earlier one, never the other
+/// way round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunIdentity {
+    /// The right to run it.
+    pub epoch: Epoch,
+    /// Which text.
+    pub revision: UnitRevision,
+    /// How often a restart was asked for.
+    pub restart: RestartCount,
+}
+
+impl RunIdentity {
+    /// Returns the identity a status reports.
+    pub fn of(status: &UnitStatus) -> RunIdentity {
+        let UnitStatus { epoch, revision, restart, .. } = status;
+        RunIdentity { epoch: *epoch, revision: *revision, restart: *restart }
+    }
+}
+
+/// What is asked of a backend. Every request may be repeated without effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendRequest {
+    /// Load the text under the name, keep it, and start it.
+    ///
+    /// - An identity later than the one it has: take over text and identity; a unit that runs
+    ///   is restarted, once; any other is started.
+    /// - The same identity: nothing, unless the unit was not started since the machine's boot
+    ///   (its status has no invocation); then start it.
+    /// - An earlier identity: [`BackendEvent::Refused`].
+    Start {
+        /// The unit.
+        unit: UnitName,
+        /// Its text; a template's for an instance.
+        text: String,
+        /// Which run is meant.
+        identity: RunIdentity,
+        /// Variables added to the unit's environment: name and value.
+        environment: Vec<(String, String)>,
+    },
+    /// Stop it. A unit with a later epoch runs on, with [`BackendEvent::Refused`]; one that is
+    /// not loaded answers [`BackendEvent::Gone`].
+    Stop {
+        /// The unit.
+        unit: UnitName,
+        /// The epoch told to stop, and every earlier one.
+        epoch: Epoch,
+    },
+    /// Unload a unit that is stopped and remove its stored text. One that runs stays, with
+    /// [`BackendEvent::Refused`].
+    Forget {
+        /// The unit.
+        unit: UnitName,
+    },
+}
+
+impl BackendRequest {
+    /// Returns the unit it is about.
+    pub fn unit(&self) -> &UnitName {
+        match self {
+            BackendRequest::Start { unit, .. }
+            | BackendRequest::Stop { unit, .. }
+            | BackendRequest::Forget { unit } => unit,
+        }
+    }
+}
+
+/// What a backend tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendEvent {
+    /// All units given to it through this port, as they are now. The first event after every
+    /// (re)connection; it replaces everything told before.
+    Snapshot(Vec<UnitStatus>),
+    /// A unit has changed.
+    Changed(UnitStatus),
+    /// A unit is not loaded any more.
+    Gone(UnitName),
+    /// A request was not carried out; nothing has changed by it.
+    Refused {
+        /// The unit.
+        unit: UnitName,
+        /// Why, one line for people.
+        message: String,
+    },
+    /// The backend cannot be reached. Nothing is known until the next snapshot.
+    Disconnected,
+}

@@ -1,0 +1,19 @@
+//! What a machine tells the leader: the units it has and how far it has come.
+
+use argosy_model::{Generation, MachineId, UnitName, UnitStatus};
+
+/// A machine's report. It replaces the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineReport {
+    /// The machine.
+    pub machine: MachineId,
+    /// The newest generation of its assignment it has seen; 0 for none.
+    pub generation: Generation,
+    /// Every cluster unit its backend has; `None` while the backend cannot be asked, and then
+    /// nothing may be concluded from what is missing.
+    pub units: Option<Vec<UnitStatus>>,
+    /// Units that it does not start, and why.
+    pub refused: Vec<(UnitName, String)>,
+    /// Units that run there without an entry in its assignment. They are left alone.
+    pub orphans: Vec<UnitName>,
+}
