@@ -1,0 +1,149 @@
+//! The four threads, the queues between them, and the order in which they end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use argosy_consensus::wal::Writer;
+use argosy_consensus::{Checkpoint, CheckpointStore};
+
+use crate::checkpoint::CheckpointFile;
+use crate::disk::RealDisk;
+use crate::inbox::Inbox;
+use crate::log::{LogJob, LogThread, WAITING_GROUPS_MAX};
+use crate::raft::{RaftThread, Request};
+use crate::status::Counters;
+use crate::watch::{WatchPort, WatchThread};
+use crate::{OpenError, fatal};
+
+/// The queues, and the threads that were started. Dropping it ends them in order.
+pub(super) struct Threads {
+    pub(super) requests: Arc<Inbox<Request>>,
+    pub(super) log: Arc<Inbox<LogJob>>,
+    pub(super) checkpoints: Arc<Inbox<Checkpoint>>,
+    pub(super) watches: Arc<WatchPort>,
+    raft_thread: Option<JoinHandle<()>>,
+    log_thread: Option<JoinHandle<()>>,
+    checkpoint_thread: Option<JoinHandle<()>>,
+    watch_thread: Option<JoinHandle<()>>,
+}
+
+/// What the log and checkpoint threads own.
+pub(super) struct LogParts {
+    pub(super) writer: Writer<RealDisk>,
+    pub(super) file: CheckpointFile,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Threads {
+    pub(super) fn new() -> Self {
+        Self {
+            // Every sender but the raft thread is bounded by permits or by one report for
+            // each job, and none may wait: the queue needs no limit of its own.
+            requests: Arc::new(Inbox::new(usize::MAX)),
+            log: Arc::new(Inbox::new(WAITING_GROUPS_MAX)),
+            // The replica starts a checkpoint only after the one before is written.
+            checkpoints: Arc::new(Inbox::new(1)),
+            watches: Arc::default(),
+            raft_thread: None,
+            log_thread: None,
+            checkpoint_thread: None,
+            watch_thread: None,
+        }
+    }
+
+    /// Starts all four, those first that others write to.
+    pub(super) fn start(
+        &mut self,
+        raft: RaftThread,
+        watches: WatchThread,
+        log: LogParts,
+    ) -> Result<(), OpenError> {
+        let LogParts { writer, file, counters } = log;
+        let file = Arc::new(Mutex::new(file));
+        let log = LogThread {
+            writer,
+            checkpoint: Arc::clone(&file),
+            jobs: Arc::clone(&self.log),
+            raft: Arc::clone(&self.requests),
+            counters,
+        };
+        let (waiting, reports) = (Arc::clone(&self.checkpoints), Arc::clone(&self.requests));
+        self.watch_thread = Some(spawn("store-watch", || watches.run())?);
+        self.checkpoint_thread =
+            Some(spawn("store-checkpoint", move || write_checkpoints(&file, &waiting, &reports))?);
+        self.log_thread = Some(spawn("store-log", || log.run())?);
+        self.raft_thread = Some(spawn("store-raft", || raft.run())?);
+        Ok(())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Refused when the thread has not even started.
+        drop(self.requests.send_reserved(Request::Stop));
+        join(self.raft_thread.take());
+        self.requests.close();
+        self.log.close();
+        join(self.log_thread.take());
+        self.checkpoints.close();
+        join(self.checkpoint_thread.take());
+        self.watches.close();
+        join(self.watch_thread.take());
+    }
+}
+
+/// Writes checkpoints in the background until the queue is closed.
+fn write_checkpoints<C: CheckpointStore>(
+    file: &Mutex<C>,
+    waiting: &Inbox<Checkpoint>,
+    reports: &Inbox<Request>,
+) {
+    let mut batch = Vec::new();
+    while waiting.wait(&mut batch) {
+        for checkpoint in batch.drain(..) {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // redb answers every later call with the same error, and a log that is never
+            // released fills the disk: a restart is the way out.
+            if let Err(error) = file.write(&checkpoint) {
+                fatal::abort("the checkpoint cannot be written", &error);
+            }
+            drop(file);
+            let applied = checkpoint.applied;
+            drop(reports.send_reserved(Request::CheckpointWritten { applied }));
+        }
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let guarded = move || {
+        let guard = AbortOnPanic;
+        body();
+        drop(guard);
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(guarded)
+        .map_err(|source| OpenError::Thread { name, source })
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        // A thread that panicked has ended the process already.
+        drop(thread.join());
+    }
+}
+
+/// Ends the process when a thread of the store panics. The others could not notice, and
+/// would go on with a store that never answers; the panic's own message has been printed.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
