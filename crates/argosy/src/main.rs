@@ -1,3 +1,50 @@
-//! The `argosy` program.
+//! The `argosy` program: reads the command line, runs one command, reports how it ended.
 
-fn main() {}
+mod args;
+mod commands;
+mod daemon;
+mod failure;
+mod printer;
+mod processes;
+mod session;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+use printer::Printer;
+
+/// A wrong command line (EX_USAGE of sysexits.h), so that it differs from a refusal.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output and are no error.
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    let printer = Printer::new(arguments.global.output);
+    match run(arguments, &printer) {
+        Ok(code) => code,
+        Err(failure) => printer.failure(&failure),
+    }
+}
+
+fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        // These run their own loops; the keeper must stay a process with one thread.
+        Some(Command::Supervisor(options)) => processes::supervisor(&arguments.global, &options),
+        Some(Command::SupervisorProcess(options)) => {
+            processes::supervisor_process(&arguments.global, options)
+        }
+        Some(Command::Daemon(options)) => daemon::main(&arguments.global, options),
+        command => commands::run(command, &arguments.global, printer),
+    }
+}

@@ -1,0 +1,329 @@
+//! The command line: every command, option and help text. Completion and man pages come from
+//! these definitions.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One init system for all your machines.
+///
+/// Without a command, shows this machine, its cluster, what is wrong, and what to run next.
+#[derive(Debug, Parser)]
+#[command(name = "argosy", version, max_term_width = 100, infer_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The daemon's socket.
+    #[arg(long, global = true, env = "ARGOSY_SOCKET", value_name = "PATH", hide_env_values = true)]
+    pub(crate) socket: Option<PathBuf>,
+    /// Where sockets and other things of this boot live.
+    #[arg(
+        long,
+        global = true,
+        env = "ARGOSY_RUNTIME_DIR",
+        value_name = "DIR",
+        default_value = "/run/argosy",
+        hide_env_values = true
+    )]
+    pub(crate) runtime_dir: PathBuf,
+    /// Speak to this machine's supervisor alone, with no cluster.
+    #[arg(long, global = true)]
+    pub(crate) local: bool,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text for people.
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make or look at the cluster.
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// List the machines of the cluster.
+    ListMachines,
+    /// Check unit files and change nothing.
+    ///
+    /// Exit status: 0 when all are good, 1 when one is not.
+    #[command(after_help = "Examples:\n  argosy verify web.service\n  argosy verify units/")]
+    Verify(Files),
+    /// Store unit files; all or none.
+    #[command(after_help = "Examples:\n  argosy submit web@.service")]
+    Submit(Files),
+    /// Store unit files and keep them running; all or none.
+    ///
+    /// Exit status: 1 bad input, 2 refused by the cluster, 75 cluster not reachable.
+    #[command(after_help = "Examples:\n  argosy apply database.service\n  argosy apply units/")]
+    Apply(Apply),
+    /// Want units to run.
+    #[command(after_help = "Examples:\n  argosy start web.service\n  argosy --local start web.service")]
+    Start(Verb),
+    /// Want units not to run.
+    Stop(Verb),
+    /// Stop and start units where they run.
+    Restart(Verb),
+    /// Have running units reread their configuration (with --local).
+    Reload(Verb),
+    /// Forget that units failed, and their start limits (with --local).
+    ResetFailed(Verb),
+    /// Send a signal to a unit's processes (with --local).
+    Kill(Kill),
+    /// Stop units and remove them from the cluster.
+    Destroy(Units),
+    /// Show one unit in detail, or this machine and its cluster.
+    ///
+    /// Exit status: 0 running, 3 not running, 4 unknown.
+    Status(Status),
+    /// Say why a unit is in the state it is in.
+    Why(Unit),
+    /// List units: what is wanted, where they are, how they are.
+    ListUnits,
+    /// Print a unit file as it was stored.
+    Cat(Unit),
+    /// Exit 0 if all units are active, else 3.
+    IsActive(Units),
+    /// Exit 0 if any unit has failed, else 1.
+    IsFailed(Units),
+    /// Show what units printed and what happened to them.
+    #[command(
+        visible_alias = "logs",
+        after_help = "Examples:\n  argosy journal web.service -n 50 -f\n  argosy journal web.service --since '10 min ago'"
+    )]
+    Journal(Journal),
+    /// Reread this machine's own unit files (with --local).
+    DaemonReload,
+    /// Run this machine's supervisor and daemon.
+    ///
+    /// Starts the keeper, which holds the units, and under it the supervisor and the daemon, and
+    /// starts them again if they die. Stopping it stops its units.
+    #[command(after_help = "Examples:\n  argosy supervisor\n  argosy supervisor --data-dir /tmp/a/data --runtime-dir /tmp/a/run")]
+    Supervisor(Supervisor),
+    /// Run the daemon alone, beside a supervisor that runs already.
+    Daemon(Daemon),
+    /// Run the part of the supervisor that decides; the keeper starts it.
+    #[command(hide = true)]
+    SupervisorProcess(SupervisorProcess),
+    /// Print the completion script of a shell.
+    #[command(after_help = "Examples:\n  argosy completion bash > /etc/bash_completion.d/argosy")]
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    ManPages {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Make this machine the first of a new cluster.
+    #[command(after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a")]
+    Init(Init),
+    /// Show the cluster as this machine sees it.
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The machine's name; its host name by default.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The address under which others reach this machine and its units.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) address: std::net::IpAddr,
+    /// A label such as zone=a; may be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a label is written KEY=VALUE, such as zone=a".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Unit files, or directories of them.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Return when it is stored, instead of when it has happened.
+    #[arg(long)]
+    pub(crate) no_block: bool,
+    /// Seconds to wait at most.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verb {
+    /// The units; `.service` may be left out.
+    #[arg(required = true, value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    /// The units.
+    #[arg(required = true, value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+    /// The signal, by name or number.
+    #[arg(short, long, default_value = "SIGTERM")]
+    pub(crate) signal: String,
+    /// The main process only.
+    #[arg(long)]
+    pub(crate) main_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Units {
+    /// The units; `.service` may be left out.
+    #[arg(required = true, value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unit {
+    /// The unit; `.service` may be left out.
+    pub(crate) unit: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The unit; without one, this machine and its cluster.
+    pub(crate) unit: Option<String>,
+    /// Lines of its journal to show.
+    #[arg(short = 'n', long, default_value_t = 10)]
+    pub(crate) lines: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    /// This unit only.
+    pub(crate) unit: Option<String>,
+    /// This unit only, as journalctl spells it.
+    #[arg(short = 'u', long = "unit", value_name = "UNIT", conflicts_with = "unit")]
+    pub(crate) unit_option: Option<String>,
+    /// The last so many lines; all by default, 10 with --follow.
+    #[arg(short = 'n', long)]
+    pub(crate) lines: Option<u64>,
+    /// Stay and print what comes.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// From this time on: `2026-11-23 10:00:00`, `10 min ago`, `today`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Up to this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// The messages alone.
+    #[arg(long)]
+    pub(crate) cat: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataDir {
+    /// Where everything that outlives a boot is kept.
+    #[arg(
+        long,
+        env = "ARGOSY_DATA_DIR",
+        value_name = "DIR",
+        default_value = "/var/lib/argosy",
+        hide_env_values = true
+    )]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientListen {
+    /// Where the store answers etcd clients.
+    #[arg(
+        long,
+        env = "ARGOSY_CLIENT_LISTEN",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_values = ["127.0.0.1:2379", "127.0.0.1:4001"],
+        hide_env_values = true
+    )]
+    pub(crate) client_listen: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UnitPath {
+    /// Directories of this machine's own units, first wins.
+    #[arg(
+        long,
+        env = "ARGOSY_UNIT_PATH",
+        value_name = "DIR",
+        value_delimiter = ':',
+        default_values = ["/etc/argosy/units", "/run/argosy/units", "/usr/lib/argosy/units"],
+        hide_env_values = true
+    )]
+    pub(crate) unit_path: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Supervisor {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) client: ClientListen,
+    #[command(flatten)]
+    pub(crate) units: UnitPath,
+    /// Run units of this machine alone, without a daemon.
+    #[arg(long)]
+    pub(crate) no_daemon: bool,
+    /// Seconds to wait at most before a supervisor or daemon that keeps dying is started again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) restart_delay_max: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SupervisorProcess {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) units: UnitPath,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Daemon {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) client: ClientListen,
+}

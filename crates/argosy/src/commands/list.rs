@@ -1,0 +1,128 @@
+//! Lists of units and machines, unit texts, and the two yes-or-no questions.
+
+use std::process::ExitCode;
+
+use argosy_api::local::LocalUnit;
+use argosy_api::operator::{MachineView, UnitText, UnitView};
+
+use crate::args::{Global, Unit, Units};
+use crate::failure::Failure;
+use crate::printer::{Printer, table};
+use crate::session;
+
+/// systemctl's exit status for "not active".
+const EXIT_NOT_ACTIVE: u8 = 3;
+
+pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), Failure> {
+    let machines: Vec<MachineView> = session::daemon(global).get("/v1/machines").await?;
+    printer.show(&machines, |machines| {
+        let rows = machines.iter().map(|machine| {
+            let labels: Vec<String> =
+                machine.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            vec![
+                machine.name.clone(),
+                machine.state.clone(),
+                machine.address.clone(),
+                machine.units.to_string(),
+                if labels.is_empty() { "-".into() } else { labels.join(",") },
+                machine.id[..8].to_owned(),
+            ]
+        });
+        table(&["MACHINE", "STATE", "ADDRESS", "UNITS", "LABELS", "ID"], rows.collect())
+    })
+}
+
+pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Failure> {
+    if global.local {
+        let units: Vec<LocalUnit> = session::supervisor(global).get("/v1/units").await?;
+        return printer.show(&units, |units| {
+            let rows = units.iter().map(|unit| {
+                let status = &unit.status;
+                vec![
+                    status.unit.clone(),
+                    status.active.clone(),
+                    status.sub.clone(),
+                    status.main_pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
+                    unit.description.clone(),
+                ]
+            });
+            table(&["UNIT", "ACTIVE", "SUB", "PID", "DESCRIPTION"], rows.collect())
+        });
+    }
+    let units: Vec<UnitView> = session::daemon(global).get("/v1/units").await?;
+    printer.show(&units, |units| {
+        let rows = units.iter().map(|unit| {
+            let state = |pick: fn(&argosy_api::UnitStatusView) -> &String| {
+                unit.status.as_ref().map_or_else(|| "-".into(), |status| pick(status).clone())
+            };
+            vec![
+                unit.name.clone(),
+                unit.desired.clone(),
+                unit.machine.clone().unwrap_or_else(|| "-".into()),
+                state(|status| &status.active),
+                state(|status| &status.sub),
+                unit.reason.clone().unwrap_or_else(|| unit.description.clone()),
+            ]
+        });
+        let head = ["UNIT", "DESIRED", "MACHINE", "ACTIVE", "SUB", "DESCRIPTION OR REASON"];
+        table(&head, rows.collect())
+    })
+}
+
+pub(crate) async fn cat(unit: &Unit, global: &Global, printer: &Printer) -> Result<(), Failure> {
+    let name = session::unit_name(&unit.unit)?;
+    let text = if global.local {
+        let unit: LocalUnit =
+            session::supervisor(global).get(&format!("/v1/units/{name}")).await?;
+        if printer.json() {
+            return printer.show(&unit, |_| String::new());
+        }
+        unit.text
+    } else {
+        let stored: UnitText =
+            session::daemon(global).get(&format!("/v1/units/{name}/text")).await?;
+        if printer.json() {
+            return printer.show(&stored, |_| String::new());
+        }
+        stored.text
+    };
+    printer.raw(&text)
+}
+
+/// Returns the ACTIVE column of each unit; a unit nobody knows is `inactive`, as for systemctl.
+async fn active_states(units: &Units, global: &Global) -> Result<Vec<String>, Failure> {
+    let wanted = session::unit_names(&units.units)?;
+    let mut states = std::collections::BTreeMap::new();
+    if global.local {
+        let all: Vec<LocalUnit> = session::supervisor(global).get("/v1/units").await?;
+        states.extend(all.into_iter().map(|unit| (unit.status.unit, unit.status.active)));
+    } else {
+        let all: Vec<UnitView> = session::daemon(global).get("/v1/units").await?;
+        let known = all.into_iter().filter_map(|unit| Some((unit.name, unit.status?.active)));
+        states.extend(known);
+    }
+    let state = |name: &argosy_model::UnitName| states.get(name.as_str()).cloned();
+    Ok(wanted.iter().map(|name| state(name).unwrap_or_else(|| "inactive".into())).collect())
+}
+
+pub(crate) async fn is_active(
+    units: &Units,
+    global: &Global,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
+    let states = active_states(units, global).await?;
+    printer.show(&states, |states| states.join("\n"))?;
+    let all = states.iter().all(|state| state == "active" || state == "reloading");
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_ACTIVE) })
+}
+
+pub(crate) async fn is_failed(
+    units: &Units,
+    global: &Global,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
+    let states = active_states(units, global).await?;
+    printer.show(&states, |states| states.join("\n"))?;
+    let any = states.iter().any(|state| state == "failed");
+    Ok(if any { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,136 @@
+//! `argosy verify`: checks unit files and prints what is wrong like a compiler.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use argosy_api::operator::{SubmittedFile, UnitView};
+use argosy_model::UnitName;
+use argosy_unit::{Diagnostic, Severity, Style};
+
+use crate::args::{Files, Global};
+use crate::failure::{Exit, Failure};
+use crate::printer::Printer;
+use crate::session;
+
+/// Largest file that is read as a unit file; a unit text may have 64 KiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+pub(crate) async fn run(
+    files: &Files,
+    global: &Global,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let files = read(files)?;
+    // Without a cluster the files can only require one another and what is built in.
+    let stored = stored_units(global).await.unwrap_or_default();
+    check(&files, &stored, printer)?;
+    let names: Vec<&String> = files.iter().map(|file| &file.name).collect();
+    printer.show(&names, |names| match names.len() {
+        1 => "1 unit file is good".into(),
+        several => format!("{several} unit files are good"),
+    })
+}
+
+/// Returns the names of the units that the cluster knows.
+pub(crate) async fn stored_units(global: &Global) -> Result<BTreeSet<String>, Failure> {
+    let units: Vec<UnitView> = session::daemon(global).get("/v1/units").await?;
+    Ok(units.into_iter().map(|unit| unit.name).collect())
+}
+
+/// Reads unit files, and those in directories, in order of their names.
+pub(crate) fn read(files: &Files) -> Result<Vec<SubmittedFile>, Failure> {
+    let mut paths = Vec::new();
+    for path in &files.files {
+        if path.is_dir() {
+            paths.extend(directory(path)?);
+        } else {
+            paths.push(path.clone());
+        }
+    }
+    let mut read: Vec<SubmittedFile> = Vec::new();
+    for path in paths {
+        let file = read_file(&path)?;
+        if let Some(other) = read.iter().find(|other| other.name == file.name) {
+            let message = format!("{} and {} are the same unit", other.file, file.file);
+            return Err(Failure::new(Exit::BadInput, message).with_help("give each unit once"));
+        }
+        read.push(file);
+    }
+    Ok(read)
+}
+
+fn directory(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::BadInput, format!("cannot list {}: {error}", path.display()))
+    };
+    let mut found = Vec::new();
+    for item in std::fs::read_dir(path).map_err(failed)? {
+        let item = item.map_err(failed)?.path();
+        let name = item.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if item.is_file() && UnitName::new(name).is_ok() {
+            found.push(item);
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err(Failure::new(Exit::BadInput, format!("{} has no unit files", path.display()))
+            .with_help("unit files end in .service or another unit type"));
+    }
+    Ok(found)
+}
+
+fn read_file(path: &Path) -> Result<SubmittedFile, Failure> {
+    let file = path.display().to_string();
+    let failed = |why: &str| Failure::new(Exit::BadInput, format!("cannot read {file}: {why}"));
+    let metadata = std::fs::metadata(path).map_err(|error| failed(&error.to_string()))?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(failed(&format!("it has {} bytes, a unit file has few", metadata.len())));
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(&error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        failed(&format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+    })?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    UnitName::new(name.clone())
+        .map_err(|error| failed(&error.to_string()).with_help("name the file as its unit"))?;
+    Ok(SubmittedFile { name, file, text })
+}
+
+/// Checks files, prints every diagnostic, and fails if one is an error. A unit may require those
+/// of the same files, those in `stored`, and what is built in.
+pub(crate) fn check(
+    files: &[SubmittedFile],
+    stored: &BTreeSet<String>,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let names: Vec<UnitName> =
+        files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
+    let given = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
+    let known =
+        |name: &UnitName| given(name) || name.template().is_some_and(|template| given(&template));
+    let mut errors = 0;
+    for (file, name) in files.iter().zip(&names) {
+        let checked = argosy_unit::check(&file.file, &file.text, name, &known);
+        for diagnostic in &checked.diagnostics {
+            errors += usize::from(diagnostic.severity == Severity::Error);
+            show(diagnostic, &file.text, printer);
+        }
+    }
+    if errors == 0 {
+        return Ok(());
+    }
+    let message = format!("{errors} error{} found", if errors == 1 { "" } else { "s" });
+    Err(Failure::shown(Exit::BadInput, message))
+}
+
+fn show(diagnostic: &Diagnostic, source: &str, printer: &Printer) {
+    let style = if printer.json() {
+        Style::Line
+    } else if std::io::stderr().is_terminal() {
+        Style::Coloured
+    } else {
+        Style::Plain
+    };
+    printer.note(&argosy_unit::render(diagnostic, source, style));
+}

@@ -1,0 +1,292 @@
+//! The daemon's one loop: events in, leader and agent decide, effects out.
+//!
+//! `select` over every source, one closed enum, synchronous decisions, then the effects. The
+//! loop owns the cluster view and both machines; everybody else sees a [`Picture`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_kv::{CommandKind, KvError, Response, Revision, SpaceId, Txn};
+use argosy_model::MachineId;
+use argosy_reconcile::{
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest,
+    LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine,
+};
+use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource};
+use argosy_store::{Leadership, StoreError, StoreHandle};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::identity::Membership;
+use super::picture::Picture;
+
+/// Revisions of history taken over in one go: enough that a restart catches up in a few steps,
+/// few enough that the loop stays responsive.
+const HISTORY_REVISIONS_MAX: usize = 1_000;
+/// A machine is silent for so long before it counts as lost. It reports several times a second.
+const LOST_AFTER: Duration = Duration::from_secs(3);
+/// How often machines look at the time when nothing else happens.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// What wakes the loop.
+enum Event {
+    Applied,
+    Leadership,
+    Backend(BackendEvent),
+    Committed { who: Who, request: u64, outcome: Outcome },
+    Tick,
+}
+
+/// Whose transaction it was.
+#[derive(Debug, Clone, Copy)]
+enum Who {
+    Leader,
+    Agent,
+}
+
+/// The ends of the backend that the loop holds.
+pub(crate) struct BackendEnds {
+    pub(crate) requests: mpsc::Sender<BackendRequest>,
+    pub(crate) events: mpsc::Receiver<BackendEvent>,
+}
+
+/// The loop and what it owns.
+pub(crate) struct Control {
+    store: StoreHandle,
+    specs: SpecSource,
+    builder: ClusterViewBuilder,
+    leader: LeaderMachine,
+    agent: AgentMachine,
+    backend: BackendEnds,
+    commits: JoinSet<(Who, u64, Outcome)>,
+    picture: watch::Sender<Picture>,
+}
+
+/// Returns the time since boot, suspend included (CLOCK_BOOTTIME): what fences and reports use.
+fn boot_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+impl Control {
+    pub(crate) fn new(
+        machine: MachineId,
+        membership: &Membership,
+        store: StoreHandle,
+        backend: BackendEnds,
+        picture: watch::Sender<Picture>,
+    ) -> Control {
+        let specs = spec_source();
+        let leader = LeaderMachine::new(LeaderConfig {
+            member: membership.member_id,
+            incarnation: membership.incarnation,
+            lost_after: LOST_AFTER,
+            fence: Duration::ZERO,
+        });
+        let agent = AgentMachine::new(AgentConfig {
+            machine,
+            address: membership.address.clone(),
+            environment: BTreeMap::new(),
+        });
+        let builder = ClusterViewBuilder::new(Arc::clone(&specs));
+        let commits = JoinSet::new();
+        Control { store, specs, builder, leader, agent, backend, commits, picture }
+    }
+
+    /// Runs until `stopped` says so or the store is closed.
+    pub(crate) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut applied = self.store.applied();
+        let mut leadership = self.store.leadership();
+        applied.mark_changed();
+        leadership.mark_changed();
+        loop {
+            let wake = self.wake_in();
+            let event = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                changed = leadership.changed() => match changed {
+                    Ok(()) => Event::Leadership,
+                    Err(_) => return,
+                },
+                changed = applied.changed() => match changed {
+                    Ok(()) => Event::Applied,
+                    Err(_) => return,
+                },
+                Some(event) = self.backend.events.recv() => Event::Backend(event),
+                Some(Ok((who, request, outcome))) = self.commits.join_next() => {
+                    Event::Committed { who, request, outcome }
+                }
+                () = tokio::time::sleep(wake) => Event::Tick,
+            };
+            let leads = *leadership.borrow_and_update();
+            self.handle(event, leads).await;
+        }
+    }
+
+    fn wake_in(&self) -> Duration {
+        let wanted = [self.leader.wake_at(), self.agent.wake_at()].into_iter().flatten().min();
+        let now = boot_time();
+        wanted.map_or(IDLE_TICK, |at| at.saturating_sub(now)).min(IDLE_TICK)
+    }
+
+    async fn handle(&mut self, event: Event, leadership: Leadership) {
+        let now = boot_time();
+        match event {
+            Event::Applied => {
+                if self.catch_up() {
+                    self.leader_handles(LeaderEvent::ViewChanged, now);
+                    self.agent_handles(AgentEvent::ViewChanged, now).await;
+                }
+            }
+            Event::Leadership => {
+                // A new leader decides on nothing older than what it was elected with.
+                self.catch_up();
+                let term = leadership.is_leader.then_some(leadership.term);
+                self.leader_handles(LeaderEvent::Leadership(term), now);
+                self.agent_handles(AgentEvent::LeaderChanged, now).await;
+            }
+            Event::Backend(event) => {
+                if let BackendEvent::Refused { unit, message } = &event {
+                    tracing::warn!(%unit, %message, "the supervisor refused");
+                }
+                self.agent_handles(AgentEvent::Backend(event), now).await;
+            }
+            Event::Committed { who, request, outcome } => {
+                // The outcome names a revision; decide with a view that has reached it.
+                self.catch_up();
+                match who {
+                    Who::Leader => {
+                        self.leader_handles(LeaderEvent::Committed { request, outcome }, now);
+                    }
+                    Who::Agent => {
+                        self.agent_handles(AgentEvent::Committed { request, outcome }, now).await;
+                    }
+                }
+            }
+            Event::Tick => {
+                self.leader_handles(LeaderEvent::Tick, now);
+                self.agent_handles(AgentEvent::Tick, now).await;
+            }
+        }
+        self.publish();
+    }
+
+    /// Brings the view to the store's published state. Returns whether it changed.
+    fn catch_up(&mut self) -> bool {
+        let state = self.store.view();
+        let newest = state.revision(SpaceId::Registry);
+        let mut changed = false;
+        while self.revision() < newest {
+            changed = true;
+            let from = self.revision() + 1;
+            match state.history(SpaceId::Registry, from, HISTORY_REVISIONS_MAX) {
+                Ok(events) if !events.is_empty() => self.builder.apply_events(&events),
+                // Compacted, or jumped over by a snapshot: read it whole.
+                Ok(_) | Err(KvError::Compacted) => {
+                    match ClusterViewBuilder::load(Arc::clone(&self.specs), &state) {
+                        Ok(builder) => self.builder = builder,
+                        Err(error) => {
+                            tracing::error!(%error, "the registry cannot be read");
+                            return false;
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the registry's history cannot be read");
+                    return false;
+                }
+            }
+        }
+        changed
+    }
+
+    fn revision(&self) -> Revision {
+        self.builder.view().revision()
+    }
+
+    fn leader_handles(&mut self, event: LeaderEvent, now: Duration) {
+        for effect in self.leader.handle(event, self.builder.view(), now) {
+            let LeaderEffect::Commit { request, txn, steps } = effect;
+            for step in &steps {
+                tracing::info!("plan: {step}");
+            }
+            self.commit(Who::Leader, request, txn);
+        }
+    }
+
+    async fn agent_handles(&mut self, event: AgentEvent, now: Duration) {
+        for effect in self.agent.handle(event, self.builder.view(), now) {
+            match effect {
+                AgentEffect::Step(step) => {
+                    tracing::info!(unit = %step.action.unit(), reason = %step.reason, "step");
+                    // A full queue means a slow supervisor: waiting here is the back-pressure.
+                    if self.backend.requests.send(step.action).await.is_err() {
+                        tracing::warn!("the backend is gone");
+                    }
+                }
+                AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),
+                AgentEffect::Report(report) => {
+                    self.leader_handles(LeaderEvent::Report(report), now);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, who: Who, request: u64, txn: Txn) {
+        let store = self.store.clone();
+        self.commits.spawn(async move { (who, request, propose(&store, txn).await) });
+    }
+
+    fn publish(&self) {
+        let view = self.builder.view();
+        let reports = self.leader.reports();
+        self.picture.send_if_modified(|picture| {
+            let new_view = picture.view.revision() != view.revision();
+            let new_reports = &picture.reports != reports;
+            if new_view {
+                picture.view = Arc::new(ClusterView::clone(view));
+            }
+            if new_reports {
+                picture.reports.clone_from(reports);
+            }
+            new_view || new_reports
+        });
+    }
+}
+
+/// Proposes a guarded transaction.
+pub(crate) async fn propose(store: &StoreHandle, txn: Txn) -> Outcome {
+    match store.execute(CommandKind::Txn(txn)).await {
+        Ok(Response::Txn(response)) => Outcome::of(&response),
+        Ok(other) => {
+            tracing::error!(?other, "a transaction was answered with something else");
+            Outcome::Unknown
+        }
+        Err(StoreError::Rejected(error)) => {
+            tracing::error!(%error, "the store refused a transaction");
+            Outcome::Unknown
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a transaction has no outcome");
+            Outcome::Unknown
+        }
+    }
+}
+
+/// Returns how stored texts are read: without a machine, since they have none yet.
+fn spec_source() -> SpecSource {
+    Arc::new(|name, text| {
+        let (file, mut diagnostics) = argosy_unit::UnitFile::parse(name.as_str(), text);
+        let specifiers = argosy_unit::Specifiers::default();
+        let (spec, more) = argosy_unit::lower(&file, name, &specifiers);
+        diagnostics.extend(more);
+        let error = diagnostics.iter().find(|d| d.severity == argosy_unit::Severity::Error);
+        match (spec, error) {
+            (Some(spec), None) => Ok(spec),
+            (_, Some(error)) => Err(error.to_string()),
+            (None, None) => Err(format!("{name} is not understood")),
+        }
+    })
+}

@@ -1,0 +1,225 @@
+//! Changes that users ask for: guarded by what was read, tried again when others were faster.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use argosy_api::operator::{
+    SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest,
+};
+use argosy_api::{ApiError, ErrorCode};
+use argosy_model::{ActiveState, UnitName, UnitResult, UnixMicros, Want};
+use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
+use argosy_unit::Severity;
+
+use super::control::propose;
+use super::node::Node;
+use super::picture::Picture;
+
+/// Attempts before a change gives up: each loses only to somebody else's success.
+const ATTEMPTS_MAX: usize = 10;
+
+/// Longest wait that a request may ask for: a day.
+const WAIT_SECONDS_MAX: u64 = 86_400;
+
+/// Makes a change and returns when it is stored and the control loop has seen it.
+pub(crate) async fn change<T>(
+    node: &Node,
+    mut make: impl FnMut(&mut Edit<'_>) -> Result<T, ChangeError>,
+) -> Result<T, ApiError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let picture = node.fresh_picture().await?;
+        let mut edit = Edit::new(&picture.view);
+        let made = make(&mut edit).map_err(refused)?;
+        let Some(txn) = edit.finish() else {
+            return Ok(made);
+        };
+        if !argosy_registry::fits(&txn) {
+            let message = "the change is too large for one transaction";
+            return Err(ApiError::new(ErrorCode::BadInput, message)
+                .with_help("hand in fewer unit files at once"));
+        }
+        match propose(node.store(), txn).await {
+            Outcome::Done(_) => {
+                node.fresh_picture().await?;
+                return Ok(made);
+            }
+            Outcome::Conflict(_) => {}
+            Outcome::Unknown => {
+                let message = "the store did not say whether the change was made";
+                return Err(ApiError::new(ErrorCode::TimedOut, message)
+                    .with_help("look at it and try again: the same change twice does no harm"));
+            }
+        }
+    }
+    Err(ApiError::new(ErrorCode::Conflict, "others keep changing the same units; try again"))
+}
+
+fn refused(error: ChangeError) -> ApiError {
+    let code = match error {
+        ChangeError::UnknownUnit { .. } | ChangeError::UnknownMachine { .. } => {
+            ErrorCode::NotFound
+        }
+        ChangeError::TextTooLong { .. }
+        | ChangeError::Template { .. }
+        | ChangeError::NotATemplate { .. }
+        | ChangeError::TooManyReplicas { .. } => ErrorCode::BadInput,
+        _ => ErrorCode::Conflict,
+    };
+    ApiError::from_chain(code, &error)
+}
+
+/// Checks unit files whole, then stores them all in one transaction.
+pub(crate) async fn submit(
+    node: &Node,
+    request: SubmitRequest,
+    author: &str,
+) -> Result<SubmitReply, ApiError> {
+    let picture = node.fresh_picture().await?;
+    let (names, notes) = check(&picture, &request)?;
+    if request.dry_run {
+        return Ok(SubmitReply { units: Vec::new(), notes });
+    }
+    let at = now();
+    let submitted = change(node, |edit| {
+        let mut results = Vec::new();
+        for (name, file) in names.iter().zip(&request.files) {
+            results.push(edit.submit(name, &file.text, author, at, None)?);
+            if request.start {
+                edit.start(name)?;
+            }
+        }
+        Ok(results)
+    })
+    .await?;
+    let unit = |(name, submitted): (&UnitName, Submitted)| {
+        let (revision, change) = match submitted {
+            Submitted::Unchanged(revision) => (revision, "unchanged"),
+            Submitted::New(revision) if picture.text(name).is_none() => (revision, "created"),
+            Submitted::New(revision) => (revision, "changed"),
+        };
+        SubmittedUnit { name: name.to_string(), revision: revision.0, change: change.into() }
+    };
+    Ok(SubmitReply { units: names.iter().zip(submitted).map(unit).collect(), notes })
+}
+
+/// Refuses the whole submit if any file has an error. Returns the names and what to tell.
+fn check(
+    picture: &Picture,
+    request: &SubmitRequest,
+) -> Result<(Vec<UnitName>, Vec<String>), ApiError> {
+    let bad = |message: String| ApiError::new(ErrorCode::BadInput, message);
+    let mut names = Vec::new();
+    for file in &request.files {
+        let name = UnitName::new(file.name.clone()).map_err(|error| bad(error.to_string()))?;
+        if names.contains(&name) {
+            return Err(bad(format!("{name} is handed in twice")));
+        }
+        names.push(name);
+    }
+    let stored = |name: &UnitName| {
+        picture.view.unit(name).is_some_and(|stored| !stored.value.destroyed)
+    };
+    let given = |name: &UnitName| names.contains(name) || stored(name);
+    let known = |name: &UnitName| given(name) || name.template().is_some_and(|t| given(&t));
+    let (mut errors, mut notes) = (Vec::new(), Vec::new());
+    for (file, name) in request.files.iter().zip(&names) {
+        for diagnostic in argosy_unit::check(&file.file, &file.text, name, &known).diagnostics {
+            match diagnostic.severity {
+                Severity::Error => errors.push(diagnostic.to_string()),
+                Severity::Warning | Severity::Note => notes.push(diagnostic.to_string()),
+            }
+        }
+    }
+    if errors.is_empty() { Ok((names, notes)) } else { Err(bad(errors.join("\n"))) }
+}
+
+/// Changes what is wanted of a unit, and waits for it if asked to.
+pub(crate) async fn verb(
+    node: &Node,
+    name: &UnitName,
+    verb: &str,
+    request: VerbRequest,
+) -> Result<UnitView, ApiError> {
+    let restart = match verb {
+        "start" => change(node, |edit| edit.start(name)).await.map(|()| None)?,
+        "stop" => change(node, |edit| edit.stop(name)).await.map(|()| None)?,
+        "restart" => {
+            change(node, |edit| edit.restart(name)).await?;
+            node.picture().view.look_up(name).map(|unit| unit.restart)
+        }
+        _ => {
+            let message = format!("units cannot be told to {verb}");
+            return Err(ApiError::new(ErrorCode::BadInput, message));
+        }
+    };
+    let mut pictures = node.pictures();
+    if request.wait && !name.is_template() {
+        let settled = |picture: &Picture| {
+            picture.machine_of(name).is_none_or(|(machine, _)| {
+                let asked = picture.status(machine, name).map(|status| status.restart);
+                restart.is_none_or(|restart| asked.is_some_and(|asked| asked >= restart))
+            }) && is_settled(picture, name)
+        };
+        let limit = Duration::from_secs(request.timeout_seconds.min(WAIT_SECONDS_MAX));
+        match tokio::time::timeout(limit, pictures.wait_for(settled)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => {
+                return Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping"));
+            }
+            Err(_) => return Err(not_in_time(&node.picture(), name, verb)),
+        }
+    }
+    node.picture().unit(name).ok_or_else(|| unknown(name))
+}
+
+fn not_in_time(picture: &Picture, name: &UnitName, verb: &str) -> ApiError {
+    let reason = picture.view.reasons().get(name).map(|reason| reason.value.sentence.clone());
+    let because = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    ApiError::new(ErrorCode::TimedOut, format!("the {verb} of {name} is not done yet{because}"))
+        .with_help(format!("it goes on; ask why: argosy why {name}"))
+}
+
+/// Tells whether a unit is where it is wanted, or cannot get there by itself.
+fn is_settled(picture: &Picture, name: &UnitName) -> bool {
+    let Some(unit) = picture.view.look_up(name) else {
+        return true;
+    };
+    match (unit.wanted, picture.machine_of(name)) {
+        (Wanted::Stop(_), placed) => placed.is_none(),
+        (Wanted::Unknown(_), _) => true,
+        // A stored reason without a place: no machine takes it.
+        (Wanted::Run, None) => picture.view.reasons().contains_key(name),
+        (Wanted::Run, Some((_, Want::Stop))) => false,
+        (Wanted::Run, Some((machine, Want::Run))) => {
+            if picture.refusal(machine, name).is_some() {
+                return true;
+            }
+            let Some(status) = picture.status(machine, name) else {
+                return false;
+            };
+            if status.revision != unit.revision && status.restart != unit.restart {
+                return false;
+            }
+            match status.active() {
+                ActiveState::Active | ActiveState::Failed => true,
+                // A oneshot that is done, or an ended service that is not restarted.
+                ActiveState::Inactive => {
+                    status.invocation.is_some() && status.result == UnitResult::Success
+                }
+                ActiveState::Activating | ActiveState::Reloading | ActiveState::Deactivating => {
+                    false
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn unknown(name: &UnitName) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("{name} is not known to the cluster"))
+        .with_help("list what is: argosy list-units")
+}
+
+/// Returns the time for display in stored records; a clock before 1970 counts as 1970.
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}

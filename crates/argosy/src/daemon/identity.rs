@@ -1,0 +1,172 @@
+//! Who this machine is: its id, and its place in a cluster, as files in the data directory.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use argosy_model::{ClusterId, MachineId};
+use serde::{Deserialize, Serialize};
+
+/// Version of `machine.json`.
+const FORMAT: u32 = 1;
+
+/// This machine's place in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) cluster_id: ClusterId,
+    /// The store member's raft id, never reused within a cluster.
+    pub(crate) member_id: u64,
+    /// Raised by every restore of the store.
+    pub(crate) incarnation: u64,
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct MachineFile {
+    format: u32,
+    cluster_id: String,
+    member_id: u64,
+    incarnation: u64,
+    name: String,
+    address: String,
+    metadata: BTreeMap<String, String>,
+}
+
+/// An identity file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    /// The kernel refused.
+    #[error("cannot {operation} {path}")]
+    File { operation: &'static str, path: PathBuf, source: io::Error },
+    /// The file does not hold what it should.
+    #[error("{path} does not hold {what}; restore it from a backup")]
+    Content { path: PathBuf, what: &'static str },
+    /// A later version wrote it.
+    #[error("{path} has format {format}, this version knows {FORMAT}: run the newer version")]
+    Format { path: PathBuf, format: u32 },
+    /// The kernel gave no random bytes.
+    #[error("cannot make an id")]
+    Random(#[source] io::Error),
+}
+
+/// Returns this machine's id, made at the first call.
+pub(crate) fn machine_id(data_dir: &Path) -> Result<MachineId, IdentityError> {
+    let path = data_dir.join("id");
+    match fs::read_to_string(&path) {
+        Ok(text) => text
+            .trim_end()
+            .parse()
+            .map_err(|_| IdentityError::Content { path, what: "an id of 32 hexadecimal digits" }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = MachineId(random_u128()?);
+            write_durably(&path, format!("{id}\n").as_bytes())?;
+            Ok(id)
+        }
+        Err(source) => Err(IdentityError::File { operation: "read", path, source }),
+    }
+}
+
+/// Returns this machine's place in a cluster; `None` when it has none yet.
+pub(crate) fn membership(data_dir: &Path) -> Result<Option<Membership>, IdentityError> {
+    let path = data_dir.join("machine.json");
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IdentityError::File { operation: "read", path, source }),
+    };
+    let Ok(file) = serde_json::from_slice::<MachineFile>(&bytes) else {
+        return Err(IdentityError::Content { path, what: "a machine's place in a cluster" });
+    };
+    if file.format != FORMAT {
+        return Err(IdentityError::Format { path, format: file.format });
+    }
+    let Ok(cluster_id) = file.cluster_id.parse() else {
+        return Err(IdentityError::Content { path, what: "a cluster id" });
+    };
+    let MachineFile { member_id, incarnation, name, address, metadata, .. } = file;
+    Ok(Some(Membership { cluster_id, member_id, incarnation, name, address, metadata }))
+}
+
+/// Stores this machine's place in a cluster. From then on it belongs to it.
+pub(crate) fn store_membership(
+    data_dir: &Path,
+    membership: &Membership,
+) -> Result<(), IdentityError> {
+    let path = data_dir.join("machine.json");
+    let file = MachineFile {
+        format: FORMAT,
+        cluster_id: membership.cluster_id.to_string(),
+        member_id: membership.member_id,
+        incarnation: membership.incarnation,
+        name: membership.name.clone(),
+        address: membership.address.clone(),
+        metadata: membership.metadata.clone(),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&file).map_err(|error| IdentityError::File {
+        operation: "encode",
+        path: path.clone(),
+        source: error.into(),
+    })?;
+    bytes.push(b'\n');
+    write_durably(&path, &bytes)
+}
+
+/// Replaces a file so that a crash leaves the old one or the new one.
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+    let failed = |operation: &'static str| {
+        let path = path.to_owned();
+        move |source| IdentityError::File { operation, path, source }
+    };
+    let making = path.with_extension("new");
+    let mut file = File::create(&making).map_err(failed("create"))?;
+    file.write_all(bytes).map_err(failed("write"))?;
+    file.sync_all().map_err(failed("sync"))?;
+    fs::rename(&making, path).map_err(failed("replace"))?;
+    let parent = path.parent().unwrap_or(Path::new("."));
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed("sync the directory of"))
+}
+
+/// Returns 128 bits of the kernel's randomness.
+pub(crate) fn random_u128() -> Result<u128, IdentityError> {
+    let mut bytes = [0; 16];
+    // getrandom(2) gives up to 256 bytes whole once it is seeded.
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| IdentityError::Random(error.into()))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = machine_id(dir.path()).unwrap();
+        assert_eq!(machine_id(dir.path()).unwrap(), id);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(machine_id(other.path()).unwrap(), id);
+    }
+
+    #[test]
+    fn the_membership_comes_back_and_a_damaged_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(membership(dir.path()).unwrap(), None);
+        let stored = Membership {
+            cluster_id: ClusterId(7),
+            member_id: 9,
+            incarnation: 1,
+            name: "m1".into(),
+            address: "127.0.0.1".into(),
+            metadata: BTreeMap::from([("zone".into(), "a".into())]),
+        };
+        store_membership(dir.path(), &stored).unwrap();
+        assert_eq!(membership(dir.path()).unwrap(), Some(stored));
+        fs::write(dir.path().join("machine.json"), "{}").unwrap();
+        let error = membership(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("machine.json does not hold"), "{error}");
+    }
+}

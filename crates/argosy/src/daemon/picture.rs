@@ -1,0 +1,152 @@
+//! One consistent look at the cluster, as the operator API shows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use argosy_api::UnitStatusView;
+use argosy_api::operator::{MachineView, UnitText, UnitView};
+use argosy_model::{MachineId, UnitName, UnitRevision, UnitStatus, Want};
+use argosy_reconcile::MachineReport;
+use argosy_registry::{ClusterView, Wanted};
+
+/// What is stored and what the machines report, at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Picture {
+    pub(crate) view: Arc<ClusterView>,
+    pub(crate) reports: BTreeMap<MachineId, MachineReport>,
+}
+
+impl Picture {
+    /// Returns the machine that is told to run a unit; else the one that is still to stop it.
+    pub(crate) fn machine_of(&self, name: &UnitName) -> Option<(MachineId, Want)> {
+        let mut found = None;
+        for (machine, assignment) in self.view.assignments() {
+            for entry in assignment.value.entries.iter().filter(|entry| &entry.unit == name) {
+                if entry.want == Want::Run || found.is_none() {
+                    found = Some((*machine, entry.want));
+                }
+            }
+        }
+        found
+    }
+
+    /// Returns what a machine says of a unit.
+    pub(crate) fn status(&self, machine: MachineId, name: &UnitName) -> Option<&UnitStatus> {
+        let units = self.reports.get(&machine)?.units.as_ref()?;
+        units.iter().find(|status| &status.unit == name)
+    }
+
+    /// Returns why a machine does not start a unit, if it says so.
+    pub(crate) fn refusal(&self, machine: MachineId, name: &UnitName) -> Option<&str> {
+        let refused = &self.reports.get(&machine)?.refused;
+        refused.iter().find(|(unit, _)| unit == name).map(|(_, why)| why.as_str())
+    }
+
+    pub(crate) fn machine_name(&self, id: MachineId) -> String {
+        self.view.machines().get(&id).map_or_else(|| id.short(), |m| m.value.name.clone())
+    }
+
+    /// Returns every unit, templates included, in name order.
+    pub(crate) fn units(&self) -> Vec<UnitView> {
+        let mut names = self.view.unit_names();
+        let templates = self.view.units().iter().filter(|(name, stored)| {
+            name.is_template() && !stored.value.destroyed
+        });
+        names.extend(templates.map(|(name, _)| name.clone()));
+        names.sort();
+        names.iter().filter_map(|name| self.unit(name)).collect()
+    }
+
+    /// Returns one unit; `None` if nothing is known of it.
+    pub(crate) fn unit(&self, name: &UnitName) -> Option<UnitView> {
+        let stored = self.view.unit(name).map(|stored| &stored.value);
+        let placed = self.machine_of(name);
+        if stored.is_some_and(|unit| unit.destroyed) && placed.is_none() {
+            return None;
+        }
+        if name.is_template() {
+            return self.template(name);
+        }
+        let unit = self.view.look_up(name)?;
+        let machine = placed.map(|(id, _)| id);
+        let status = machine.and_then(|id| self.status(id, name));
+        let reason = self.view.reasons().get(name).map(|reason| reason.value.sentence.clone());
+        Some(UnitView {
+            name: name.to_string(),
+            description: description(unit.spec.as_ref().ok().map(|spec| spec.as_ref()), name),
+            desired: match &unit.wanted {
+                Wanted::Run => "running".into(),
+                Wanted::Stop(_) => "stopped".into(),
+                Wanted::Unknown(_) => "unknown".into(),
+            },
+            revision: unit.revision.0,
+            machine: machine.map(|id| self.machine_name(id)),
+            status: status.map(UnitStatusView::from),
+            reason: reason.filter(|_| unit.wanted == Wanted::Run),
+        })
+    }
+
+    fn template(&self, name: &UnitName) -> Option<UnitView> {
+        let stored = self.view.unit(name)?;
+        let spec = self.view.spec(name).and_then(Result::ok);
+        Some(UnitView {
+            name: name.to_string(),
+            description: description(spec.map(|spec| spec.as_ref()), name),
+            desired: "template".into(),
+            revision: stored.value.revision.0,
+            machine: None,
+            status: None,
+            reason: None,
+        })
+    }
+
+    /// Returns the text a unit would be started with.
+    pub(crate) fn text(&self, name: &UnitName) -> Option<UnitText> {
+        let (text_of, revision) = if name.is_template() {
+            (name.clone(), self.view.unit(name)?.value.revision)
+        } else {
+            let unit = self.view.look_up(name)?;
+            (unit.text_of, unit.revision)
+        };
+        let stored = self.view.revisions().get(&(text_of.clone(), revision))?;
+        let UnitRevision(revision) = revision;
+        Some(UnitText {
+            name: text_of.to_string(),
+            revision,
+            author: stored.value.author.clone(),
+            stored_at: stored.value.at.0,
+            text: stored.value.text.clone(),
+        })
+    }
+
+    /// Returns the machines in name order.
+    pub(crate) fn machines(&self) -> Vec<MachineView> {
+        let units = |id: &MachineId| {
+            self.view.assignments().get(id).map_or(0, |assignment| {
+                assignment.value.entries.iter().filter(|e| e.want == Want::Run).count()
+            })
+        };
+        let mut machines: Vec<MachineView> = self
+            .view
+            .machines()
+            .iter()
+            .map(|(id, stored)| {
+                let machine = stored.value.machine();
+                MachineView {
+                    id: id.to_string(),
+                    name: machine.name,
+                    address: machine.address,
+                    state: machine.state.to_string(),
+                    metadata: machine.metadata.into_iter().collect(),
+                    units: u32::try_from(units(id)).unwrap_or(u32::MAX),
+                }
+            })
+            .collect();
+        machines.sort_by(|a, b| a.name.cmp(&b.name));
+        machines
+    }
+}
+
+fn description(spec: Option<&argosy_model::UnitSpec>, name: &UnitName) -> String {
+    spec.and_then(|spec| spec.description.clone()).unwrap_or_else(|| name.to_string())
+}

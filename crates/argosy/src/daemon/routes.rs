@@ -1,0 +1,144 @@
+//! The operator API's routes: who may call them, and which part answers.
+
+use std::sync::Arc;
+
+use argosy_api::journal_line::JournalQuery;
+use argosy_api::operator::{
+    InitRequest, MachineReport, MachineView, SubmitReply, SubmitRequest, UnitText, UnitView,
+    VerbRequest, WhyReport,
+};
+use argosy_api::{ApiError, ErrorCode, Peer};
+use argosy_model::UnitName;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::sync::watch;
+
+use super::app::App;
+use super::{edit, journal, why};
+
+/// Largest request: a hundred unit files of 64 KiB, and room.
+const BODY_BYTES_MAX: usize = 8 << 20;
+
+#[derive(Clone)]
+struct Shared {
+    app: Arc<App>,
+    stopped: watch::Receiver<bool>,
+}
+
+type Reply<T> = Result<Json<T>, ApiError>;
+
+/// Returns the router of the daemon's socket.
+pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/cluster/init", post(init))
+        .route("/v1/machines", get(machines))
+        .route("/v1/units", get(units).post(submit))
+        .route("/v1/units/{name}", get(unit).delete(destroy))
+        .route("/v1/units/{name}/text", get(text))
+        .route("/v1/units/{name}/why", get(explain))
+        .route("/v1/units/{name}/{verb}", post(verb))
+        .route("/v1/journal", get(read_journal))
+        .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
+        .layer(middleware::from_fn(only_owners_write))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Shared { app, stopped })
+}
+
+/// Lets everybody who may connect read, and only root or the daemon's own user change.
+async fn only_owners_write(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method() == Method::GET || peer.may_write() {
+        return next.run(request).await;
+    }
+    let who = peer.uid.map_or_else(|| "an unknown user".into(), |uid| format!("user {uid}"));
+    ApiError::new(ErrorCode::PermissionDenied, format!("{who} may only read"))
+        .with_help("run the command as root")
+        .into_response()
+}
+
+fn unit_name(text: String) -> Result<UnitName, ApiError> {
+    UnitName::new(text).map_err(|error| ApiError::from_chain(ErrorCode::BadInput, &error))
+}
+
+async fn status(State(shared): State<Shared>) -> Reply<MachineReport> {
+    shared.app.report().await.map(Json)
+}
+
+async fn init(
+    State(shared): State<Shared>,
+    Json(request): Json<InitRequest>,
+) -> Reply<MachineReport> {
+    shared.app.init(request).await.map(Json)
+}
+
+async fn machines(State(shared): State<Shared>) -> Reply<Vec<MachineView>> {
+    Ok(Json(shared.app.node().await?.picture().machines()))
+}
+
+async fn units(State(shared): State<Shared>) -> Reply<Vec<UnitView>> {
+    Ok(Json(shared.app.node().await?.picture().units()))
+}
+
+async fn submit(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<SubmitRequest>,
+) -> Reply<SubmitReply> {
+    let node = shared.app.node().await?;
+    let author = peer.uid.map_or_else(|| "unknown".into(), |uid| format!("uid {uid}"));
+    edit::submit(&node, request, &author).await.map(Json)
+}
+
+async fn unit(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<UnitView> {
+    let name = unit_name(name)?;
+    let picture = shared.app.node().await?.picture();
+    picture.unit(&name).map(Json).ok_or_else(|| edit::unknown(&name))
+}
+
+async fn destroy(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let name = unit_name(name)?;
+    let node = shared.app.node().await?;
+    edit::change(&node, |edit| edit.destroy(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn text(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<UnitText> {
+    let name = unit_name(name)?;
+    let picture = shared.app.node().await?.picture();
+    picture.text(&name).map(Json).ok_or_else(|| edit::unknown(&name))
+}
+
+async fn explain(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<WhyReport> {
+    let name = unit_name(name)?;
+    let node = shared.app.node().await?;
+    why::explain(&node, &name).await.map(Json)
+}
+
+async fn verb(
+    State(shared): State<Shared>,
+    Path((name, verb)): Path<(String, String)>,
+    Json(request): Json<VerbRequest>,
+) -> Reply<UnitView> {
+    let name = unit_name(name)?;
+    let node = shared.app.node().await?;
+    edit::verb(&node, &name, &verb, request).await.map(Json)
+}
+
+async fn read_journal(
+    State(shared): State<Shared>,
+    Query(query): Query<JournalQuery>,
+) -> Result<Response, ApiError> {
+    let node = shared.app.node().await?;
+    journal::stream(node.supervisor(), &query, shared.stopped).await
+}

@@ -1,0 +1,144 @@
+//! `why`: walks from "stored" to "announced" and stops at the first broken link.
+
+use argosy_api::ApiError;
+use argosy_api::operator::{WhyLink, WhyReport};
+use argosy_model::{ActiveState, UnitName, UnitStatus, Want};
+use argosy_registry::Wanted;
+
+use super::node::Node;
+use super::picture::Picture;
+use super::{edit, journal};
+
+/// Journal lines shown for a unit that failed.
+const JOURNAL_LINES: u64 = 10;
+
+/// Explains one unit.
+pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, ApiError> {
+    let picture = node.picture();
+    let unit = picture.unit(name).ok_or_else(|| edit::unknown(name))?;
+    let chain = chain(&picture, name);
+    let broken = chain.iter().find(|link| !link.holds).map(|link| link.link.clone());
+    let stored = picture.view.reasons().get(name);
+    let candidates = match broken.as_deref() {
+        Some("placed") => stored.map(|r| r.value.candidates.clone()).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let journal = match broken.as_deref() {
+        Some("started" | "ready") => {
+            journal::last(node.supervisor(), name.as_str(), JOURNAL_LINES).await?
+        }
+        _ => Vec::new(),
+    };
+    let next = broken.and_then(|link| next_command(&link, name));
+    Ok(WhyReport { unit, chain, candidates, journal, next })
+}
+
+fn next_command(link: &str, name: &UnitName) -> Option<String> {
+    match link {
+        "stored" => Some(format!("argosy verify {name}")),
+        "wanted" => Some(format!("argosy start {name}")),
+        "placed" => Some("argosy list-machines".into()),
+        "started" | "ready" => Some(format!("argosy journal {name}")),
+        _ => None,
+    }
+}
+
+fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
+    let mut chain = Vec::new();
+    let mut link = |link: &str, holds: bool, sentence: String| {
+        chain.push(WhyLink { link: link.into(), holds, sentence });
+        holds
+    };
+    if name.is_template() {
+        let count = picture.view.replicas(name).unwrap_or(0);
+        link("stored", true, format!("a template; {count} instances of it are wanted"));
+        return chain;
+    }
+    let Some(unit) = picture.view.look_up(name) else {
+        return chain;
+    };
+    let stored = match &unit.spec {
+        Ok(_) => link("stored", true, format!("revision {} of {}", unit.revision, unit.text_of)),
+        Err(problem) => link("stored", false, format!("its text cannot be used: {problem}")),
+    };
+    let wanted = stored
+        && match &unit.wanted {
+            Wanted::Run => link("wanted", true, "it is wanted to run".into()),
+            Wanted::Stop(why) => link("wanted", false, why.clone()),
+            Wanted::Unknown(why) => link("wanted", false, why.clone()),
+        };
+    if !wanted {
+        return chain;
+    }
+    let reason = picture.view.reasons().get(name).map(|reason| reason.value.sentence.clone());
+    let waiting = || reason.clone().unwrap_or_else(|| "it is about to be placed".into());
+    let Some((machine, want)) = picture.machine_of(name) else {
+        link("placed", false, waiting());
+        return chain;
+    };
+    let machine_name = picture.machine_name(machine);
+    if want == Want::Stop {
+        link("placed", false, format!("{machine_name} has not confirmed its stop yet"));
+        return chain;
+    }
+    link("placed", true, format!("on {machine_name}"));
+    if let Some(why) = picture.refusal(machine, name) {
+        link("started", false, why.to_owned());
+        return chain;
+    }
+    let Some(status) = picture.status(machine, name) else {
+        link("started", false, format!("{machine_name} has not reported on it yet"));
+        return chain;
+    };
+    let (started, sentence) = started(status);
+    if !link("started", started, sentence) {
+        return chain;
+    }
+    let (ready, sentence) = ready(status);
+    if !link("ready", ready, sentence) {
+        return chain;
+    }
+    if let Some(announce) = unit.spec.ok().and_then(|spec| spec.announce.clone()) {
+        let endpoint = picture.view.endpoints().values().find(|e| &e.value.unit == name);
+        match endpoint {
+            Some(e) => link("announced", true, format!("{} = {}", e.value.key, e.value.value)),
+            None => link("announced", false, format!("{} is not written yet", announce.key)),
+        };
+    }
+    chain
+}
+
+fn started(status: &UnitStatus) -> (bool, String) {
+    let detail = match status.detail.as_str() {
+        "" => String::new(),
+        detail => format!(": {detail}"),
+    };
+    let exit = status.main_exit.map_or_else(String::new, |exit| format!(", its process {exit}"));
+    match status.active() {
+        ActiveState::Failed => {
+            (false, format!("it failed with result {}{exit}{detail}", status.result))
+        }
+        ActiveState::Inactive if status.invocation.is_none() => {
+            (false, format!("it has not been started yet{detail}"))
+        }
+        ActiveState::Inactive => (false, format!("it has ended{exit}{detail}")),
+        ActiveState::Deactivating => (false, format!("it is being stopped ({}){detail}", status.sub)),
+        ActiveState::Activating if status.main_pid.is_none() && status.restarts > 0 => {
+            (false, format!("it ended{exit} and is started again after its pause{detail}"))
+        }
+        ActiveState::Activating | ActiveState::Active | ActiveState::Reloading => {
+            let pid = status.main_pid.map_or_else(String::new, |pid| format!(" as process {pid}"));
+            (true, format!("{} ({}){pid}", status.active(), status.sub))
+        }
+    }
+}
+
+fn ready(status: &UnitStatus) -> (bool, String) {
+    match status.active() {
+        ActiveState::Active | ActiveState::Reloading => {
+            let said = status.status_text.as_ref();
+            (true, said.map_or_else(|| "it is active".into(), |text| format!("it says: {text}")))
+        }
+        _ => (false, format!("it is started and not yet ready ({})", status.sub)),
+    }
+}

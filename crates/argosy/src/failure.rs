@@ -1,0 +1,95 @@
+//! How a command fails: what it says, what it advises, and its exit status.
+
+use std::error::Error;
+
+use argosy_api::{ApiError, ClientError, ErrorCode};
+
+/// Exit statuses, documented in `docs/commands.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Bad input, or anything without a status of its own.
+    BadInput = 1,
+    /// The cluster or the supervisor refused.
+    Refused = 2,
+    /// The cluster or the supervisor is not reachable (EX_TEMPFAIL of sysexits.h).
+    Unreachable = 75,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What, where and why.
+    pub(crate) message: String,
+    /// What to do next.
+    pub(crate) help: Option<String>,
+    /// Already shown to the user in full.
+    pub(crate) shown: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), help: None, shown: false }
+    }
+
+    /// Makes a failure from an error and all its causes.
+    pub(crate) fn from_error(exit: Exit, error: &dyn Error) -> Failure {
+        Failure::new(exit, chain(error))
+    }
+
+    /// Makes a failure whose diagnostics are printed already.
+    pub(crate) fn shown(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { shown: true, ..Failure::new(exit, message) }
+    }
+
+    #[must_use]
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Failure {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Returns an error and its causes as one sentence.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(refusal) => refusal.into(),
+            ClientError::Connect { ref path, .. } => {
+                let help = format!(
+                    "is `argosy supervisor` running? Name another socket with --socket or \
+                     --runtime-dir if it is not {}",
+                    path.display()
+                );
+                Failure::from_error(Exit::Unreachable, &error).with_help(help)
+            }
+            ClientError::Broken { .. } => Failure::from_error(Exit::Unreachable, &error),
+            ClientError::Answer { .. } => Failure::from_error(Exit::Refused, &error)
+                .with_help("do the command and the daemon have the same version?"),
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(refusal: ApiError) -> Self {
+        let exit = match refusal.code {
+            ErrorCode::BadInput => Exit::BadInput,
+            ErrorCode::Unavailable | ErrorCode::TimedOut => Exit::Unreachable,
+            ErrorCode::PermissionDenied
+            | ErrorCode::NotFound
+            | ErrorCode::Conflict
+            | ErrorCode::Internal => Exit::Refused,
+        };
+        Failure { exit, message: refusal.message, help: refusal.help, shown: false }
+    }
+}

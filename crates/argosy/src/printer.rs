@@ -1,0 +1,109 @@
+//! All output of the commands: tables that fit the terminal, or JSON.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+use crate::args::Output;
+use crate::failure::{Exit, Failure};
+
+/// Prints as the user asked.
+pub(crate) struct Printer {
+    output: Output,
+}
+
+impl Printer {
+    pub(crate) fn new(output: Output) -> Printer {
+        Printer { output }
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Prints a value as JSON if that was asked for, else as `people` says.
+    pub(crate) fn show<T: Serialize>(
+        &self,
+        value: &T,
+        people: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        if self.json() {
+            let text = serde_json::to_string_pretty(value)
+                .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
+            self.line(&text)
+        } else {
+            let text = people(value);
+            if text.is_empty() { Ok(()) } else { self.line(text.trim_end_matches('\n')) }
+        }
+    }
+
+    /// Prints one line. A reader that has gone away ends the command quietly.
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        let mut out = anstream::stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(Failure::shown(Exit::BadInput, "standard output is closed"))
+            }
+            Err(error) => Err(Failure::new(
+                Exit::BadInput,
+                format!("cannot write to standard output: {error}"),
+            )),
+        }
+    }
+
+    /// Prints text as it is, without adding a line end.
+    pub(crate) fn raw(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+            Failure::new(Exit::BadInput, format!("cannot write to standard output: {error}"))
+        })
+    }
+
+    /// Tells a person what is going on; silent in JSON and away from a terminal.
+    pub(crate) fn progress(&self, text: &str) {
+        if !self.json() && io::stderr().is_terminal() {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Prints something worth knowing to standard error.
+    pub(crate) fn note(&self, text: &str) {
+        anstream::eprintln!("{text}");
+    }
+
+    /// Prints a failure and returns its exit status.
+    pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
+        if self.json() {
+            let error = serde_json::json!({
+                "error": { "message": failure.message, "help": failure.help }
+            });
+            println!("{error}");
+        } else if !failure.shown {
+            eprintln!("error: {}", failure.message);
+            if let Some(help) = &failure.help {
+                eprintln!("help: {help}");
+            }
+        }
+        ExitCode::from(failure.exit as u8)
+    }
+}
+
+/// Returns a table without lines, as systemctl prints; it wraps to the terminal's width.
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(head.to_vec());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,51 @@
+//! Starts the keeper, and the supervisor process that the keeper starts.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use argosy_keeper::KeeperConfig;
+
+use crate::args::{Global, Supervisor, SupervisorProcess};
+use crate::failure::{Exit, Failure};
+
+/// Runs the keeper in this process, which has one thread.
+pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCode, Failure> {
+    let runtime_dir = &global.runtime_dir;
+    let places = |words: &[&str]| -> Vec<OsString> {
+        let mut argv: Vec<OsString> = vec!["argosy".into()];
+        argv.extend(words.iter().map(OsString::from));
+        argv.extend(["--runtime-dir".into(), runtime_dir.clone().into_os_string()]);
+        argv.extend(["--data-dir".into(), options.data.data_dir.clone().into_os_string()]);
+        argv
+    };
+    let mut supervisor = places(&["supervisor-process"]);
+    for directory in &options.units.unit_path {
+        supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
+    }
+    let mut config = KeeperConfig::new(runtime_dir.clone(), supervisor);
+    if !options.no_daemon {
+        let mut daemon = places(&["daemon"]);
+        for address in &options.client.client_listen {
+            daemon.extend(["--client-listen".into(), address.to_string().into()]);
+        }
+        config.daemon_argv = Some(daemon);
+    }
+    argosy_keeper::run(config).map_err(|error| {
+        Failure::from_error(Exit::BadInput, &error)
+            .with_help("run as root, or choose a place of your own with --runtime-dir")
+    })
+}
+
+/// Runs the supervisor process.
+pub(crate) fn supervisor_process(
+    global: &Global,
+    options: SupervisorProcess,
+) -> Result<ExitCode, Failure> {
+    let config = argosy_native::NativeConfig {
+        runtime_dir: global.runtime_dir.clone(),
+        data_dir: options.data.data_dir,
+        unit_dirs: options.units.unit_path,
+    };
+    argosy_native::supervisor_main(config)
+        .map_err(|error| Failure::from_error(Exit::BadInput, &error))
+}

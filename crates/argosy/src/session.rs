@@ -1,0 +1,45 @@
+//! Which socket a command speaks to, and unit names as people type them.
+
+use argosy_api::Client;
+use argosy_model::UnitName;
+
+use crate::args::Global;
+use crate::failure::{Exit, Failure};
+
+/// The daemon's socket below the runtime directory.
+pub(crate) const API_SOCKET: &str = "api.sock";
+/// The supervisor's socket below the runtime directory.
+pub(crate) const SUPERVISOR_SOCKET: &str = "supervisor.sock";
+
+/// Returns a client of the daemon.
+pub(crate) fn daemon(global: &Global) -> Client {
+    let path = global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(API_SOCKET));
+    Client::new(path)
+}
+
+/// Returns a client of this machine's supervisor.
+pub(crate) fn supervisor(global: &Global) -> Client {
+    let path = global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(SUPERVISOR_SOCKET));
+    Client::new(path)
+}
+
+/// Reads a unit name; without a suffix it is a service, as for systemctl(1).
+pub(crate) fn unit_name(text: &str) -> Result<UnitName, Failure> {
+    UnitName::new(text)
+        .or_else(|error| UnitName::new(format!("{text}.service")).map_err(|_| error))
+        .map_err(|error| Failure::from_error(Exit::BadInput, &error))
+}
+
+/// Reads several unit names.
+pub(crate) fn unit_names(texts: &[String]) -> Result<Vec<UnitName>, Failure> {
+    texts.iter().map(|text| unit_name(text)).collect()
+}
+
+/// Refuses a command that only the supervisor understands when it goes to the cluster.
+pub(crate) fn needs_local(global: &Global, command: &str) -> Result<(), Failure> {
+    if global.local {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::BadInput, format!("{command} acts on this machine's supervisor only"))
+        .with_help(format!("run `argosy --local {command} ...`")))
+}

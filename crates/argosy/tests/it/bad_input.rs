@@ -1,0 +1,82 @@
+//! Bad input gets one clear error with the next step, and changes nothing.
+
+use crate::machine::Machine;
+
+#[test]
+fn bad_unit_files_are_refused_with_place_and_advice() {
+    let machine = Machine::new();
+    let check = |text: &str, place: &str, words: &[&str]| {
+        machine.file("web.service", text);
+        let ran = machine.run(&["verify", "web.service"]);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(place), "{place} is not in {}", ran.stderr);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{word} is not in {}", ran.stderr);
+        }
+    };
+    check("[Service]\nExecStrat=/bin/true\n", "web.service:2:1", &["ExecStrat", "ExecStart"]);
+    check("[Service]\nExecStart=/bin/true\nRestart=maybe\n", "web.service:3:9", &["on-failure"]);
+    check("[Service]\nExecStart=/bin/sh -c 'echo\n", "web.service:2:", &["quot"]);
+    let requires = "[Unit]\nRequires=nothing.service\n[Service]\nExecStart=/bin/true\n";
+    check(requires, "web.service:2:10", &["nothing.service"]);
+    let fence = "[Service]\nExecStart=/bin/true\n[X-Argosy]\nOnPartition=stop\n";
+    check(fence, "web.service:4:", &["OnPartition"]);
+}
+
+#[test]
+fn one_bad_file_of_many_stores_none() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("good.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.file("bad.service", "[Service]\nExecStart=/bin/sleep infinity\nNonsense=1\n");
+    let ran = machine.run(&["apply", "."]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("bad.service:3:1"), "{}", ran.stderr);
+    assert_eq!(machine.json(&["list-units"]), serde_json::json!([]));
+}
+
+#[test]
+fn what_cannot_be_reached_or_made_says_what_to_do() {
+    let machine = Machine::new();
+    let ran = machine.run(&["list-units"]);
+    assert_eq!(ran.code, 75);
+    assert!(ran.stderr.contains("argosy supervisor"), "{}", ran.stderr);
+
+    let machine = Machine::started();
+    let ran = machine.run(&["list-units"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("argosy cluster init"), "{}", ran.stderr);
+
+    // The store's port is taken: no cluster comes to be, and it does once the port is free.
+    let taken = std::net::TcpListener::bind(("127.0.0.1", machine.old_port)).unwrap();
+    let ran = machine.run(&["cluster", "init", "--name", "m1"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains(&machine.old_port.to_string()), "{}", ran.stderr);
+    assert!(!machine.path("data/machine.json").exists());
+    drop(taken);
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    let ran = machine.run(&["cluster", "init", "--name", "m1"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("already"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_second_daemon_or_keeper_of_the_same_place_is_refused() {
+    let machine = Machine::started();
+    let daemon = machine.run(&["daemon"]);
+    assert_eq!(daemon.code, 1);
+    assert!(daemon.stderr.contains("another daemon"), "{}", daemon.stderr);
+    let keeper = machine.run(&["supervisor"]);
+    assert_eq!(keeper.code, 1, "{}", keeper.stderr);
+    assert!(keeper.stderr.contains(machine.path("run").to_str().unwrap()), "{}", keeper.stderr);
+    machine.run(&["--local", "list-units"]).ok();
+}
+
+#[test]
+fn a_wrong_command_line_has_its_own_exit_status() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&["frobnicate"]).code, 64);
+    assert_eq!(machine.run(&["apply"]).code, 64);
+    let help = machine.run(&["apply", "--help"]).ok().stdout;
+    assert!(help.contains("Examples:"), "{help}");
+}

@@ -1,0 +1,113 @@
+//! From nothing to a unit that is found through the store, and what a daemon's death changes.
+
+use crate::machine::{Machine, start_ticks};
+
+const DATABASE: &str = "\
+[Unit]
+Description=A database that says where it is
+
+[Service]
+ExecStart=/bin/sh -c 'echo database up; exec sleep infinity'
+Restart=always
+
+[X-Argosy]
+Announce=/database 5432
+Data=disposable
+";
+
+#[test]
+fn a_unit_is_placed_found_and_survives_the_daemon() {
+    let machine = Machine::started();
+    assert!(machine.run(&[]).ok().stdout.contains("next: argosy cluster init"));
+    machine.run(&["cluster", "init", "--name", "m1", "--label", "zone=a"]).ok();
+    machine.file("database.service", DATABASE);
+    let applied = machine.run(&["apply", "database.service"]).ok();
+    assert!(applied.stdout.contains("database.service on m1: active (running)"), "{}", applied.stdout);
+
+    machine.wait("the announced key", |m| {
+        m.curl(m.old_port, "/v1/keys/database").stdout.contains("127.0.0.1:5432")
+    });
+    let v2 = machine.curl(machine.old_port, "/v2/keys/database").stdout;
+    assert!(v2.contains("\"value\":\"127.0.0.1:5432\""), "{v2}");
+    let v3 = machine.etcdctl(&["get", "/database"]).ok().stdout;
+    assert_eq!(v3, "/database\n127.0.0.1:5432\n");
+
+    let before = machine.json(&["status", "database.service"]);
+    let pid = u32::try_from(before["unit"]["status"]["main_pid"].as_u64().unwrap()).unwrap();
+    let ticks = start_ticks(pid).unwrap();
+    let daemon = machine.kill_child("daemon");
+    machine.wait("another daemon", |m| m.child("daemon").is_some_and(|pid| pid != daemon));
+    machine.wait("the cluster after the daemon's death", |m| {
+        m.run(&["list-units"]).stdout.contains("active")
+    });
+    let after = machine.json(&["status", "database.service"]);
+    assert_eq!(after["unit"]["status"]["main_pid"], before["unit"]["status"]["main_pid"]);
+    assert_eq!(after["unit"]["status"]["epoch"], before["unit"]["status"]["epoch"]);
+    assert_eq!(after["unit"]["status"]["restarts"], 0);
+    assert_eq!(start_ticks(pid), Some(ticks));
+    assert_eq!(machine.run(&["cat", "database.service"]).ok().stdout, DATABASE);
+    let v1 = machine.curl(machine.old_port, "/v1/keys/database").stdout;
+    assert!(v1.contains("127.0.0.1:5432"), "{v1}");
+}
+
+#[test]
+fn verbs_change_what_is_wanted_and_why_explains_it() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("database.service", DATABASE);
+    machine.run(&["apply", "database.service"]).ok();
+    machine.wait("the announcement", |m| {
+        m.run(&["why", "database"]).stdout.contains("/database = 127.0.0.1:5432")
+    });
+    let pid = |m: &Machine| m.json(&["status", "database"])["unit"]["status"]["main_pid"].clone();
+    let first = pid(&machine);
+
+    machine.run(&["restart", "database"]).ok();
+    assert_ne!(pid(&machine), first);
+    let journal = machine.run(&["journal", "database", "--cat"]).ok().stdout;
+    assert_eq!(journal.lines().filter(|line| *line == "database up").count(), 2, "{journal}");
+
+    machine.run(&["stop", "database"]).ok();
+    assert_eq!(machine.run(&["status", "database"]).code, 3);
+    assert_eq!(machine.run(&["is-active", "database"]).code, 3);
+    let gone = machine.curl(machine.old_port, "/v1/keys/database").stdout;
+    assert!(gone.contains("\"errorCode\":100"), "{gone}");
+    assert!(machine.run(&["why", "database"]).ok().stdout.contains("next: argosy start"));
+
+    machine.run(&["start", "database"]).ok();
+    assert_eq!(machine.run(&["is-active", "database"]).code, 0);
+    machine.run(&["destroy", "database"]).ok();
+    machine.wait("the end of the unit", |m| m.run(&["status", "database"]).code == 4);
+}
+
+#[test]
+fn a_failing_unit_says_why_with_its_last_lines() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file(
+        "broken.service",
+        "[Service]\nExecStart=/bin/sh -c 'echo cannot find my hat; exit 7'\n",
+    );
+    let applied = machine.run(&["apply", "broken.service"]);
+    machine.wait("the failure", |m| m.run(&["is-failed", "broken"]).code == 0);
+    // A simple unit that fails at once may have counted as started for a moment.
+    assert!([0, 2].contains(&applied.code), "{}", applied.stderr);
+    machine.wait("the explanation", |m| {
+        let why = m.run(&["why", "broken"]).ok().stdout;
+        why.contains("status=7") && why.contains("cannot find my hat") && why.contains("next:")
+    });
+}
+
+#[test]
+fn everything_survives_the_end_of_all_processes() {
+    let mut machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("database.service", DATABASE);
+    machine.run(&["apply", "database.service"]).ok();
+    machine.etcdctl(&["put", "color", "blue"]).ok();
+    assert!(machine.stop(), "the keeper did not end in order:\n{}", machine.log());
+    machine.start(&[]);
+    machine.wait("the unit after a restart", |m| m.run(&["is-active", "database"]).code == 0);
+    assert_eq!(machine.etcdctl(&["get", "color"]).ok().stdout, "color\nblue\n");
+    assert!(machine.run(&["list-machines"]).ok().stdout.contains("m1"));
+}

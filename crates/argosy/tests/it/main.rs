@@ -1,0 +1,9 @@
+//! The shipped program from the outside: real processes, real sockets, real kills.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+
+mod bad_input;
+mod first_unit;
+mod local;
+mod machine;
+mod taking_over;
