@@ -1,9 +1,13 @@
 //! Commands: what the replicated log carries.
 
+mod convert;
+mod wire;
+
 use std::fmt;
 
 use argosy_model::UnixMicros;
 use bytes::Bytes;
+use prost::Message;
 
 use crate::{LeaseId, Revision, SpaceId, Txn};
 
@@ -99,12 +103,19 @@ pub enum DecodeError {
 impl Command {
     /// Encodes it for the log.
     pub fn encode(&self) -> Bytes {
-        todo!()
+        convert::command_to_wire(self).encode_to_vec().into()
     }
 
     /// Decodes what [`Command::encode`] made. Keys and values are copied out, so that they do
     /// not hold the log entry in memory.
-    pub fn decode(_bytes: &[u8]) -> Result<Command, DecodeError> {
-        todo!()
+    pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
+        let wire = wire::Command::decode(bytes).map_err(DecodeError::Malformed)?;
+        if wire.format != COMMAND_FORMAT {
+            return Err(DecodeError::UnknownFormat { format: wire.format });
+        }
+        convert::command_from_wire(wire)
     }
 }
+
+#[cfg(test)]
+mod tests;

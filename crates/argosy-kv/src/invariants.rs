@@ -1,6 +1,9 @@
 //! What is true of every state: for the simulator, tests and assertions.
 
-use crate::State;
+use std::collections::BTreeSet;
+
+use crate::keyspace::{KeyEntry, Keyspace};
+use crate::{KeyValue, SpaceId, State};
 
 /// A state breaks a rule that no state may break.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,13 +15,170 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// Checks every rule. Takes time in proportion to the whole state.
-pub fn check(_state: &State) -> Result<(), Violation> {
-    todo!()
+type Check = Result<(), Violation>;
+
+fn ensure(holds: bool, rule: &'static str, detail: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Violation { rule, detail: detail() }) }
 }
 
-/// Returns a hash of all that a client can see: equal on all replicas at the same index. Takes
-/// time in proportion to the whole state.
-pub fn hash(_state: &State) -> u64 {
-    todo!()
+/// Checks every rule. Takes time in proportion to the whole state.
+pub fn check(state: &State) -> Check {
+    for space in SpaceId::ALL {
+        let keyspace = state.space(space);
+        check_counters(keyspace)?;
+        check_history(keyspace)?;
+        for entry in keyspace.keys.iter() {
+            check_versions(keyspace, entry)?;
+        }
+    }
+    check_leases(state)
+}
+
+fn check_counters(keyspace: &Keyspace) -> Check {
+    let Keyspace { revision, compact_revision, history_from, .. } = keyspace;
+    ensure(
+        *revision >= 1 && compact_revision <= revision && history_from <= revision,
+        "compact revision and history never pass the revision",
+        || format!("revision {revision}, compact {compact_revision}, history {history_from}"),
+    )
+}
+
+/// Each revision kept has events, in order, of which each is a version of its key.
+fn check_history(keyspace: &Keyspace) -> Check {
+    let mut next = None;
+    for entry in keyspace.history.iter() {
+        let revision = entry.revision;
+        ensure(
+            revision >= keyspace.history_from && revision <= keyspace.revision,
+            "history is within its bounds",
+            || format!("revision {revision}, history from {}", keyspace.history_from),
+        )?;
+        // Every revision is some events, so none can be missing between two.
+        ensure(next.is_none_or(|next| next == revision), "history has no gap", || {
+            format!("revision {revision} follows {:?}", next.map(|next| next - 1))
+        })?;
+        next = Some(revision + 1);
+        let mut keys = BTreeSet::new();
+        for (event, sub) in entry.events.iter().zip(0..) {
+            let kv = &event.kv;
+            let placed = kv.mod_revision == revision && kv.sub_revision == sub;
+            ensure(placed, "an event names its own place", || format!("{kv:?} in {revision}"))?;
+            ensure(keys.insert(&kv.key), "a key changes once in a revision", || {
+                format!("{:?} in {revision}", kv.key)
+            })?;
+        }
+        ensure(!entry.events.is_empty(), "a revision has events", || revision.to_string())?;
+    }
+    ensure(
+        next.is_none_or(|next| next == keyspace.revision + 1),
+        "history reaches to the present",
+        || format!("it ends before {next:?}, the revision is {}", keyspace.revision),
+    )
+}
+
+/// Versions ascend, count their puts, and keep their creation until the key ends.
+fn check_versions(keyspace: &Keyspace, entry: &KeyEntry) -> Check {
+    let mut before: Option<&KeyValue> = None;
+    for kv in entry.versions() {
+        let follows = match before {
+            Some(before) if before.is_live() && kv.is_live() => {
+                kv.mod_revision > before.mod_revision
+                    && kv.version == before.version + 1
+                    && kv.create_revision == before.create_revision
+            }
+            Some(before) => {
+                kv.mod_revision > before.mod_revision && kv.is_live() != before.is_live()
+            }
+            None => true,
+        };
+        let fits = follows
+            && kv.key == entry.newest.key
+            && kv.mod_revision <= keyspace.revision
+            && kv.create_revision <= kv.mod_revision
+            && kv.is_live() == (kv.version > 0);
+        ensure(fits, "versions follow one another", || format!("{kv:?} after {before:?}"))?;
+        before = Some(kv);
+    }
+    Ok(())
+}
+
+/// A key that has a lease is attached to it, and nothing else is.
+fn check_leases(state: &State) -> Check {
+    let mut attached = BTreeSet::new();
+    for lease in state.leases() {
+        for (space, key) in state.lease_keys(lease.id) {
+            let holds = state.get(space, &key).is_some_and(|kv| kv.lease == lease.id);
+            ensure(holds, "an attached key has the lease", || format!("{key:?}, {}", lease.id))?;
+            attached.insert((space, key));
+        }
+    }
+    for space in SpaceId::ALL {
+        for kv in state.space(space).keys.iter().map(|entry| &entry.newest) {
+            let holds = kv.lease == 0 || attached.contains(&(space, kv.key.clone()));
+            ensure(holds, "a key with a lease is attached", || format!("{kv:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns a hash of all that a client can see: equal on all replicas at the same index,
+/// however far each has freed what was compacted. Takes time in proportion to the whole state.
+pub fn hash(state: &State) -> u64 {
+    let mut hasher = Fnv::default();
+    hasher.number(state.applied_index);
+    hasher.number(state.applied_term);
+    hasher.number(u64::from(state.cluster_version.major));
+    hasher.number(u64::from(state.cluster_version.minor));
+    for lease in state.leases() {
+        for number in [lease.id, lease.ttl_seconds, lease.remaining_seconds] {
+            hasher.number(number.cast_unsigned());
+        }
+        hasher.number(u64::from(lease.minimum_exempt));
+        hasher.number(lease.granted_at.0);
+    }
+    for keyspace in &state.spaces {
+        hasher.number(keyspace.revision.cast_unsigned());
+        hasher.number(keyspace.compact_revision.cast_unsigned());
+        for entry in keyspace.keys.iter() {
+            for kv in entry.visible(keyspace.compact_revision) {
+                hasher.version(kv);
+            }
+        }
+    }
+    hasher.0
+}
+
+/// FNV-1a, 64 bits: the same on every machine and in every version.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Fnv {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn number(&mut self, number: u64) {
+        for byte in number.to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn version(&mut self, kv: &KeyValue) {
+        self.bytes(&kv.key);
+        self.bytes(&kv.value);
+        for number in [kv.create_revision, kv.mod_revision, kv.version, kv.lease, kv.created_index]
+        {
+            self.number(number.cast_unsigned());
+        }
+        self.number(u64::from(kv.sub_revision));
+        self.number(u64::from(kv.is_live()));
+    }
 }

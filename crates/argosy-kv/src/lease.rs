@@ -1,12 +1,14 @@
 //! Leases: the replicated part here, the clock in [`clock`].
 
 mod clock;
+mod table;
 
 use argosy_model::UnixMicros;
 
 use crate::LeaseId;
 
 pub use clock::{CheckpointDue, LeaseClock, Renewal};
+pub(crate) use table::LeaseTable;
 
 /// Longest time to live, in seconds (etcd's `MaxLeaseTTL`).
 pub const LEASE_TTL_MAX_SECONDS: i64 = 9_000_000_000;

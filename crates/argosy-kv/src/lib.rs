@@ -9,11 +9,15 @@ mod command;
 mod error;
 mod key_range;
 mod key_value;
+mod keyspace;
 mod lease;
+mod record;
 mod request;
 mod response;
 mod space;
 mod state;
+mod tree;
+mod txn;
 mod watch;
 
 pub mod invariants;
@@ -28,15 +32,14 @@ pub use key_value::{Action, Event, EventKind, KeyKind, KeyValue};
 pub use lease::{
     CheckpointDue, LEASE_TTL_MAX_SECONDS, LEASE_TTL_MIN_SECONDS, Lease, LeaseClock, Renewal,
 };
+pub use record::{RecordChange, RecordError};
 pub use request::{
     Compare, CompareResult, CompareTarget, DeleteRequest, Op, PutRequest, RangeRequest, SortOrder,
     SortTarget, TXN_OPS_MAX, Txn,
 };
-pub use response::{
-    DeleteResponse, OpResponse, PutResponse, RangeResponse, Response, TxnResponse,
-};
+pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, Response, TxnResponse};
 pub use space::{LeaseId, Revision, Revisions, SpaceId};
-pub use state::{RecordChange, RecordError, State};
+pub use state::State;
 pub use watch::{
     WATCH_QUEUE_REVISIONS_MAX, WatchBatch, WatchError, WatchFilter, WatchHub, WatchId,
     WatchMessage, WatchRequest,

@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::{KeyRange, KvError, LeaseId, Revision, SpaceId};
+use crate::{KeyRange, LeaseId, Revision, SpaceId};
 
 /// Most compares, success steps or failure steps of one transaction, nested ones included:
 /// etcd's default of `--max-txn-ops`.
 pub const TXN_OPS_MAX: usize = 128;
+
+/// Deepest nesting of transactions. gRPC libraries stop decoding at 50; applying recurses.
+pub(crate) const TXN_DEPTH_MAX: usize = 64;
 
 /// The order of a range's answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -208,12 +211,5 @@ impl Txn {
     /// counts as a write, as in etcd.
     pub fn is_read_only(&self) -> bool {
         self.success.iter().chain(&self.failure).all(|op| matches!(op, Op::Range(..)))
-    }
-
-    /// Checks everything that can be told without looking at the state: empty keys,
-    /// contradicting flags, at most `ops_max` steps, no key written twice. Applying checks
-    /// the same but for the number of steps.
-    pub fn check(&self, _ops_max: usize) -> Result<(), KvError> {
-        todo!()
     }
 }

@@ -29,6 +29,20 @@ pub enum Get {
 }
 
 /// Reads a path.
-pub fn get(_state: &State, _path: &str) -> Result<Get, v2::Error> {
-    todo!()
+pub fn get(state: &State, path: &str) -> Result<Get, v2::Error> {
+    let found = v2::get(state, path, false, true)?;
+    if found.dir {
+        return Ok(Get::Directory(found.nodes.into_iter().map(node).collect()));
+    }
+    Ok(Get::Key(node(found)))
+}
+
+fn node(node: v2::Node) -> Node {
+    Node {
+        key: node.key,
+        value: node.value,
+        dir: node.dir,
+        index: node.modified_index,
+        lease: node.lease,
+    }
 }

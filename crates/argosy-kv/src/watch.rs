@@ -1,12 +1,21 @@
 //! Watches: who is told of which change, without gap or repeat.
 
+mod hub;
+mod select;
+
 use std::sync::Arc;
 
-use crate::{Event, KeyRange, Revision, SpaceEvents, SpaceId, State};
+use crate::{Event, KeyRange, Revision, SpaceId};
+
+pub use hub::WatchHub;
 
 /// Most revisions queued for one watcher. A slower one reads the rest from history when it
 /// comes round, so this bounds memory, not what it sees.
 pub const WATCH_QUEUE_REVISIONS_MAX: usize = 128;
+
+/// Most revisions of history read in one go for a watcher that is behind, so that one watcher
+/// far behind does not hold up the others (etcd: as many per catch-up batch).
+const CATCH_UP_REVISIONS_MAX: usize = 1000;
 
 /// Names a watcher within its hub; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,64 +81,5 @@ pub enum WatchMessage {
     },
 }
 
-/// All watchers of one member.
-#[derive(Debug)]
-pub struct WatchHub {
-    _private: (),
-}
-
-impl WatchHub {
-    /// Returns a hub without watchers that has seen everything up to `state`.
-    pub fn new(_state: &State) -> WatchHub {
-        todo!()
-    }
-
-    /// Adds a watcher. One that starts below the compact revision is made and then told
-    /// [`WatchMessage::Compacted`].
-    pub fn create(&mut self, _request: WatchRequest) -> Result<WatchId, WatchError> {
-        todo!()
-    }
-
-    /// Removes a watcher; one that is not there is passed over.
-    pub fn cancel(&mut self, _id: WatchId) {
-        todo!()
-    }
-
-    /// Tells the watchers of what a command changed. `state` is the state after `events` or
-    /// later. A state that jumped ahead (a snapshot) may come without events: what is between
-    /// is then read from history.
-    pub fn publish(&mut self, _state: &State, _events: &[SpaceEvents]) {
-        todo!()
-    }
-
-    /// Returns which watchers have something to drain that had nothing when they were last
-    /// returned or drained.
-    pub fn take_ready(&mut self) -> Vec<WatchId> {
-        todo!()
-    }
-
-    /// Takes messages of a watcher, at most `max_revisions` revisions of events. An empty
-    /// answer means there is nothing until it is ready again.
-    pub fn drain(&mut self, _id: WatchId, _max_revisions: usize) -> Vec<WatchMessage> {
-        todo!()
-    }
-
-    /// Answers an explicit progress request over the watchers of one stream: the revision up
-    /// to which all of them have everything; `None` (say nothing) unless all are caught up and
-    /// past their start.
-    pub fn progress(&self, _ids: &[WatchId]) -> Option<Revision> {
-        todo!()
-    }
-
-    /// Queues [`WatchMessage::Progress`] for watchers that asked for it and were sent nothing
-    /// since the last call. The caller decides how often (etcd: 10 minutes).
-    pub fn progress_tick(&mut self) {
-        todo!()
-    }
-
-    /// Plants a defect, or none.
-    #[cfg(feature = "planted-bugs")]
-    pub fn set_planted(&mut self, _bug: Option<argosy_model::PlantedBug>) {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

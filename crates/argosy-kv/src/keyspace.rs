@@ -1,0 +1,178 @@
+//! The data of one space: keys with their versions, and the history of its revisions.
+
+mod compaction;
+mod entry;
+mod range;
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::tree::{Item, Tree};
+use crate::{Event, KeyRange, KeyValue, Revision};
+
+pub(crate) use compaction::SWEEP_REVISIONS_MAX;
+pub(crate) use entry::KeyEntry;
+
+/// The revision of an empty space, as in etcd.
+const FIRST_REVISION: Revision = 1;
+
+/// The compact revision before the first compaction, as in etcd.
+pub(crate) const NEVER_COMPACTED: Revision = -1;
+
+/// The events of one revision.
+#[derive(Debug, Clone)]
+pub(crate) struct HistoryEntry {
+    pub(crate) revision: Revision,
+    pub(crate) events: Arc<[Event]>,
+}
+
+impl Item for HistoryEntry {
+    type Key = Revision;
+    type Bound = Revision;
+
+    fn key(&self) -> &Revision {
+        &self.revision
+    }
+
+    fn bound(&self) -> Revision {
+        self.revision
+    }
+}
+
+/// One space. Cloning takes constant time.
+#[derive(Debug, Clone)]
+pub(crate) struct Keyspace {
+    pub(crate) revision: Revision,
+    /// The oldest readable revision, or [`NEVER_COMPACTED`].
+    pub(crate) compact_revision: Revision,
+    /// History holds every event from here on. Below the compact revision only while a
+    /// compaction is still sweeping.
+    pub(crate) history_from: Revision,
+    pub(crate) keys: Tree<KeyEntry>,
+    pub(crate) history: Tree<HistoryEntry>,
+}
+
+impl Keyspace {
+    pub(crate) fn new() -> Keyspace {
+        Keyspace {
+            revision: FIRST_REVISION,
+            compact_revision: NEVER_COMPACTED,
+            history_from: FIRST_REVISION,
+            keys: Tree::default(),
+            history: Tree::default(),
+        }
+    }
+
+    /// Returns the version of a key that is there now.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
+        self.keys.get(key).map(|entry| &entry.newest).filter(|kv| kv.is_live())
+    }
+
+    /// Returns what is in a range now, by key.
+    pub(crate) fn live<'a>(
+        &'a self,
+        range: &'a KeyRange,
+    ) -> impl Iterator<Item = &'a Arc<KeyValue>> {
+        self.keys.weighty_range(range.bounds()).map(|entry| &entry.newest)
+    }
+
+    /// Returns what is at or above `key` now, by key.
+    pub(crate) fn live_from<'s>(
+        &'s self,
+        key: &[u8],
+    ) -> impl Iterator<Item = &'s Arc<KeyValue>> + use<'s> {
+        let bounds = (Bound::Included(key), Bound::Unbounded);
+        self.keys.weighty_range(bounds).map(|entry| &entry.newest)
+    }
+
+    /// Returns the history from a revision on.
+    pub(crate) fn history_since(&self, from: Revision) -> impl Iterator<Item = &HistoryEntry> {
+        self.history.range((Bound::Included(&from), Bound::Unbounded))
+    }
+
+    /// Puts a version on top of its key's others and returns the one before.
+    pub(crate) fn push(&mut self, version: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
+        match self.keys.get(&version.key) {
+            Some(entry) => {
+                let before = Arc::clone(&entry.newest);
+                let mut entry = entry.clone();
+                entry.push(version);
+                self.keys.insert(entry);
+                Some(before).filter(|kv| kv.is_live())
+            }
+            None => {
+                self.keys.insert(KeyEntry::new(version));
+                None
+            }
+        }
+    }
+
+    /// Makes `events` the next revision.
+    pub(crate) fn commit(&mut self, events: Arc<[Event]>) -> Revision {
+        self.revision += 1;
+        self.history.insert(HistoryEntry { revision: self.revision, events });
+        self.revision
+    }
+
+    /// Rebuilds a space from all its stored versions, ascending by key and revision.
+    pub(crate) fn rebuild(
+        revision: Revision,
+        compact_revision: Revision,
+        history_from: Revision,
+        entries: Vec<KeyEntry>,
+    ) -> Keyspace {
+        let mut events: Vec<(Revision, u32, Event)> = Vec::new();
+        for entry in &entries {
+            let mut prev: Option<&Arc<KeyValue>> = None;
+            for kv in entry.versions() {
+                if kv.mod_revision >= history_from {
+                    let prev = prev.filter(|kv| kv.is_live()).cloned();
+                    let event = Event { kv: Arc::clone(kv), prev };
+                    events.push((kv.mod_revision, kv.sub_revision, event));
+                }
+                prev = Some(kv);
+            }
+        }
+        events.sort_unstable_by_key(|(revision, sub, _)| (*revision, *sub));
+        let mut history = Vec::new();
+        let mut events = events.into_iter().peekable();
+        while let Some((revision, _, first)) = events.next() {
+            let mut same = vec![first];
+            while let Some((_, _, event)) = events.next_if(|(next, _, _)| *next == revision) {
+                same.push(event);
+            }
+            history.push(HistoryEntry { revision, events: same.into() });
+        }
+        Keyspace {
+            revision,
+            compact_revision,
+            history_from,
+            keys: Tree::from_sorted(entries),
+            history: Tree::from_sorted(history),
+        }
+    }
+}
+
+/// Returns a tombstone: only key and place, as etcd's delete events show it.
+pub(crate) fn tombstone(
+    key: Bytes,
+    mod_revision: Revision,
+    sub_revision: u32,
+    action: crate::Action,
+    created_index: Revision,
+) -> Arc<KeyValue> {
+    Arc::new(KeyValue {
+        key,
+        value: Bytes::new(),
+        create_revision: 0,
+        mod_revision,
+        version: 0,
+        lease: 0,
+        sub_revision,
+        kind: crate::KeyKind::Tombstone,
+        action,
+        created_index,
+    })
+}
