@@ -94,8 +94,7 @@ pub fn render(diagnostic: &Diagnostic, source: &str, style: Style) -> String {
         .line_start(diagnostic.line)
         .path(diagnostic.file.as_str())
         .annotation(marked);
-    let mut group: Group<'_> =
-        level.primary_title(diagnostic.message.as_str()).element(snippet);
+    let mut group: Group<'_> = level.primary_title(diagnostic.message.as_str()).element(snippet);
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }

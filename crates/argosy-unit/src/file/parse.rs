@@ -15,7 +15,13 @@ const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Splits `text` into items.
 pub(super) fn parse(file: &str, text: &str) -> (Vec<Item>, Vec<Diagnostic>) {
-    let mut parser = Parser { sink: Sink::new(file, text), text, items: Vec::new(), section: None };
+    let mut parser = Parser {
+        sink: Sink::new(file, text),
+        text,
+        items: Vec::new(),
+        section: None,
+        homeless_reported: false,
+    };
     if text.len() > FILE_BYTES_MAX {
         parser.sink.error(
             0..0,
@@ -42,6 +48,8 @@ struct Parser<'a> {
     text: &'a str,
     items: Vec<Item>,
     section: Option<String>,
+    /// Whether a diagnostic already says why keys stand in no section.
+    homeless_reported: bool,
 }
 
 impl Parser<'_> {
@@ -145,20 +153,22 @@ impl Parser<'_> {
                 None => Problem::new(format!("the section header `{text}` has no closing `]`"))
                     .help(format!("write {text}]")),
             };
-            self.section = None;
-            self.sink.error(span, problem);
-            return ItemKind::Invalid;
+            return self.bad_header(span, problem);
         };
-        let unsafe_name =
-            |c: char| c.is_control() || matches!(c, '"' | '\'' | '\\' | '[' | ']');
+        let unsafe_name = |c: char| c.is_control() || matches!(c, '"' | '\'' | '\\' | '[' | ']');
         if name.is_empty() || name.contains(unsafe_name) {
-            self.section = None;
-            self.sink.error(span, Problem::new(format!("`{text}` is not a section name")));
-            return ItemKind::Invalid;
+            return self.bad_header(span, Problem::new(format!("`{text}` is not a section name")));
         }
         self.section = Some(name.to_owned());
         let inner = trimmed.start + 1..trimmed.end - 1;
         ItemKind::Header { name: name.to_owned(), span: line.span(inner) }
+    }
+
+    fn bad_header(&mut self, span: Range<usize>, problem: Problem) -> ItemKind {
+        self.section = None;
+        self.homeless_reported = true;
+        self.sink.error(span, problem);
+        ItemKind::Invalid
     }
 
     fn assignment(&mut self, line: &Value) -> ItemKind {
@@ -179,13 +189,12 @@ impl Parser<'_> {
             return ItemKind::Invalid;
         }
         let Some(section) = self.section.clone() else {
-            let message = if self.items.iter().any(|item| self.is_bad_header(item)) {
-                "the key stands in no section, for its header is not valid"
-            } else {
-                "the key stands before the first section"
-            };
-            let problem = Problem::new(message).help("begin with a header such as [Unit]");
-            self.sink.error(line.span(key), problem);
+            if !self.homeless_reported {
+                self.homeless_reported = true;
+                let problem = Problem::new("the key stands before the first section")
+                    .help("begin with a header such as [Unit]");
+                self.sink.error(line.span(key), problem);
+            }
             return ItemKind::Invalid;
         };
         let value = trimmed(&line.text, equals + 1..line.text.len());
@@ -195,11 +204,6 @@ impl Parser<'_> {
             key_span: line.span(key),
             value: line.part(value),
         })
-    }
-
-    fn is_bad_header(&self, item: &Item) -> bool {
-        item.kind == ItemKind::Invalid
-            && self.text[item.span.clone()].trim_start_matches(WHITESPACE).starts_with('[')
     }
 
     fn push(&mut self, span: Range<usize>, kind: ItemKind) {

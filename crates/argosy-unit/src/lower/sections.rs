@@ -1,0 +1,117 @@
+//! Sections and keys that are not what they should be.
+
+use super::context::Context;
+use crate::UnitFile;
+use crate::diagnostic::Problem;
+use crate::directives::{self, DirectiveRule, Harmless, nearest_key, nearest_section, sections_of};
+use crate::file::Directive;
+
+/// Sections of other unit types.
+const FOREIGN: [&str; 13] = [
+    "Automount",
+    "Container",
+    "Kube",
+    "Mount",
+    "Network",
+    "Path",
+    "Pod",
+    "Scope",
+    "Slice",
+    "Socket",
+    "Swap",
+    "Timer",
+    "Watch",
+];
+
+/// Looks at every section header.
+pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) {
+    let mut install_noted = false;
+    for (name, span) in file.headers() {
+        if name == "Install" && !install_noted {
+            install_noted = true;
+            context.sink.note(
+                span,
+                Problem::new("[Install] is kept, but no unit is enabled on its machine")
+                    .help("`argosy start` makes it run, now and after every reboot"),
+            );
+            continue;
+        }
+        if directives::is_section(name) {
+            continue;
+        }
+        let near = nearest_section(name);
+        if FOREIGN.contains(&name) {
+            let suffix = name.to_ascii_lowercase();
+            context.sink.error(
+                span,
+                Problem::new(format!("[{name}] has no place in a `.service` file"))
+                    .help(format!("it belongs into a `.{suffix}` file of its own")),
+            );
+        } else if let Some(near) = near {
+            context.sink.error(
+                span,
+                Problem::new(format!("there is no section [{name}]"))
+                    .label("unknown section")
+                    .help(format!("did you mean [{near}]?")),
+            );
+        } else if name.starts_with("X-") {
+            let problem = Problem::new(format!("[{name}] is somebody else's and is ignored"));
+            context.sink.note(span, problem);
+        } else {
+            context.sink.error(
+                span,
+                Problem::new(format!("there is no section [{name}]")).label("unknown section").help(
+                    "a `.service` file has [Unit], [Service], [Install], [X-Fleet] and [X-Argosy]",
+                ),
+            );
+        }
+    }
+}
+
+/// Reports a key that its section does not have.
+pub(super) fn unknown_key(context: &mut Context<'_>, directive: &Directive) {
+    let Directive { section, key, key_span, .. } = directive;
+    let own = section.starts_with("X-");
+    if key.starts_with("X-") && !own {
+        let problem = Problem::new(format!("`{key}=` is somebody else's and is ignored"));
+        context.sink.note(key_span.clone(), problem);
+        return;
+    }
+    if let Some(home) = sections_of(key).first() {
+        context.sink.error(
+            key_span.clone(),
+            Problem::new(format!("`{key}=` is a [{home}] key, not one of [{section}]"))
+                .label(format!("not a key of [{section}]"))
+                .help(format!("move it below [{home}]")),
+        );
+        return;
+    }
+    let problem = Problem::new(format!("[{section}] has no key `{key}=`")).label("unknown key");
+    let problem = match nearest_key(section, key) {
+        Some((home, near)) if home == section => problem.help(format!("did you mean `{near}=`?")),
+        Some((home, near)) => problem.help(format!("did you mean `{near}=` of [{home}]?")),
+        None => problem,
+    };
+    context.sink.error(key_span.clone(), problem);
+}
+
+/// Reports a directive that must not be ignored and is not available.
+pub(super) fn refuse(
+    context: &mut Context<'_>,
+    directive: &Directive,
+    rule: &DirectiveRule,
+    why: &str,
+) {
+    let key = &directive.key;
+    let mut problem = Problem::new(format!("`{key}=` is not available: {why}")).label("refused");
+    problem = match rule.harmless {
+        Harmless::Empty => problem,
+        Harmless::False => problem.help(format!("leave it out, or set `{key}=no`")),
+        Harmless::True => problem.help(format!("leave it out, or set `{key}=yes`")),
+        Harmless::Values(values) => match values.first() {
+            Some(value) => problem.help(format!("leave it out, or set `{key}={value}`")),
+            None => problem,
+        },
+    };
+    context.sink.error(directive.key_span.clone(), problem);
+}
