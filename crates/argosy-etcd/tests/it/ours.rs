@@ -1,0 +1,60 @@
+//! The server under test on a store in a temporary directory.
+
+use argosy_etcd::{Server, ServerInfo};
+use argosy_model::ClusterId;
+use argosy_store::{MemberId, Store, StoreConfig};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::clients::Clients;
+
+/// A running server.
+pub(crate) struct Ours {
+    pub(crate) endpoint: String,
+    pub(crate) address: String,
+    pub(crate) clients: Clients,
+    store: Store,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Ours {
+    /// Starts a fresh store with two listeners and returns when it leads.
+    pub(crate) async fn start() -> Ours {
+        let dir = TempDir::new().unwrap();
+        let config = StoreConfig::new(dir.path().join("store"), ClusterId(0xc1), MemberId(0xa7));
+        Store::initialise(&config).unwrap();
+        let store = Store::open(config).unwrap();
+        store.handle().leadership().wait_for(|now| now.is_leader).await.unwrap();
+        let (first, second) = (listener().await, listener().await);
+        let address = first.local_addr().unwrap().to_string();
+        let endpoint = format!("http://{address}");
+        let info = ServerInfo {
+            name: "mole".to_owned(),
+            client_urls: vec![endpoint.clone(), "http://192.0.2.1:2379".to_owned()],
+            peer_urls: vec![],
+        };
+        let server = Server::new(store.handle(), info);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let shutdown = async { stopped.await.unwrap_or(()) };
+            server.serve(vec![first, second], shutdown).await.unwrap();
+        });
+        let clients = Clients::new(&endpoint);
+        Ours { endpoint, address, clients, store, stop, serving, _dir: dir }
+    }
+
+    /// Tells the server to end and waits until it has.
+    pub(crate) async fn end(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap();
+        self.store.shutdown();
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
