@@ -2,6 +2,17 @@
 
 use crate::{Epoch, Generation, MachineId, RestartCount, UnitName, UnitRevision};
 
+/// Whether the cluster's users want a unit to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Yes.
+    Run,
+    /// No, by an explicit word of a user; with that word.
+    Stop(String),
+    /// The records do not say. Nothing about the unit may be changed.
+    Unknown(String),
+}
+
 /// What a machine is told about one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Want {

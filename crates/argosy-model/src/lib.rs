@@ -17,7 +17,7 @@ mod unit_name;
 mod unit_spec;
 mod value;
 
-pub use assignment::{Assignment, AssignmentEntry, Want};
+pub use assignment::{Assignment, AssignmentEntry, Want, Wanted};
 pub use exec::{ExecCommand, ExecPrefix};
 pub use ids::{
     ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, RestartCount, Term,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use argosy_kv::{SpaceId, Txn};
-use argosy_model::{MachineId, RestartCount, UnitName, UnitRevision, UnixMicros};
+use argosy_model::{MachineId, RestartCount, UnitName, UnitRevision, UnixMicros, Wanted};
 
 use crate::change_error::ChangeError;
 use crate::keys::Key;
@@ -115,7 +115,7 @@ impl<'v> Edit<'v> {
         }
         let mut unit = self.startable(name)?;
         let inherited = unit.desired == Desired::Inherit && name.template().is_some();
-        if !inherited || self.view.look_up(name).is_none_or(|u| u.wanted != crate::Wanted::Run) {
+        if !inherited || self.view.look_up(name).is_none_or(|u| u.wanted != Wanted::Run) {
             unit.desired = Desired::Run;
         }
         unit.restart = RestartCount(unit.restart.0 + 1);

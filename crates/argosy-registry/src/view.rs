@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use argosy_kv::Revision;
 use argosy_model::{
-    Assignment, Epoch, MachineId, Reason, RestartCount, UnitName, UnitRevision, UnitSpec,
+    Assignment, Epoch, MachineId, Reason, RestartCount, UnitName, UnitRevision, UnitSpec, Wanted,
 };
 
 use crate::keys::Key;
@@ -42,17 +42,6 @@ pub struct ClusterView {
 
 /// The unit of an endpoint, and its machine if the unit is global.
 pub type EndpointName = (UnitName, Option<MachineId>);
-
-/// Whether a unit is wanted to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// Yes.
-    Run,
-    /// No, by an explicit word of a user; with that word.
-    Stop(String),
-    /// The records do not say. Nothing about the unit may be changed.
-    Unknown(String),
-}
 
 /// A unit with everything the records say of it.
 #[derive(Debug, Clone)]

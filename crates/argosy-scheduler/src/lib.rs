@@ -1,1 +1,16 @@
 //! Where each unit runs and why: the planner, its report and the plan checker.
+//!
+//! [`plan`] is a pure function of the whole cluster. Units that run where they may stay there;
+//! nothing moves for balance. What cannot be done has a reason in the plan, with one line for
+//! every machine.
+
+mod check;
+mod glob;
+mod input;
+mod plan;
+mod planner;
+
+pub use check::{Violation, check_plan};
+pub use input::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
+pub use plan::{Plan, PlanAction, PlanReport, PlanStep};
+pub use planner::{CANDIDATES_MAX, UNITS_PER_MACHINE_MAX, plan};

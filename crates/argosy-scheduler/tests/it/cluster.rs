@@ -1,0 +1,126 @@
+//! A small cluster that tests change and plan for.
+
+use std::sync::Arc;
+
+use argosy_model::{
+    Dependencies, Epoch, Machine, MachineId, MachineState, MetadataRequirement, OnPartition,
+    Placement, RestartCount, ServiceSpec, UnitName, UnitRevision, UnitSpec, Wanted,
+};
+use argosy_scheduler::{Placed, PlacedState, Plan, PlanAction, PlanInput, PlanMachine, PlanUnit};
+
+pub(crate) fn name(text: &str) -> UnitName {
+    UnitName::new(text).unwrap()
+}
+
+pub(crate) fn spec(unit: &str, placement: Placement) -> UnitSpec {
+    UnitSpec {
+        name: name(unit),
+        description: None,
+        dependencies: Dependencies::default(),
+        service: ServiceSpec::default(),
+        placement,
+        announce: None,
+        wanted_by: Vec::new(),
+    }
+}
+
+/// The id of machine `m3` begins with `00000003`.
+pub(crate) fn machine_id(machine: &str) -> MachineId {
+    MachineId(machine[1..].parse::<u128>().unwrap() << 96)
+}
+
+pub(crate) fn machine(text: &str, labels: &[(&str, &str)]) -> PlanMachine {
+    let metadata = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    PlanMachine {
+        machine: Machine {
+            id: machine_id(text),
+            name: text.to_owned(),
+            address: "192.0.2.1".to_owned(),
+            metadata: metadata.collect(),
+            state: MachineState::Ready,
+        },
+        fence_passed: false,
+    }
+}
+
+pub(crate) fn unit(text: &str, placement: Placement) -> PlanUnit {
+    PlanUnit {
+        name: name(text),
+        wanted: Wanted::Run,
+        spec: Ok(Arc::new(spec(text, placement))),
+        revision: UnitRevision(1),
+        restart: RestartCount(0),
+        home: None,
+        placed: Vec::new(),
+    }
+}
+
+/// Reads `key=value` words: `machine-id= machine-of= metadata=K:V|V conflicts= global data
+/// fence`.
+pub(crate) fn placement(words: &[&str]) -> Placement {
+    let mut placement = Placement::default();
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "machine-id" => placement.machine_id = Some(value.to_owned()),
+            "machine-of" => placement.machine_of.push(name(value)),
+            "metadata" => {
+                let (key, values) = value.split_once(':').unwrap();
+                let values = values.split('|').map(str::to_owned).collect();
+                placement.metadata.push(MetadataRequirement { key: key.to_owned(), values });
+            }
+            "conflicts" => placement.conflicts.push(value.to_owned()),
+            "global" => placement.global = true,
+            "data" => placement.keeps_data = true,
+            "fence" => placement.on_partition = OnPartition::Stop,
+            other => panic!("unknown word {other}"),
+        }
+    }
+    placement
+}
+
+/// Does to the facts what committing the plan's steps would do.
+pub(crate) fn carry_out(input: &mut PlanInput, plan: &Plan, epoch: &mut u64) {
+    for step in &plan.steps {
+        let unit = input.units.iter_mut().find(|unit| unit.name == step.unit).unwrap();
+        let (revision, restart) = (unit.revision, unit.restart);
+        match &step.action {
+            PlanAction::Clear { machine } => unit.placed.retain(|p| p.machine != *machine),
+            PlanAction::Stop { machine } => stop(unit, *machine),
+            PlanAction::Update { machine } => {
+                let placed = unit.placed.iter_mut().find(|p| p.machine == *machine).unwrap();
+                (placed.revision, placed.restart) = (revision, restart);
+            }
+            PlanAction::Place { machine, leaves, binds_data } => {
+                leaves.iter().for_each(|left| stop(unit, *left));
+                *epoch += 1;
+                let epoch = Epoch { incarnation: 1, counter: *epoch };
+                let (machine, state) = (*machine, PlacedState::Run);
+                unit.placed.push(Placed { machine, state, revision, epoch, restart });
+                if *binds_data {
+                    unit.home = Some(machine);
+                }
+            }
+        }
+    }
+}
+
+fn stop(unit: &mut PlanUnit, machine: MachineId) {
+    let placed = unit.placed.iter_mut().find(|placed| placed.machine == machine).unwrap();
+    placed.state = PlacedState::Stopping;
+}
+
+/// Every machine that is there confirms its stops.
+pub(crate) fn confirm(input: &mut PlanInput) {
+    let lost: Vec<MachineId> = input
+        .machines
+        .iter()
+        .filter(|facts| facts.machine.state == MachineState::Lost)
+        .map(|facts| facts.machine.id)
+        .collect();
+    for placed in input.units.iter_mut().flat_map(|unit| &mut unit.placed) {
+        if placed.state == PlacedState::Stopping && !lost.contains(&placed.machine) {
+            placed.state = PlacedState::Stopped;
+        }
+    }
+}
