@@ -296,3 +296,6 @@ impl Header {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,3 +157,6 @@ impl Disk for RealDisk {
         self.list().map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

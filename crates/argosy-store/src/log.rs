@@ -92,10 +92,13 @@ impl<D: Disk, C: CheckpointStore> LogThread<D, C> {
         self.counters.wal_groups.fetch_add(1, Ordering::Relaxed);
         // One report for each group, and groups wait in a bounded queue. A closed inbox means
         // that the raft thread has ended and nobody waits for the report.
-        drop(self.raft.send_reserved(Request::Persisted { sequence }));
+        let _ = self.raft.send_reserved(Request::Persisted { sequence });
     }
 }
 
 fn or_abort<T>(result: Result<T, WalError>, what: &str) -> T {
     result.unwrap_or_else(|error| fatal::abort(what, &error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,7 @@ impl RaftThread {
             Effect::ReleaseLog { applied } => self.give_to_log(LogJob::Release { applied }),
             Effect::StartCheckpoint(checkpoint) => {
                 // A closed queue: the store is shutting down, and the log holds everything.
-                drop(self.checkpoints.send_reserved(checkpoint));
+                let _ = self.checkpoints.send_reserved(checkpoint);
             }
             Effect::Applied { events, request, response, .. } => {
                 self.unpublished.extend(events);
@@ -175,7 +175,7 @@ impl RaftThread {
 
     fn give_to_log(&self, job: LogJob) {
         // Blocks while the disk is far behind. Closed only after this thread has ended.
-        drop(self.log.send(job));
+        let _ = self.log.send(job);
     }
 
     fn lead(&mut self, leadership: Leadership, now: Duration) {

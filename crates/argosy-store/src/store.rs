@@ -25,7 +25,8 @@ use threads::{LogParts, Threads};
 /// A running member. [`Store::shutdown`] or dropping it ends its threads.
 pub struct Store {
     handle: StoreHandle,
-    threads: Threads,
+    /// Dropped first of the two, which ends them.
+    _threads: Threads,
     /// Dropped last, so that the lock is held until every thread has ended.
     _directory: Directory,
 }
@@ -124,7 +125,7 @@ impl Store {
         let interval = config.watch_progress_interval;
         let watches = WatchThread::new(&state, Arc::clone(&threads.watches), interval);
         threads.start(raft, watches, LogParts { writer, file, counters })?;
-        Ok(Store { handle: StoreHandle::new(shared), threads, _directory: directory })
+        Ok(Store { handle: StoreHandle::new(shared), _threads: threads, _directory: directory })
     }
 
     /// Returns the store's face. It may be cloned and kept longer than the store.

@@ -80,7 +80,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         // Refused when the thread has not even started.
-        drop(self.requests.send_reserved(Request::Stop));
+        let _ = self.requests.send_reserved(Request::Stop);
         join(self.raft_thread.take());
         self.requests.close();
         self.log.close();
@@ -109,7 +109,7 @@ fn write_checkpoints<C: CheckpointStore>(
             }
             drop(file);
             let applied = checkpoint.applied;
-            drop(reports.send_reserved(Request::CheckpointWritten { applied }));
+            let _ = reports.send_reserved(Request::CheckpointWritten { applied });
         }
     }
 }

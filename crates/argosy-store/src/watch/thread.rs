@@ -89,7 +89,7 @@ impl WatchThread {
                 self.collect_ready(touched);
                 self.deliver(stream);
                 self.report_progress(stream);
-                drop(handled.send(()));
+                let _ = handled.send(());
             }
             Order::Room { stream } => {
                 touched.insert(stream);

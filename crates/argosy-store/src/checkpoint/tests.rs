@@ -1,0 +1,138 @@
+//! One file, one moment: deltas, identity, and what is refused.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use argosy_consensus::{Checkpoint, CheckpointStore as _, MemberId, Membership};
+use argosy_kv::{Command, CommandKind, KeyRange, Op, PutRequest, SpaceId, Txn};
+use argosy_model::{ClusterId, UnixMicros};
+use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
+
+use super::{CheckpointFile, CheckpointFileError, HEADER, Header, META, RECORDS};
+use prost::Message as _;
+
+const CLUSTER: ClusterId = ClusterId(1);
+const MEMBER: MemberId = MemberId(2);
+
+fn apply(checkpoint: &mut Checkpoint, op: Op) {
+    let kind = CommandKind::Txn(Txn::unconditional(vec![op]));
+    let command = Command { proposed_at: UnixMicros(0), kind };
+    let index = checkpoint.applied + 1;
+    checkpoint.state.apply(index, 3, &command).response.unwrap();
+    (checkpoint.applied, checkpoint.term) = (index, 3);
+}
+
+fn put(checkpoint: &mut Checkpoint, key: &str) {
+    let request = PutRequest::new(key.to_owned(), "value");
+    apply(checkpoint, Op::Put(SpaceId::User, request));
+}
+
+fn initial() -> Checkpoint {
+    Checkpoint::initial(Membership::of_voters([MEMBER]))
+}
+
+fn create(path: &Path) -> Checkpoint {
+    CheckpointFile::create(path, CLUSTER, MEMBER, &initial()).unwrap();
+    initial()
+}
+
+fn open(path: &Path) -> Result<CheckpointFile, CheckpointFileError> {
+    CheckpointFile::open(path, CLUSTER, MEMBER, Arc::default())
+}
+
+fn keys(checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
+    let request = argosy_kv::RangeRequest::new(KeyRange::all());
+    let range = checkpoint.state.range(SpaceId::User, &request).unwrap();
+    range.kvs.iter().map(|kv| kv.key.to_vec()).collect()
+}
+
+#[test]
+fn state_index_term_and_members_come_back_together() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    let mut checkpoint = create(&path);
+    put(&mut checkpoint, "a");
+    put(&mut checkpoint, "b");
+    checkpoint.membership.learners.insert(MemberId(8));
+    checkpoint.membership.removed.insert(MemberId(9));
+    let mut file = open(&path).unwrap();
+    file.read().unwrap();
+    file.write(&checkpoint).unwrap();
+    drop(file);
+
+    let read = open(&path).unwrap().read().unwrap();
+    assert_eq!((read.applied, read.term), (3, 3));
+    assert_eq!(read.membership, checkpoint.membership);
+    assert_eq!(read.state.revisions(), checkpoint.state.revisions());
+    assert_eq!(keys(&read), [b"a", b"b"]);
+}
+
+#[test]
+fn a_delta_leaves_the_same_records_as_a_whole_write() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, delta) = (home.path().join("whole"), home.path().join("delta"));
+    let mut checkpoint = create(&delta);
+    let mut file = open(&delta).unwrap();
+    file.read().unwrap();
+    for round in 0..4 {
+        for number in 0..50 {
+            put(&mut checkpoint, &format!("{}", (number * 7 + round * 13) % 90));
+        }
+        file.write(&checkpoint).unwrap();
+    }
+    drop(file);
+    CheckpointFile::create(&whole, CLUSTER, MEMBER, &checkpoint).unwrap();
+    assert_eq!(records(&delta), records(&whole));
+}
+
+fn records(path: &Path) -> u64 {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_read().unwrap();
+    transaction.open_table(RECORDS).unwrap().len().unwrap()
+}
+
+#[test]
+fn an_older_checkpoint_never_replaces_a_newer_one() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    let mut checkpoint = create(&path);
+    let mut file = open(&path).unwrap();
+    file.read().unwrap();
+    put(&mut checkpoint, "a");
+    let older = checkpoint.clone();
+    put(&mut checkpoint, "b");
+    file.write(&checkpoint).unwrap();
+    file.write(&older).unwrap();
+    drop(file);
+    assert_eq!(open(&path).unwrap().read().unwrap().applied, 3);
+}
+
+#[test]
+fn a_header_that_does_not_fit_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    create(&path);
+    let mut file = CheckpointFile::open(&path, CLUSTER, MemberId(77), Arc::default()).unwrap();
+    let refused = file.read().unwrap_err();
+    let CheckpointFileError::Foreign { cluster, member } = refused else { panic!("{refused:?}") };
+    assert_eq!((cluster, member), (CLUSTER, MEMBER));
+    drop(file);
+
+    let header = Header::new(CLUSTER, MEMBER, &initial());
+    rewrite(&path, &Header { format: super::FORMAT + 1, ..header.clone() });
+    let refused = open(&path).unwrap().read().unwrap_err();
+    assert!(matches!(refused, CheckpointFileError::Format { found: 2 }), "{refused:?}");
+
+    rewrite(&path, &Header { applied: 99, ..header });
+    let refused = open(&path).unwrap().read().unwrap_err();
+    assert!(matches!(refused, CheckpointFileError::Torn { header: 99, .. }), "{refused:?}");
+}
+
+fn rewrite(path: &Path, header: &Header) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(META).unwrap();
+    table.insert(HEADER, header.encode_to_vec().as_slice()).unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+}
