@@ -77,7 +77,7 @@ pub(crate) fn lower_mentions(file: &UnitFile, name: &UnitName, specifiers: &Spec
         return Lowered { spec: None, diagnostics, mentions: Vec::new() };
     }
     let mut drafts = Drafts::default();
-    sections::check(&mut context, file);
+    drafts.service.incomplete = sections::check(&mut context, file);
     for directive in file.directives() {
         drafts.take(&mut context, directive);
     }
@@ -99,7 +99,8 @@ impl Drafts {
             return; // The section was reported, or is somebody else's.
         }
         let Some(rule) = directives::find(section, key) else {
-            sections::unknown_key(context, directive);
+            let meant = sections::unknown_key(context, directive);
+            self.service.incomplete |= section == "Service" && meant == Some("ExecStart");
             return;
         };
         let value = directive.value.as_str();

@@ -63,7 +63,7 @@ impl<'a> Context<'a> {
         }
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let mut problem = Problem::new(bad_value_message(directive))
-            .label(format!("expected {}", names.join(", ")));
+            .label(format!("expected one of {}", names.join(", ")));
         if let Some((name, _)) = nearest(text, choices.iter(), |(name, _)| *name) {
             problem = problem.help(format!("did you mean `{name}`?"));
         }

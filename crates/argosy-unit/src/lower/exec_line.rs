@@ -58,7 +58,7 @@ fn command(
         argv.push(program.clone());
     }
     let mut end = first.span.end;
-    let mut shell_warned = false;
+    let mut shell_warned = warn_of_shell(context, value, &first);
     loop {
         if words.take_token(";").is_some() {
             break;

@@ -23,9 +23,10 @@ const FOREIGN: [&str; 13] = [
     "Watch",
 ];
 
-/// Looks at every section header.
-pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) {
+/// Looks at every section header; tells whether one was probably meant to be `[Service]`.
+pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) -> bool {
     let mut install_noted = false;
+    let mut meant_service = false;
     for (name, span) in file.headers() {
         if name == "Install" && !install_noted {
             install_noted = true;
@@ -48,6 +49,7 @@ pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) {
                     .help(format!("it belongs into a `.{suffix}` file of its own")),
             );
         } else if let Some(near) = near {
+            meant_service |= near == "Service";
             context.sink.error(
                 span,
                 Problem::new(format!("there is no section [{name}]"))
@@ -66,16 +68,21 @@ pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) {
             );
         }
     }
+    meant_service
 }
 
-/// Reports a key that its section does not have.
-pub(super) fn unknown_key(context: &mut Context<'_>, directive: &Directive) {
+/// Reports a key that its section does not have; returns the one of the same section that
+/// was probably meant.
+pub(super) fn unknown_key(
+    context: &mut Context<'_>,
+    directive: &Directive,
+) -> Option<&'static str> {
     let Directive { section, key, key_span, .. } = directive;
     let own = section.starts_with("X-");
     if key.starts_with("X-") && !own {
         let problem = Problem::new(format!("`{key}=` is somebody else's and is ignored"));
         context.sink.note(key_span.clone(), problem);
-        return;
+        return None;
     }
     if let Some(home) = sections_of(key).first() {
         context.sink.error(
@@ -84,15 +91,17 @@ pub(super) fn unknown_key(context: &mut Context<'_>, directive: &Directive) {
                 .label(format!("not a key of [{section}]"))
                 .help(format!("move it below [{home}]")),
         );
-        return;
+        return None;
     }
     let problem = Problem::new(format!("[{section}] has no key `{key}=`")).label("unknown key");
-    let problem = match nearest_key(section, key) {
+    let near = nearest_key(section, key);
+    let problem = match near {
         Some((home, near)) if home == section => problem.help(format!("did you mean `{near}=`?")),
         Some((home, near)) => problem.help(format!("did you mean `{near}=` of [{home}]?")),
         None => problem,
     };
     context.sink.error(key_span.clone(), problem);
+    near.filter(|(home, _)| home == section).map(|(_, near)| near)
 }
 
 /// Reports a directive that must not be ignored and is not available.

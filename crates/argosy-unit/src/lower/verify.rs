@@ -22,11 +22,11 @@ pub(super) fn finish(
         None => ServiceType::Simple,
     };
     draft.spec.service_type = service_type;
-    if !draft.incomplete {
-        commands(&draft, context, service_section(file));
-    }
+    let known = !draft.incomplete && commands(&draft, context, service_section(file));
     if service_type == ServiceType::Oneshot {
-        oneshot(&draft, context);
+        if known {
+            oneshot(&draft, context);
+        }
         if !draft.timeout_start_given {
             draft.spec.timeout_start = Timeout::Never;
         }
@@ -51,15 +51,19 @@ fn service_section(file: &UnitFile) -> Option<Range<usize>> {
     file.headers().find(|(name, _)| *name == "Service").map(|(_, span)| span)
 }
 
-/// Checks that there is as much to run as the type asks for.
-fn commands(draft: &ServiceDraft, context: &mut Context<'_>, section: Option<Range<usize>>) {
+/// Checks that there is as much to run as the type asks for; tells whether there is.
+fn commands(
+    draft: &ServiceDraft,
+    context: &mut Context<'_>,
+    section: Option<Range<usize>>,
+) -> bool {
     let Some(section) = section else {
         context.sink.error(
             0..0,
             Problem::new("there is no [Service] section")
                 .help("a `.service` file says in [Service] what to run, by ExecStart="),
         );
-        return;
+        return false;
     };
     let spec = &draft.spec;
     let oneshot = spec.service_type == ServiceType::Oneshot;
@@ -72,10 +76,10 @@ fn commands(draft: &ServiceDraft, context: &mut Context<'_>, section: Option<Ran
             Problem::new("without ExecStart=, RemainAfterExit=yes is needed")
                 .help("ExecStop= runs when a unit that remained active is stopped")
         } else {
-            return;
+            return true;
         };
         context.sink.error(section, problem.label("this section has no ExecStart="));
-        return;
+        return false;
     }
     if let ([_, second, ..], false) = (draft.exec_start.as_slice(), oneshot) {
         context.sink.error(
@@ -84,7 +88,9 @@ fn commands(draft: &ServiceDraft, context: &mut Context<'_>, section: Option<Ran
                 .label("the second command")
                 .help("write Type=oneshot, or an empty ExecStart= before it to replace the first"),
         );
+        return false;
     }
+    true
 }
 
 /// Checks what does not go with `Type=oneshot`.

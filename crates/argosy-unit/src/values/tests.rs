@@ -120,6 +120,6 @@ proptest! {
     #[test]
     fn no_value_panics(text in "\\PC{0,20}") {
         drop((time_span(&text), boolean(&text), unsigned(&text), mode(&text), base64(&text)));
-        drop((is_user_or_group(&text), assignment(&text), is_absolute_path(&text)));
+        let _checked = (is_user_or_group(&text), assignment(&text), is_absolute_path(&text));
     }
 }

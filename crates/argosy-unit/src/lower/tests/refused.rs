@@ -43,12 +43,6 @@ fn keys_that_do_not_exist() {
     check(
         "[Service]\nExecStrat=/bin/true\nexecstart=/bin/true\nAfter=a.service\nQuux=1\n",
         expect![[r#"
-            error: there is neither ExecStart= nor ExecStop=: there is nothing to run
-             --> a.service:1:2
-              |
-            1 | [Service]
-              |  ^^^^^^^ this section has no ExecStart=
-
             error: [Service] has no key `ExecStrat=`
              --> a.service:2:1
               |
@@ -112,7 +106,9 @@ fn sections_that_do_not_exist() {
 
 #[test]
 fn what_is_not_available_is_refused_by_name() {
-    check("[Service]\nExecStart=/bin/true\nPrivateTmp=yes\nLimitNOFILE=4096\n", expect![[r#"
+    check(
+        "[Service]\nExecStart=/bin/true\nPrivateTmp=yes\nLimitNOFILE=4096\n",
+        expect![[r#"
         error: `PrivateTmp=` is not available: sandboxing is not available yet, and the unit would be less confined than it asks for
          --> a.service:3:1
           |
@@ -126,7 +122,8 @@ fn what_is_not_available_is_refused_by_name() {
           |
         4 | LimitNOFILE=4096
           | ^^^^^^^^^^^ refused
-    "#]]);
+    "#]],
+    );
     lines(
         "Type=forking\nStateDirectory=x\nOOMPolicy=kill\nOOMPolicy=continue\nIgnoreSIGPIPE=no\nSlice=system.slice\nCPUAccounting=yes\nSyslogFacility=daemon\n",
         expect![[r#"
@@ -155,25 +152,28 @@ fn what_is_not_available_is_refused_by_name() {
 
 #[test]
 fn bad_values_say_what_is_accepted() {
-    check("[Service]\nExecStart=/bin/true\nRestart=allways\nTimeoutSec=1 minuet\n", expect![[r#"
-        error: `Restart=allways` is not valid
-         --> a.service:3:9
-          |
-        3 | Restart=allways
-          |         ^^^^^^^ expected no, on-success, on-failure, on-abnormal, on-abort, on-watchdog, always
-          |
-          = help: did you mean `always`?
+    check(
+        "[Service]\nExecStart=/bin/true\nRestart=allways\nTimeoutSec=1 minuet\n",
+        expect![[r#"
+            error: `Restart=allways` is not valid
+             --> a.service:3:9
+              |
+            3 | Restart=allways
+              |         ^^^^^^^ expected one of no, on-success, on-failure, on-abnormal, on-abort, on-watchdog, always
+              |
+              = help: did you mean `always`?
 
-        error: `TimeoutSec=1 minuet` is not valid
-         --> a.service:4:12
-          |
-        4 | TimeoutSec=1 minuet
-          |            ^^^^^^^^ expected a time span such as 5, 90s, 1min 30s or infinity
-    "#]]);
+            error: `TimeoutSec=1 minuet` is not valid
+             --> a.service:4:12
+              |
+            4 | TimeoutSec=1 minuet
+              |            ^^^^^^^^ expected a time span such as 5, 90s, 1min 30s or infinity
+        "#]],
+    );
     lines(
         "Type=oneshoot\nRemainAfterExit=maybe\nRestartSec=infinity\nUMask=9\nKillSignal=SIGFOO\nSuccessExitStatus=1,2\nUser=a:b\nWorkingDirectory=srv\nEnvironmentFile=x\nEnvironment=A=1 b\nPassEnvironment=A=1\nUnsetEnvironment=1\nStandardInput=tty\nStandardOutput=fiel:/x\nStandardError=file:x\nStartLimitBurst=-1\nStandardInputData=x\nRestart=\nNotifyAccess=foo\n",
         expect![[r#"
-            a.service:3:6: error: `Type=oneshoot` is not valid (did you mean `oneshot`?) [expected simple, exec, oneshot, notify, idle]
+            a.service:3:6: error: `Type=oneshoot` is not valid (did you mean `oneshot`?) [expected one of simple, exec, oneshot, notify, idle]
             a.service:4:17: error: `RemainAfterExit=maybe` is not valid [expected a boolean: yes or no]
             a.service:5:12: error: `RestartSec=infinity` would never restart (write Restart=no for that) []
             a.service:6:7: error: `UMask=9` is not valid [expected octal digits such as 0022]
@@ -190,8 +190,8 @@ fn bad_values_say_what_is_accepted() {
             a.service:17:15: error: `StandardError=file:x` is not valid [expected journal, null, inherit, file:PATH, append:PATH or truncate:PATH; PATH is absolute]
             a.service:18:17: error: `StartLimitBurst=-1` is not valid [expected a number, 0 for no limit]
             a.service:19:19: error: `StandardInputData=x` is not valid [expected base64]
-            a.service:20:1: error: `Restart=` needs a value [expected no, on-success, on-failure, on-abnormal, on-abort, on-watchdog, always]
-            a.service:21:14: error: `NotifyAccess=foo` is not valid [expected none, main, exec, all]
+            a.service:20:1: error: `Restart=` needs a value [expected one of no, on-success, on-failure, on-abnormal, on-abort, on-watchdog, always]
+            a.service:21:14: error: `NotifyAccess=foo` is not valid [expected one of none, main, exec, all]
         "#]],
     );
 }
@@ -252,7 +252,9 @@ fn quotes_and_escapes_are_placed_exactly() {
 
 #[test]
 fn programs_are_absolute_or_names() {
-    check("[Service]\nExecStart=./run.sh\n", expect![[r#"
+    check(
+        "[Service]\nExecStart=./run.sh\n",
+        expect![[r#"
         error: `./run.sh` is a relative path
          --> a.service:2:11
           |
@@ -260,7 +262,8 @@ fn programs_are_absolute_or_names() {
           |           ^^^^^^^^ expected an absolute path, or a name without `/`
           |
           = help: relative to what would differ by machine: write the whole path
-    "#]]);
+    "#]],
+    );
     lines(
         "ExecStartPre=bin/x\nExecStartPre=/bin/\nExecStartPre=-\nExecStartPre=@/bin/x\nExecStartPre=!/bin/x\nExecStartPre=/a/../b\nExecStartPre=..\nExecStartPre=${X} a\nExecStartPre=;\nExecStartPre='/bin/a\\'b'\nExecStartPre=--/bin/x\n",
         expect![[r#"
@@ -292,6 +295,14 @@ fn shell_syntax_is_warned_of() {
               |
               = help: write sh -c '...' for a shell command line
 
+            warning: `/bin/ls;` is one word: only a `;` of its own ends a command
+             --> a.service:3:15
+              |
+            3 | ExecStartPost=/bin/ls; /bin/ls
+              |               ^^^^^^^^
+              |
+              = help: put a space before the `;`
+
             warning: `2>&1` is passed to the program as it is: no shell runs here
              --> a.service:4:17
               |
@@ -305,7 +316,9 @@ fn shell_syntax_is_warned_of() {
 
 #[test]
 fn rules_between_directives() {
-    check("[Service]\nExecStart=/bin/a\nExecStart=/bin/b\n", expect![[r#"
+    check(
+        "[Service]\nExecStart=/bin/a\nExecStart=/bin/b\n",
+        expect![[r#"
         error: more than one ExecStart= command, which only Type=oneshot allows
          --> a.service:3:11
           |
@@ -313,20 +326,36 @@ fn rules_between_directives() {
           |           ^^^^^^ the second command
           |
           = help: write Type=oneshot, or an empty ExecStart= before it to replace the first
-    "#]]);
-    one_line("a.service", "[Unit]\nDescription=x\n", expect![[r#"
+    "#]],
+    );
+    one_line(
+        "a.service",
+        "[Unit]\nDescription=x\n",
+        expect![[r#"
         a.service:1:1: error: there is no [Service] section (a `.service` file says in [Service] what to run, by ExecStart=) []
-    "#]]);
-    one_line("a.service", "[Service]\nRestart=always\n", expect![[r#"
-        a.service:1:2: error: there is neither ExecStart= nor ExecStop=: there is nothing to run [this section has no ExecStart=]
-        a.service:2:9: error: a Type=oneshot service cannot be restarted after success (use Restart=on-failure) [not with Type=oneshot]
-    "#]]);
-    one_line("a.service", "[Service]\nType=simple\n", expect![[r#"
+    "#]],
+    );
+    one_line(
+        "a.service",
+        "[Service]\nRestart=always\n",
+        expect![[r#"
+            a.service:1:2: error: there is neither ExecStart= nor ExecStop=: there is nothing to run [this section has no ExecStart=]
+        "#]],
+    );
+    one_line(
+        "a.service",
+        "[Service]\nType=simple\n",
+        expect![[r#"
         a.service:1:2: error: there is no ExecStart=, which only Type=oneshot allows [this section has no ExecStart=]
-    "#]]);
-    one_line("a.service", "[Service]\nExecStop=/bin/a\n", expect![[r#"
+    "#]],
+    );
+    one_line(
+        "a.service",
+        "[Service]\nExecStop=/bin/a\n",
+        expect![[r#"
         a.service:1:2: error: without ExecStart=, RemainAfterExit=yes is needed (ExecStop= runs when a unit that remained active is stopped) [this section has no ExecStart=]
-    "#]]);
+    "#]],
+    );
     lines(
         "Type=oneshot\nRestart=always\nRestartForceExitStatus=1\nRuntimeMaxSec=1\n",
         expect![[r#"
@@ -342,9 +371,13 @@ fn rules_between_directives() {
             a.service:6:14: note: Type=notify and WatchdogSec= need notifications: it becomes `main` []
         "#]],
     );
-    one_line("a.timer", "[Timer]\n", expect![[r#"
+    one_line(
+        "a.timer",
+        "[Timer]\n",
+        expect![[r#"
         a.timer:1:1: error: `.timer` units are not available yet (only `.service` units are) []
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -385,7 +418,7 @@ fn placement() {
             a.service:13:10: error: `Replicas=` does not go with `Global=` [not with Global=]
             a.service:13:10: error: `Replicas=` needs a template, whose instances it counts (name the file `a@.service`) [this unit is no template]
             a.service:14:10: error: `Replicas=-1` is not valid [expected how many instances to run, 0 to 100000]
-            a.service:15:6: error: `Data=remote` is not valid [expected local, shared, replicated, disposable]
+            a.service:15:6: error: `Data=remote` is not valid [expected one of local, shared, replicated, disposable]
             a.service:16:10: error: `Announce=` names one place, but `Global=` means many [not with Global=]
         "#]],
     );
@@ -402,12 +435,20 @@ fn placement() {
             a@.service:5:10: error: all instances would write the same key (write /a/%i) [the key needs %i, for Replicas= is more than 1]
         "#]],
     );
-    one_line("a@.service", "[Service]\nExecStart=a\n[X-Argosy]\nAnnounce=/a:5432\n", expect![[r#"
+    one_line(
+        "a@.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nAnnounce=/a:5432\n",
+        expect![[r#"
         a@.service:4:10: error: the port stands behind the key, not in it (write Announce=/a 5432) []
-    "#]]);
-    one_line("a@.service", "[Service]\nExecStart=a\n[X-Argosy]\nAnnounce=/a 5432\n", expect![[r#"
+    "#]],
+    );
+    one_line(
+        "a@.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nAnnounce=/a 5432\n",
+        expect![[r#"
         a@.service:4:10: warning: two instances of this template would write the same key (write /a/%i) []
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
