@@ -10,7 +10,7 @@ mod convert;
 
 /// The format number of [`PeerMessage`]. Raised only for a change that an older member must
 /// not read; new fields alone do not raise it.
-pub const PEER_FORMAT: u32 = 1;
+pub(crate) const PEER_FORMAT: u32 = 1;
 
 /// The kinds that may come from another member. The library's local kinds have no number
 /// here, so a peer cannot make a member campaign or report itself unreachable.
@@ -96,7 +96,7 @@ impl SnapshotPoint {
 /// arrives twice is applied twice) and may lose, delay or reorder it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PeerMessage {
-    /// [`PEER_FORMAT`] of the sender.
+    /// The format number of the sender.
     #[prost(uint32, tag = "1")]
     pub format: u32,
     /// What it is.

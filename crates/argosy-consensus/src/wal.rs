@@ -20,3 +20,6 @@ pub use record::{HardState, Record, SnapshotMark};
 pub use recover::{RecoverOptions, RecoveredLog, recover};
 pub use segment::{FORMAT, Identity, SEGMENT_BYTES};
 pub use writer::Writer;
+
+#[cfg(test)]
+mod tests;

@@ -45,11 +45,7 @@ pub(crate) const MAX_PENDING_PROPOSALS: usize = 5_000;
 /// Reads of this member without an answer. They share barriers, so many more than proposals.
 pub(crate) const MAX_PENDING_READS: usize = 100_000;
 
-/// Entries kept in memory below the last checkpoint, so that a follower that was away for a
-/// moment catches up from the log; etcd keeps as many (`SnapshotCatchUpEntries`).
-pub(crate) const KEEP_ENTRIES: u64 = 5_000;
-
-/// Bytes kept in memory below the last checkpoint, whatever their number.
+/// Bytes kept in memory below the last checkpoint, however few entries they are.
 pub(crate) const KEEP_BYTES: usize = 32 * 1024 * 1024;
 
 /// How a replica is set up.
@@ -68,6 +64,9 @@ pub struct Config {
     pub checkpoint_entries: u64,
     /// Bytes of entries applied after a checkpoint before the next one starts.
     pub checkpoint_bytes: usize,
+    /// Entries kept in memory below the last checkpoint, so that a follower that was away for
+    /// a moment catches up from the log instead of a snapshot.
+    pub keep_entries: u64,
 }
 
 impl Config {
@@ -81,6 +80,8 @@ impl Config {
             // Replaying this many small entries takes well under a second.
             checkpoint_entries: 50_000,
             checkpoint_bytes: 64 * 1024 * 1024,
+            // As many as etcd (`SnapshotCatchUpEntries`).
+            keep_entries: 5_000,
         }
     }
 }
@@ -120,4 +121,27 @@ pub enum ConfigError {
         /// The last index of the log.
         last: u64,
     },
+}
+
+impl Config {
+    /// Returns the library's settings. Its defaults are those of a toy: no pre-vote, no
+    /// quorum check, one entry a message, no limit to what is not committed.
+    pub(super) fn library(&self, applied: u64) -> raft::Config {
+        raft::Config {
+            id: self.member_id.0,
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            applied,
+            max_size_per_msg: MAX_APPEND_BYTES,
+            max_inflight_msgs: MAX_APPENDS_IN_FLIGHT,
+            check_quorum: true,
+            pre_vote: true,
+            read_only_option: raft::ReadOnlyOption::Safe,
+            skip_bcast_commit: false,
+            batch_append: true,
+            max_uncommitted_size: MAX_UNCOMMITTED_BYTES,
+            max_committed_size_per_ready: MAX_COMMITTED_BYTES_PER_ROUND,
+            ..raft::Config::default()
+        }
+    }
 }
