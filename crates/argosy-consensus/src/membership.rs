@@ -145,10 +145,11 @@ impl Membership {
     }
 
     pub(crate) fn to_raft(&self) -> eraftpb::ConfState {
-        let mut state = eraftpb::ConfState::default();
-        state.voters = self.voters.iter().map(|id| id.0).collect();
-        state.learners = self.learners.iter().map(|id| id.0).collect();
-        state
+        eraftpb::ConfState {
+            voters: self.voters.iter().map(|id| id.0).collect(),
+            learners: self.learners.iter().map(|id| id.0).collect(),
+            ..Default::default()
+        }
     }
 }
 

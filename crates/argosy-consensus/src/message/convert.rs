@@ -80,8 +80,8 @@ impl PeerMessage {
 
 impl SnapshotPoint {
     pub(crate) fn to_raft(&self) -> eraftpb::Snapshot {
-        let mut snapshot = eraftpb::Snapshot::default();
-        snapshot.data = self.encode_to_vec().into();
+        let data = self.encode_to_vec().into();
+        let mut snapshot = eraftpb::Snapshot { data, ..Default::default() };
         let metadata = snapshot.mut_metadata();
         metadata.index = self.index;
         metadata.term = self.term;

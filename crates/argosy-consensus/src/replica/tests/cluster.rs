@@ -1,0 +1,270 @@
+//! Replicas, their disks and the wires between them, all moved by hand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::entry::LogEntry;
+use crate::message::{MessageKind, PeerMessage};
+use crate::wal::Record;
+
+/// One member with what its disk would hold.
+pub(super) struct Node {
+    pub(super) replica: Replica,
+    /// Everything it asked for, for tests to look at.
+    pub(super) seen: Vec<Effect>,
+    /// Groups given out and not yet synced.
+    pub(super) unsynced: VecDeque<Effect>,
+    checkpoint: Checkpoint,
+    log: Vec<LogEntry>,
+    hard_state: HardState,
+    pub(super) checkpoint_due: Option<Checkpoint>,
+}
+
+pub(super) struct Cluster {
+    pub(super) nodes: BTreeMap<u64, Node>,
+    pub(super) wires: VecDeque<(PeerMessage, Option<State>)>,
+    /// Members whose disks do not sync by themselves.
+    pub(super) slow_disks: BTreeSet<u64>,
+    /// Members that nothing reaches or leaves.
+    pub(super) cut_off: BTreeSet<u64>,
+    /// Kinds that are lost.
+    pub(super) lost: Vec<MessageKind>,
+    pub(super) now: Duration,
+    requests: u64,
+    incarnation: u64,
+    pub(super) keep_entries: u64,
+    pub(super) checkpoint_entries: u64,
+}
+
+impl Cluster {
+    pub(super) fn new(members: u64) -> Self {
+        let mut cluster = Self {
+            nodes: BTreeMap::new(),
+            wires: VecDeque::new(),
+            slow_disks: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
+            lost: Vec::new(),
+            now: Duration::ZERO,
+            requests: 0,
+            incarnation: 0,
+            keep_entries: 1000,
+            checkpoint_entries: 1000,
+        };
+        let membership = Membership::of_voters((1..=members).map(MemberId));
+        for id in 1..=members {
+            cluster.start(
+                id,
+                Checkpoint::initial(membership.clone()),
+                Vec::new(),
+                HardState { term: 1, vote: 0, commit: 1 },
+            );
+        }
+        cluster
+    }
+
+    /// A cluster that has elected a leader; returns it too.
+    pub(super) fn with_leader(members: u64) -> (Self, u64) {
+        let mut cluster = Self::new(members);
+        let leader = cluster.elect();
+        (cluster, leader)
+    }
+
+    pub(super) fn start(
+        &mut self,
+        id: u64,
+        checkpoint: Checkpoint,
+        log: Vec<LogEntry>,
+        hard_state: HardState,
+    ) {
+        self.incarnation += 1;
+        let mut config = Config::new(MemberId(id), 42, self.incarnation);
+        config.keep_entries = self.keep_entries;
+        config.checkpoint_entries = self.checkpoint_entries;
+        let entries: Vec<_> =
+            log.iter().filter(|e| e.index > checkpoint.applied).cloned().collect();
+        let commit = hard_state.commit.max(checkpoint.applied);
+        let recovered = Recovered {
+            checkpoint: checkpoint.clone(),
+            hard_state: HardState { commit, ..hard_state },
+            entries,
+        };
+        let replica = Replica::new(config, recovered, self.now).unwrap();
+        let node = Node {
+            replica,
+            seen: Vec::new(),
+            unsynced: VecDeque::new(),
+            checkpoint,
+            log,
+            hard_state,
+            checkpoint_due: None,
+        };
+        self.nodes.insert(id, node);
+    }
+
+    /// Crashes a member and starts it from what was synced.
+    pub(super) fn restart(&mut self, id: u64) {
+        let node = self.nodes.remove(&id).unwrap();
+        self.start(id, node.checkpoint, node.log, node.hard_state);
+    }
+
+    pub(super) fn node(&mut self, id: u64) -> &mut Node {
+        self.nodes.get_mut(&id).unwrap()
+    }
+
+    pub(super) fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
+    }
+
+    pub(super) fn input(&mut self, id: u64, input: Input) {
+        let now = self.now;
+        self.node(id).replica.handle(input, now);
+        self.collect(id);
+    }
+
+    /// Carries out what a member asks for.
+    pub(super) fn collect(&mut self, id: u64) {
+        loop {
+            let effects = self.node(id).replica.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.carry_out(id, effect);
+            }
+            if !self.slow_disks.contains(&id) {
+                self.sync(id);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, id: u64, effect: Effect) {
+        match &effect {
+            Effect::Send(message) => self.wires.push_back((message.clone(), None)),
+            Effect::SendSnapshot { message, state } => {
+                self.wires.push_back((message.clone(), Some(state.clone())));
+            }
+            Effect::Persist { .. } | Effect::InstallSnapshot { .. } => {
+                self.node(id).unsynced.push_back(effect.clone());
+            }
+            Effect::StartCheckpoint(checkpoint) => {
+                self.node(id).checkpoint_due = Some(checkpoint.clone());
+            }
+            _ => {}
+        }
+        self.node(id).seen.push(effect);
+    }
+
+    /// Syncs all that a member has written.
+    pub(super) fn sync(&mut self, id: u64) {
+        let now = self.now;
+        let node = self.node(id);
+        while let Some(group) = node.unsynced.pop_front() {
+            let (sequence, records) = match group {
+                Effect::Persist { sequence, records } => (sequence, records),
+                Effect::InstallSnapshot { sequence, checkpoint, records } => {
+                    node.checkpoint = checkpoint;
+                    (sequence, records)
+                }
+                other => panic!("{other:?} is not a group"),
+            };
+            for record in records {
+                match record {
+                    Record::Entry(entry) => {
+                        node.log.retain(|e| e.index < entry.index);
+                        node.log.push(entry);
+                    }
+                    Record::HardState(state) => node.hard_state = state,
+                    Record::Snapshot(_) => node.log.clear(),
+                }
+            }
+            node.replica.handle(Input::Persisted { sequence }, now);
+        }
+    }
+
+    /// Writes the checkpoint a member asked for.
+    pub(super) fn write_checkpoint(&mut self, id: u64) -> u64 {
+        let checkpoint = self.node(id).checkpoint_due.take().unwrap();
+        let applied = checkpoint.applied;
+        self.node(id).checkpoint = checkpoint;
+        self.input(id, Input::CheckpointWritten { applied });
+        applied
+    }
+
+    /// Delivers everything on the wires, and what comes of it.
+    pub(super) fn settle(&mut self) {
+        while let Some((message, state)) = self.wires.pop_front() {
+            let (from, to) = (message.from, message.to);
+            let lost = self.cut_off.contains(&from)
+                || self.cut_off.contains(&to)
+                || self.lost.contains(&message.kind());
+            let peer = MemberId(to);
+            let arrived = !lost && self.nodes.contains_key(&to);
+            let snapshot = state.is_some();
+            if arrived {
+                match state {
+                    Some(state) => self.input(to, Input::SnapshotReceived { message, state }),
+                    None => self.input(to, Input::Peer(message)),
+                }
+            }
+            if snapshot {
+                self.input(from, Input::SnapshotSent { peer, ok: arrived });
+            }
+        }
+    }
+
+    /// Lets one tick pass everywhere.
+    pub(super) fn tick(&mut self) {
+        self.now += TICK;
+        let ids: Vec<_> = self.nodes.keys().copied().collect();
+        for id in ids {
+            self.input(id, Input::Tick);
+            self.settle();
+        }
+    }
+
+    /// Lets time pass until somebody leads and has committed in its term; returns who.
+    pub(super) fn elect(&mut self) -> u64 {
+        for _ in 0..100 {
+            self.tick();
+            if let Some(leader) = self.leader() {
+                return leader;
+            }
+        }
+        panic!("nobody leads after ten seconds");
+    }
+
+    pub(super) fn leader(&self) -> Option<u64> {
+        let leads = |node: &Node| {
+            let status = node.replica.status();
+            status.role == Role::Leader && status.applied == status.last_index
+        };
+        let reachable = |id: &u64| !self.cut_off.contains(id);
+        self.nodes.iter().find(|(id, node)| reachable(id) && leads(node)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn others(&self, id: u64) -> Vec<u64> {
+        self.nodes.keys().copied().filter(|other| *other != id).collect()
+    }
+
+    pub(super) fn propose(&mut self, id: u64, key: &str, value: &str) -> RequestId {
+        let request = self.request();
+        self.input(id, Input::Propose { request, command: put(key, value) });
+        request
+    }
+
+    pub(super) fn read(&mut self, id: u64) -> RequestId {
+        let request = self.request();
+        self.input(id, Input::ReadIndex { request });
+        request
+    }
+
+    pub(super) fn done(&mut self, id: u64, request: RequestId) -> bool {
+        self.node(id).seen.iter().any(|effect| is_done(effect, request))
+    }
+
+    pub(super) fn ready(&mut self, id: u64, request: RequestId) -> bool {
+        self.node(id).seen.iter().any(|effect| is_ready(effect, request))
+    }
+}
