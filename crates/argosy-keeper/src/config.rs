@@ -17,6 +17,10 @@ const SPOOL_TOTAL_LIMIT: u64 = 512 << 20;
 /// and as much again for its dependencies.
 const STOP_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// The longest wait before a system child is started again: a broken one costs almost nothing, a
+/// repaired one is back soon.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
 /// What a keeper is told at its start.
 #[derive(Debug, Clone)]
 pub struct KeeperConfig {
@@ -39,6 +43,10 @@ pub struct KeeperConfig {
     pub spool_total_limit: u64,
     /// How long the supervisor may take to stop all units at the end.
     pub stop_timeout: Duration,
+    /// The longest wait before a supervisor or daemon that keeps ending is started again. The
+    /// first restart is immediate, the waits double from 100 ms, and a life of 10 s ends the
+    /// series.
+    pub longest_backoff: Duration,
 }
 
 impl KeeperConfig {
@@ -54,6 +62,7 @@ impl KeeperConfig {
             spool_limit: SPOOL_LIMIT,
             spool_total_limit: SPOOL_TOTAL_LIMIT,
             stop_timeout: STOP_TIMEOUT,
+            longest_backoff: LONGEST_BACKOFF,
         }
     }
 }

@@ -9,12 +9,20 @@
 //! - [`KeeperClient`] is the supervisor's end of the socket.
 //! - [`SpoolReader`] reads the output of a unit by position.
 
+mod backoff;
 mod client;
 mod config;
 mod error;
+mod events;
+mod exec;
+mod group;
+mod keeper;
+mod procfs;
 mod protocol;
 mod spawn_record;
 mod spool;
+mod sys;
+mod wire;
 
 pub use client::{ClientError, HeldPipe, KEEPER_FD_VARIABLE, KeeperClient};
 pub use config::KeeperConfig;
@@ -33,5 +41,5 @@ use std::process::ExitCode;
 /// Must be called by a process with one thread. Returns after every unit has been stopped, the
 /// two system children have ended and the runtime files are removed.
 pub fn run(config: KeeperConfig) -> Result<ExitCode, KeeperError> {
-    todo!("{config:?}")
+    keeper::Keeper::open(config)?.run()
 }

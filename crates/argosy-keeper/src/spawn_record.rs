@@ -115,7 +115,7 @@ pub enum ExecStep {
 
 impl ExecStep {
     /// All of them; the position is the number on the wire.
-    pub(crate) const ALL: [ExecStep; 10] = [
+    const ALL: [ExecStep; 10] = [
         ExecStep::Fork,
         ExecStep::Cgroup,
         ExecStep::Namespace,
@@ -127,6 +127,16 @@ impl ExecStep {
         ExecStep::Chdir,
         ExecStep::Exec,
     ];
+
+    /// Returns its number on the wire.
+    pub(crate) fn number(self) -> u32 {
+        Self::ALL.iter().position(|step| *step == self).map_or(0, |at| at as u32)
+    }
+
+    /// Returns the step of a number on the wire.
+    pub(crate) fn from_number(number: u32) -> Option<ExecStep> {
+        Self::ALL.get(number as usize).copied()
+    }
 
     /// Returns the exit code systemd.exec(5) "PROCESS EXIT CODES" gives this failure.
     pub fn exit_code(self) -> u8 {

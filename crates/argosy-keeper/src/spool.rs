@@ -1,16 +1,29 @@
 //! The spool: what a unit printed and its supervisor has not taken over yet.
 //!
 //! One directory a unit, `RUNTIME_DIR/spool/UNIT`, with segment files named by the position of
-//! their first byte. Positions count bytes of frames; they rise for ever, also over a removed and
-//! made-again spool and over a restart of keeper or machine, so a position names one byte of one
-//! unit's output for good.
+//! their first byte. Positions count bytes of frames. They rise for ever, also over a restart of
+//! keeper or machine: a new spool begins at the wall clock's seconds times 2^24, so a position
+//! names one byte of one unit's output for good unless the clock went back (then a position
+//! remembered from before lies behind the end, and the reader sees that it is another spool).
+
+mod format;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use reader::SpoolReader;
+pub(crate) use format::MAX_DATA;
+pub(crate) use writer::{Chunk, Spool};
 
 use std::io;
-use std::path::{Path, PathBuf};
-
-use argosy_model::UnitName;
+use std::path::PathBuf;
 
 use crate::SpawnId;
+
+/// Name of the directory of all spools below the runtime directory.
+pub(crate) const SPOOL_DIRECTORY: &str = "spool";
 
 /// Which output of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,29 +96,3 @@ pub enum SpoolError {
     },
 }
 
-/// Reads one unit's spool by position.
-#[derive(Debug)]
-pub struct SpoolReader {
-    directory: PathBuf,
-    position: u64,
-}
-
-impl SpoolReader {
-    /// Starts at a position where a frame begins: [`crate::SpoolRange::begin`] or a
-    /// [`SpoolFrame::next`].
-    pub fn new(runtime_dir: &Path, unit: &UnitName, position: u64) -> SpoolReader {
-        SpoolReader { directory: runtime_dir.join("spool").join(unit.as_str()), position }
-    }
-
-    /// Returns where the next frame is read.
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
-    /// Returns the frames up to `end` (of [`crate::FromKeeper::SpoolAdvanced`] or
-    /// [`crate::SpoolRange`]), stopping after at least `max_bytes` of data. Empty when there is
-    /// nothing before `end`.
-    pub fn read(&mut self, end: u64, max_bytes: usize) -> Result<Vec<SpoolFrame>, SpoolError> {
-        todo!("{} {end} {max_bytes}", self.directory.display())
-    }
-}

@@ -1,0 +1,150 @@
+//! Groups: the processes of one unit, held together so that none escapes a stop.
+
+mod cgroup;
+mod namespace;
+mod probe;
+
+
+pub(crate) use namespace::Doors;
+pub(crate) use probe::{Driver, Found};
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use cgroup::Cgroup;
+use namespace::Namespace;
+
+/// Passes over a group that gains processes while it is signalled: each pass reaches those that
+/// the pass before could not see; a fork bomb is what KillGroup is for.
+const SIGNAL_PASSES: usize = 10;
+
+/// The group of one unit.
+#[derive(Debug)]
+pub(crate) enum Group {
+    /// A cgroup of either version.
+    Cgroup(Cgroup),
+    /// A PID namespace with an init of ours.
+    Namespace(Namespace),
+}
+
+/// How a new process gets into its group.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// It writes `0` to this `cgroup.procs`.
+    Cgroup(OwnedFd),
+    /// A helper enters these namespaces and makes it.
+    Namespace(Doors),
+}
+
+impl Group {
+    /// Tells whether new processes can still join; a killed namespace takes none.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Group::Cgroup(_) => true,
+            Group::Namespace(namespace) => namespace.is_alive(),
+        }
+    }
+
+    /// Returns how a new process gets in.
+    pub(crate) fn entry(&self) -> io::Result<Entry> {
+        match self {
+            Group::Cgroup(cgroup) => cgroup.entry().map(Entry::Cgroup),
+            Group::Namespace(namespace) => namespace.doors().map(Entry::Namespace),
+        }
+    }
+
+    /// Returns the descriptor that has a priority event when the group may have become empty;
+    /// `None`: ask now and then.
+    pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Group::Cgroup(cgroup) => cgroup.events().map(AsFd::as_fd),
+            Group::Namespace(_) => None,
+        }
+    }
+
+    /// Tells whether no process is left. Processes the keeper has started and not reaped yet may
+    /// not be counted.
+    pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
+        match self {
+            Group::Cgroup(cgroup) => cgroup.is_empty(),
+            Group::Namespace(namespace) => namespace.is_empty(),
+        }
+    }
+
+    /// Begins to kill every process; to be repeated until the group is empty.
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
+        match self {
+            Group::Cgroup(cgroup) => cgroup.kill(),
+            Group::Namespace(namespace) => namespace.kill(),
+        }
+    }
+
+    /// Sends a signal to every process.
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        signal_members(signal, || match self {
+            Group::Cgroup(cgroup) => cgroup.members(),
+            Group::Namespace(namespace) => namespace.members(),
+        })
+    }
+
+    /// Removes an empty group; fails if it is not empty.
+    pub(crate) fn remove(&mut self) -> io::Result<()> {
+        match self {
+            Group::Cgroup(cgroup) => cgroup.remove(),
+            Group::Namespace(namespace) => namespace.remove(),
+        }
+    }
+
+    /// Takes the news that a child of the keeper that is no unit process has ended.
+    pub(crate) fn reaped(&mut self, pid: i32) {
+        if let Group::Namespace(namespace) = self {
+            namespace.reaped(pid);
+        }
+    }
+
+    /// Returns its name for people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Group::Cgroup(cgroup) => cgroup.path().display().to_string(),
+            Group::Namespace(namespace) => format!("PID namespace of process {}", namespace.init()),
+        }
+    }
+}
+
+/// Signals all members, again while there are new ones.
+///
+/// A PID read from a list may be reused before it is signalled. So each is first pinned by a
+/// descriptor and then looked for in a second list: whoever is in it belongs to the group.
+fn signal_members(signal: i32, members: impl Fn() -> io::Result<Vec<i32>>) -> io::Result<()> {
+    let mut done = BTreeSet::new();
+    for _ in 0..SIGNAL_PASSES {
+        let mut pinned = Vec::new();
+        for pid in members()? {
+            if done.contains(&pid) {
+                continue;
+            }
+            let Some(name) = Pid::from_raw(pid) else { continue };
+            if let Ok(fd) = pidfd_open(name, PidfdFlags::empty()) {
+                pinned.push((pid, fd));
+            }
+        }
+        if pinned.is_empty() {
+            return Ok(());
+        }
+        let still: BTreeSet<i32> = members()?.into_iter().collect();
+        for (pid, fd) in pinned.iter().filter(|(pid, _)| still.contains(pid)) {
+            // One that has just ended needs no signal.
+            let _ = pidfd_send_signal(fd, signal_of(signal)?);
+            done.insert(*pid);
+        }
+    }
+    Ok(())
+}
+
+/// Returns a signal by its number, real-time signals included.
+pub(crate) fn signal_of(number: i32) -> io::Result<rustix::process::Signal> {
+    crate::sys::signal(number).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+}

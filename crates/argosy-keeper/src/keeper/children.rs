@@ -1,0 +1,154 @@
+//! The keeper's own two children: the supervisor and the daemon.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use argosy_model::ExitOutcome;
+use rustix::event::epoll::EventFlags;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::link::Link;
+use super::poller::Source;
+use super::{Keeper, boottime, say};
+use crate::KEEPER_FD_VARIABLE;
+use crate::backoff::Backoff;
+use crate::exec::Prepared;
+
+/// One of the two.
+#[derive(Debug)]
+pub(super) struct SystemChild {
+    name: &'static str,
+    argv: Vec<OsString>,
+    pid: Option<i32>,
+    started: Duration,
+    backoff: Backoff,
+    start_at: Option<Duration>,
+}
+
+impl SystemChild {
+    /// Returns one that is to be started at once.
+    pub(super) fn new(name: &'static str, argv: Vec<OsString>, longest: Duration) -> SystemChild {
+        let backoff = Backoff::new(longest);
+        let started = Duration::ZERO;
+        SystemChild { name, argv, pid: None, started, backoff, start_at: Some(Duration::ZERO) }
+    }
+
+    /// Returns when it is to be started.
+    pub(super) fn start_at(&self) -> Option<Duration> {
+        self.start_at
+    }
+
+    /// Tells whether it runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.pid.is_some()
+    }
+
+    /// Does not start it again.
+    pub(super) fn retire(&mut self) {
+        self.start_at = None;
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it.
+    pub(super) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid.and_then(Pid::from_raw) {
+            // It is not reaped, so the PID is its own; a zombie needs no signal.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    fn ended(&mut self, now: Duration, outcome: ExitOutcome, again: bool) {
+        self.pid = None;
+        if again {
+            let wait = self.backoff.after(now.saturating_sub(self.started));
+            self.start_at = Some(now + wait);
+            say(format_args!("the {} {outcome}; it starts again in {wait:?}", self.name));
+        }
+    }
+
+    fn was_started(&mut self, now: Duration, made: Result<i32, String>) {
+        self.started = now;
+        self.start_at = None;
+        match made {
+            Ok(pid) => self.pid = Some(pid),
+            Err(error) => {
+                let wait = self.backoff.after(Duration::ZERO);
+                self.start_at = Some(now + wait);
+                say(format_args!("cannot start the {}: {error}; again in {wait:?}", self.name));
+            }
+        }
+    }
+}
+
+impl Keeper {
+    /// Starts what is due.
+    pub(super) fn start_children(&mut self, now: Duration) {
+        if self.supervisor.start_at.is_some_and(|at| at <= now) {
+            let made = self.start_supervisor();
+            self.supervisor.was_started(now, made);
+        }
+        let program = self.config.program.clone();
+        if let Some(daemon) = &mut self.daemon
+            && daemon.start_at.is_some_and(|at| at <= now)
+        {
+            // A keeper's successor starts a daemon of its own, and there must not be two.
+            let made = Prepared::system(program.as_os_str(), &daemon.argv, &[], None, true)
+                .map_err(|error| error.to_string())
+                .and_then(spawn);
+            daemon.was_started(now, made);
+        }
+    }
+
+    fn start_supervisor(&mut self) -> Result<i32, String> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .map_err(|error| error.to_string())?;
+        let variables = [(KEEPER_FD_VARIABLE, "3".to_owned())];
+        let program = self.config.program.as_os_str();
+        let argv = &self.supervisor.argv;
+        let prepared = Prepared::system(program, argv, &variables, Some(theirs), false)
+            .map_err(|error| error.to_string())?;
+        let token = self
+            .poller
+            .add(&socket, Source::Link, EventFlags::IN)
+            .map_err(|error: io::Error| error.to_string())?;
+        let pid = spawn(prepared).inspect_err(|_| self.poller.remove(&socket, token))?;
+        self.greet(Link::new(socket, token));
+        Ok(pid)
+    }
+
+    /// Takes the end of a system child; tells whether it was one.
+    pub(super) fn child_ended(&mut self, pid: i32, outcome: ExitOutcome) -> bool {
+        let (now, again) = (boottime(), self.children_are_wanted());
+        if self.supervisor.pid == Some(pid) {
+            self.finish_link();
+            // The last commit may have ended the keeper's work.
+            let again = again || self.supervisor_is_wanted();
+            self.supervisor.ended(now, outcome, again);
+            return true;
+        }
+        match &mut self.daemon {
+            Some(daemon) if daemon.pid == Some(pid) => {
+                daemon.ended(now, outcome, again);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn spawn(prepared: Prepared) -> Result<i32, String> {
+    prepared.spawn(None).map_err(|error| {
+        format!("cannot {}: {}", error.step, io::Error::from_raw_os_error(error.errno))
+    })
+}
