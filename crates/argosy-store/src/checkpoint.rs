@@ -140,9 +140,7 @@ impl CheckpointFile {
     pub(crate) fn read(&mut self) -> Result<Checkpoint, CheckpointFileError> {
         let transaction = self.database.begin_read()?;
         let header = match transaction.open_table(META)?.get(HEADER)? {
-            Some(bytes) => {
-                Header::decode(bytes.value()).map_err(CheckpointFileError::Header)?
-            }
+            Some(bytes) => Header::decode(bytes.value()).map_err(CheckpointFileError::Header)?,
             None => return Err(CheckpointFileError::NoHeader),
         };
         self.check(&header)?;
@@ -193,9 +191,7 @@ impl CheckpointFile {
         transaction.set_durability(Durability::Immediate)?;
         let changes = self.write_delta(&transaction, checkpoint)?;
         let header = Header::new(self.cluster, self.member, checkpoint);
-        transaction
-            .open_table(META)?
-            .insert(HEADER, header.encode_to_vec().as_slice())?;
+        transaction.open_table(META)?.insert(HEADER, header.encode_to_vec().as_slice())?;
         transaction.commit()?;
         self.hold(checkpoint, changes);
         self.counters.checkpoint_written.fetch_add(1, Ordering::Relaxed);

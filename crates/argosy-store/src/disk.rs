@@ -91,7 +91,11 @@ impl RealDisk {
         Ok(())
     }
 
-    fn error(&self, operation: DiskOperation, name: &str) -> impl FnOnce(io::Error) -> DiskError + use<> {
+    fn error(
+        &self,
+        operation: DiskOperation,
+        name: &str,
+    ) -> impl FnOnce(io::Error) -> DiskError + use<> {
         let name = self.path.join(name).display().to_string();
         move |source| DiskError { operation, name, source }
     }

@@ -121,6 +121,14 @@ impl StoreHandle {
         self.ask(|answer| Request::Remaining { id, answer }).await
     }
 
+    /// Returns every lease, the one that ends first in front.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::lease_renew`].
+    pub async fn lease_list(&self) -> Result<Vec<LeaseId>, StoreError> {
+        self.ask(|answer| Request::Leases { answer }).await
+    }
+
     /// Returns the leadership, now and at each change.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.clone()
@@ -143,10 +151,7 @@ impl StoreHandle {
         }
     }
 
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(Answer<T>) -> Request,
-    ) -> Result<T, StoreError> {
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
         let permits = Arc::clone(&self.shared.permits);
         let permit = permits.acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (answer, outcome) = Answer::new(permit);

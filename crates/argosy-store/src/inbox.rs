@@ -32,12 +32,7 @@ impl<T> Inbox<T> {
     /// Makes an empty queue in which [`Inbox::send`] lets at most `capacity` items wait.
     pub(crate) fn new(capacity: usize) -> Self {
         let queue = Queue { items: VecDeque::new(), closed: false };
-        Self {
-            queue: Mutex::new(queue),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
-            capacity,
-        }
+        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), capacity }
     }
 
     /// Appends `item`, and blocks the calling thread while the queue is full.

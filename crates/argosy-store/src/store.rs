@@ -70,8 +70,8 @@ impl Store {
         let path = directory.checkpoint_path();
         let failed = |source| checkpoint_error("read", &config, &directory, source);
         let (cluster, member) = (config.cluster_id, config.member_id);
-        let mut file = CheckpointFile::open(&path, cluster, member, Arc::clone(&counters))
-            .map_err(failed)?;
+        let mut file =
+            CheckpointFile::open(&path, cluster, member, Arc::clone(&counters)).map_err(failed)?;
         let checkpoint = file.read().map_err(failed)?;
 
         let disk = RealDisk::new(folder, wal_path.clone(), Arc::clone(&counters));

@@ -66,19 +66,23 @@ impl WatchStream {
         Self { id, port, deliveries, starved, live: BTreeSet::new() }
     }
 
-    /// Makes a watcher. It sees every change after the state that
-    /// [`crate::StoreHandle::view`] showed before the call, or from its start revision on;
-    /// its first delivery comes from a later [`WatchStream::next`].
+    /// Makes a watcher, and returns with its id the revision that its space had then: never
+    /// older than what [`crate::StoreHandle::view`] showed before the call. Without a start
+    /// revision it sees every change after that one. Its first delivery comes from a later
+    /// [`WatchStream::next`].
     ///
     /// # Errors
     /// When the request makes no sense, or the store is shut down.
-    pub async fn create(&mut self, request: WatchRequest) -> Result<WatchId, WatchCreateError> {
+    pub async fn create(
+        &mut self,
+        request: WatchRequest,
+    ) -> Result<(WatchId, Revision), WatchCreateError> {
         let (answer, made) = oneshot::channel();
         self.port.order(Order::Create { stream: self.id, request, answer });
         let made = made.await.map_err(|_| WatchCreateError::Closed)?;
-        let id = made.map_err(WatchCreateError::Refused)?;
+        let (id, revision) = made.map_err(WatchCreateError::Refused)?;
         self.live.insert(id);
-        Ok(id)
+        Ok((id, revision))
     }
 
     /// Ends a watcher: nothing is delivered for it from now on. One that is not there is

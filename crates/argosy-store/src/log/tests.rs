@@ -54,7 +54,11 @@ impl Disk for CountingDisk {
     fn sync_data(&mut self, name: &str) -> Result<(), DiskError> {
         if self.syncs.fetch_add(1, Ordering::SeqCst) >= self.fail_from {
             let source = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
-            return Err(DiskError { operation: DiskOperation::Sync, name: name.to_owned(), source });
+            return Err(DiskError {
+                operation: DiskOperation::Sync,
+                name: name.to_owned(),
+                source,
+            });
         }
         self.disk.sync_data(name)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use argosy_consensus::Role;
-use argosy_kv::{CommandKind, LeaseClock, LeaseId, Renewal, Response, State};
+use argosy_kv::{CommandKind, Lease, LeaseClock, LeaseId, Renewal, Response, State};
 use argosy_model::Term;
 
 use super::RaftThread;
@@ -56,6 +56,15 @@ impl Leases {
     /// Returns what is left of a lease; the outer `None` when this member does not lead.
     pub(super) fn remaining(&self, id: LeaseId, now: Duration) -> Option<Option<Duration>> {
         self.clock.as_ref().map(|clock| clock.remaining(id, now))
+    }
+
+    /// Returns the leases by what is left of them; `None` when this member does not lead.
+    pub(super) fn by_end(&self, state: &State, now: Duration) -> Option<Vec<LeaseId>> {
+        let clock = self.clock.as_ref()?;
+        let with_end = |lease: &Lease| (clock.remaining(lease.id, now), lease.id);
+        let mut leases: Vec<_> = state.leases().map(with_end).collect();
+        leases.sort_unstable();
+        Some(leases.into_iter().map(|(_, id)| id).collect())
     }
 
     /// Takes note that a revoke was decided.

@@ -22,6 +22,8 @@ pub(crate) enum Request {
     Renew { id: LeaseId, answer: Answer<Option<i64>> },
     /// Say what is left of a lease.
     Remaining { id: LeaseId, answer: Answer<Option<Duration>> },
+    /// List the leases by what is left of them.
+    Leases { answer: Answer<Vec<LeaseId>> },
     /// The log is durable up to this sequence.
     Persisted { sequence: u64 },
     /// The checkpoint of this index is durable.
@@ -49,6 +51,7 @@ pub(super) enum Reader {
     Barrier(Answer<()>),
     Renew(LeaseId, Answer<Option<i64>>),
     Remaining(LeaseId, Answer<Option<Duration>>),
+    Leases(Answer<Vec<LeaseId>>),
 }
 
 /// Everything that waits. Each table is bounded by the permits that its answers hold, and
@@ -103,6 +106,7 @@ impl RaftThread {
             Request::Remaining { id, answer } => {
                 self.pending.new_reads.push(Reader::Remaining(id, answer));
             }
+            Request::Leases { answer } => self.pending.new_reads.push(Reader::Leases(answer)),
             Request::Persisted { sequence } => {
                 self.replica.handle(Input::Persisted { sequence }, now);
             }
@@ -167,6 +171,7 @@ impl RaftThread {
                 Reader::Barrier(answer) => answer.send(Err(error)),
                 Reader::Renew(_, answer) => answer.send(Err(error)),
                 Reader::Remaining(_, answer) => answer.send(Err(error)),
+                Reader::Leases(answer) => answer.send(Err(error)),
             }
         }
         self.ask_reads(now);
@@ -192,6 +197,10 @@ impl RaftThread {
             Reader::Remaining(id, answer) => {
                 let remaining = self.leases.remaining(id, now);
                 answer.send(remaining.ok_or_else(|| self.not_leader()));
+            }
+            Reader::Leases(answer) => {
+                let ids = self.leases.by_end(self.replica.state(), now);
+                answer.send(ids.ok_or_else(|| self.not_leader()));
             }
             Reader::Renew(id, answer) => match self.leases.renew(id, now) {
                 None => answer.send(Err(self.not_leader())),

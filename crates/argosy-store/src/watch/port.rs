@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argosy_kv::{SpaceEvents, State, WatchError, WatchId, WatchRequest};
+use argosy_kv::{Revision, SpaceEvents, State, WatchError, WatchId, WatchRequest};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{WatchDelivery, WatchStream};
@@ -22,17 +22,31 @@ pub(super) struct StreamId(u64);
 /// What a client's stream wants.
 #[derive(Debug)]
 pub(super) enum Order {
-    Open { stream: StreamId, sender: mpsc::Sender<WatchDelivery>, starved: Arc<AtomicBool> },
+    Open {
+        stream: StreamId,
+        sender: mpsc::Sender<WatchDelivery>,
+        starved: Arc<AtomicBool>,
+    },
     Create {
         stream: StreamId,
         request: WatchRequest,
-        answer: oneshot::Sender<Result<WatchId, WatchError>>,
+        answer: oneshot::Sender<Result<(WatchId, Revision), WatchError>>,
     },
-    Cancel { stream: StreamId, id: WatchId },
-    Progress { stream: StreamId, handled: oneshot::Sender<()> },
+    Cancel {
+        stream: StreamId,
+        id: WatchId,
+    },
+    Progress {
+        stream: StreamId,
+        handled: oneshot::Sender<()>,
+    },
     /// The client has read, and its queue was full before.
-    Room { stream: StreamId },
-    Close { stream: StreamId },
+    Room {
+        stream: StreamId,
+    },
+    Close {
+        stream: StreamId,
+    },
 }
 
 /// Everything that waits for the watch thread.

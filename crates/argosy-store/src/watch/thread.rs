@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use argosy_kv::{State, WatchHub, WatchId, WatchMessage};
+use argosy_kv::{Revisions, State, WatchHub, WatchId, WatchMessage};
 use tokio::sync::mpsc;
 
 use super::port::{Order, StreamId, WatchPort, Work};
@@ -14,6 +14,8 @@ use super::{WATCH_REVISIONS_MAX, WatchDelivery};
 /// Owns the hub.
 pub(crate) struct WatchThread {
     hub: WatchHub,
+    /// Of the state that the hub has seen last.
+    revisions: Revisions,
     port: Arc<WatchPort>,
     streams: BTreeMap<StreamId, Stream>,
     owners: BTreeMap<WatchId, StreamId>,
@@ -31,9 +33,14 @@ struct Stream {
 
 impl WatchThread {
     pub(crate) fn new(state: &State, port: Arc<WatchPort>, progress_interval: Duration) -> Self {
-        let hub = WatchHub::new(state);
-        let (streams, owners) = (BTreeMap::new(), BTreeMap::new());
-        Self { hub, port, streams, owners, progress_interval }
+        Self {
+            hub: WatchHub::new(state),
+            revisions: state.revisions(),
+            port,
+            streams: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            progress_interval,
+        }
     }
 
     /// Runs until the port is closed.
@@ -46,6 +53,7 @@ impl WatchThread {
             };
             if let Some(state) = state {
                 self.hub.publish(&state, &events);
+                self.revisions = state.revisions();
             }
             let mut touched = BTreeSet::new();
             for order in orders {
@@ -69,8 +77,9 @@ impl WatchThread {
                 self.streams.insert(stream, Stream { sender, starved, watchers, ready });
             }
             Order::Create { stream, request, answer } => {
-                let made = self.hub.create(request);
-                if let (Ok(id), Some(owner)) = (&made, self.streams.get_mut(&stream)) {
+                let revision = self.revisions.of(request.space);
+                let made = self.hub.create(request).map(|id| (id, revision));
+                if let (Ok((id, _)), Some(owner)) = (&made, self.streams.get_mut(&stream)) {
                     owner.watchers.insert(*id);
                     self.owners.insert(*id, stream);
                 }

@@ -53,6 +53,19 @@ fn a_renewed_lease_stays() {
 }
 
 #[test]
+fn leases_are_listed_by_their_end() {
+    let home = Home::new();
+    runtime().block_on(async {
+        let store = home.open();
+        let handle = store.handle();
+        led(&handle).await;
+        let (late, early, middle) =
+            (grant(&handle, 300).await, grant(&handle, 100).await, grant(&handle, 200).await);
+        assert_eq!(handle.lease_list().await, Ok(vec![early, middle, late]));
+    });
+}
+
+#[test]
 fn leases_survive_a_restart_and_then_run_out() {
     let home = Home::new();
     let id = runtime().block_on(async {

@@ -1,4 +1,5 @@
 //! Stores on real disks: what survives, what is refused, what is seen.
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic, also in its fixture")]
 
 mod checkpoints;
 mod crash;

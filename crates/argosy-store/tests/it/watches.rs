@@ -59,7 +59,8 @@ fn a_watcher_sees_what_comes_after_its_making() {
         led(&handle).await;
         let before = write(&handle, 160).await;
         let mut stream = handle.watch();
-        let watcher = stream.create(everything(0)).await.unwrap();
+        let (watcher, made_at) = stream.create(everything(0)).await.unwrap();
+        assert_eq!(made_at, before);
         let last = write(&handle, 480).await;
         let seen = revisions(&mut stream, watcher, last).await;
         assert_eq!(seen, (before + 1..=last).collect::<Vec<_>>());
@@ -74,8 +75,8 @@ fn a_client_that_does_not_read_misses_nothing() {
         let handle = store.handle();
         led(&handle).await;
         let mut stream = handle.watch();
-        let slow = stream.create(everything(1)).await.unwrap();
-        let also_slow = stream.create(everything(0)).await.unwrap();
+        let (slow, _) = stream.create(everything(1)).await.unwrap();
+        let (also_slow, _) = stream.create(everything(0)).await.unwrap();
         // Each delivery holds one revision at least, so the queue is full long before the end.
         let writes = 16 * 4 * WATCH_DELIVERIES_MAX as i64;
         let last = write(&handle, writes).await;
@@ -102,8 +103,8 @@ fn a_cancelled_watcher_is_silent_and_another_one_goes_on() {
         let handle = store.handle();
         led(&handle).await;
         let mut stream = handle.watch();
-        let cancelled = stream.create(everything(0)).await.unwrap();
-        let kept = stream.create(everything(0)).await.unwrap();
+        let (cancelled, _) = stream.create(everything(0)).await.unwrap();
+        let (kept, _) = stream.create(everything(0)).await.unwrap();
         write(&handle, 16).await;
         assert!(stream.cancel(cancelled));
         assert!(!stream.cancel(cancelled));
@@ -129,7 +130,7 @@ fn progress_comes_after_everything_it_covers() {
         let handle = store.handle();
         led(&handle).await;
         let mut stream = handle.watch();
-        let watcher = stream.create(everything(0)).await.unwrap();
+        let (watcher, _) = stream.create(everything(0)).await.unwrap();
         let last = write(&handle, 64).await;
         stream.request_progress().await;
         let mut seen = 0;
