@@ -93,12 +93,12 @@ pub enum FromKeeper {
     Hello(Box<Hello>),
     /// Something happened. Repeated to every later supervisor until acknowledged.
     Event(Event),
-    /// A unit has output up to here. Not logged: a later one replaces it.
+    /// A unit has new output. Not logged: a later one replaces it.
     SpoolAdvanced {
         /// The unit.
         unit: UnitName,
-        /// The position behind its last frame.
-        end: u64,
+        /// What can be read now. For a unit not in [`Hello::units`] it tells where to begin.
+        range: SpoolRange,
     },
     /// Stop all units in order, then send a commit with `done`.
     Shutdown {

@@ -180,8 +180,8 @@ impl Keeper {
             } else if let Some(unit) = self.advanced.pop_first() {
                 let spool = self.units.get(&unit).and_then(|unit| unit.spool.as_ref());
                 if let Some(spool) = spool {
-                    let end = spool.range().end;
-                    batch.extend(outgoing(&FromKeeper::SpoolAdvanced { unit, end }));
+                    let range = spool.range();
+                    batch.extend(outgoing(&FromKeeper::SpoolAdvanced { unit, range }));
                 }
             } else {
                 break;

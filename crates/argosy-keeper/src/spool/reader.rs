@@ -33,8 +33,7 @@ impl SpoolReader {
         self.position
     }
 
-    /// Returns the frames up to `end` (of [`crate::FromKeeper::SpoolAdvanced`] or
-    /// [`crate::SpoolRange`]), stopping after at least `max_bytes` of data. Empty when there is
+    /// Returns the frames up to `end`, that of the last [`crate::SpoolRange`] received, stopping after at least `max_bytes` of data. Empty when there is
     /// nothing before `end`.
     ///
     /// # Errors

@@ -113,9 +113,11 @@ pub(crate) fn outgoing(message: &FromKeeper) -> Vec<u8> {
     keeper_frame(match message {
         FromKeeper::Hello(hello) => return hello_frames(hello).concat(),
         FromKeeper::Event(event) => Kind::Event(encode_event(event)),
-        FromKeeper::SpoolAdvanced { unit, end } => {
-            Kind::SpoolAdvanced(wire::SpoolPosition { unit: unit.to_string(), position: *end })
-        }
+        FromKeeper::SpoolAdvanced { unit, range } => Kind::SpoolAdvanced(wire::SpoolAdvanced {
+            unit: unit.to_string(),
+            begin: range.begin,
+            end: range.end,
+        }),
         FromKeeper::Shutdown { deadline } => Kind::Shutdown(micros(*deadline)),
     })
 }
@@ -154,7 +156,7 @@ impl Incoming {
             Some(Kind::Event(event)) => Incoming::Message(FromKeeper::Event(decode_event(event)?)),
             Some(Kind::SpoolAdvanced(it)) => Incoming::Message(FromKeeper::SpoolAdvanced {
                 unit: unit_name(&it.unit)?,
-                end: it.position,
+                range: SpoolRange { begin: it.begin, end: it.end },
             }),
             Some(Kind::Shutdown(deadline)) => Incoming::Message(FromKeeper::Shutdown {
                 deadline: Duration::from_micros(deadline),

@@ -161,7 +161,7 @@ pub(super) enum FromKeeperKind {
     #[prost(message, tag = "2")]
     Event(Event),
     #[prost(message, tag = "3")]
-    SpoolAdvanced(SpoolPosition),
+    SpoolAdvanced(SpoolAdvanced),
     /// Microseconds on CLOCK_BOOTTIME.
     #[prost(uint64, tag = "4")]
     Shutdown(u64),
@@ -170,6 +170,16 @@ pub(super) enum FromKeeperKind {
     Pipe(Pipe),
     #[prost(message, tag = "6")]
     PipeClosed(Pipe),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SpoolAdvanced {
+    #[prost(string, tag = "1")]
+    pub(super) unit: String,
+    #[prost(uint64, tag = "2")]
+    pub(super) begin: u64,
+    #[prost(uint64, tag = "3")]
+    pub(super) end: u64,
 }
 
 /// A hello may be larger than a frame, so it travels in parts.

@@ -90,7 +90,10 @@ fn every_event_survives_the_wire() {
         .into_iter()
         .map(|kind| FromKeeper::Event(Event { seq: 1, at: Duration::from_micros(77), kind }))
         .collect();
-    messages.push(FromKeeper::SpoolAdvanced { unit, end: 12 });
+    messages.push(FromKeeper::SpoolAdvanced {
+        unit,
+        range: SpoolRange { begin: 3, end: 12 },
+    });
     messages.push(FromKeeper::Shutdown { deadline: Duration::from_secs(9) });
     for message in messages {
         let mut reader = FrameReader::default();
