@@ -1,13 +1,39 @@
 //! The agent: brings one machine's units to what its assignment says.
+//!
+//! It decides by level: every event leads to a fresh look at the assignment and at what the
+//! backend has. Where the two agree it does nothing, so an agent that starts over a running
+//! backend takes no step at all. What it does not know is never an order to stop: without an
+//! assignment, without a text or without the backend's word nothing is touched, and a unit
+//! without an entry is reported and left alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use argosy_model::{MachineId, UnitName};
-use argosy_registry::{ClusterView, Outcome, Revision, Txn};
+use argosy_model::{Generation, MachineId, UnitName, UnitStatus};
+use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
-use crate::backend::{BackendEvent, BackendRequest};
+use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
 use crate::report::MachineReport;
+
+mod endpoints;
+mod steps;
+
+/// How often an unchanged report is sent again: the leader takes it as a sign of life, and
+/// `lost_after` must be several times this.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After how long without an answer a request to the backend is made again. Requests may be
+/// repeated without effect, so this only bounds the harm of a lost one.
+const STEP_RETRY: Duration = Duration::from_secs(10);
+
+/// After how long a start that the backend refused is tried again: what it lacks may have come.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for its endpoint to be taken back; then it is sent all the same.
+const WITHDRAW_MAX: Duration = Duration::from_secs(5);
+
+/// Pause after a transaction that failed.
+const COMMIT_RETRY: Duration = Duration::from_millis(200);
 
 /// What an agent knows of its machine from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +70,7 @@ pub enum AgentEvent {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEffect {
-    /// Ask the backend, because of `reason`: one step, with why.
+    /// Ask the backend.
     Step(Step),
     /// Propose a transaction and answer with [`AgentEvent::Committed`].
     Commit {
@@ -66,19 +92,69 @@ pub struct Step {
     pub reason: String,
 }
 
+/// A request the backend has not answered by a new state yet.
+#[derive(Debug)]
+struct InFlight {
+    request: BackendRequest,
+    until: Duration,
+}
+
+/// A start that the backend has refused.
+#[derive(Debug)]
+struct Refusal {
+    identity: RunIdentity,
+    message: String,
+    retry_at: Duration,
+}
+
+/// Where the transaction of an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publishing {
+    /// Proposed, not answered.
+    Asked(u64),
+    /// Done; the view will show it at this revision.
+    Done(Revision),
+    /// Failed; to be tried again then.
+    RetryAt(Duration),
+}
+
 /// The agent's decisions.
 #[derive(Debug)]
 pub struct AgentMachine {
     config: AgentConfig,
-    _seen: Revision,
-    _units: BTreeMap<UnitName, ()>,
+    /// The newest generation seen. An older assignment is not followed.
+    generation: Generation,
+    /// What the backend has; `None` until it has said so.
+    observed: Option<BTreeMap<UnitName, UnitStatus>>,
+    in_flight: BTreeMap<UnitName, InFlight>,
+    refused: BTreeMap<UnitName, Refusal>,
+    /// Why a unit is not brought to its entry although nothing was asked of the backend.
+    held: BTreeMap<UnitName, String>,
+    publishing: BTreeMap<EndpointName, Publishing>,
+    /// Until when the stop of a unit waits for its endpoint to be taken back.
+    withdraw_until: BTreeMap<UnitName, Duration>,
+    next_request: u64,
+    reported: Option<(MachineReport, Duration)>,
+    wake: Option<Duration>,
 }
 
 impl AgentMachine {
     /// Begins knowing nothing: no step is taken before the first backend snapshot and the first
     /// view that holds an assignment for this machine.
     pub fn new(config: AgentConfig) -> AgentMachine {
-        AgentMachine { config, _seen: 0, _units: BTreeMap::new() }
+        AgentMachine {
+            config,
+            generation: Generation(0),
+            observed: None,
+            in_flight: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            held: BTreeMap::new(),
+            publishing: BTreeMap::new(),
+            withdraw_until: BTreeMap::new(),
+            next_request: 1,
+            reported: None,
+            wake: None,
+        }
     }
 
     /// Returns the machine it acts for.
@@ -89,15 +165,133 @@ impl AgentMachine {
     /// Takes an event in, and returns what to do. `now` never goes back.
     pub fn handle(
         &mut self,
-        _event: AgentEvent,
-        _view: &ClusterView,
-        _now: Duration,
+        event: AgentEvent,
+        view: &ClusterView,
+        now: Duration,
     ) -> Vec<AgentEffect> {
-        Vec::new()
+        match event {
+            AgentEvent::ViewChanged | AgentEvent::Tick => {}
+            AgentEvent::LeaderChanged => self.reported = None,
+            AgentEvent::Backend(event) => self.observe(event, now),
+            AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
+        }
+        self.expire(now);
+        let mut effects = Vec::new();
+        if let Some(assignment) = self.current_assignment(view) {
+            self.publish(view, assignment, &mut effects);
+            self.step(view, assignment, now, &mut effects);
+        }
+        self.report(view, now, &mut effects);
+        self.wake = self.next_wake();
+        effects
     }
 
     /// Returns when [`AgentEvent::Tick`] is wanted next.
     pub fn wake_at(&self) -> Option<Duration> {
-        None
+        self.wake
+    }
+
+    /// Returns what the backend has; `None` while that is not known.
+    pub fn observed(&self) -> Option<&BTreeMap<UnitName, UnitStatus>> {
+        self.observed.as_ref()
+    }
+
+    fn observe(&mut self, event: BackendEvent, now: Duration) {
+        match event {
+            BackendEvent::Snapshot(units) => {
+                let by_name = units.into_iter().map(|status| (status.unit.clone(), status));
+                self.observed = Some(by_name.collect());
+                self.in_flight.clear();
+            }
+            BackendEvent::Changed(status) => {
+                let Some(observed) = &mut self.observed else {
+                    return;
+                };
+                let asked = self.in_flight.get(&status.unit).map(|asked| &asked.request);
+                if asked.is_some_and(|request| steps::is_answered(request, &status)) {
+                    self.in_flight.remove(&status.unit);
+                }
+                self.refused.remove(&status.unit);
+                observed.insert(status.unit.clone(), status);
+            }
+            BackendEvent::Gone(unit) => {
+                if let Some(observed) = &mut self.observed {
+                    observed.remove(&unit);
+                    self.in_flight.remove(&unit);
+                }
+            }
+            BackendEvent::Refused { unit, message } => {
+                let Some(asked) = self.in_flight.remove(&unit) else {
+                    return;
+                };
+                if let BackendRequest::Start { identity, .. } = asked.request {
+                    let retry_at = now + REFUSED_RETRY;
+                    self.refused.insert(unit, Refusal { identity, message, retry_at });
+                } else {
+                    // Not at once again: the answer would be the same.
+                    self.in_flight.insert(unit, InFlight { until: now + STEP_RETRY, ..asked });
+                }
+            }
+            BackendEvent::Disconnected => {
+                self.observed = None;
+                self.in_flight.clear();
+            }
+        }
+    }
+
+    fn committed(&mut self, request: u64, outcome: Outcome, now: Duration) {
+        let asked = Publishing::Asked(request);
+        let Some(state) = self.publishing.values_mut().find(|state| **state == asked) else {
+            return;
+        };
+        *state = match outcome {
+            Outcome::Done(revision) => Publishing::Done(revision),
+            Outcome::Conflict(_) | Outcome::Unknown => Publishing::RetryAt(now + COMMIT_RETRY),
+        };
+    }
+
+    fn expire(&mut self, now: Duration) {
+        self.in_flight.retain(|_, asked| now < asked.until);
+        self.refused.retain(|_, refusal| now < refusal.retry_at);
+        self.publishing.retain(|_, state| match state {
+            Publishing::RetryAt(at) => now < *at,
+            Publishing::Asked(_) | Publishing::Done(_) => true,
+        });
+    }
+
+    fn next_wake(&self) -> Option<Duration> {
+        let report = self.reported.iter().map(|(_, at)| *at + REPORT_INTERVAL);
+        let steps = self.in_flight.values().map(|asked| asked.until);
+        let refused = self.refused.values().map(|refusal| refusal.retry_at);
+        let withdrawn = self.withdraw_until.values().copied();
+        let commits = self.publishing.values().filter_map(|state| match state {
+            Publishing::RetryAt(at) => Some(*at),
+            Publishing::Asked(_) | Publishing::Done(_) => None,
+        });
+        report.chain(steps).chain(refused).chain(withdrawn).chain(commits).min()
+    }
+
+    fn report(&mut self, view: &ClusterView, now: Duration, effects: &mut Vec<AgentEffect>) {
+        let refused = self.refused.iter().map(|(unit, refusal)| (unit, &refusal.message));
+        let held = self.held.iter().filter(|(unit, _)| !self.refused.contains_key(*unit));
+        let why = refused.chain(held).map(|(unit, why)| (unit.clone(), why.clone()));
+        let report = MachineReport {
+            machine: self.config.machine,
+            generation: self.generation,
+            units: self.observed.as_ref().map(|units| units.values().cloned().collect()),
+            refused: why.collect(),
+            orphans: self.orphans(view),
+        };
+        let due = self
+            .reported
+            .as_ref()
+            .is_none_or(|(last, at)| last != &report || now >= *at + REPORT_INTERVAL);
+        if due {
+            self.reported = Some((report.clone(), now));
+            effects.push(AgentEffect::Report(report));
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

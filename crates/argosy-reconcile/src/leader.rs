@@ -1,12 +1,31 @@
 //! The leader: plans, commits the plan in guarded chunks, and stores a reason for what is left.
+//!
+//! One transaction is under way at a time. What it decided on is guarded, so a lost answer, a
+//! second leader or a change in between makes it fail, never do harm; then the leader looks at
+//! the view again and plans anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use argosy_model::{MachineId, Term};
-use argosy_registry::{ClusterView, Outcome, Txn};
+use argosy_model::{MachineId, Term, UnitName};
+use argosy_registry::{ClusterView, LeaderMark, Outcome, PlanCommit, Revision, Txn};
+use argosy_scheduler::{PlanStep, check_plan, plan};
 
 use crate::report::MachineReport;
+
+mod chunk;
+mod facts;
+mod reasons;
+
+/// Most units that change their machine at once because they no longer fit where they are: a
+/// mistaken label must not restart everything before somebody notices.
+pub const MOVES_MAX: usize = 10;
+
+/// Pause after a transaction that failed: about the time another writer needs to finish.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+
+/// Longest pause between two tries; the pauses double up to it.
+const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// What a leader is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,38 +72,219 @@ pub enum LeaderEffect {
         /// What it does, one line a step, for the log.
         steps: Vec<String>,
     },
+    /// A plan was wrong and is not carried out: an error of Argosy itself, for the log.
+    BadPlan(Vec<String>),
+}
+
+/// A machine's last report.
+#[derive(Debug, Clone)]
+struct Heard {
+    at: Duration,
+    report: MachineReport,
+}
+
+/// Steps still to be committed. They hold as long as nobody but this leader changes the
+/// registry.
+#[derive(Debug, Default)]
+struct Remaining {
+    steps: VecDeque<PlanStep>,
+    valid_at: Revision,
 }
 
 /// The leader's decisions. On a member that does not lead it does nothing.
 #[derive(Debug)]
 pub struct LeaderMachine {
-    _config: LeaderConfig,
-    reports: BTreeMap<MachineId, MachineReport>,
+    config: LeaderConfig,
+    term: Option<Term>,
+    elected_at: Duration,
+    heard: BTreeMap<MachineId, Heard>,
+    /// The transaction under way.
+    pending: Option<u64>,
+    next_request: u64,
+    /// The view must show at least this revision before anything is decided on it.
+    wait_for: Revision,
+    retry_at: Option<Duration>,
+    retry_pause: Duration,
+    remaining: Remaining,
+    /// Since when a unit has been seen not to be ready.
+    not_ready_since: BTreeMap<UnitName, Duration>,
+    /// Nothing relevant has changed since the last plan, which is at rest at this revision.
+    rested_at: Option<Revision>,
+    wake: Option<Duration>,
 }
 
 impl LeaderMachine {
     /// Begins as a follower that has heard from nobody.
     pub fn new(config: LeaderConfig) -> LeaderMachine {
-        LeaderMachine { _config: config, reports: BTreeMap::new() }
+        LeaderMachine {
+            config,
+            term: None,
+            elected_at: Duration::ZERO,
+            heard: BTreeMap::new(),
+            pending: None,
+            next_request: 1,
+            wait_for: 0,
+            retry_at: None,
+            retry_pause: RETRY_FIRST,
+            remaining: Remaining::default(),
+            not_ready_since: BTreeMap::new(),
+            rested_at: None,
+            wake: None,
+        }
     }
 
     /// Takes an event in, and returns what to do. `now` never goes back.
     pub fn handle(
         &mut self,
-        _event: LeaderEvent,
-        _view: &ClusterView,
-        _now: Duration,
+        event: LeaderEvent,
+        view: &ClusterView,
+        now: Duration,
     ) -> Vec<LeaderEffect> {
-        Vec::new()
+        match event {
+            LeaderEvent::ViewChanged => {}
+            LeaderEvent::Tick => self.rested_at = None,
+            LeaderEvent::Leadership(term) => self.lead(term, now),
+            LeaderEvent::Report(report) => self.hear(report, now),
+            LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
+        }
+        self.wake = None;
+        let effects = self.decide(view, now);
+        if self.term.is_some() {
+            let deadlines = self.deadlines(view, now);
+            self.wake = deadlines.chain(self.retry_at).filter(|at| *at > now).min();
+        }
+        effects
     }
 
     /// Returns when [`LeaderEvent::Tick`] is wanted next.
     pub fn wake_at(&self) -> Option<Duration> {
-        None
+        self.wake
     }
 
-    /// Returns the last report of each machine.
-    pub fn reports(&self) -> &BTreeMap<MachineId, MachineReport> {
-        &self.reports
+    /// Tells whether this member leads.
+    pub fn leads(&self) -> bool {
+        self.term.is_some()
+    }
+
+    /// Returns the last report of a machine, and when it came.
+    pub fn report(&self, machine: MachineId) -> Option<(&MachineReport, Duration)> {
+        self.heard.get(&machine).map(|heard| (&heard.report, heard.at))
+    }
+
+    /// Returns the last report of every machine.
+    pub fn reports(&self) -> impl Iterator<Item = &MachineReport> {
+        self.heard.values().map(|heard| &heard.report)
+    }
+
+    fn lead(&mut self, term: Option<Term>, now: Duration) {
+        if term == self.term {
+            return;
+        }
+        self.term = term;
+        self.elected_at = now;
+        // Answers to what was proposed in an earlier term do not matter: its guards name that
+        // term.
+        self.pending = None;
+        self.wait_for = 0;
+        self.retry_at = None;
+        self.retry_pause = RETRY_FIRST;
+        self.remaining = Remaining::default();
+        self.not_ready_since.clear();
+        self.rested_at = None;
+    }
+
+    fn hear(&mut self, report: MachineReport, now: Duration) {
+        let before = self.heard.get(&report.machine);
+        if before.is_none_or(|heard| heard.report != report) {
+            self.rested_at = None;
+        }
+        self.heard.insert(report.machine, Heard { at: now, report });
+    }
+
+    fn committed(&mut self, request: u64, outcome: Outcome, now: Duration) {
+        if self.pending != Some(request) {
+            return;
+        }
+        self.pending = None;
+        self.rested_at = None;
+        match outcome {
+            Outcome::Done(revision) => {
+                // Only this leader has written since the plan: the rest of it still holds.
+                if revision == self.remaining.valid_at + 1 {
+                    self.remaining.valid_at = revision;
+                } else {
+                    self.remaining.steps.clear();
+                }
+                self.wait_for = revision;
+                self.retry_at = None;
+                self.retry_pause = RETRY_FIRST;
+            }
+            Outcome::Conflict(revision) => {
+                self.wait_for = revision;
+                self.pause(now);
+            }
+            Outcome::Unknown => self.pause(now),
+        }
+    }
+
+    fn pause(&mut self, now: Duration) {
+        self.remaining.steps.clear();
+        self.retry_at = Some(now + self.retry_pause);
+        self.retry_pause = (self.retry_pause * 2).min(RETRY_LAST);
+    }
+
+    fn decide(&mut self, view: &ClusterView, now: Duration) -> Vec<LeaderEffect> {
+        let Some(term) = self.term else {
+            return Vec::new();
+        };
+        let waiting = self.pending.is_some()
+            || view.revision() < self.wait_for
+            || self.retry_at.is_some_and(|at| now < at);
+        if waiting || self.rested_at == Some(view.revision()) {
+            return Vec::new();
+        }
+        let mark = LeaderMark { term, member: self.config.member };
+        if view.leader().is_none_or(|stored| stored.value != mark) {
+            // Another leader of a higher term may have put up its mark: then this one waits to
+            // be told that it leads no more.
+            let claim = PlanCommit::claim(view, mark);
+            return claim
+                .map(|txn| self.commit(txn, vec![format!("lead with term {term}")]))
+                .into_iter()
+                .collect();
+        }
+        if let Some(effect) = self.commit_lost(view, mark, now) {
+            return vec![effect];
+        }
+        if self.remaining.steps.is_empty() || self.remaining.valid_at != view.revision() {
+            let input = self.plan_input(view, now);
+            let made = plan(&input);
+            let wrong = check_plan(&input, &made);
+            if !wrong.is_empty() {
+                self.rested_at = Some(view.revision());
+                let lines = wrong.iter().map(ToString::to_string).collect();
+                return vec![LeaderEffect::BadPlan(lines)];
+            }
+            if made.steps.is_empty() {
+                let effect = self.commit_rest(view, mark, made.reasons, now);
+                if effect.is_none() {
+                    self.rested_at = Some(view.revision());
+                }
+                return effect.into_iter().collect();
+            }
+            let steps = made.steps.into();
+            self.remaining = Remaining { steps, valid_at: view.revision() };
+        }
+        self.commit_steps(view, mark).into_iter().collect()
+    }
+
+    fn commit(&mut self, txn: Txn, steps: Vec<String>) -> LeaderEffect {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.pending = Some(request);
+        LeaderEffect::Commit { request, txn, steps }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ mod backend;
 mod leader;
 mod report;
 
-pub use agent::{AgentConfig, AgentEffect, AgentEvent, AgentMachine, Step};
+pub use agent::{AgentConfig, AgentEffect, AgentEvent, AgentMachine, REPORT_INTERVAL, Step};
 pub use backend::{BackendEvent, BackendRequest, RunIdentity};
-pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine};
+pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use report::MachineReport;

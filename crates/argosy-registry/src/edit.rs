@@ -264,10 +264,8 @@ impl<'v> Edit<'v> {
 
     /// Refuses to bring back a unit whose texts or runs of before are still there.
     fn check_gone(&self, name: &UnitName) -> Result<(), ChangeError> {
-        let texts = self.view.revisions().range((name.clone(), UnitRevision(0))..);
-        let text_left = texts.map(|((unit, _), _)| unit).take(1).any(|unit| unit == name);
         let mut entries = self.view.assignments().values().flat_map(|a| &a.value.entries);
-        if text_left || entries.any(|entry| &entry.unit == name) {
+        if self.view.has_text(name) || entries.any(|entry| &entry.unit == name) {
             return Err(ChangeError::BeingDestroyed { unit: name.clone() });
         }
         Ok(())

@@ -25,6 +25,5 @@ pub use record::{
 };
 pub use transaction::{BYTES_MAX, OPERATIONS_MAX, Outcome, fits};
 pub use view::{
-    ClusterView, ClusterViewBuilder, EndpointName, REPLICAS_MAX, RecordChange, SpecSource,
-    UnitView,
+    ClusterView, ClusterViewBuilder, EndpointName, REPLICAS_MAX, RecordChange, SpecSource, UnitView,
 };

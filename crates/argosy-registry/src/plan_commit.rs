@@ -11,13 +11,12 @@ use crate::edit::change;
 use crate::endpoint::withdraw_into;
 use crate::keys::Key;
 use crate::record::{LeaderMark, Record, StoredMachine, StoredUnit};
-use crate::transaction::{Draft, fits};
+use crate::transaction::{BYTES_MAX, Draft, OPERATIONS_MAX};
 use crate::view::{ClusterView, EndpointName};
 
 /// One transaction of the leader, being put together step by step. Every step is guarded by the
 /// leader's mark, by the assignments and machines it touches and by the records it was decided
 /// on: the unit's and, if it follows one, its template's.
-#[derive(Clone)]
 pub struct PlanCommit<'v> {
     view: &'v ClusterView,
     mark: LeaderMark,
@@ -135,12 +134,13 @@ impl<'v> PlanCommit<'v> {
         }
     }
 
-    /// Removes the texts of a destroyed unit and its reason.
+    /// Removes texts of a destroyed unit, as many as fit, and its reason.
     pub fn forget(&mut self, unit: &UnitName) {
         self.rely_on_unit(unit);
         let from = (unit.clone(), UnitRevision(0));
         let texts = self.view.revisions().range(from..).map(|(key, _)| key);
-        self.texts.extend(texts.take_while(|(name, _)| name == unit).cloned());
+        let room = OPERATIONS_MAX / 2 - self.texts.len().min(OPERATIONS_MAX / 2);
+        self.texts.extend(texts.take_while(|(name, _)| name == unit).take(room).cloned());
         self.reasons.insert(unit.clone(), None);
     }
 
@@ -180,9 +180,25 @@ impl<'v> PlanCommit<'v> {
         Some(draft.finish())
     }
 
-    /// Tells whether the transaction is small enough for the store.
-    pub fn fits(&self) -> bool {
-        self.finish().is_none_or(|txn| fits(&txn))
+    /// Tells whether another step might not fit into the transaction any more. Counts the most
+    /// that each thing touched can come to, so that no transaction is built to find out.
+    pub fn is_full(&self) -> bool {
+        // A step touches at most one unit and its template, two assignments, a machine, an
+        // endpoint and a reason.
+        const STEP_OPERATIONS_MAX: usize = 10;
+        // An entry: a unit name and some numbers. A reason: as many lines as it may have.
+        const ENTRY_BYTES: usize = 128;
+        const REASON_BYTES: usize = 8 * 1024;
+        let touched = self.units.len() + self.assignments.len() + self.machines.len();
+        let operations = touched + 2 * self.endpoints.len() + self.texts.len() + self.reasons.len();
+        let guards = touched
+            + self.endpoints.len()
+            + self.units_relied_on.len()
+            + self.machines_relied_on.len();
+        let entries: usize = self.assignments.values().map(|a| a.entries.len()).sum();
+        let reasons = self.reasons.values().flatten().count();
+        operations.max(guards) + STEP_OPERATIONS_MAX > OPERATIONS_MAX
+            || entries * ENTRY_BYTES + reasons * REASON_BYTES > BYTES_MAX / 2
     }
 
     fn finish_reasons(&self, draft: &mut Draft) {

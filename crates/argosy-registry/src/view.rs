@@ -133,6 +133,12 @@ impl ClusterView {
         own.or_else(from_template).map(|stored| stored.value.text.as_str())
     }
 
+    /// Tells whether any text of a unit's own is stored.
+    pub fn has_text(&self, name: &UnitName) -> bool {
+        let mut from = self.revisions.range((name.clone(), UnitRevision(0))..);
+        from.next().is_some_and(|((unit, _), _)| unit == name)
+    }
+
     /// Returns how many instances a template is to have: what scaling set, else `Replicas=`,
     /// else none; `None` if its text cannot be read. At most [`REPLICAS_MAX`].
     pub fn replicas(&self, template: &UnitName) -> Option<u32> {

@@ -9,6 +9,10 @@ use crate::glob;
 use crate::input::{PlacedState, PlanInput, PlanMachine, PlanUnit};
 use crate::plan::{Plan, PlanAction};
 
+mod entries;
+
+use entries::Entries;
+
 /// Something a plan must not do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -23,40 +27,6 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "step {}: {}: {}", self.step, self.unit, self.what)
-    }
-}
-
-/// What machines are told, found by machine and by unit.
-#[derive(Default)]
-struct Entries {
-    by_machine: BTreeMap<MachineId, BTreeMap<UnitName, PlacedState>>,
-    by_unit: BTreeMap<UnitName, BTreeMap<MachineId, PlacedState>>,
-}
-
-impl Entries {
-    fn get(&self, machine: MachineId, unit: &UnitName) -> Option<PlacedState> {
-        self.by_unit.get(unit)?.get(&machine).copied()
-    }
-
-    /// Returns the state before.
-    fn set(
-        &mut self,
-        machine: MachineId,
-        unit: &UnitName,
-        state: PlacedState,
-    ) -> Option<PlacedState> {
-        self.by_machine.entry(machine).or_default().insert(unit.clone(), state);
-        self.by_unit.entry(unit.clone()).or_default().insert(machine, state)
-    }
-
-    fn remove(&mut self, machine: MachineId, unit: &UnitName) {
-        self.by_machine.entry(machine).or_default().remove(unit);
-        self.by_unit.entry(unit.clone()).or_default().remove(&machine);
-    }
-
-    fn of_unit(&self, unit: &UnitName) -> Vec<(MachineId, PlacedState)> {
-        let entries = self.by_unit.get(unit).into_iter().flatten();
-        entries.map(|(machine, state)| (*machine, *state)).collect()
     }
 }
 

@@ -130,6 +130,3 @@ impl<'i> Work<'i> {
 fn of_state(unit: &PlanUnit, state: PlacedState) -> impl Iterator<Item = &Placed> {
     unit.placed.iter().filter(move |placed| placed.state == state)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,12 @@
-//! Plans: scripts, an exhaustive oracle, and what must hold for every plan.
+//! Plans: scripts, an exhaustive oracle, limits, and what must hold for every plan.
 
+#[cfg(test)]
 mod cluster;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
 mod scripts;

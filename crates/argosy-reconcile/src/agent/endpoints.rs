@@ -1,0 +1,132 @@
+//! Announced endpoints: published when a unit is ready, taken back before it is stopped.
+
+use std::net::IpAddr;
+
+use argosy_model::{ActiveState, Announce, Assignment, UnitName, Want};
+use argosy_registry::{
+    ClusterView, EndpointName, StoredEndpoint, Txn, announce, endpoint_name, withdraw,
+};
+
+use super::{AgentEffect, AgentMachine, Publishing};
+use crate::backend::RunIdentity;
+
+/// What is to be said of a unit's endpoint.
+enum Said {
+    /// Publish this.
+    Publish(EndpointName, StoredEndpoint),
+    /// It must not be there.
+    Nothing,
+    /// Not known: leave what is there.
+    Unknown,
+}
+
+impl AgentMachine {
+    /// Proposes what brings the endpoints of this machine's units up to date.
+    pub(super) fn publish(
+        &mut self,
+        view: &ClusterView,
+        assignment: &Assignment,
+        effects: &mut Vec<AgentEffect>,
+    ) {
+        let seen = view.revision();
+        self.publishing.retain(|_, state| match state {
+            Publishing::Done(revision) => seen < *revision,
+            Publishing::Asked(_) | Publishing::RetryAt(_) => true,
+        });
+        if self.observed.is_none() {
+            return;
+        }
+        let mut proposals: Vec<(EndpointName, Txn)> = Vec::new();
+        for (name, stored) in view.endpoints() {
+            if stored.value.machine != self.config.machine {
+                continue;
+            }
+            let keep = match self.endpoint_of(view, assignment, &name.0) {
+                Said::Publish(wanted, endpoint) => &wanted == name && endpoint == stored.value,
+                Said::Unknown => true,
+                Said::Nothing => false,
+            };
+            if !keep {
+                proposals.push((name.clone(), withdraw(name, stored)));
+            }
+        }
+        for entry in &assignment.entries {
+            if let Said::Publish(name, endpoint) = self.endpoint_of(view, assignment, &entry.unit) {
+                // A restart is due: what runs now is about to go.
+                let replaced = proposals.iter().any(|(other, _)| *other == name);
+                if let Some(txn) = announce(view, &name, &endpoint).filter(|_| !replaced) {
+                    proposals.push((name, txn));
+                }
+            }
+        }
+        for (name, txn) in proposals {
+            if self.publishing.contains_key(&name) {
+                continue;
+            }
+            let request = self.next_request;
+            self.next_request += 1;
+            self.publishing.insert(name, Publishing::Asked(request));
+            effects.push(AgentEffect::Commit { request, txn });
+        }
+    }
+
+    /// Tells whether an endpoint of a unit on this machine is published or about to be.
+    pub(super) fn has_endpoint(&self, view: &ClusterView, unit: &UnitName) -> bool {
+        let names = [(unit.clone(), None), (unit.clone(), Some(self.config.machine))];
+        names.iter().any(|name| {
+            let stored = view.endpoints().get(name);
+            stored.is_some_and(|stored| stored.value.machine == self.config.machine)
+                || self.publishing.contains_key(name)
+        })
+    }
+
+    fn endpoint_of(&self, view: &ClusterView, assignment: &Assignment, unit: &UnitName) -> Said {
+        let status = self.observed.as_ref().and_then(|units| units.get(unit));
+        let ready = status.filter(|status| {
+            matches!(status.active(), ActiveState::Active | ActiveState::Reloading)
+        });
+        let Some(entry) = Self::entry(assignment, unit) else {
+            // An orphan that runs is left alone, and so is what it has announced.
+            return if ready.is_some() { Said::Unknown } else { Said::Nothing };
+        };
+        let Some(ready) = ready.filter(|_| entry.want == Want::Run) else {
+            return Said::Nothing;
+        };
+        let entry_identity =
+            RunIdentity { epoch: entry.epoch, revision: entry.revision, restart: entry.restart };
+        let has = RunIdentity::of(ready);
+        if has < entry_identity {
+            return Said::Nothing;
+        }
+        let Some(now) = view.look_up(unit) else {
+            return Said::Unknown;
+        };
+        // What the view knows of the text counts for the revision that runs, no other.
+        let (Ok(spec), true) = (now.spec, now.revision == ready.revision) else {
+            return Said::Unknown;
+        };
+        let Some(announced) = &spec.announce else {
+            return Said::Nothing;
+        };
+        let name = endpoint_name(unit, self.config.machine, spec.placement.global);
+        let endpoint = StoredEndpoint {
+            unit: unit.clone(),
+            machine: self.config.machine,
+            epoch: ready.epoch,
+            key: announced.key.clone(),
+            value: self.value_of(announced),
+        };
+        Said::Publish(name, endpoint)
+    }
+
+    /// Returns `ADDRESS:PORT`, or the address alone when no port is announced.
+    fn value_of(&self, announced: &Announce) -> String {
+        let address = &self.config.address;
+        let is_v6 = address.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6());
+        match announced.port {
+            Some(port) if is_v6 => format!("[{address}]:{port}"),
+            Some(port) => format!("{address}:{port}"),
+            None => address.clone(),
+        }
+    }
+}

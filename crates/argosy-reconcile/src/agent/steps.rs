@@ -1,0 +1,232 @@
+//! From the assignment and what the backend has to the next requests.
+
+use std::time::Duration;
+
+use argosy_model::{
+    ActiveState, Assignment, AssignmentEntry, SubState, UnitName, UnitResult, UnitStatus, Want,
+};
+use argosy_registry::ClusterView;
+
+use super::{AgentEffect, AgentMachine, InFlight, STEP_RETRY, Step, WITHDRAW_MAX};
+use crate::backend::{BackendRequest, RunIdentity};
+
+/// Tells whether anything of a unit runs, or will by itself.
+fn is_live(status: &UnitStatus) -> bool {
+    !matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
+}
+
+/// Tells whether a unit has not been started since the machine's boot. A unit whose outcome the
+/// keeper has lost may well have been, and is not started twice.
+fn is_unstarted(status: &UnitStatus) -> bool {
+    status.sub == SubState::Dead
+        && status.invocation.is_none()
+        && status.result != UnitResult::Unknown
+}
+
+/// Tells whether a new state shows that a request was carried out.
+pub(super) fn is_answered(request: &BackendRequest, status: &UnitStatus) -> bool {
+    match request {
+        BackendRequest::Start { identity, .. } => {
+            RunIdentity::of(status) == *identity && !is_unstarted(status)
+        }
+        BackendRequest::Stop { .. } => !is_live(status),
+        BackendRequest::Forget { .. } => false,
+    }
+}
+
+fn identity_of(entry: &AssignmentEntry) -> RunIdentity {
+    RunIdentity { epoch: entry.epoch, revision: entry.revision, restart: entry.restart }
+}
+
+impl AgentMachine {
+    /// Returns this machine's assignment, unless it is missing, unreadable or older than one
+    /// seen before.
+    pub(super) fn current_assignment<'v>(
+        &mut self,
+        view: &'v ClusterView,
+    ) -> Option<&'v Assignment> {
+        let assignment = &view.assignments().get(&self.config.machine)?.value;
+        if assignment.generation < self.generation {
+            return None;
+        }
+        self.generation = assignment.generation;
+        Some(assignment)
+    }
+
+    /// Returns what the machine is told about a unit.
+    pub(super) fn entry<'a>(
+        assignment: &'a Assignment,
+        unit: &UnitName,
+    ) -> Option<&'a AssignmentEntry> {
+        let place = assignment.entries.binary_search_by(|entry| entry.unit.cmp(unit)).ok()?;
+        assignment.entries.get(place)
+    }
+
+    /// Returns the units that run here without an entry.
+    pub(super) fn orphans(&self, view: &ClusterView) -> Vec<UnitName> {
+        let Some(stored) = view.assignments().get(&self.config.machine) else {
+            return Vec::new();
+        };
+        let units = self.observed.iter().flat_map(|units| units.values());
+        let live = units.filter(|status| is_live(status)).map(|status| &status.unit);
+        live.filter(|unit| Self::entry(&stored.value, unit).is_none()).cloned().collect()
+    }
+
+    /// Asks for the next steps. Stops come first, so that what they free can be used.
+    pub(super) fn step(
+        &mut self,
+        view: &ClusterView,
+        assignment: &Assignment,
+        now: Duration,
+        effects: &mut Vec<AgentEffect>,
+    ) {
+        self.held.clear();
+        let named = |unit: &UnitName| Self::entry(assignment, unit).is_some();
+        self.withdraw_until.retain(|unit, _| named(unit));
+        self.refused.retain(|unit, _| named(unit));
+        if self.observed.is_none() {
+            return;
+        }
+        let (stops, runs): (Vec<_>, Vec<_>) =
+            assignment.entries.iter().partition(|entry| entry.want == Want::Stop);
+        for entry in stops {
+            self.refused.remove(&entry.unit);
+            if let Some(step) = self.stop_step(view, entry, now) {
+                self.ask(step, now, effects);
+            }
+        }
+        for entry in runs {
+            match self.run_step(view, entry, now) {
+                Ok(Some(step)) => self.ask(step, now, effects),
+                Ok(None) => {}
+                Err(why) => {
+                    self.held.insert(entry.unit.clone(), why);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, step: Step, now: Duration, effects: &mut Vec<AgentEffect>) {
+        let unit = step.action.unit().clone();
+        self.withdraw_until.remove(&unit);
+        let request = step.action.clone();
+        self.in_flight.insert(unit, InFlight { request, until: now + STEP_RETRY });
+        effects.push(AgentEffect::Step(step));
+    }
+
+    fn status(&self, unit: &UnitName) -> Option<&UnitStatus> {
+        self.observed.as_ref()?.get(unit)
+    }
+
+    /// Decides about a unit that is told to stop. Nothing is left to do once the backend does
+    /// not have it any more.
+    fn stop_step(
+        &mut self,
+        view: &ClusterView,
+        entry: &AssignmentEntry,
+        now: Duration,
+    ) -> Option<Step> {
+        let unit = entry.unit.clone();
+        let status = self.status(&unit)?;
+        if status.epoch > entry.epoch {
+            let why = format!(
+                "it runs with epoch {}, later than the {} told to stop",
+                status.epoch, entry.epoch
+            );
+            self.held.insert(unit, why);
+            return None;
+        }
+        let (live, stopping) = (is_live(status), status.active() == ActiveState::Deactivating);
+        let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
+        if !live {
+            if matches!(asked, Some(BackendRequest::Forget { .. })) {
+                return None;
+            }
+            let action = BackendRequest::Forget { unit };
+            return Some(Step { action, reason: "it has stopped, as it was told".to_owned() });
+        }
+        if stopping || matches!(asked, Some(BackendRequest::Stop { .. })) {
+            return None;
+        }
+        if !self.is_withdrawn(view, &unit, now) {
+            return None;
+        }
+        let action = BackendRequest::Stop { unit, epoch: entry.epoch };
+        let reason = format!("generation {} says stop", self.generation);
+        Some(Step { action, reason })
+    }
+
+    /// Decides about a unit that is told to run; an error says why nothing is done.
+    fn run_step(
+        &mut self,
+        view: &ClusterView,
+        entry: &AssignmentEntry,
+        now: Duration,
+    ) -> Result<Option<Step>, String> {
+        let unit = entry.unit.clone();
+        let wanted = identity_of(entry);
+        let mut live = false;
+        let reason = match self.status(&unit) {
+            None => "it is assigned and not loaded".to_owned(),
+            Some(status) => {
+                live = is_live(status);
+                let has = RunIdentity::of(status);
+                if has == wanted && !is_unstarted(status) {
+                    return Ok(None);
+                }
+                if has > wanted {
+                    return Err("what runs is later than what the assignment says".to_owned());
+                }
+                why_again(has, wanted)
+            }
+        };
+        let is_same = |request: &BackendRequest| matches!(request, BackendRequest::Start { identity, .. } if *identity == wanted);
+        if self.in_flight.get(&unit).is_some_and(|asked| is_same(&asked.request))
+            || self.refused.get(&unit).is_some_and(|refusal| refusal.identity == wanted)
+        {
+            return Ok(None);
+        }
+        let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
+            return Err(format!("its text, revision {}, is not there", entry.revision));
+        };
+        // A restart is a stop too.
+        if live && !self.is_withdrawn(view, &unit, now) {
+            return Ok(None);
+        }
+        let environment = self.environment(entry);
+        let action = BackendRequest::Start { unit, text, identity: wanted, environment };
+        Ok(Some(Step { action, reason }))
+    }
+
+    /// Tells whether no endpoint of a unit here is published any more, or it took too long.
+    fn is_withdrawn(&mut self, view: &ClusterView, unit: &UnitName, now: Duration) -> bool {
+        if !self.has_endpoint(view, unit) {
+            return true;
+        }
+        let until = *self.withdraw_until.entry(unit.clone()).or_insert(now + WITHDRAW_MAX);
+        now >= until
+    }
+
+    fn environment(&self, entry: &AssignmentEntry) -> Vec<(String, String)> {
+        let own = [
+            ("ARGOSY_ADDRESS", self.config.address.clone()),
+            ("ARGOSY_EPOCH", entry.epoch.to_string()),
+            ("ARGOSY_MACHINE", self.config.machine.to_string()),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let given = self.config.environment.clone().into_iter();
+        own.chain(given).collect()
+    }
+}
+
+fn why_again(has: RunIdentity, wanted: RunIdentity) -> String {
+    if has.epoch != wanted.epoch {
+        format!("epoch {} replaces {}", wanted.epoch, has.epoch)
+    } else if has.revision != wanted.revision {
+        format!("revision {} replaces {}", wanted.revision, has.revision)
+    } else if has.restart != wanted.restart {
+        "a restart was asked for".to_owned()
+    } else {
+        "it was not started since boot".to_owned()
+    }
+}

@@ -1,0 +1,126 @@
+//! What the leader commits at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use argosy_model::{Reason, UnitName};
+use argosy_registry::{ClusterView, LeaderMark, PlanCommit};
+use argosy_scheduler::{PlanAction, PlanStep};
+
+use super::{LeaderEffect, LeaderMachine};
+
+impl LeaderMachine {
+    /// Stores which machines are lost and which are back, before anything is decided on it.
+    pub(super) fn commit_lost(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+        now: Duration,
+    ) -> Option<LeaderEffect> {
+        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        let mut lines = Vec::new();
+        for (id, stored) in view.machines() {
+            let lost = self.is_silent(*id, now);
+            // A machine comes back by reporting; until then a new leader knows no better than
+            // the record.
+            let known = lost || self.heard.contains_key(id);
+            if stored.value.lost == lost || !known {
+                continue;
+            }
+            if commit.is_full() {
+                break;
+            }
+            commit.lost(*id, lost);
+            let what = if lost { "is lost" } else { "is back" };
+            lines.push(format!("{} {what}", stored.value.name));
+        }
+        commit.finish().map(|txn| self.commit(txn, lines))
+    }
+
+    /// Commits the next steps of the plan, as many as fit into one transaction.
+    pub(super) fn commit_steps(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+    ) -> Option<LeaderEffect> {
+        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        let mut lines = Vec::new();
+        while let Some(step) = self.remaining.steps.front() {
+            if commit.is_full() {
+                break;
+            }
+            take(&mut commit, step);
+            lines.push(step.to_string());
+            self.remaining.steps.pop_front();
+        }
+        commit.finish().map(|txn| self.commit(txn, lines))
+    }
+
+    /// With every step done: stores the reasons that have changed, and forgets what is
+    /// destroyed and gone.
+    pub(super) fn commit_rest(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+        planned: BTreeMap<UnitName, Reason>,
+        now: Duration,
+    ) -> Option<LeaderEffect> {
+        let reasons = self.all_reasons(view, planned, now);
+        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        let mut lines = Vec::new();
+        for (unit, reason) in &reasons {
+            let stored = view.reasons().get(unit).map(|stored| &stored.value);
+            if stored == Some(reason) {
+                continue;
+            }
+            if commit.is_full() {
+                break;
+            }
+            lines.push(format!("{unit}: {}: {}", reason.kind, reason.sentence));
+            commit.reason(unit, Some(reason.clone()));
+        }
+        for unit in view.reasons().keys().filter(|unit| !reasons.contains_key(unit)) {
+            if commit.is_full() {
+                break;
+            }
+            commit.reason(unit, None);
+        }
+        for unit in self.gone(view) {
+            if commit.is_full() {
+                break;
+            }
+            lines.push(format!("forget {unit}"));
+            commit.forget(&unit);
+        }
+        commit.finish().map(|txn| self.commit(txn, lines))
+    }
+
+    /// Returns the destroyed units whose texts are still stored although no machine is told
+    /// anything about them or, for a template, about its instances.
+    fn gone(&self, view: &ClusterView) -> Vec<UnitName> {
+        let destroyed = view.units().iter().filter(|(_, stored)| stored.value.destroyed);
+        let mut gone: Vec<UnitName> =
+            destroyed.map(|(unit, _)| unit).filter(|unit| view.has_text(unit)).cloned().collect();
+        if !gone.is_empty() {
+            let entries = || view.assignments().values().flat_map(|a| &a.value.entries);
+            gone.retain(|unit| {
+                entries().all(|entry| {
+                    &entry.unit != unit && entry.unit.template().as_ref() != Some(unit)
+                })
+            });
+        }
+        gone
+    }
+}
+
+fn take(commit: &mut PlanCommit, step: &PlanStep) {
+    let unit = &step.unit;
+    match &step.action {
+        PlanAction::Clear { machine } => commit.clear(unit, *machine),
+        PlanAction::Stop { machine } => commit.stop(unit, *machine),
+        PlanAction::Update { machine } => commit.update(unit, *machine),
+        PlanAction::Place { machine, leaves, binds_data } => {
+            commit.place(unit, *machine, leaves, *binds_data);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the leader plans from: the view, and what machines have reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use argosy_model::{
+    AssignmentEntry, Epoch, MachineId, RestartCount, UnitName, UnitRevision, Want, Wanted,
+};
+use argosy_registry::ClusterView;
+use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
+
+use super::{LeaderMachine, MOVES_MAX};
+
+impl LeaderMachine {
+    /// Tells whether a machine has been silent for too long.
+    pub(super) fn is_silent(&self, machine: MachineId, now: Duration) -> bool {
+        now >= self.last_sign(machine) + self.config.lost_after
+    }
+
+    /// Returns when a machine was last known to be there: a new leader counts from its
+    /// election.
+    fn last_sign(&self, machine: MachineId) -> Duration {
+        let heard = self.heard.get(&machine).map_or(Duration::ZERO, |heard| heard.at);
+        heard.max(self.elected_at)
+    }
+
+    fn fence_passes_at(&self, machine: MachineId) -> Duration {
+        self.last_sign(machine) + self.config.lost_after + self.config.fence
+    }
+
+    /// Returns the moments at which time alone changes what is decided.
+    pub(super) fn deadlines(
+        &self,
+        view: &ClusterView,
+        now: Duration,
+    ) -> impl Iterator<Item = Duration> {
+        let machines = view.machines().keys().flat_map(|id| {
+            [self.last_sign(*id) + self.config.lost_after, self.fence_passes_at(*id)]
+        });
+        let times: Vec<Duration> = machines.chain(self.reasons_due()).collect();
+        times.into_iter().filter(move |at| *at > now)
+    }
+
+    /// Puts together everything the planner needs.
+    pub(super) fn plan_input(&self, view: &ClusterView, now: Duration) -> PlanInput {
+        let machines: Vec<PlanMachine> = view
+            .machines()
+            .iter()
+            .map(|(id, stored)| PlanMachine {
+                machine: stored.value.machine(),
+                fence_passed: stored.value.lost && now >= self.fence_passes_at(*id),
+            })
+            .collect();
+        let mut placed = self.placed(view);
+        let mut units = Vec::new();
+        for name in view.unit_names() {
+            let entries = placed.remove(&name).unwrap_or_default();
+            let Some(unit) = view.look_up(&name) else {
+                continue;
+            };
+            let destroyed = view.unit(&name).is_some_and(|stored| stored.value.destroyed);
+            if destroyed && entries.is_empty() {
+                continue;
+            }
+            units.push(PlanUnit {
+                name,
+                wanted: unit.wanted,
+                spec: unit.spec.cloned(),
+                revision: unit.revision,
+                restart: unit.restart,
+                home: unit.home,
+                placed: entries,
+            });
+        }
+        // Told to some machine, and the records do not know it: left alone.
+        for (name, placed) in placed {
+            let problem = format!("the record of {name} is not there or cannot be read");
+            units.push(PlanUnit {
+                name,
+                wanted: Wanted::Unknown(problem.clone()),
+                spec: Err(problem),
+                revision: UnitRevision(0),
+                restart: RestartCount(0),
+                home: None,
+                placed,
+            });
+        }
+        let hold = hold(view);
+        let hold_moves = hold_moves(view);
+        PlanInput { machines, units, moves_max: MOVES_MAX, hold, hold_moves }
+    }
+
+    fn placed(&self, view: &ClusterView) -> BTreeMap<UnitName, Vec<Placed>> {
+        let mut placed: BTreeMap<UnitName, Vec<Placed>> = BTreeMap::new();
+        for (machine, stored) in view.assignments() {
+            let assignment = &stored.value;
+            let there = self.units_of(*machine, assignment.generation);
+            for entry in &assignment.entries {
+                let AssignmentEntry { unit, revision, epoch, restart, want } = entry.clone();
+                let state = match want {
+                    Want::Run => PlacedState::Run,
+                    Want::Stop if there.as_ref().is_some_and(|there| !there.contains(&unit)) => {
+                        PlacedState::Stopped
+                    }
+                    Want::Stop => PlacedState::Stopping,
+                };
+                let machine = *machine;
+                let entry = Placed { machine, state, revision, epoch, restart };
+                placed.entry(unit).or_default().push(entry);
+            }
+        }
+        placed
+    }
+
+    /// Returns the units a machine has, said by a report that knows its current assignment;
+    /// else nothing is known of them.
+    fn units_of(
+        &self,
+        machine: MachineId,
+        generation: argosy_model::Generation,
+    ) -> Option<BTreeSet<&UnitName>> {
+        let report = &self.heard.get(&machine)?.report;
+        let units = report.units.as_ref().filter(|_| report.generation >= generation)?;
+        Some(units.iter().map(|status| &status.unit).collect())
+    }
+
+    /// Returns what a machine said of a unit it is told to run with `epoch`.
+    pub(super) fn says(
+        &self,
+        machine: MachineId,
+        unit: &UnitName,
+        epoch: Epoch,
+    ) -> super::reasons::Said<'_> {
+        use super::reasons::Said;
+        let Some(heard) = self.heard.get(&machine) else {
+            return Said::Nothing;
+        };
+        if let Some((_, why)) = heard.report.refused.iter().find(|(name, _)| name == unit) {
+            return Said::Refuses(why);
+        }
+        let Some(units) = &heard.report.units else {
+            return Said::NoBackend;
+        };
+        match units.iter().find(|status| &status.unit == unit) {
+            Some(status) if status.epoch >= epoch => Said::Status(status),
+            Some(_) | None => Said::NotYet,
+        }
+    }
+}
+
+/// An assignment that cannot be read may hold any unit, so none may be given out.
+fn hold(view: &ClusterView) -> Option<String> {
+    let mut unreadable = view.unreadable().iter();
+    let (key, problem) = unreadable.find(|(key, _)| key.starts_with("assignments/"))?;
+    Some(format!("everything is on hold: the record {key} cannot be read: {problem}"))
+}
+
+/// Losing more than half of the machines at once is more likely a fault of the network, or of
+/// this leader, than of each of them.
+fn hold_moves(view: &ClusterView) -> Option<String> {
+    let all = view.machines().len();
+    let lost = view.machines().values().filter(|stored| stored.value.lost).count();
+    let most = lost * 2 > all;
+    most.then(|| format!("moves are on hold: {lost} of {all} machines are lost"))
+}

@@ -1,0 +1,119 @@
+//! Why a unit that has a machine does not run there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use argosy_model::{
+    ActiveState, AssignmentEntry, MachineId, Reason, ReasonKind, SubState, UnitName, UnitResult,
+    UnitStatus, Want,
+};
+use argosy_registry::ClusterView;
+
+use super::LeaderMachine;
+
+/// How long a unit may take to become ready before that is stored as a reason: most are ready
+/// at once, and each stored reason costs two writes.
+const NOT_READY_GRACE: Duration = Duration::from_secs(2);
+
+/// What a machine has said of a unit.
+pub(super) enum Said<'m> {
+    /// Nothing since this leader began.
+    Nothing,
+    /// That it cannot ask its supervisor.
+    NoBackend,
+    /// That it does not start it.
+    Refuses(&'m str),
+    /// That it does not have it, or an earlier run of it.
+    NotYet,
+    /// How it is.
+    Status(&'m UnitStatus),
+}
+
+impl LeaderMachine {
+    /// Adds to the reasons of the plan those of units that are placed and do not run.
+    pub(super) fn all_reasons(
+        &mut self,
+        view: &ClusterView,
+        planned: BTreeMap<UnitName, Reason>,
+        now: Duration,
+    ) -> BTreeMap<UnitName, Reason> {
+        let mut reasons = planned;
+        let mut not_ready = BTreeSet::new();
+        for (machine, stored) in view.assignments() {
+            let Some(facts) = view.machines().get(machine).filter(|facts| !facts.value.lost) else {
+                continue;
+            };
+            let runs = stored.value.entries.iter().filter(|entry| entry.want == Want::Run);
+            for entry in runs {
+                if reasons.contains_key(&entry.unit) {
+                    continue;
+                }
+                let Some(reason) = self.reason_of(*machine, &facts.value.name, entry) else {
+                    continue;
+                };
+                if reason.kind == ReasonKind::NotReady {
+                    not_ready.insert(entry.unit.clone());
+                    let since = *self.not_ready_since.entry(entry.unit.clone()).or_insert(now);
+                    if now < since + NOT_READY_GRACE {
+                        continue;
+                    }
+                }
+                reasons.insert(entry.unit.clone(), reason);
+            }
+        }
+        self.not_ready_since.retain(|unit, _| not_ready.contains(unit));
+        reasons
+    }
+
+    /// Returns when a unit that is not ready has had time enough.
+    pub(super) fn reasons_due(&self) -> impl Iterator<Item = Duration> {
+        self.not_ready_since.values().map(|since| *since + NOT_READY_GRACE)
+    }
+
+    fn reason_of(&self, machine: MachineId, name: &str, entry: &AssignmentEntry) -> Option<Reason> {
+        let (kind, sentence) = match self.says(machine, &entry.unit, entry.epoch) {
+            Said::Nothing => (ReasonKind::NotReady, format!("{name} has not reported yet")),
+            Said::NoBackend => {
+                (ReasonKind::NotReady, format!("the supervisor of {name} cannot be reached"))
+            }
+            Said::Refuses(why) => {
+                (ReasonKind::StartFailed, format!("{name} does not start it: {why}"))
+            }
+            Said::NotYet => (ReasonKind::NotReady, format!("{name} has not started it yet")),
+            Said::Status(status) => reason_of_status(name, status)?,
+        };
+        Some(Reason { kind, sentence, candidates: Vec::new() })
+    }
+}
+
+fn reason_of_status(name: &str, status: &UnitStatus) -> Option<(ReasonKind, String)> {
+    let detail = match status.detail.as_str() {
+        "" => format!("its result is {}", status.result),
+        detail => detail.to_owned(),
+    };
+    let ended_badly = !matches!(status.result, UnitResult::Success | UnitResult::ExecCondition);
+    match status.active() {
+        ActiveState::Active | ActiveState::Reloading => None,
+        ActiveState::Failed => {
+            Some((ReasonKind::StartFailed, format!("it failed on {name}: {detail}")))
+        }
+        ActiveState::Inactive if ended_badly => {
+            Some((ReasonKind::StartFailed, format!("it ended on {name}: {detail}")))
+        }
+        // It was started and has ended well, or its condition did not hold: nothing is wrong.
+        ActiveState::Inactive if status.invocation.is_some() => None,
+        ActiveState::Inactive => {
+            Some((ReasonKind::NotReady, format!("{name} has not started it yet")))
+        }
+        ActiveState::Activating if status.sub == SubState::AutoRestart => {
+            let what = format!("it ended on {name} and waits to be restarted: {detail}");
+            Some((ReasonKind::NotReady, what))
+        }
+        ActiveState::Activating => {
+            Some((ReasonKind::NotReady, format!("it is being started on {name}")))
+        }
+        ActiveState::Deactivating => {
+            Some((ReasonKind::NotReady, format!("it is being stopped on {name}")))
+        }
+    }
+}
