@@ -1,4 +1,4 @@
-//! Benchmarks side by side with the peer, each a program of the crate it measures.
+//! Benchmarks side by side with the peer, run by `argosy-bench` on what ships.
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -25,10 +25,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         "--release",
         "--quiet",
         "--package",
-        "argosy-etcd",
-        "--example",
-        "bench-store",
+        "argosy-bench",
         "--",
+        "store",
     ];
     words.extend(arguments.iter().map(String::as_str));
     command("cargo", &words)

@@ -1,0 +1,80 @@
+//! Measures Argosy side by side with its peers, in one run, as ratios.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+
+mod load;
+mod report;
+mod server;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measures Argosy side by side with its peers.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Puts and reads: Argosy and etcd, the same client, the same disk, one after the other,
+    /// several rounds.
+    Store(Store),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Store {
+    /// The program to measure.
+    #[arg(long, default_value = "target/release/argosy")]
+    argosy: PathBuf,
+    /// The peer.
+    #[arg(long, default_value = "etcd")]
+    etcd: PathBuf,
+    /// Requests of each kind in each round.
+    #[arg(long, default_value_t = 20_000)]
+    requests: u64,
+    /// Clients that wait for each answer before the next request.
+    #[arg(long, default_value_t = 100)]
+    clients: u64,
+    /// Connections that the clients share.
+    #[arg(long, default_value_t = 10)]
+    connections: usize,
+    /// Bytes of each value.
+    #[arg(long, default_value_t = 256)]
+    value_bytes: usize,
+    /// Rounds; figures are medians.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let What::Store(options) = Arguments::parse().what;
+    match store(&options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn store(options: &Store) -> Result<()> {
+    let mut ours = Vec::new();
+    let mut theirs = Vec::new();
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        let server = server::Server::argosy(&options.argosy)?;
+        ours.push(load::measure(&server, options).await?);
+        drop(server);
+        let server = server::Server::etcd(&options.etcd)?;
+        theirs.push(load::measure(&server, options).await?);
+    }
+    println!("{}", report::table(options, &ours, &theirs));
+    Ok(())
+}
