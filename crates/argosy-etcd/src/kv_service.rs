@@ -1,8 +1,6 @@
 //! Service KV over the store.
 
-use argosy_kv::{
-    CommandKind, Op, OpResponse, Response as Outcome, SpaceId, Txn, TxnResponse,
-};
+use argosy_kv::{CommandKind, Op, OpResponse, Response as Outcome, SpaceId, Txn, TxnResponse};
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 

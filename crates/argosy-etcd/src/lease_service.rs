@@ -1,6 +1,7 @@
 //! Service Lease over the store.
 
 use argosy_kv::{CommandKind, Response as Outcome, SpaceId};
+use argosy_store::StoreError;
 use futures_util::stream::{Stream, unfold};
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -85,11 +86,16 @@ impl LeaseService {
         })
     }
 
-    fn list(&self) -> pb::LeaseLeasesResponse {
-        let view = self.0.store.view();
-        let header = Some(self.0.header(view.revision(SpaceId::User)));
-        let leases = view.leases().map(|lease| pb::LeaseStatus { id: lease.id }).collect();
-        pb::LeaseLeasesResponse { header, leases }
+    /// Lists leases, the next to end first; members that do not keep the clock list by id.
+    async fn list(&self) -> Result<pb::LeaseLeasesResponse, ApiError> {
+        let leases = match self.0.store.lease_list().await {
+            Err(StoreError::NotLeader { .. }) => {
+                self.0.store.view().leases().map(|lease| lease.id).collect()
+            }
+            leases => leases?,
+        };
+        let leases = leases.into_iter().map(|id| pb::LeaseStatus { id }).collect();
+        Ok(pb::LeaseLeasesResponse { header: Some(self.0.header_now()), leases })
     }
 }
 
@@ -152,6 +158,6 @@ impl Lease for LeaseService {
         &self,
         _request: Request<pb::LeaseLeasesRequest>,
     ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
-        Ok(Response::new(self.list()))
+        Ok(Response::new(self.list().await?))
     }
 }

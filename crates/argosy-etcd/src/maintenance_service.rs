@@ -34,7 +34,12 @@ impl Maintenance for MaintenanceService {
             raft_applied_index: status.replica.applied,
             errors,
             db_size_in_use: bytes,
-            is_learner: status.replica.membership.learners.iter().any(|id| id.0 == self.0.member_id()),
+            is_learner: status
+                .replica
+                .membership
+                .learners
+                .iter()
+                .any(|id| id.0 == self.0.member_id()),
             ..pb::StatusResponse::default()
         }))
     }

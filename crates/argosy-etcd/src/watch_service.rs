@@ -124,9 +124,10 @@ impl Connection {
         let mut answer = pb::WatchResponse { created: true, ..pb::WatchResponse::default() };
         match self.session.admit(&request) {
             Ok((client, wanted)) => {
-                answer.header = Some(self.api.header_now());
-                let hub = self.watches.create(wanted).await.map_err(|_| ApiError::Stopped)?;
+                let made = self.watches.create(wanted).await;
+                let (hub, revision) = made.map_err(|_| ApiError::Stopped)?;
                 self.session.insert(client, hub, request.fragment);
+                answer.header = Some(self.api.header(revision));
                 answer.watch_id = client;
             }
             Err(error) => {

@@ -72,9 +72,9 @@ pub(super) async fn keys(
 ) -> Response {
     let path = key_path(&request, "/v2/keys");
     match *request.method() {
-        Method::GET | Method::HEAD => read(&api, &path, pairs)
-            .await
-            .unwrap_or_else(|error| error_response(&api, &error)),
+        Method::GET | Method::HEAD => {
+            read(&api, &path, pairs).await.unwrap_or_else(|error| error_response(&api, &error))
+        }
         Method::PUT | Method::POST | Method::DELETE => {
             not_offered("writing through /v2/keys is not offered: write through the v3 API")
         }
@@ -85,7 +85,9 @@ pub(super) async fn keys(
 async fn read(api: &Api, path: &str, pairs: Vec<(String, String)>) -> Result<Response, v2::Error> {
     let parameters = Parameters::parse(pairs)?;
     if parameters.wait {
-        return Ok(not_offered("waiting through /v2/keys is not offered: watch through the v3 API"));
+        return Ok(not_offered(
+            "waiting through /v2/keys is not offered: watch through the v3 API",
+        ));
     }
     if parameters.quorum && api.linearize().await.is_err() {
         return Err(raft_error());

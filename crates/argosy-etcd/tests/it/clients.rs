@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use argosy_etcd::proto::etcdserverpb as pb;
-use pb::cluster_client::ClusterClient;
 use pb::kv_client::KvClient;
 use pb::lease_client::LeaseClient;
 use pb::maintenance_client::MaintenanceClient;
@@ -24,7 +23,6 @@ pub(crate) struct Clients {
     pub(crate) kv: KvClient<Channel>,
     pub(crate) watch: WatchClient<Channel>,
     pub(crate) lease: LeaseClient<Channel>,
-    pub(crate) cluster: ClusterClient<Channel>,
     pub(crate) maintenance: MaintenanceClient<Channel>,
 }
 
@@ -36,7 +34,6 @@ impl Clients {
             kv: KvClient::new(channel.clone()),
             watch: WatchClient::new(channel.clone()),
             lease: LeaseClient::new(channel.clone()),
-            cluster: ClusterClient::new(channel.clone()),
             maintenance: MaintenanceClient::new(channel),
         }
     }

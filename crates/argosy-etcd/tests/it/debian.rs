@@ -43,11 +43,7 @@ pub(crate) async fn run(endpoint: &str, arguments: &[&str], input: &str) -> Resu
     drop(stdin);
     let output = timeout(PATIENCE, child.wait_with_output()).await.expect("etcdctl ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if output.status.success() {
-        Ok(text(output.stdout))
-    } else {
-        Err(text(output.stderr))
-    }
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// A real etcd of one member.

@@ -22,10 +22,9 @@ async fn input(server: &Ours, arguments: &[&str], text: &str) -> String {
     }
 }
 
-/// Runs one command that must fail and returns its last line.
+/// Runs one command that must fail and returns what it complained about.
 async fn fails(server: &Ours, arguments: &[&str]) -> String {
-    let error = run(&server.endpoint, arguments, "").await.expect_err("the command fails");
-    error.lines().last().unwrap_or_default().to_owned()
+    run(&server.endpoint, arguments, "").await.expect_err("the command fails")
 }
 
 /// A running `etcdctl` whose lines are read one by one.
@@ -36,8 +35,7 @@ struct Following {
 
 impl Following {
     fn start(server: &Ours, arguments: &[&str]) -> Following {
-        let mut child =
-            etcdctl(&server.endpoint, arguments).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = etcdctl(&server.endpoint, arguments).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Following { _child: child, lines }
     }
@@ -64,8 +62,10 @@ async fn put_get_and_del() {
     assert_eq!(ctl(&server, &["get", "--prefix", "--keys-only", "k"]).await, "k1\n\nk2\n\nk3\n\n");
     let sorted = ["get", "--prefix", "k", "--sort-by=MODIFY", "--order=DESCEND", "--limit=2"];
     assert_eq!(ctl(&server, &sorted).await, "k1\nuno\nk3\nfrom stdin\n\n");
-    assert_eq!(ctl(&server, &["get", "k2", "--from-key", "--print-value-only"]).await,
-        "two\nfrom stdin\n\n");
+    assert_eq!(
+        ctl(&server, &["get", "k2", "--from-key", "--print-value-only"]).await,
+        "two\nfrom stdin\n\n"
+    );
     let fields = ctl(&server, &["get", "k1", "-w", "fields"]).await;
     for field in ["\"Revision\" : 5", "\"CreateRevision\" : 2", "\"Version\" : 2", "\"Count\" : 1"]
     {
@@ -104,15 +104,14 @@ async fn watches() {
     ctl(&server, &["del", "k1"]).await;
     let mut history = Following::start(&server, &["watch", "--rev", "2", "--prefix", "k"]);
     history.expect(&["PUT", "k1", "a", "DELETE", "k1", ""]).await;
-    let mut before =
-        Following::start(&server, &["watch", "--rev", "4", "--prev-kv", "k1", "k9"]);
+    let mut before = Following::start(&server, &["watch", "--rev", "4", "--prev-kv", "k1", "k9"]);
     before.expect(&["DELETE", "k1", "a", "k1", ""]).await;
     ctl(&server, &["put", "k2", "b"]).await;
     history.expect(&["PUT", "k2", "b"]).await;
     before.expect(&["PUT", "k2", "b"]).await;
     ctl(&server, &["compact", "5"]).await;
     let compacted = fails(&server, &["watch", "--rev", "3", "k1"]).await;
-    assert!(compacted.contains("compacted"), "{compacted}");
+    assert!(compacted.contains("required revision has been compacted"), "{compacted}");
     server.end().await;
 }
 
@@ -139,7 +138,9 @@ async fn leases() {
     assert!(gone.contains("requested lease not found"), "{gone}");
     let gone = ctl(&server, &["lease", "timetolive", &id]).await;
     assert_eq!(gone, format!("lease {id} already expired\n"));
-    let gone = ctl(&server, &["lease", "keep-alive", "--once", &id]).await;
+    let gone = fails(&server, &["lease", "keep-alive", "--once", &id]).await;
+    assert!(gone.contains("requested lease not found"), "{gone}");
+    let gone = ctl(&server, &["lease", "keep-alive", &id]).await;
     assert_eq!(gone, format!("lease {id} expired or revoked.\n"));
     server.end().await;
 }
@@ -150,12 +151,13 @@ async fn state_of_the_server_and_locks() {
     let members = ctl(&server, &["member", "list"]).await;
     let urls = format!("{},http://192.0.2.1:2379", server.endpoint);
     assert_eq!(members, format!("a7, started, mole, , {urls}, false\n"));
-    let status = ctl(&server, &["endpoint", "status", "-w", "fields"]).await;
+    // Without a scheme: etcdctl 3.4 sends a whole URL as the HTTP/2 authority for this one
+    // command, which the HTTP library refuses.
+    let status = run(&server.address, &["endpoint", "status", "-w", "fields"], "").await.unwrap();
     for field in ["\"MemberID\" : 167", "\"Leader\" : 167", "\"IsLearner\" : false"] {
         assert!(status.contains(field), "{field} in {status}");
     }
-    let healthy = run(&server.endpoint, &["endpoint", "health"], "").await.unwrap();
-    assert!(healthy.contains("is healthy"), "{healthy}");
+    ctl(&server, &["endpoint", "health"]).await;
     assert_eq!(ctl(&server, &["lock", "name", "echo", "held"]).await, "held\n");
     let refused = fails(&server, &["user", "list"]).await;
     assert!(refused.contains("Unimplemented"), "{refused}");

@@ -107,7 +107,8 @@ async fn a_v3_lease_is_a_v2_time_to_live() {
     let server = Ours::start().await;
     let grant = pb::LeaseGrantRequest { ttl: 500, id: 3 };
     server.clients.lease.clone().lease_grant(grant).await.unwrap();
-    let put = pb::PutRequest { key: "/t".into(), value: "5".into(), lease: 3, ..Default::default() };
+    let put =
+        pb::PutRequest { key: "/t".into(), value: "5".into(), lease: 3, ..Default::default() };
     server.clients.kv.clone().put(put).await.unwrap();
     let (status, body) = get(&server, "/v2/keys/t").await;
     assert_eq!(status, 200);

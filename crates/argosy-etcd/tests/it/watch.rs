@@ -170,5 +170,8 @@ async fn the_shutdown_ends_open_streams() {
     let ended = tokio::spawn(async move { watching.try_next().await });
     server.end().await;
     let status = ended.await.unwrap().unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: server stopped"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unavailable, "etcdserver: server stopped")
+    );
 }

@@ -21,7 +21,8 @@ fn bad_values_are_named() {
     let bad = parse(&[("recursive", "maybe")]).unwrap_err();
     assert_eq!(bad, "209 Invalid field invalid value for \"recursive\"");
     let bad = parse(&[("recursive", "maybe"), ("waitIndex", "-1")]).unwrap_err();
-    let expected = "203 The given index in POST form is not a number invalid value for \"waitIndex\"";
+    let expected =
+        "203 The given index in POST form is not a number invalid value for \"waitIndex\"";
     assert_eq!(bad, expected);
     assert!(parse(&[("stream", "")]).is_err());
     assert!(parse(&[("waitIndex", "18446744073709551615")]).is_ok());

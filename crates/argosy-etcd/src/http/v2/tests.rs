@@ -66,12 +66,8 @@ fn a_time_to_live_is_rounded_up() {
 
 #[test]
 fn an_error_leaves_an_empty_cause_out() {
-    let mut error = v2::Error {
-        code: 100,
-        message: "Key not found",
-        cause: "/foo".to_owned(),
-        index: 6,
-    };
+    let mut error =
+        v2::Error { code: 100, message: "Key not found", cause: "/foo".to_owned(), index: 6 };
     let render = |error: &v2::Error| serde_json::to_string(&error_json(error)).unwrap();
     assert_eq!(
         render(&error),

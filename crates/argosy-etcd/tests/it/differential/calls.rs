@@ -72,18 +72,15 @@ impl Call {
             Call::TimeToLive(request) => {
                 let mut answer = call!(lease.lease_time_to_live(request), TimeToLive);
                 // The two servers did not grant in the same instant.
-                if answer.ttl > answer.granted_ttl - 60 {
-                    answer.ttl = answer.ttl.min(answer.granted_ttl);
-                    answer.ttl = if answer.ttl < 0 { answer.ttl } else { answer.granted_ttl };
+                if (0..60).contains(&(answer.granted_ttl - answer.ttl)) {
+                    answer.ttl = answer.granted_ttl;
                 }
                 answer.keys.sort();
                 Answer::TimeToLive(answer)
             }
             Call::Leases => {
                 let request = pb::LeaseLeasesRequest::default();
-                let mut answer = call!(lease.lease_leases(request), Leases);
-                answer.leases.sort_by_key(|lease| lease.id);
-                Answer::Leases(answer)
+                Answer::Leases(call!(lease.lease_leases(request), Leases))
             }
             Call::KeepAlive(request) => {
                 let requests = tokio_stream::once(request);

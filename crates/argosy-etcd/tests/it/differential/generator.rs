@@ -67,7 +67,7 @@ impl Generator {
     /// Returns the next call.
     pub(super) fn call(&mut self, known: &Revisions) -> Call {
         match self.below(100) {
-            0..30 => Call::Put(self.put()),
+            0..30 => Call::Put(self.plain_put()),
             30..52 => Call::Range(self.range(known)),
             52..62 => Call::Delete(self.delete()),
             62..82 => Call::Txn(self.txn(known, 2)),
@@ -130,12 +130,33 @@ impl Generator {
         }
     }
 
+    /// As above, but never wrong in two ways: of a missing key to keep the value of and a
+    /// missing lease, etcd names the lease in a plain put and the key within a transaction;
+    /// we always name the key.
+    fn plain_put(&mut self) -> pb::PutRequest {
+        let mut request = self.put();
+        if request.ignore_value {
+            request.lease = 0;
+        }
+        request
+    }
+
     fn delete(&mut self) -> pb::DeleteRangeRequest {
         pb::DeleteRangeRequest {
             key: self.key(),
             range_end: if self.one_in(2) { self.end() } else { Bytes::new() },
             prev_kv: self.one_in(2),
         }
+    }
+
+    /// As above, but an end that stands for every key is written out: with the short form
+    /// etcd overlooks puts inside the range, which we refuse.
+    fn delete_in_txn(&mut self) -> pb::DeleteRangeRequest {
+        let mut request = self.delete();
+        if request.range_end == "\0" {
+            request.range_end = Bytes::from_static(b"\xff\xff");
+        }
+        request
     }
 
     fn range(&mut self, known: &Revisions) -> pb::RangeRequest {
@@ -148,7 +169,7 @@ impl Generator {
             ..pb::RangeRequest::default()
         };
         if self.one_in(3) {
-            request.revision = self.revision(known);
+            request.revision = self.revision(known).max(0);
         }
         if self.one_in(3) {
             request.limit = i64::from(self.number(5));
@@ -156,6 +177,11 @@ impl Generator {
         if self.one_in(3) {
             request.sort_order = self.number(3);
             request.sort_target = self.number(5);
+        }
+        if request.sort_order == 0 && request.limit != 0 {
+            // Without an order, etcd cuts by key before it sorts by something else; we sort
+            // first.
+            request.sort_target = 0;
         }
         if self.one_in(8) {
             request.min_mod_revision = self.revision(known);
@@ -177,18 +203,20 @@ impl Generator {
         }
     }
 
+    /// Returns the operations of one branch. At most one of them is a transaction, because
+    /// etcd overlooks that one of two deletes what the other puts, which we refuse.
     fn branch(&mut self, known: &Revisions, depth: u32) -> Vec<pb::RequestOp> {
         let count = self.below(4);
-        (0..count).map(|_| self.operation(known, depth)).collect()
+        let nested = self.below(6);
+        (0..count).map(|at| self.operation(known, depth, at == nested)).collect()
     }
 
-    fn operation(&mut self, known: &Revisions, depth: u32) -> pb::RequestOp {
+    fn operation(&mut self, known: &Revisions, depth: u32, nested: bool) -> pb::RequestOp {
         let request = match self.below(20) {
-            0..8 => Request::RequestPut(self.put()),
-            8..13 => Request::RequestRange(self.range(known)),
-            13..17 => Request::RequestDeleteRange(self.delete()),
-            _ if depth > 0 => Request::RequestTxn(self.txn(known, depth - 1)),
-            _ => Request::RequestPut(self.put()),
+            _ if nested && depth > 0 => Request::RequestTxn(self.txn(known, depth - 1)),
+            0..9 => Request::RequestPut(self.put()),
+            9..15 => Request::RequestRange(self.range(known)),
+            _ => Request::RequestDeleteRange(self.delete_in_txn()),
         };
         pb::RequestOp { request: (!self.one_in(80)).then_some(request) }
     }
