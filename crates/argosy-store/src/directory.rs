@@ -85,6 +85,14 @@ impl Directory {
         self.folder(WAL)
     }
 
+    /// Returns a descriptor of the directory of its own.
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd, OpenError> {
+        // Opened anew: a duplicate would share the lock and outlive its owner.
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(&self.fd, ".", flags, Mode::empty())
+            .map_err(|errno| OpenError::io("open", &self.path, errno.into()))
+    }
+
     fn folder(&self, name: &str) -> Result<(OwnedFd, PathBuf), OpenError> {
         let path = self.path.join(name);
         match openat(&self.fd, name, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {

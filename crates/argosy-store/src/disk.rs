@@ -17,6 +17,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::spare::Spare;
 use crate::status::Counters;
 
 /// Zeroes written at once while a segment is preallocated. Large enough that the system
@@ -34,23 +35,25 @@ pub(crate) struct RealDisk {
     path: PathBuf,
     /// Files that were written to, kept open until they are removed.
     files: BTreeMap<String, File>,
+    /// Where a new file may be had ready-made.
+    spare: Option<Arc<Spare>>,
     counters: Arc<Counters>,
 }
 
 impl RealDisk {
     /// Wraps the open folder at `path`.
     pub(crate) fn new(folder: OwnedFd, path: PathBuf, counters: Arc<Counters>) -> Self {
-        Self { folder, path, files: BTreeMap::new(), counters }
+        Self { folder, path, files: BTreeMap::new(), spare: None, counters }
     }
 
-    fn open(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let mode = Mode::RUSR | Mode::WUSR;
-        Ok(File::from(openat(&self.folder, name, flags | OFlags::CLOEXEC, mode)?))
+    /// Takes new files from `spare` from now on.
+    pub(crate) fn with_spare(self, spare: Arc<Spare>) -> Self {
+        Self { spare: Some(spare), ..self }
     }
 
     fn writable(&mut self, name: &str) -> io::Result<&File> {
         if !self.files.contains_key(name) {
-            let file = self.open(name, OFlags::RDWR)?;
+            let file = open(&self.folder, name, OFlags::RDWR)?;
             self.files.insert(name.to_owned(), file);
         }
         Ok(&self.files[name])
@@ -70,23 +73,15 @@ impl RealDisk {
         Ok(names)
     }
 
-    fn preallocate(&mut self, name: &str, length: u64) -> io::Result<()> {
-        let file = self.open(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
-        match fallocate(&file, FallocateFlags::empty(), 0, length) {
-            // Not every file system has it; the zeroes below reserve the space as well.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        // fallocate(2) leaves extents marked unwritten, and the first write into each would
-        // change metadata, which fdatasync then has to journal. Zeroes make them plain.
-        let zeroes = vec![0; ZERO_BLOCK_BYTES];
-        let mut offset = 0;
-        while offset < length {
-            let block = (length - offset).min(ZERO_BLOCK_BYTES as u64);
-            file.write_all_at(&zeroes[..block as usize], offset)?;
-            offset += block;
-        }
-        fdatasync(&file)?;
+    fn make(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let taken = match &self.spare {
+            Some(spare) => spare.take(&self.folder, name, length)?,
+            None => None,
+        };
+        let file = match taken {
+            Some(file) => file,
+            None => preallocate(&self.folder, name, length)?,
+        };
         self.files.insert(name.to_owned(), file);
         Ok(())
     }
@@ -106,6 +101,33 @@ impl RealDisk {
     }
 }
 
+fn open(folder: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    Ok(File::from(openat(folder, name, flags | OFlags::CLOEXEC, mode)?))
+}
+
+/// Makes a file of `length` zero bytes, durably but for its name. One of the name that exists
+/// is emptied first.
+pub(crate) fn preallocate(folder: &OwnedFd, name: &str, length: u64) -> io::Result<File> {
+    let file = open(folder, name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, length) {
+        // Not every file system has it; the zeroes below reserve the space as well.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    // fallocate(2) leaves extents marked unwritten, and the first write into each would
+    // change metadata, which fdatasync then has to journal. Zeroes make them plain.
+    let zeroes = vec![0; ZERO_BLOCK_BYTES];
+    let mut offset = 0;
+    while offset < length {
+        let block = (length - offset).min(ZERO_BLOCK_BYTES as u64);
+        file.write_all_at(&zeroes[..block as usize], offset)?;
+        offset += block;
+    }
+    fdatasync(&file)?;
+    Ok(file)
+}
+
 impl Disk for RealDisk {
     fn list(&self) -> Result<Vec<String>, DiskError> {
         let names = self.names().map_err(self.error(DiskOperation::List, ""))?;
@@ -116,14 +138,14 @@ impl Disk for RealDisk {
     fn read(&self, name: &str) -> Result<Bytes, DiskError> {
         let read = || {
             let mut content = Vec::new();
-            self.open(name, OFlags::RDONLY)?.read_to_end(&mut content)?;
+            open(&self.folder, name, OFlags::RDONLY)?.read_to_end(&mut content)?;
             Ok(Bytes::from(content))
         };
         read().map_err(self.error(DiskOperation::Read, name))
     }
 
     fn create(&mut self, name: &str, length: u64) -> Result<(), DiskError> {
-        let made = self.preallocate(name, length);
+        let made = self.make(name, length);
         made.map_err(self.error(DiskOperation::Create, name))
     }
 

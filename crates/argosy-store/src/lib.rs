@@ -1,7 +1,8 @@
 //! Executes consensus on real disks and threads, and hands out the store.
 //!
-//! A [`Store`] runs four threads: one steps raft, one writes and syncs the log, one writes
-//! checkpoints, one tells watchers. Everybody else holds a [`StoreHandle`].
+//! A [`Store`] runs five threads: one steps raft, one writes and syncs the log, one writes
+//! checkpoints, one tells watchers, one prepares log segments. Everybody else holds a
+//! [`StoreHandle`].
 
 mod answer;
 mod checkpoint;
@@ -15,6 +16,7 @@ mod handle;
 mod inbox;
 mod log;
 mod raft;
+mod spare;
 mod status;
 mod store;
 mod watch;

@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::disk::RealDisk;
 use crate::handle::{PENDING_REQUESTS_MAX, Shared};
 use crate::raft::{Outlets, RaftThread};
+use crate::spare::Spare;
 use crate::status::{Counters, Leadership, RecoveryStatus};
 use crate::watch::WatchThread;
 use crate::{OpenError, StoreConfig, StoreHandle};
@@ -37,6 +38,7 @@ struct Opened {
     counters: Arc<Counters>,
     file: CheckpointFile,
     checkpoint: Checkpoint,
+    spare: Arc<Spare>,
     log: RecoveredLog<RealDisk>,
 }
 
@@ -74,7 +76,9 @@ impl Store {
             CheckpointFile::open(&path, cluster, member, Arc::clone(&counters)).map_err(failed)?;
         let checkpoint = file.read().map_err(failed)?;
 
-        let disk = RealDisk::new(folder, wal_path.clone(), Arc::clone(&counters));
+        let spare = Arc::new(Spare::new(directory.descriptor()?, config.segment_bytes));
+        let disk = RealDisk::new(folder, wal_path.clone(), Arc::clone(&counters))
+            .with_spare(Arc::clone(&spare));
         let options = RecoverOptions {
             identity: identity(&config),
             checkpoint_index: checkpoint.applied,
@@ -82,11 +86,11 @@ impl Store {
             segment_bytes: config.segment_bytes,
         };
         let log = recover(disk, &options).map_err(|source| OpenError::log(&wal_path, source))?;
-        Self::start(&config, Opened { directory, counters, file, checkpoint, log })
+        Self::start(&config, Opened { directory, counters, file, checkpoint, spare, log })
     }
 
     fn start(config: &StoreConfig, opened: Opened) -> Result<Store, OpenError> {
-        let Opened { directory, counters, file, checkpoint, log } = opened;
+        let Opened { directory, counters, file, checkpoint, spare, log } = opened;
         let recovery = RecoveryStatus {
             checkpoint: checkpoint.applied,
             segments: log.segments_read as u64,
@@ -99,7 +103,7 @@ impl Store {
         let replica = Replica::new(replica_config(config), recovered, boottime())
             .map_err(|source| OpenError::Recovered { path: config.dir.clone(), source })?;
 
-        let mut threads = Threads::new();
+        let mut threads = Threads::new(spare);
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (applied, applied_seen) = watch::channel(state.applied_index());
         let shared = Arc::new(Shared {

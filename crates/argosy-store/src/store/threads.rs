@@ -1,4 +1,4 @@
-//! The four threads, the queues between them, and the order in which they end.
+//! The threads, the queues between them, and the order in which they end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use crate::disk::RealDisk;
 use crate::inbox::Inbox;
 use crate::log::{LogJob, LogThread, WAITING_GROUPS_MAX};
 use crate::raft::{RaftThread, Request};
+use crate::spare::Spare;
 use crate::status::Counters;
 use crate::watch::{WatchPort, WatchThread};
 use crate::{OpenError, fatal};
@@ -21,10 +22,12 @@ pub(super) struct Threads {
     pub(super) log: Arc<Inbox<LogJob>>,
     pub(super) checkpoints: Arc<Inbox<Checkpoint>>,
     pub(super) watches: Arc<WatchPort>,
+    spare: Arc<Spare>,
     raft_thread: Option<JoinHandle<()>>,
     log_thread: Option<JoinHandle<()>>,
     checkpoint_thread: Option<JoinHandle<()>>,
     watch_thread: Option<JoinHandle<()>>,
+    spare_thread: Option<JoinHandle<()>>,
 }
 
 /// What the log and checkpoint threads own.
@@ -35,7 +38,7 @@ pub(super) struct LogParts {
 }
 
 impl Threads {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(spare: Arc<Spare>) -> Self {
         Self {
             // Every sender but the raft thread is bounded by permits or by one report for
             // each job, and none may wait: the queue needs no limit of its own.
@@ -44,14 +47,16 @@ impl Threads {
             // The replica starts a checkpoint only after the one before is written.
             checkpoints: Arc::new(Inbox::new(1)),
             watches: Arc::default(),
+            spare,
             raft_thread: None,
             log_thread: None,
             checkpoint_thread: None,
             watch_thread: None,
+            spare_thread: None,
         }
     }
 
-    /// Starts all four, those first that others write to.
+    /// Starts them all, those first that others write to.
     pub(super) fn start(
         &mut self,
         raft: RaftThread,
@@ -68,6 +73,8 @@ impl Threads {
             counters,
         };
         let (waiting, reports) = (Arc::clone(&self.checkpoints), Arc::clone(&self.requests));
+        let spare = Arc::clone(&self.spare);
+        self.spare_thread = Some(spawn("store-spare", move || spare.run())?);
         self.watch_thread = Some(spawn("store-watch", || watches.run())?);
         self.checkpoint_thread =
             Some(spawn("store-checkpoint", move || write_checkpoints(&file, &waiting, &reports))?);
@@ -89,6 +96,8 @@ impl Drop for Threads {
         join(self.checkpoint_thread.take());
         self.watches.close();
         join(self.watch_thread.take());
+        self.spare.close();
+        join(self.spare_thread.take());
     }
 }
 
