@@ -2,6 +2,8 @@
 
 use argosy_model::signal_number;
 
+use crate::values::unsigned;
+
 /// Every exit code that has a name: the C library's, LSB's, systemd's and BSD's.
 const NAMES: [(&str, u8); 67] = [
     ("SUCCESS", 0),
@@ -84,8 +86,9 @@ pub(crate) enum ExitStatus {
 
 /// Reads an exit code, its name, or a signal's name. A number is always an exit code.
 pub(crate) fn exit_status(text: &str) -> Option<ExitStatus> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().map(ExitStatus::Code);
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let code = unsigned(text).and_then(|code| u8::try_from(code).ok());
+        return code.map(ExitStatus::Code);
     }
     if let Some((_, code)) = NAMES.iter().find(|(name, _)| *name == text) {
         return Some(ExitStatus::Code(*code));

@@ -109,7 +109,9 @@ pub(crate) enum Scope {
 /// Something about a specifier that the reader must know; ranges are bytes of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SpecifierProblem {
-    /// Not a specifier: it is kept as it stands, as systemd does.
+    /// A percent sign before something that is no letter or digit: it is kept as it stands.
+    Stray(Range<usize>),
+    /// A letter or digit that is no specifier.
     Unknown(Range<usize>),
     /// Its value depends on the machine, which [`Scope::Name`] does not know.
     NotHere(Range<usize>),
@@ -137,7 +139,7 @@ pub(crate) fn expand(
             continue;
         }
         let Some((_, letter)) = rest.next() else {
-            problems.push(SpecifierProblem::Unknown(at..text.len()));
+            problems.push(SpecifierProblem::Stray(at..text.len()));
             out.push('%');
             break;
         };
@@ -152,8 +154,11 @@ pub(crate) fn expand(
             }
             Found::BadEscape => problems.push(SpecifierProblem::Escape(span)),
             Found::Unavailable => problems.push(SpecifierProblem::Unavailable(span)),
-            Found::Nothing => {
+            Found::Nothing if letter.is_ascii_alphanumeric() => {
                 problems.push(SpecifierProblem::Unknown(span));
+            }
+            Found::Nothing => {
+                problems.push(SpecifierProblem::Stray(span));
                 out.extend(['%', letter]);
             }
         }

@@ -150,8 +150,9 @@ pub(crate) fn mode(text: &str) -> Option<u32> {
 /// rule has it.
 pub(crate) fn is_user_or_group(text: &str) -> bool {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // 65535 and 4294967295 mean "no user" to system calls.
-        return text.parse::<u32>().is_ok_and(|id| id != 0xffff && id != u32::MAX);
+        // 65535 and 4294967295 mean "no user" to system calls; 010 could mean 8 or 10.
+        let plain = text == "0" || !text.starts_with('0');
+        return plain && text.parse::<u32>().is_ok_and(|id| id != 0xffff && id != u32::MAX);
     }
     let signed_number = text.strip_prefix('-').is_some_and(|rest| rest.parse::<u64>().is_ok());
     let dots = matches!(text, "." | "..");
@@ -166,19 +167,23 @@ pub(crate) fn is_variable_name(text: &str) -> bool {
     !text.is_empty() && !digit_first && text.chars().all(allowed)
 }
 
-/// Splits `NAME=value`; `None` if the name is not valid or the value holds control characters.
+/// Splits `NAME=value`; `None` if the name is not valid. A value may be any text.
 pub(crate) fn assignment(text: &str) -> Option<(&str, &str)> {
-    let (name, value) = text.split_once('=')?;
-    let bad = |c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n');
-    (is_variable_name(name) && !value.contains(bad)).then_some((name, value))
+    text.split_once('=').filter(|(name, _)| is_variable_name(name))
 }
 
-/// Tells whether `text` is a path systemd takes as absolute: valid, without `..`.
+/// Tells whether `text` is an absolute path of lengths that Linux takes.
 pub(crate) fn is_absolute_path(text: &str) -> bool {
     text.starts_with('/')
         && text.len() < PATH_BYTES_MAX
         && !text.contains(|c: char| c.is_control())
-        && text.split('/').all(|part| part.len() <= FILE_NAME_BYTES_MAX && part != "..")
+        && text.split('/').all(|part| part.len() <= FILE_NAME_BYTES_MAX)
+}
+
+/// Tells whether `text` is an absolute path without `..`, which systemd asks of every path
+/// but a program's.
+pub(crate) fn is_normal_path(text: &str) -> bool {
+    is_absolute_path(text) && text.split('/').all(|part| part != "..")
 }
 
 /// Linux' `PATH_MAX`, its closing NUL included.

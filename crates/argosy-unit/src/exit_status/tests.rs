@@ -6,6 +6,8 @@ use super::*;
 fn codes_names_and_signals() {
     assert_eq!(exit_status("TEMPFAIL"), Some(ExitStatus::Code(75)));
     assert_eq!(exit_status("250"), Some(ExitStatus::Code(250)));
+    assert_eq!(exit_status("0x10"), Some(ExitStatus::Code(16)));
+    assert_eq!(exit_status("010"), Some(ExitStatus::Code(8)));
     assert_eq!(exit_status("9"), Some(ExitStatus::Code(9)), "a number is a code");
     assert_eq!(exit_status("SIGKILL"), Some(ExitStatus::Signal(9)));
     assert_eq!(exit_status("KILL"), Some(ExitStatus::Signal(9)));

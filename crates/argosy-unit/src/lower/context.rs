@@ -100,7 +100,8 @@ impl<'a> Context<'a> {
         let plain = &value.as_str()[range.clone()] == text;
         let errors = self.sink.errors();
         for problem in problems {
-            let (SpecifierProblem::Unknown(at)
+            let (SpecifierProblem::Stray(at)
+            | SpecifierProblem::Unknown(at)
             | SpecifierProblem::NotHere(at)
             | SpecifierProblem::Escape(at)
             | SpecifierProblem::Unavailable(at)) = &problem;
@@ -110,9 +111,14 @@ impl<'a> Context<'a> {
                 false => value.span(range.clone()),
             };
             match problem {
-                SpecifierProblem::Unknown(_) => self.sink.warning(
+                SpecifierProblem::Stray(_) => self.sink.warning(
                     span,
                     Problem::new(format!("`{specifier}` is no specifier and stays as it is"))
+                        .help("write %% for a percent sign"),
+                ),
+                SpecifierProblem::Unknown(_) => self.sink.error(
+                    span,
+                    Problem::new(format!("`{specifier}` is no specifier"))
                         .help("write %% for a percent sign"),
                 ),
                 SpecifierProblem::NotHere(_) => self.sink.error(
@@ -172,6 +178,31 @@ impl<'a> Context<'a> {
             );
         }
         Ok(Some(word))
+    }
+
+    /// Splits a value into words where an unknown escape makes the value invalid, not only
+    /// doubtful, to systemd as well.
+    pub(super) fn strict_words(&mut self, value: &Value) -> Result<Vec<Word>, Reported> {
+        let mut words = Words::new(value.as_str(), Escapes::Undo);
+        let mut out = Vec::new();
+        while let Some(word) = words.next_word() {
+            match word {
+                Err(problem) => {
+                    self.bad_word(value, problem);
+                    return Err(Reported);
+                }
+                Ok(word) => match word.unknown_escapes.first() {
+                    None => out.push(word),
+                    Some(escape) => {
+                        let problem = Problem::new("this is no escape sequence")
+                            .help("write \\\\ for a backslash");
+                        self.sink.error(value.span(escape.clone()), problem);
+                        return Err(Reported);
+                    }
+                },
+            }
+        }
+        Ok(out)
     }
 
     fn bad_word(&mut self, value: &Value, problem: WordProblem) {

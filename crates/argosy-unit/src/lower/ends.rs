@@ -55,7 +55,18 @@ impl ServiceDraft {
                 set(&mut spec.notify_access, context.choice(directive, &NOTIFY_ACCESSES));
                 self.notify_access = Some(place(directive));
             }
-            "KillMode" => set(&mut spec.kill_mode, context.choice(directive, &KILL_MODES)),
+            // The one choice that an empty value resets.
+            "KillMode" if directive.value.as_str().is_empty() => {
+                spec.kill_mode = KillMode::default();
+            }
+            "KillMode" => {
+                set(&mut spec.kill_mode, context.choice(directive, &KILL_MODES));
+                if directive.value.as_str() == "none" {
+                    let problem = Problem::new("`KillMode=none` leaves processes behind on a stop")
+                        .help("KillMode=mixed signals the main process first, then the rest");
+                    context.sink.warning(place(directive), problem);
+                }
+            }
             "KillSignal" => kill_signal(&mut spec.kill_signal, context, directive),
             "FinalKillSignal" => kill_signal(&mut spec.final_kill_signal, context, directive),
             "SendSIGHUP" => set(&mut spec.send_sighup, context.boolean(directive)),

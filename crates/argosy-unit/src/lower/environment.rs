@@ -6,8 +6,7 @@ use super::context::Context;
 use crate::diagnostic::Problem;
 use crate::file::Directive;
 use crate::specifier::Scope;
-use crate::values::{assignment, is_absolute_path, is_variable_name, simple_path};
-use crate::words::Escapes;
+use crate::values::{assignment, is_normal_path, is_variable_name, simple_path};
 
 /// Takes a directive; tells whether it is one of these.
 pub(super) fn apply(
@@ -34,7 +33,7 @@ pub(super) fn apply(
 
 fn environment(spec: &mut ServiceSpec, context: &mut Context<'_>, directive: &Directive) {
     let value = &directive.value;
-    let Ok(words) = context.words(value, Escapes::Undo) else { return };
+    let Ok(words) = context.strict_words(value) else { return };
     if words.is_empty() {
         spec.environment.clear();
     }
@@ -64,7 +63,7 @@ fn environment_file(spec: &mut ServiceSpec, context: &mut Context<'_>, directive
         return;
     }
     let path = text.strip_prefix('-').unwrap_or(&text);
-    if !is_absolute_path(path) {
+    if !is_normal_path(path) {
         context.bad_value(directive, "expected an absolute path, after `-` if it may be missing");
         return;
     }
@@ -80,7 +79,7 @@ fn names(
     expected: &str,
 ) {
     let value = &directive.value;
-    let Ok(words) = context.words(value, Escapes::Undo) else { return };
+    let Ok(words) = context.strict_words(value) else { return };
     if words.is_empty() {
         list.clear();
     }

@@ -112,7 +112,7 @@ pub(super) fn refuse(
     why: &str,
 ) {
     let key = &directive.key;
-    let mut problem = Problem::new(format!("`{key}=` is not available: {why}")).label("refused");
+    let mut problem = Problem::new(format!("`{key}=` is refused: {why}")).label("not available");
     problem = match rule.harmless {
         Harmless::Empty => problem,
         Harmless::False => problem.help(format!("leave it out, or set `{key}=no`")),

@@ -13,7 +13,7 @@ use crate::UnitFile;
 use crate::diagnostic::Problem;
 use crate::file::Directive;
 use crate::specifier::Scope;
-use crate::values::{TimeSpan, is_absolute_path, is_user_or_group, mode, simple_path, unsigned};
+use crate::values::{TimeSpan, is_normal_path, is_user_or_group, mode, simple_path, unsigned};
 
 /// What `[Service]` asked for so far, with the places the last checks name.
 #[derive(Default)]
@@ -28,6 +28,8 @@ pub(super) struct ServiceDraft {
     pub(super) exec_start: Vec<Range<usize>>,
     /// Whether a command or a type was refused: what it would have been is not known then.
     pub(super) incomplete: bool,
+    /// Whether `WatchdogSec=` asked for notifications; `infinity` does, though it never fires.
+    pub(super) watchdog_notifies: bool,
     /// The places of directives that not every type allows.
     pub(super) restart: Option<Range<usize>>,
     pub(super) restart_force: Option<Range<usize>>,
@@ -147,7 +149,10 @@ impl ServiceDraft {
                 };
                 self.runtime_max = Some(directive.key_span.clone());
             }
-            "WatchdogSec" => spec.watchdog = timeout(time),
+            "WatchdogSec" => {
+                spec.watchdog = timeout(time);
+                self.watchdog_notifies = time != TimeSpan::Micros(0);
+            }
             "TimeoutStopSec" => spec.timeout_stop = timeout(time),
             key => {
                 spec.timeout_start = timeout(time);
@@ -173,7 +178,6 @@ impl ServiceDraft {
             }
             "UMask" => match mode(directive.value.as_str()) {
                 Some(umask) => spec.umask = umask,
-                None if directive.value.as_str().is_empty() => spec.umask = 0o022,
                 None => {
                     context.bad_value(directive, "expected octal digits such as 0022");
                 }
@@ -239,7 +243,7 @@ fn working_directory(spec: &mut ServiceSpec, context: &mut Context<'_>, directiv
     }
     let path = text.strip_prefix('-').unwrap_or(&text);
     let missing_ok = path.len() < text.len();
-    if path != "~" && !is_absolute_path(path) {
+    if path != "~" && !is_normal_path(path) {
         context.bad_value(
             directive,
             "expected an absolute path or `~`, after `-` if it may be missing",

@@ -8,7 +8,7 @@ use super::context::{Context, Reported, place};
 use crate::diagnostic::Problem;
 use crate::file::Directive;
 use crate::specifier::Scope;
-use crate::values::{base64, is_absolute_path, simple_path};
+use crate::values::{base64, is_normal_path, simple_path};
 use crate::words::unescape;
 
 /// What the stream directives asked for so far.
@@ -170,7 +170,7 @@ fn file(
 ) -> Result<String, Reported> {
     let text = context.text(directive, Scope::Machine)?;
     match text.split_once(':') {
-        Some((_, path)) if is_absolute_path(path) => Ok(simple_path(path)),
+        Some((_, path)) if is_normal_path(path) => Ok(simple_path(path)),
         _ => Err(context.bad_value(directive, &format!("{expected}; PATH is absolute"))),
     }
 }

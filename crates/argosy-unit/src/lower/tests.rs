@@ -138,7 +138,7 @@ fn an_empty_assignment_resets_what_can_be_reset() {
     let spec = service(
         "ExecStartPre=/bin/a\nExecStartPre=\nExecStartPre=/bin/b\nEnvironment=A=1\nEnvironment=\n\
          Environment=B=1 C=2\nEnvironment=B=3\nUser=x\nUser=\nSuccessExitStatus=1\n\
-         SuccessExitStatus=\nWorkingDirectory=/a\nWorkingDirectory=\nUMask=0\nUMask=\n\
+         SuccessExitStatus=\nWorkingDirectory=/a\nWorkingDirectory=\n\
          EnvironmentFile=/a\nEnvironmentFile=\nPassEnvironment=A\nPassEnvironment=\n\
          PrivateTmp=\nPrivateTmp=no\nStandardInputText=a\nStandardInputText=\n",
     );
@@ -146,7 +146,7 @@ fn an_empty_assignment_resets_what_can_be_reset() {
     assert_eq!(spec.exec_start_pre[0].program, "/bin/b");
     let environment = [("B".to_owned(), "3".to_owned()), ("C".to_owned(), "2".to_owned())];
     assert_eq!(spec.environment, environment);
-    assert_eq!((spec.user, spec.working_directory, spec.umask), (None, None, 0o022));
+    assert_eq!((spec.user, spec.working_directory), (None, None));
     assert!(spec.success_exit_status.codes.is_empty());
     assert!(spec.environment_files.is_empty() && spec.pass_environment.is_empty());
     assert_eq!(spec.standard_input, StandardInput::Null);

@@ -31,7 +31,7 @@ pub(super) fn finish(
             draft.spec.timeout_start = Timeout::Never;
         }
     }
-    let needs_notify = service_type == ServiceType::Notify || draft.spec.watchdog != Timeout::Never;
+    let needs_notify = service_type == ServiceType::Notify || draft.watchdog_notifies;
     if needs_notify && draft.spec.notify_access == NotifyAccess::None {
         if let Some(span) = &draft.notify_access {
             context.sink.note(

@@ -58,12 +58,14 @@ fn what_depends_on_the_machine() {
 }
 
 #[test]
-fn what_is_no_specifier_stays() {
+fn what_is_no_specifier_stays_or_is_refused() {
     let name = UnitName::new(r"a\b.service").unwrap();
     for (text, out, problem) in [
-        ("x%z", "x%z", SpecifierProblem::Unknown(1..3)),
-        ("100%", "100%", SpecifierProblem::Unknown(3..4)),
-        ("%ä", "%ä", SpecifierProblem::Unknown(0..3)),
+        ("x%z", "x", SpecifierProblem::Unknown(1..3)),
+        ("x%1", "x", SpecifierProblem::Unknown(1..3)),
+        ("50% x", "50% x", SpecifierProblem::Stray(2..4)),
+        ("100%", "100%", SpecifierProblem::Stray(3..4)),
+        ("%ä", "%ä", SpecifierProblem::Stray(0..3)),
         ("%P", "", SpecifierProblem::Escape(0..2)),
         ("%d", "", SpecifierProblem::Unavailable(0..2)),
     ] {

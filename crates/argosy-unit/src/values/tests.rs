@@ -71,11 +71,13 @@ fn names_of_users_and_variables() {
     for good in ["root", "0", "www-data", "Ätna", "a.b", "_x", "user$"] {
         assert!(is_user_or_group(good), "{good}");
     }
-    for bad in ["65535", "4294967295", "99999999999", "a:b", "a/b", ".", "..", " a", "-5", "a\nb"] {
+    for bad in
+        ["00", "65535", "4294967295", "99999999999", "a:b", "a/b", ".", "..", " a", "-5", "a\nb"]
+    {
         assert!(!is_user_or_group(bad), "{bad}");
     }
     assert_eq!(assignment("A_1=b=c\td"), Some(("A_1", "b=c\td")));
-    for bad in ["A", "1A=b", "=b", "A-B=c", "A=\u{1}"] {
+    for bad in ["A", "1A=b", "=b", "A-B=c"] {
         assert_eq!(assignment(bad), None, "{bad}");
     }
 }
@@ -83,9 +85,11 @@ fn names_of_users_and_variables() {
 #[test]
 fn paths() {
     assert!(is_absolute_path("/a/./b//c"));
-    for bad in ["a", "", "/a/../b", "/a\nb"] {
+    for bad in ["a", "", "/a\nb"] {
         assert!(!is_absolute_path(bad), "{bad:?}");
     }
+    assert!(is_absolute_path("/a/../b") && !is_normal_path("/a/../b"));
+    assert!(is_normal_path("/a/..b"));
     assert!(!is_absolute_path(&format!("/{}", "a".repeat(256))));
     assert!(!is_absolute_path(&"/a".repeat(2048)));
     assert_eq!(simple_path("//a/./b//"), "/a/b");

@@ -3,3 +3,4 @@
 mod documentation;
 mod mutation;
 mod samples;
+mod systemd;

@@ -11,7 +11,7 @@ use crate::samples::SAMPLES;
 /// Checks `text` as several units and holds the results against each other.
 fn holds_together(text: &str) -> Result<(), TestCaseError> {
     for name in ["a.service", "a@.service", "a-b@x\\x2d-y.service", "a.timer"] {
-        let unit = UnitName::new(name).unwrap();
+        let unit = UnitName::new(name).expect("it is a name");
         let Checked { spec, diagnostics } = check(name, text, &unit, &|_| true);
         let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);
         prop_assert_eq!(spec.is_none(), refused);

@@ -3,12 +3,12 @@
 use argosy_model::UnitName;
 use argosy_unit::{Checked, Severity, UnitFile, check};
 
-/// Names and texts of `tests/units`.
+/// Names and texts of `tests/data/units`.
 pub(crate) const SAMPLES: [(&str, &str); 4] = [
-    ("hello.service", include_str!("../units/hello.service")),
-    ("web@.service", include_str!("../units/web@.service")),
-    ("backup.service", include_str!("../units/backup.service")),
-    ("dos.service", include_str!("../units/dos.service")),
+    ("hello.service", include_str!("../data/units/hello.service")),
+    ("web@.service", include_str!("../data/units/web@.service")),
+    ("backup.service", include_str!("../data/units/backup.service")),
+    ("dos.service", include_str!("../data/units/dos.service")),
 ];
 
 #[test]

@@ -109,28 +109,28 @@ fn what_is_not_available_is_refused_by_name() {
     check(
         "[Service]\nExecStart=/bin/true\nPrivateTmp=yes\nLimitNOFILE=4096\n",
         expect![[r#"
-        error: `PrivateTmp=` is not available: sandboxing is not available yet, and the unit would be less confined than it asks for
-         --> a.service:3:1
-          |
-        3 | PrivateTmp=yes
-          | ^^^^^^^^^^ refused
-          |
-          = help: leave it out, or set `PrivateTmp=no`
+            error: `PrivateTmp=` is refused: sandboxing is not available yet, and the unit would be less confined than it asks for
+             --> a.service:3:1
+              |
+            3 | PrivateTmp=yes
+              | ^^^^^^^^^^ not available
+              |
+              = help: leave it out, or set `PrivateTmp=no`
 
-        error: `LimitNOFILE=` is not available: resource limits are not available yet
-         --> a.service:4:1
-          |
-        4 | LimitNOFILE=4096
-          | ^^^^^^^^^^^ refused
-    "#]],
+            error: `LimitNOFILE=` is refused: resource limits are not available yet
+             --> a.service:4:1
+              |
+            4 | LimitNOFILE=4096
+              | ^^^^^^^^^^^ not available
+        "#]],
     );
     lines(
         "Type=forking\nStateDirectory=x\nOOMPolicy=kill\nOOMPolicy=continue\nIgnoreSIGPIPE=no\nSlice=system.slice\nCPUAccounting=yes\nSyslogFacility=daemon\n",
         expect![[r#"
             a.service:3:6: error: `Type=forking` is not available (run the program in the foreground and use Type=simple or Type=notify) [refused]
-            a.service:4:1: error: `StateDirectory=` is not available: directories are not made for units yet; make it with ExecStartPre=+/bin/mkdir -p [refused]
-            a.service:5:1: error: `OOMPolicy=` is not available: a unit is not stopped or killed as a whole when memory runs out yet (leave it out, or set `OOMPolicy=continue`) [refused]
-            a.service:7:1: error: `IgnoreSIGPIPE=` is not available: SIGPIPE is always ignored when a process starts (leave it out, or set `IgnoreSIGPIPE=yes`) [refused]
+            a.service:4:1: error: `StateDirectory=` is refused: directories are not made for units yet; make it with ExecStartPre=+/bin/mkdir -p [not available]
+            a.service:5:1: error: `OOMPolicy=` is refused: a unit is not stopped or killed as a whole when memory runs out yet (leave it out, or set `OOMPolicy=continue`) [not available]
+            a.service:7:1: error: `IgnoreSIGPIPE=` is refused: SIGPIPE is always ignored when a process starts (leave it out, or set `IgnoreSIGPIPE=yes`) [not available]
             a.service:9:1: note: `CPUAccounting=` is accepted and does nothing here: what a unit uses is counted, or not, for all units alike []
             a.service:10:1: note: `SyslogFacility=` is accepted and does nothing here: the journal does not keep it []
         "#]],
@@ -139,13 +139,13 @@ fn what_is_not_available_is_refused_by_name() {
         "a.service",
         "[Unit]\nConditionPathExists=/x\nOnFailure=b.service\nDefaultDependencies=no\n[Service]\nExecStart=a\n[X-Argosy]\nOnPartition=stop\nEndpoint=web:auto/http\nUpdateParallel=2\n[X-Fleet]\nReplaces=b*\n",
         expect![[r#"
-            a.service:2:1: error: `ConditionPathExists=` is not available: conditions and assertions are not checked yet; use ExecCondition= in [Service] [refused]
-            a.service:3:1: error: `OnFailure=` is not available: units are not started by the end of other units yet [refused]
+            a.service:2:1: error: `ConditionPathExists=` is refused: conditions and assertions are not checked yet; use ExecCondition= in [Service] [not available]
+            a.service:3:1: error: `OnFailure=` is refused: units are not started by the end of other units yet [not available]
             a.service:4:1: note: `DefaultDependencies=` is accepted and does nothing here: no unit starts before the machine has booted []
             a.service:8:13: error: `OnPartition=stop` is not available yet: there are no fences that could keep it (with OnPartition=keep the unit may run twice while machines are cut off) [refused]
-            a.service:9:1: error: `Endpoint=` is not available: endpoints and their health checks are not available yet; use Announce= [refused]
-            a.service:10:1: error: `UpdateParallel=` is not available: updates in steps are not available yet [refused]
-            a.service:12:1: error: `Replaces=` is not available: a unit does not push another one off its machine yet; use Conflicts= [refused]
+            a.service:9:1: error: `Endpoint=` is refused: endpoints and their health checks are not available yet; use Announce= [not available]
+            a.service:10:1: error: `UpdateParallel=` is refused: updates in steps are not available yet [not available]
+            a.service:12:1: error: `Replaces=` is refused: a unit does not push another one off its machine yet; use Conflicts= [not available]
         "#]],
     );
 }
@@ -265,19 +265,18 @@ fn programs_are_absolute_or_names() {
     "#]],
     );
     lines(
-        "ExecStartPre=bin/x\nExecStartPre=/bin/\nExecStartPre=-\nExecStartPre=@/bin/x\nExecStartPre=!/bin/x\nExecStartPre=/a/../b\nExecStartPre=..\nExecStartPre=${X} a\nExecStartPre=;\nExecStartPre='/bin/a\\'b'\nExecStartPre=--/bin/x\n",
+        "ExecStartPre=bin/x\nExecStartPre=/bin/\nExecStartPre=-\nExecStartPre=@/bin/x\nExecStartPre=!/bin/x\nExecStartPre=..\nExecStartPre=${X} a\nExecStartPre=;\nExecStartPre='/bin/a\\'b'\nExecStartPre=--/bin/x\n",
         expect![[r#"
             a.service:3:14: error: `bin/x` is a relative path (relative to what would differ by machine: write the whole path) [expected an absolute path, or a name without `/`]
             a.service:4:14: error: `/bin/` is a directory []
             a.service:5:14: error: there is no program [expected a program after the prefix]
             a.service:6:14: error: after `@` the second word is the program's name, argv[0] [there is no second word]
             a.service:7:14: error: the prefix `!` is not available (`+` runs the command with full privileges) []
-            a.service:8:14: error: `/a/../b` is not a valid path [expected an absolute path without `..`]
-            a.service:9:14: error: this is not a program's name []
-            a.service:10:14: error: the program may not be a variable (use a shell: /bin/sh -c 'exec "$$PROGRAM"') []
-            a.service:11:14: error: there is no command between the semicolons []
-            a.service:12:14: error: a program's path may hold no quotes, backslashes or control characters []
-            a.service:13:14: error: `-/bin/x` is a relative path (relative to what would differ by machine: write the whole path) [expected an absolute path, or a name without `/`]
+            a.service:8:14: error: this is not a program's name []
+            a.service:9:14: error: the program may not be a variable (use a shell: /bin/sh -c 'exec "$$PROGRAM"') []
+            a.service:10:14: error: there is no command between the semicolons []
+            a.service:11:14: error: a program's path may hold no quotes, backslashes or control characters []
+            a.service:12:14: error: `-/bin/x` is a relative path (relative to what would differ by machine: write the whole path) [expected an absolute path, or a name without `/`]
         "#]],
     );
 }
