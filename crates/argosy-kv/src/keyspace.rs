@@ -92,6 +92,25 @@ impl Keyspace {
         self.history.range((Bound::Included(&from), Bound::Unbounded))
     }
 
+    /// Returns the history from a revision on, as far as it may concern a range: exactly for
+    /// one key, which knows its own versions, else all of it.
+    pub(crate) fn history_of<'s>(
+        &'s self,
+        range: &KeyRange,
+        from: Revision,
+    ) -> Box<dyn Iterator<Item = &'s HistoryEntry> + 's> {
+        if !range.is_single() {
+            let bounds = (Bound::Included(&from), Bound::Unbounded);
+            return Box::new(self.history.range(bounds));
+        }
+        let versions = self.keys.get(&range.key).into_iter();
+        Box::new(
+            versions
+                .flat_map(move |entry| entry.versions_from(from))
+                .filter_map(|kv| self.history.get(&kv.mod_revision)),
+        )
+    }
+
     /// Puts a version on top of its key's others and returns the one before.
     pub(crate) fn push(&mut self, version: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
         match self.keys.get(&version.key) {

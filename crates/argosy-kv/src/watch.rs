@@ -1,6 +1,7 @@
 //! Watches: who is told of which change, without gap or repeat.
 
 mod hub;
+mod index;
 mod select;
 
 use std::sync::Arc;
@@ -12,10 +13,6 @@ pub use hub::WatchHub;
 /// Most revisions queued for one watcher. A slower one reads the rest from history when it
 /// comes round, so this bounds memory, not what it sees.
 pub const WATCH_QUEUE_REVISIONS_MAX: usize = 128;
-
-/// Most revisions of history read in one go for a watcher that is behind, so that one watcher
-/// far behind does not hold up the others (etcd: as many per catch-up batch).
-const CATCH_UP_REVISIONS_MAX: usize = 1000;
 
 /// Names a watcher within its hub; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

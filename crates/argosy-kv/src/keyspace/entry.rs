@@ -88,6 +88,14 @@ impl KeyEntry {
             Some(kv) if kv.is_live() || kv.mod_revision == compact_revision => kv.mod_revision,
             _ => compact_revision + 1,
         };
+        self.versions_from(from)
+    }
+
+    /// Returns the versions from a revision on, oldest first.
+    pub(crate) fn versions_from<'s>(
+        &'s self,
+        from: Revision,
+    ) -> impl Iterator<Item = &'s Arc<KeyValue>> + use<'s> {
         self.older
             .range((Bound::Included(&from), Bound::Unbounded))
             .map(|version| &version.0)

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[cfg(feature = "planted-bugs")]
 use argosy_model::PlantedBug;
 
+use super::index::WatchIndex;
 use super::select::Selection;
 use super::{
-    CATCH_UP_REVISIONS_MAX, WATCH_QUEUE_REVISIONS_MAX, WatchBatch, WatchError, WatchId,
-    WatchMessage, WatchRequest,
+    WATCH_QUEUE_REVISIONS_MAX, WatchBatch, WatchError, WatchId, WatchMessage, WatchRequest,
 };
-use crate::{KeyRange, Revision, SpaceEvents, SpaceId, State};
+use crate::{Revision, SpaceEvents, SpaceId, State};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
@@ -28,13 +28,23 @@ struct Watcher {
     request: WatchRequest,
     position: Position,
     queue: VecDeque<WatchMessage>,
-    /// Whether anything was queued since the last progress tick.
+    /// Whether anything was drained since the last progress tick.
     busy: bool,
+    /// Whether it was named as ready and has not given an empty answer since.
+    named: bool,
 }
 
 impl Watcher {
     fn has_output(&self) -> bool {
         !self.queue.is_empty() || self.position != Position::Live
+    }
+
+    /// Has it named as ready, unless it is already.
+    fn wake(&mut self, id: WatchId, ready: &mut BTreeSet<WatchId>) {
+        if !self.named {
+            self.named = true;
+            ready.insert(id);
+        }
     }
 }
 
@@ -45,8 +55,7 @@ pub struct WatchHub {
     state: State,
     next_id: u64,
     watchers: BTreeMap<WatchId, Watcher>,
-    /// Watchers by what they watch, so that an event finds its own.
-    by_range: BTreeMap<(SpaceId, KeyRange), BTreeSet<WatchId>>,
+    index: WatchIndex,
     ready: BTreeSet<WatchId>,
     #[cfg(feature = "planted-bugs")]
     planted: Option<PlantedBug>,
@@ -59,7 +68,7 @@ impl WatchHub {
             state: state.clone(),
             next_id: 0,
             watchers: BTreeMap::new(),
-            by_range: BTreeMap::new(),
+            index: WatchIndex::default(),
             ready: BTreeSet::new(),
             #[cfg(feature = "planted-bugs")]
             planted: None,
@@ -79,12 +88,12 @@ impl WatchHub {
             true => Position::Behind(start),
             false => Position::Live,
         };
-        if position != Position::Live {
-            self.ready.insert(id);
+        self.index.insert(request.space, &request.range, id);
+        let (busy, named) = (false, false);
+        let mut watcher = Watcher { request, position, queue: VecDeque::new(), busy, named };
+        if watcher.has_output() {
+            watcher.wake(id, &mut self.ready);
         }
-        let place = (request.space, request.range.clone());
-        self.by_range.entry(place).or_default().insert(id);
-        let watcher = Watcher { request, position, queue: VecDeque::new(), busy: false };
         self.watchers.insert(id, watcher);
         Ok(id)
     }
@@ -93,13 +102,7 @@ impl WatchHub {
     pub fn cancel(&mut self, id: WatchId) {
         self.ready.remove(&id);
         let Some(watcher) = self.watchers.remove(&id) else { return };
-        let place = (watcher.request.space, watcher.request.range);
-        if let Some(ids) = self.by_range.get_mut(&place) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_range.remove(&place);
-            }
-        }
+        self.index.remove(watcher.request.space, &watcher.request.range, id);
     }
 
     /// Tells the watchers of what a command changed. `state` is the state after `events` or
@@ -129,22 +132,23 @@ impl WatchHub {
         self.state = state.clone();
     }
 
-    /// Returns which watchers have something to drain; each is named once, until it is drained.
+    /// Returns which watchers have something to drain. Each is named once, and then again only
+    /// after a drain that gave nothing, so a slow caller does not pile names up.
     pub fn take_ready(&mut self) -> Vec<WatchId> {
         std::mem::take(&mut self.ready).into_iter().collect()
     }
 
-    /// Takes messages of a watcher, at most `max_revisions` revisions of events. It becomes
-    /// ready again if that was not all, so even an empty answer (history without a matching
-    /// event) is no reason to forget it.
+    /// Takes messages of a watcher, at most `max_revisions` (at least 1) revisions of events. An
+    /// empty answer means there is nothing until it is named as ready again.
     pub fn drain(&mut self, id: WatchId, max_revisions: usize) -> Vec<WatchMessage> {
         self.ready.remove(&id);
         let Some(watcher) = self.watchers.get_mut(&id) else { return Vec::new() };
+        let max_revisions = max_revisions.max(1);
         let count = watcher.queue.len().min(max_revisions);
         let mut messages: Vec<WatchMessage> = watcher.queue.drain(..count).collect();
         let room = max_revisions - count;
         if let (Position::Behind(from), true) = (watcher.position, room > 0) {
-            match catch_up(&self.state, watcher, from, room, &mut messages) {
+            match catch_up(&self.state, &watcher.request, from, room, &mut messages) {
                 Ok(position) => watcher.position = position,
                 Err(compact_revision) => {
                     messages.push(WatchMessage::Compacted { compact_revision });
@@ -153,10 +157,8 @@ impl WatchHub {
                 }
             }
         }
-        watcher.busy |= !messages.is_empty();
-        if watcher.has_output() {
-            self.ready.insert(id);
-        }
+        watcher.named = !messages.is_empty();
+        watcher.busy |= watcher.named;
         messages
     }
 
@@ -186,7 +188,7 @@ impl WatchHub {
         for (id, revision) in due {
             if let Some(watcher) = self.watchers.get_mut(&id) {
                 watcher.queue.push_back(WatchMessage::Progress { revision });
-                self.ready.insert(id);
+                watcher.wake(id, &mut self.ready);
             }
         }
     }
@@ -195,6 +197,12 @@ impl WatchHub {
     #[cfg(feature = "planted-bugs")]
     pub fn set_planted(&mut self, bug: Option<PlantedBug>) {
         self.planted = bug;
+    }
+
+    /// Returns the length of a watcher's queue.
+    #[cfg(test)]
+    pub(super) fn watchers_queue(&self, id: WatchId) -> usize {
+        self.watchers[&id].queue.len()
     }
 
     fn progress_of(&self, watcher: &Watcher) -> Option<Revision> {
@@ -209,21 +217,14 @@ impl WatchHub {
             if watcher.request.space == space && watcher.position == Position::Live {
                 let start = watcher.request.start_revision;
                 watcher.position = Position::Behind(from.max(start));
-                self.ready.insert(*id);
+                watcher.wake(*id, &mut self.ready);
             }
         }
     }
 
     fn deliver(&mut self, published: &SpaceEvents) {
         let first_not_queued = self.seam(published.revision);
-        let Some(highest) = published.events.iter().map(|event| &event.kv.key).max() else {
-            return;
-        };
-        let candidates = self
-            .by_range
-            .range((published.space, KeyRange::default())..)
-            .take_while(|((space, range), _)| *space == published.space && range.key <= *highest);
-        for ((_, range), ids) in candidates {
+        for (range, ids) in self.index.candidates(published.space, &published.events) {
             let Some(selection) = Selection::of(&published.events, range) else { continue };
             for id in ids {
                 let Some(watcher) = self.watchers.get_mut(id) else { continue };
@@ -235,7 +236,7 @@ impl WatchHub {
                 let Some(events) = selection.for_watcher(request.filter, request.prev_kv) else {
                     continue;
                 };
-                self.ready.insert(*id);
+                watcher.wake(*id, &mut self.ready);
                 if watcher.queue.len() >= WATCH_QUEUE_REVISIONS_MAX {
                     watcher.position = Position::Behind(first_not_queued);
                     continue;
@@ -260,30 +261,27 @@ impl WatchHub {
 /// it wants is gone.
 fn catch_up(
     state: &State,
-    watcher: &Watcher,
+    request: &WatchRequest,
     from: Revision,
-    room: usize,
+    mut room: usize,
     messages: &mut Vec<WatchMessage>,
 ) -> Result<Position, Revision> {
-    let WatchRequest { space, range, filter, prev_kv, .. } = &watcher.request;
-    let compact_revision = state.compact_revision(*space);
-    let history =
-        state.history(*space, from, CATCH_UP_REVISIONS_MAX).map_err(|_| compact_revision)?;
-    let complete = history.len() < CATCH_UP_REVISIONS_MAX;
-    let mut next = from;
-    let mut left = room;
-    for SpaceEvents { revision, events, .. } in history {
-        if left == 0 {
-            return Ok(Position::Behind(revision));
+    let keyspace = state.space(request.space);
+    if from < keyspace.compact_revision {
+        return Err(keyspace.compact_revision);
+    }
+    for entry in keyspace.history_of(&request.range, from) {
+        if room == 0 {
+            return Ok(Position::Behind(entry.revision));
         }
-        next = revision + 1;
         // What was there before the oldest readable revision cannot be read, so it is not shown.
-        let prev_kv = *prev_kv && revision > compact_revision;
-        let selection = Selection::of(&events, range);
-        if let Some(events) = selection.and_then(|wanted| wanted.for_watcher(*filter, prev_kv)) {
+        let prev_kv = request.prev_kv && entry.revision > keyspace.compact_revision;
+        let selection = Selection::of(&entry.events, &request.range);
+        if let Some(events) = selection.and_then(|s| s.for_watcher(request.filter, prev_kv)) {
+            let revision = entry.revision;
             messages.push(WatchMessage::Events(WatchBatch { revision, events }));
-            left -= 1;
+            room -= 1;
         }
     }
-    Ok(if complete { Position::Live } else { Position::Behind(next) })
+    Ok(Position::Live)
 }
