@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{Directive, Item, ItemKind, Value};
 use crate::Diagnostic;
 use crate::diagnostic::{Problem, Sink};
+use crate::directives;
 
 /// Longest unit file. systemd's own limit is 1 MiB per line; a unit file is stored in one
 /// record and sent whole, so it is kept well below what one store request may carry.
@@ -174,7 +175,11 @@ impl Parser<'_> {
     fn assignment(&mut self, line: &Value) -> ItemKind {
         let whole = trimmed(&line.text, 0..line.text.len());
         let span = line.span(whole.clone());
+        let is_foreign = self.section.as_deref().is_some_and(is_foreign);
         let Some(equals) = line.text.find('=') else {
+            if is_foreign {
+                return ItemKind::Invalid;
+            }
             self.sink.error(
                 span,
                 Problem::new("this line has no `=`").label("expected Key=value").help(
@@ -185,6 +190,9 @@ impl Parser<'_> {
         };
         let key = trimmed(&line.text, 0..equals);
         if key.is_empty() {
+            if is_foreign {
+                return ItemKind::Invalid;
+            }
             self.sink.error(span, Problem::new("there is no key before the `=`"));
             return ItemKind::Invalid;
         }
@@ -219,6 +227,12 @@ impl Value {
         pieces.extend(inside.map(|(at, source)| (at - range.start, *source)));
         Value { text: self.text[range].to_owned(), pieces }
     }
+}
+
+/// Tells whether a section is somebody else's, whose syntax is not looked at (systemd.unit(5):
+/// sections that begin with `X-` are ignored).
+fn is_foreign(section: &str) -> bool {
+    section.starts_with("X-") && !directives::is_section(section)
 }
 
 /// Tells whether a line ends in a backslash that is not itself escaped.

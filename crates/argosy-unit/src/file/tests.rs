@@ -139,6 +139,16 @@ fn faulty_lines_are_named_and_the_rest_is_read() {
 }
 
 #[test]
+fn sections_of_others_are_not_looked_at() {
+    check(
+        "[X-Other]\nword\n=\n[X-Fleet]\nword\n",
+        expect![[r#"
+        a.service:5:1: error: this line has no `=` (a value that goes on in the next line needs a backslash at the end of its line)
+    "#]],
+    );
+}
+
+#[test]
 fn the_last_value_counts_unless_reset() {
     let (file, _) = UnitFile::parse("a", "[A]\nK=1\nK=2\nL=1\nL=\n[B]\nK=3\n");
     assert_eq!(file.last_value("A", "K"), Some("2"));
