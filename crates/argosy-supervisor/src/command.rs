@@ -78,7 +78,7 @@ pub struct SpawnRequest {
     /// The command line.
     pub command: ExecCommand,
     /// Variables the state gives it: `MAINPID`, `SERVICE_RESULT`, `EXIT_CODE`, `EXIT_STATUS`,
-    /// `WATCHDOG_USEC`. They win over the unit's own.
+    /// `WATCHDOG_USEC`. As with systemd, the unit's own `Environment=` wins over them.
     pub environment: Vec<(String, String)>,
     /// Whether it gets `NOTIFY_SOCKET`.
     pub notify: bool,

@@ -11,7 +11,7 @@ use prost::Message;
 
 use crate::source::{Loaded, UnitSource};
 use crate::supervisor::RestoredUnit;
-use crate::unit::{Control, Notified, StartLimit, StartedWith, Unit};
+use crate::unit::{Control, Notified, StartLimit, Unit};
 use records::{ControlRecord, SourceRecord, UnitState};
 
 /// The format written. A reader refuses a higher one: it may hold what must not be ignored.
@@ -62,7 +62,6 @@ pub(crate) fn encode(unit: &Unit) -> Vec<u8> {
         name: unit.name.to_string(),
         loaded: Some(SourceRecord::from(&unit.loaded.source)),
         next: unit.next.as_ref().map(|next| SourceRecord::from(&next.source)),
-        started: Some(records::started(&unit.started_with)),
         state: numbers::sub_state(unit.state),
         result: numbers::result(unit.result),
         reload_result: numbers::result(unit.reload_result),
@@ -136,7 +135,6 @@ impl StoredUnit {
         let StoredUnit { name, state, loaded: source, next: next_source } = self;
         let unit = name.to_string();
         let field = |field| StoredError::Field { unit: unit.clone(), field };
-        let started = state.started.ok_or_else(|| field("started"))?;
         let control = match &state.control {
             None => None,
             Some(control) => Some(Control {
@@ -152,7 +150,6 @@ impl StoredUnit {
             name,
             loaded: Arc::new(Loaded { spec: loaded, source }),
             next,
-            started_with: StartedWith::from(started),
             state: numbers::to_sub_state(state.state).ok_or_else(|| field("state"))?,
             result: numbers::to_result(state.result).ok_or_else(|| field("result"))?,
             reload_result: numbers::to_result(state.reload_result)

@@ -194,6 +194,11 @@ impl Supervisor {
         self.units.values().map(Unit::status)
     }
 
+    /// Tells whether a unit has a job.
+    pub fn has_job(&self, unit: &UnitName) -> bool {
+        self.queued.contains(unit)
+    }
+
     /// Tells whether nothing runs and no job is left: a shutdown is complete.
     pub fn is_idle(&self) -> bool {
         self.queued.is_empty() && self.units.values().all(Unit::at_rest)

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, Epoch, ExitOutcome, InvocationId, RestartCount, ServiceSpec, ServiceType,
-    SubState, Timeout, UnitKind, UnitName, UnitResult, UnitRevision, UnitStatus, UnixMicros,
+    ActiveState, ExitOutcome, InvocationId, ServiceSpec, ServiceType, SubState, Timeout, UnitKind,
+    UnitName, UnitResult, UnitStatus, UnixMicros,
 };
 
 pub(crate) use process::{Control, KillOperation, Process};
@@ -55,14 +55,6 @@ pub(crate) struct Step<'a> {
     pub(crate) restarts_due: &'a mut Vec<UnitName>,
 }
 
-/// Which text and which right a run was started with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct StartedWith {
-    pub(crate) revision: UnitRevision,
-    pub(crate) epoch: Epoch,
-    pub(crate) restart: RestartCount,
-}
-
 /// Starts counted against `StartLimitBurst=`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StartLimit {
@@ -97,7 +89,6 @@ pub(crate) struct Unit {
     pub(crate) loaded: Arc<Loaded>,
     /// A newer text, in force from the next start on.
     pub(crate) next: Option<Arc<Loaded>>,
-    pub(crate) started_with: StartedWith,
     pub(crate) state: SubState,
     pub(crate) result: UnitResult,
     pub(crate) reload_result: UnitResult,
@@ -141,7 +132,6 @@ impl Unit {
             name: loaded.spec.name.clone(),
             loaded,
             next: None,
-            started_with: StartedWith::default(),
             state: SubState::Dead,
             result: UnitResult::Success,
             reload_result: UnitResult::Success,
@@ -276,11 +266,13 @@ impl Unit {
             Some(_) => None,
             None => self.main.and_then(|main| main.born).map(|(_, ticks)| ticks),
         };
+        // A newer text is given together with the start or restart it is meant for.
+        let source = &self.newest().source;
         UnitStatus {
             unit: self.name.clone(),
-            revision: self.loaded.source.revision,
-            epoch: self.started_with.epoch,
-            restart: self.started_with.restart,
+            revision: source.revision,
+            epoch: source.epoch,
+            restart: source.restart,
             sub: self.state,
             result: self.result,
             main_pid: self.main_pid(),

@@ -8,7 +8,6 @@ use prost::Message;
 use super::numbers;
 use crate::job::Job;
 use crate::source::UnitSource;
-use crate::unit::StartedWith;
 use crate::{ProcessRef, SpawnId};
 
 #[derive(Clone, PartialEq, Message)]
@@ -21,61 +20,59 @@ pub(super) struct UnitState {
     pub(super) loaded: Option<SourceRecord>,
     #[prost(message, optional, tag = "4")]
     pub(super) next: Option<SourceRecord>,
-    #[prost(message, optional, tag = "5")]
-    pub(super) started: Option<RightRecord>,
-    #[prost(uint32, tag = "6")]
+    #[prost(uint32, tag = "5")]
     pub(super) state: u32,
-    #[prost(uint32, tag = "7")]
+    #[prost(uint32, tag = "6")]
     pub(super) result: u32,
-    #[prost(uint32, tag = "8")]
+    #[prost(uint32, tag = "7")]
     pub(super) reload_result: u32,
-    #[prost(message, optional, tag = "9")]
+    #[prost(message, optional, tag = "8")]
     pub(super) main: Option<ProcessRecord>,
-    #[prost(uint64, tag = "10")]
+    #[prost(uint64, tag = "9")]
     pub(super) main_index: u64,
-    #[prost(uint32, optional, tag = "11")]
+    #[prost(uint32, optional, tag = "10")]
     pub(super) foreign_main: Option<u32>,
-    #[prost(message, optional, tag = "12")]
+    #[prost(message, optional, tag = "11")]
     pub(super) control: Option<ControlRecord>,
-    #[prost(message, optional, tag = "13")]
+    #[prost(message, optional, tag = "12")]
     pub(super) main_exit: Option<ExitRecord>,
-    #[prost(uint32, tag = "14")]
+    #[prost(uint32, tag = "13")]
     pub(super) restarts: u32,
-    #[prost(bool, tag = "15")]
+    #[prost(bool, tag = "14")]
     pub(super) flush_restarts: bool,
-    #[prost(bool, tag = "16")]
+    #[prost(bool, tag = "15")]
     pub(super) forbid_restart: bool,
-    #[prost(uint64, optional, tag = "17")]
+    #[prost(uint64, optional, tag = "16")]
     pub(super) limit_begin: Option<u64>,
-    #[prost(uint32, tag = "18")]
+    #[prost(uint32, tag = "17")]
     pub(super) limit_count: u32,
-    #[prost(uint64, optional, tag = "19")]
+    #[prost(uint64, optional, tag = "18")]
     pub(super) timer: Option<u64>,
-    #[prost(uint64, optional, tag = "20")]
+    #[prost(uint64, optional, tag = "19")]
     pub(super) watchdog: Option<u64>,
-    #[prost(uint64, optional, tag = "21")]
+    #[prost(uint64, optional, tag = "20")]
     pub(super) active_since: Option<u64>,
-    #[prost(uint64, optional, tag = "22")]
+    #[prost(uint64, optional, tag = "21")]
     pub(super) watchdog_span: Option<u64>,
-    #[prost(uint32, tag = "23")]
+    #[prost(uint32, tag = "22")]
     pub(super) notified: u32,
-    #[prost(bool, tag = "24")]
+    #[prost(bool, tag = "23")]
     pub(super) populated: bool,
-    #[prost(bool, tag = "25")]
+    #[prost(bool, tag = "24")]
     pub(super) grouped: bool,
-    #[prost(bool, tag = "26")]
+    #[prost(bool, tag = "25")]
     pub(super) leftover: bool,
-    #[prost(bytes = "vec", optional, tag = "27")]
+    #[prost(bytes = "vec", optional, tag = "26")]
     pub(super) invocation: Option<Vec<u8>>,
-    #[prost(uint64, tag = "28")]
+    #[prost(uint64, tag = "27")]
     pub(super) since: u64,
-    #[prost(string, optional, tag = "29")]
+    #[prost(string, optional, tag = "28")]
     pub(super) status_text: Option<String>,
-    #[prost(int32, optional, tag = "30")]
+    #[prost(int32, optional, tag = "29")]
     pub(super) errno: Option<i32>,
-    #[prost(string, tag = "31")]
+    #[prost(string, tag = "30")]
     pub(super) detail: String,
-    #[prost(message, optional, tag = "32")]
+    #[prost(message, optional, tag = "31")]
     pub(super) job: Option<JobRecord>,
 }
 
@@ -100,7 +97,7 @@ struct Variable {
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct RightRecord {
+struct RightRecord {
     #[prost(uint64, tag = "1")]
     revision: u64,
     #[prost(uint64, tag = "2")]
@@ -178,25 +175,6 @@ impl From<SourceRecord> for UnitSource {
             revision: UnitRevision(right.revision),
             epoch: Epoch { incarnation: right.incarnation, counter: right.counter },
             restart: RestartCount(right.restart),
-        }
-    }
-}
-
-pub(super) fn started(started: &StartedWith) -> RightRecord {
-    RightRecord {
-        revision: started.revision.0,
-        incarnation: started.epoch.incarnation,
-        counter: started.epoch.counter,
-        restart: started.restart.0,
-    }
-}
-
-impl From<RightRecord> for StartedWith {
-    fn from(record: RightRecord) -> Self {
-        StartedWith {
-            revision: UnitRevision(record.revision),
-            epoch: Epoch { incarnation: record.incarnation, counter: record.counter },
-            restart: RestartCount(record.restart),
         }
     }
 }

@@ -148,15 +148,14 @@ impl Supervisor {
 fn check_order(unit: &Unit, given: &Loaded) -> Result<(), LoadRefusal> {
     let held = &unit.newest().source;
     let given = &given.source;
-    let epoch = held.epoch.max(unit.started_with.epoch);
-    if given.epoch < epoch {
+    if given.epoch < held.epoch {
         return Err(LoadRefusal::OlderEpoch {
             unit: unit.name.clone(),
-            held: epoch,
+            held: held.epoch,
             given: given.epoch,
         });
     }
-    if given.epoch == epoch && given.revision < held.revision {
+    if given.epoch == held.epoch && given.revision < held.revision {
         return Err(LoadRefusal::OlderRevision {
             unit: unit.name.clone(),
             held: held.revision,

@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Scripts of events with the commands expected, properties, and restarts at every step.
+
+mod jobs;
+mod machine;
+mod restart_table;
+mod script;
+mod takeover;

@@ -2,7 +2,7 @@
 
 use argosy_model::{ServiceType, SubState, Timeout, UnitResult};
 
-use super::{Notified, StartedWith, Step, Unit};
+use super::{Notified, Step, Unit};
 use crate::{Command, ExecRole};
 
 /// What a unit says to a start job.
@@ -22,10 +22,7 @@ impl Unit {
     /// Starts the unit, by request or by `Restart=`.
     pub(crate) fn start(&mut self, step: &mut Step<'_>) -> StartAnswer {
         match self.state {
-            SubState::Running | SubState::Exited | SubState::Reload => {
-                self.take_newer_right();
-                return StartAnswer::Already;
-            }
+            SubState::Running | SubState::Exited | SubState::Reload => return StartAnswer::Already,
             SubState::Condition | SubState::StartPre | SubState::Start | SubState::StartPost => {
                 return StartAnswer::Accepted;
             }
@@ -62,28 +59,7 @@ impl Unit {
         StartAnswer::Accepted
     }
 
-    /// The same text under a newer right needs no new run.
-    fn take_newer_right(&mut self) {
-        let Some(next) = &self.next else { return };
-        let (old, new) = (&self.loaded.source, &next.source);
-        let same = old.text == new.text
-            && old.environment == new.environment
-            && new.restart == self.started_with.restart;
-        if same {
-            self.started_with.revision = new.revision;
-            self.started_with.epoch = new.epoch;
-            self.loaded = next.clone();
-            self.next = None;
-        }
-    }
-
     fn reset_for_start(&mut self, step: &mut Step<'_>) {
-        let source = &self.loaded.source;
-        self.started_with = StartedWith {
-            revision: source.revision,
-            epoch: source.epoch,
-            restart: source.restart,
-        };
         self.result = UnitResult::Success;
         self.reload_result = UnitResult::Success;
         self.main_index = 0;

@@ -1,0 +1,124 @@
+//! The supervisor process from its start to its end.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use argosy_journal::{Journal, JournalLimits};
+use argosy_keeper::{ClientError, HeldPipe, KeeperClient};
+use rustix::fs::{FlockOperation, flock};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, watch};
+
+use crate::server::{self, Api};
+use crate::shell::{Shell, ShellParts};
+use crate::unit_store::UnitStore;
+use crate::{NativeConfig, NativeError};
+
+/// How long an earlier supervisor may take to let go of its lock: it only has to notice that its
+/// keeper is gone.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+/// Calls of handlers that may wait for the loop; more wait in their connections.
+const CALLS_MAX: usize = 256;
+
+/// Runs the supervisor process. Only a keeper can start it (it passes a socket).
+///
+/// Returns when the keeper has stopped everything, or, after the keeper's death, when no unit
+/// writes any more.
+pub fn supervisor_main(config: NativeConfig) -> Result<ExitCode, NativeError> {
+    let keeper = KeeperClient::from_environment()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| NativeError::System { what: "start the event loop", source })?;
+    runtime.block_on(serve(config, keeper))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeError> {
+    let lock = lock(&config)?;
+    let (journal, recovery) = Journal::open(&config.journal_dir(), JournalLimits::default())?;
+    if recovery.dropped_bytes > 0 {
+        tracing::warn!(bytes = recovery.dropped_bytes, "dropped the journal's cut-off end");
+    }
+    let store = UnitStore::open(config.unit_store_dir())?;
+    let socket = config.socket();
+    let listener = argosy_api::bind_unix(&socket, 0o600)
+        .map_err(|source| NativeError::File { what: "listen on", path: socket, source })?;
+    let (calls, inbox) = mpsc::channel(CALLS_MAX);
+    let (end_sender, journal_end) = watch::channel(journal.end());
+    let api = Api::new(calls, config.journal_dir(), journal_end);
+    let server = tokio::spawn(async move {
+        let forever = std::future::pending();
+        if let Err(error) = argosy_api::serve_unix(listener, server::router(api), forever).await {
+            tracing::error!(%error, "the supervisor's socket failed");
+        }
+    });
+    let parts = ShellParts { config, journal, store, journal_end: end_sender };
+    let (keeper, result) = Shell::run(parts, keeper, inbox).await;
+    server.abort();
+    match result {
+        Err(NativeError::Keeper(ClientError::Closed)) => {
+            // Another keeper may come and start another supervisor.
+            drop(lock);
+            if let Some(mut keeper) = keeper {
+                drain(keeper.take_pipes()).await;
+            }
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Makes sure that one supervisor alone writes the journal and serves the socket.
+fn lock(config: &NativeConfig) -> Result<File, NativeError> {
+    let path = config.lock();
+    let failed = |source| NativeError::File { what: "open", path: path.clone(), source };
+    fs::create_dir_all(&config.runtime_dir).map_err(failed)?;
+    let file = File::create(&path).map_err(failed)?;
+    let begin = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(NativeError::Locked { path }),
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+}
+
+/// Reads and throws away what units print after their keeper's death, so that they live on.
+async fn drain(pipes: Vec<HeldPipe>) {
+    tracing::warn!(pipes = pipes.len(), "the keeper is gone; its units run on, unsupervised");
+    let mut tasks = tokio::task::JoinSet::new();
+    for pipe in pipes {
+        match AsyncFd::new(pipe.fd) {
+            Ok(fd) => {
+                tasks.spawn(drain_one(fd));
+            }
+            Err(error) => tracing::error!(unit = %pipe.unit, %error, "cannot watch a pipe"),
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn drain_one(fd: AsyncFd<OwnedFd>) {
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let Ok(mut ready) = fd.readable().await else { return };
+        let read = ready.try_io(|fd| {
+            rustix::io::read(fd.get_ref().as_fd(), &mut bytes).map_err(io::Error::from)
+        });
+        match read {
+            Ok(Ok(0)) => return,
+            Ok(Err(error)) if error.kind() != io::ErrorKind::Interrupted => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

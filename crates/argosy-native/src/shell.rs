@@ -1,0 +1,180 @@
+//! The one loop: an event comes in, the supervisor decides, one commit goes to the keeper.
+
+mod calls;
+mod commit;
+mod keeper;
+mod start;
+mod units;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
+
+use argosy_api::local::LocalEvent;
+use argosy_journal::{Cursor, Journal};
+use argosy_keeper::KeeperClient;
+use argosy_supervisor::{Event, RequestId, Supervisor};
+use argosy_unit::Specifiers;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::call::Call;
+use crate::output::Outputs;
+use crate::unit_files::UnitFiles;
+use crate::unit_store::UnitStore;
+use crate::{NativeConfig, NativeError, clock};
+use commit::Pending;
+
+/// Changes a reader of the event stream may lag behind before it gets a snapshot instead.
+const EVENTS_MAX: usize = 1024;
+/// How long the keeper must be silent after its hello before deadlines count: what happened
+/// while nobody supervised is told first.
+const QUIET: Duration = Duration::from_millis(20);
+/// How long that may take at most.
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often the journal is made to survive the machine's death, journald's `SyncIntervalSec=`.
+const SYNC_INTERVAL: Duration = Duration::from_secs(300);
+
+/// What the loop is given.
+pub(crate) struct ShellParts {
+    pub(crate) config: NativeConfig,
+    pub(crate) journal: Journal,
+    pub(crate) store: UnitStore,
+    pub(crate) journal_end: watch::Sender<Cursor>,
+}
+
+/// The keeper's socket as the event loop wants it.
+struct KeeperEnd(KeeperClient);
+
+impl AsRawFd for KeeperEnd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// The loop's state.
+pub(crate) struct Shell {
+    config: NativeConfig,
+    keeper: AsyncFd<KeeperEnd>,
+    supervisor: Supervisor,
+    journal: Journal,
+    journal_end: watch::Sender<Cursor>,
+    outputs: Outputs,
+    files: UnitFiles,
+    store: UnitStore,
+    facts: Specifiers,
+    events: broadcast::Sender<LocalEvent>,
+    waiters: BTreeMap<RequestId, calls::Waiter>,
+    next_request: u64,
+    /// The last event worked in, and the last one told so to the keeper.
+    seen: u64,
+    acknowledged: u64,
+    pending: Pending,
+    /// There may be more to receive than the last turn took.
+    more: bool,
+    /// Deadlines do not count before this.
+    quiet_at: Instant,
+    shutting_down: bool,
+    done: bool,
+}
+
+/// Why the loop turns.
+enum Wake {
+    Keeper,
+    Call(Option<Call>),
+    Deadline,
+    Copy,
+    Sync,
+}
+
+impl Shell {
+    /// Runs until the keeper goes away or something fails. Gives the keeper's end back.
+    pub(crate) async fn run(
+        parts: ShellParts,
+        keeper: KeeperClient,
+        calls: mpsc::Receiver<Call>,
+    ) -> (Option<KeeperClient>, Result<(), NativeError>) {
+        let mut shell = match Shell::begin(parts, keeper).await {
+            Ok(shell) => shell,
+            Err(error) => return (None, Err(error)),
+        };
+        let result = shell.turn(calls).await;
+        if let Err(error) = shell.journal.sync() {
+            tracing::error!(%error, "the journal was not synced");
+        }
+        let Shell { keeper, done, .. } = shell;
+        match result {
+            // It was told that all is done, so it goes.
+            Err(NativeError::Keeper(argosy_keeper::ClientError::Closed)) if done => (None, Ok(())),
+            other => (Some(keeper.into_inner().0), other),
+        }
+    }
+
+    async fn turn(&mut self, mut calls: mpsc::Receiver<Call>) -> Result<(), NativeError> {
+        let begin = Instant::now();
+        let mut sync = tokio::time::interval(SYNC_INTERVAL);
+        sync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.deadline();
+            let more = self.more;
+            let wake = tokio::select! {
+                ready = ready(&self.keeper, more) => {
+                    ready?;
+                    Wake::Keeper
+                }
+                call = calls.recv() => Wake::Call(call),
+                () = tokio::time::sleep_until(deadline) => Wake::Deadline,
+                () = tokio::task::yield_now(), if self.outputs.is_waiting() => Wake::Copy,
+                _ = sync.tick() => Wake::Sync,
+            };
+            match wake {
+                Wake::Keeper => {
+                    self.receive()?;
+                    let quiet = Instant::now() + QUIET;
+                    if self.quiet_at > Instant::now() {
+                        self.quiet_at = quiet.min(begin + QUIET_WAIT_MAX);
+                    }
+                }
+                Wake::Call(Some(call)) => self.call(call)?,
+                Wake::Call(None) => return Ok(()),
+                Wake::Deadline => {
+                    let now = clock::now();
+                    if self.supervisor.next_deadline().is_some_and(|due| due <= now.boottime) {
+                        self.handle(Event::Deadline, now);
+                    }
+                }
+                Wake::Copy => {}
+                Wake::Sync => self.journal.sync()?,
+            }
+            self.copy_output()?;
+            self.commit()?;
+        }
+    }
+
+    /// When [`Event::Deadline`] is due; far away when nothing is.
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        match self.supervisor.next_deadline() {
+            None => now + SYNC_INTERVAL,
+            Some(due) => (now + due.saturating_sub(clock::boottime())).max(self.quiet_at),
+        }
+    }
+}
+
+/// Waits until the keeper's socket is worth a look.
+async fn ready(keeper: &AsyncFd<KeeperEnd>, more: bool) -> Result<(), NativeError> {
+    if more {
+        return Ok(());
+    }
+    let interest = match keeper.get_ref().0.wants_write() {
+        true => Interest::READABLE | Interest::WRITABLE,
+        false => Interest::READABLE,
+    };
+    let failed = |source| NativeError::System { what: "wait for the keeper", source };
+    let mut guard = keeper.ready(interest).await.map_err(failed)?;
+    // It is read until nothing comes, so that the next arrival is told anew.
+    guard.clear_ready();
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! From commands to one commit: either all of a step happens or nothing.
+
+use argosy_api::UnitStatusView;
+use argosy_api::local::LocalEvent;
+use argosy_journal::{Entry, Transport};
+use argosy_keeper::{Action, Commit, SpawnId, StateChange};
+use argosy_model::{InvocationId, UnitName};
+use argosy_supervisor::{
+    Command, Event, JobResult, Now, RequestId, SpawnFailure, SpawnRequest,
+};
+
+use super::Shell;
+use crate::accounts::Accounts;
+use crate::output::Run;
+use crate::{NativeError, clock, spawn};
+
+/// What has been decided and not told yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) actions: Vec<Action>,
+    entries: Vec<Entry>,
+    pub(super) changes: Vec<LocalEvent>,
+    answers: Vec<(RequestId, JobResult)>,
+}
+
+impl Pending {
+    /// How a job has ended that was asked for in this step.
+    pub(super) fn result_of(&self, request: RequestId) -> Option<JobResult> {
+        let found = self.answers.iter().find(|(answered, _)| *answered == request);
+        found.map(|(_, result)| result.clone())
+    }
+}
+
+impl Shell {
+    /// Lets the supervisor work an event in, and prepares what follows.
+    pub(super) fn handle(&mut self, event: Event, now: Now) {
+        let commands = self.supervisor.handle(event, now);
+        self.prepare(commands, now);
+    }
+
+    /// Prepares what the supervisor wants.
+    pub(super) fn prepare(&mut self, commands: Vec<Command>, now: Now) {
+        let mut failed = Vec::new();
+        for command in commands {
+            let action = match command {
+                Command::Spawn(request) => match self.spawn(&request) {
+                    Ok(action) => action,
+                    Err(failure) => {
+                        failed.push((request.spawn, failure));
+                        continue;
+                    }
+                },
+                Command::SignalProcess { spawn, signal, .. } => {
+                    Action::SignalProcess { spawn_id: SpawnId(spawn.0), signal }
+                }
+                Command::SignalGroup { unit, signal } => Action::SignalGroup { unit, signal },
+                Command::KillGroup { unit } => Action::KillGroup { unit },
+                Command::KillLeftover { unit } => Action::KillLeftover { unit },
+                Command::RemoveGroup { unit } => Action::RemoveGroup { unit },
+                Command::StateChanged(status) => {
+                    let view = UnitStatusView::from(&*status);
+                    self.pending.changes.push(LocalEvent::Changed(view));
+                    continue;
+                }
+                Command::JobDone { request, result, .. } => {
+                    self.pending.answers.push((request, result));
+                    continue;
+                }
+                Command::Log { unit, invocation, priority, message } => {
+                    self.say(&unit, invocation, priority, message, now);
+                    continue;
+                }
+            };
+            self.pending.actions.push(action);
+        }
+        for (spawn, failure) in failed {
+            self.handle(Event::SpawnFailed { spawn, failure }, now);
+        }
+    }
+
+    fn spawn(&mut self, request: &SpawnRequest) -> Result<Action, SpawnFailure> {
+        let service = &request.loaded.spec.service;
+        let home = service.working_directory.as_ref().is_some_and(|dir| dir.path == "~");
+        let accounts = match service.user.is_some() || service.group.is_some() || home {
+            true => Accounts::read("/etc".as_ref()),
+            false => Accounts::default(),
+        };
+        let record = spawn::record(request, &accounts, |name| std::env::var(name).ok())?;
+        let program = record.program.clone();
+        let base = program.rsplit('/').next().unwrap_or(&program).to_owned();
+        let identifier = service.syslog_identifier.clone().unwrap_or(base);
+        let run = Run { invocation: Some(request.invocation), identifier, program };
+        self.outputs.begin_run(record.spawn_id, run);
+        Ok(Action::Spawn(Box::new(record)))
+    }
+
+    /// Puts a line of the supervisor's own into the journal.
+    fn say(
+        &mut self,
+        unit: &UnitName,
+        invocation: Option<InvocationId>,
+        priority: u8,
+        message: String,
+        now: Now,
+    ) {
+        self.pending.entries.push(Entry {
+            realtime: now.wall,
+            monotonic: u64::try_from(now.boottime.as_micros()).unwrap_or(u64::MAX),
+            unit: unit.to_string(),
+            invocation,
+            transport: Transport::Supervisor,
+            pid: Some(std::process::id()),
+            identifier: "argosy".to_owned(),
+            priority,
+            message: message.into_bytes(),
+            position: None,
+        });
+    }
+
+    /// Copies a turn of the units' output into the journal.
+    pub(super) fn copy_output(&mut self) -> Result<(), NativeError> {
+        for (unit, through) in self.outputs.copy_turn(&mut self.journal)? {
+            self.pending.actions.push(Action::ReleaseSpool { unit, through });
+        }
+        Ok(())
+    }
+
+    /// Tells the keeper everything decided since the last commit as one step; then everybody
+    /// else.
+    pub(super) fn commit(&mut self) -> Result<(), NativeError> {
+        let Pending { actions, entries, changes, answers } = std::mem::take(&mut self.pending);
+        if !entries.is_empty() {
+            self.journal.append(&entries)?;
+        }
+        let states: Vec<StateChange> = self
+            .supervisor
+            .take_states()
+            .into_iter()
+            .map(|(unit, state)| StateChange { unit, state })
+            .collect();
+        let finished = self.shutting_down && !self.done && self.supervisor.is_idle();
+        if finished {
+            self.finish_output()?;
+        }
+        if !actions.is_empty() || !states.is_empty() || self.seen > self.acknowledged || finished {
+            let commit = Commit { acknowledged: self.seen, states, actions, done: finished };
+            self.keeper.get_mut().0.send(&commit)?;
+            self.acknowledged = self.seen;
+            self.done |= finished;
+        }
+        let end = self.journal.end();
+        self.journal_end.send_if_modified(|known| std::mem::replace(known, end) != end);
+        for change in changes {
+            // Nobody may be listening.
+            drop(self.events.send(change));
+        }
+        for (request, result) in answers {
+            self.answer(request, result);
+        }
+        Ok(())
+    }
+
+    /// Everything is stopped: the rest of the output goes into the journal.
+    fn finish_output(&mut self) -> Result<(), NativeError> {
+        while self.outputs.is_waiting() {
+            // Releases are of no use any more: the keeper removes its files.
+            self.outputs.copy_turn(&mut self.journal)?;
+        }
+        self.say_end();
+        self.journal.sync()?;
+        Ok(())
+    }
+
+    fn say_end(&self) {
+        tracing::info!(at = ?clock::boottime(), "every unit is stopped");
+    }
+}

@@ -1,0 +1,155 @@
+//! The machine's own unit files, with their drop-ins.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision, UnitSpec};
+use argosy_supervisor::{Loaded, UnitSource};
+use argosy_unit::{Severity, Specifiers, UnitFile, lower};
+
+/// Largest unit file that is read: a text for people, a thousand times the usual length.
+pub(crate) const TEXT_BYTES_MAX: u64 = 512 << 10;
+
+/// A unit file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnitFileError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not a text of sensible length.
+    #[error("{} is {length} bytes long, at most {TEXT_BYTES_MAX} are read", path.display())]
+    TooLong { path: PathBuf, length: u64 },
+    /// It says something that is refused.
+    #[error("{message}")]
+    Refused { message: String },
+}
+
+/// Turns a text into what it means.
+pub(crate) fn parse(
+    name: &UnitName,
+    text: &str,
+    origin: &str,
+    specifiers: &Specifiers,
+) -> Result<UnitSpec, UnitFileError> {
+    let (file, mut diagnostics) = UnitFile::parse(origin, text);
+    let specifiers = Specifiers { fragment_path: origin.to_owned(), ..specifiers.clone() };
+    let (spec, more) = lower(&file, name, &specifiers);
+    diagnostics.extend(more);
+    let errors: Vec<String> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    match spec {
+        Some(spec) if errors.is_empty() => Ok(spec),
+        _ => Err(UnitFileError::Refused { message: errors.join("; ") }),
+    }
+}
+
+/// Looks for units in a list of directories; a name found in an earlier one wins.
+#[derive(Debug)]
+pub(crate) struct UnitFiles {
+    dirs: Vec<PathBuf>,
+}
+
+impl UnitFiles {
+    pub(crate) fn new(dirs: Vec<PathBuf>) -> UnitFiles {
+        UnitFiles { dirs }
+    }
+
+    /// Returns the names of all unit files, templates included.
+    pub(crate) fn names(&self) -> Vec<UnitName> {
+        let mut names: BTreeMap<UnitName, ()> = BTreeMap::new();
+        for dir in &self.dirs {
+            let Ok(entries) = fs::read_dir(dir) else { continue };
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_str().and_then(|name| UnitName::new(name).ok());
+                if let Some(name) = name
+                    && entry.path().is_file()
+                {
+                    names.insert(name, ());
+                }
+            }
+        }
+        names.into_keys().collect()
+    }
+
+    /// Loads a unit, an instance from its template's file. `None` when there is no file.
+    pub(crate) fn load(
+        &self,
+        name: &UnitName,
+        specifiers: &Specifiers,
+    ) -> Option<Result<Loaded, UnitFileError>> {
+        let template = name.template();
+        let path = self
+            .find(name.as_str())
+            .or_else(|| template.as_ref().and_then(|template| self.find(template.as_str())))?;
+        Some(self.load_file(name, template.as_ref(), &path, specifiers))
+    }
+
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        self.dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file())
+    }
+
+    fn load_file(
+        &self,
+        name: &UnitName,
+        template: Option<&UnitName>,
+        path: &Path,
+        specifiers: &Specifiers,
+    ) -> Result<Loaded, UnitFileError> {
+        let mut text = read(path)?;
+        for drop_in in self.drop_ins(name, template) {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(&read(&drop_in)?);
+        }
+        let origin = path.display().to_string();
+        let spec = parse(name, &text, &origin, specifiers)?;
+        let source = UnitSource {
+            text: Arc::from(text),
+            origin,
+            environment: Vec::new(),
+            revision: UnitRevision::default(),
+            epoch: Epoch::default(),
+            restart: RestartCount::default(),
+        };
+        Ok(Loaded { spec, source })
+    }
+
+    /// `NAME.d/*.conf` of every directory, by file name; of the same file name the first counts.
+    fn drop_ins(&self, name: &UnitName, template: Option<&UnitName>) -> Vec<PathBuf> {
+        let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+        for unit in [Some(name), template].into_iter().flatten() {
+            for dir in &self.dirs {
+                let Ok(entries) = fs::read_dir(dir.join(format!("{unit}.d"))) else { continue };
+                for entry in entries.flatten() {
+                    let path = entry.path();
+                    if path.extension().is_some_and(|extension| extension == "conf") {
+                        found.entry(entry.file_name()).or_insert(path);
+                    }
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+}
+
+fn read(path: &Path) -> Result<String, UnitFileError> {
+    let failed = |source| UnitFileError::Read { path: path.to_owned(), source };
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > TEXT_BYTES_MAX {
+        return Err(UnitFileError::TooLong { path: path.to_owned(), length });
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! Precedence of directories, drop-ins and templates.
+
+use std::fs;
+use std::path::Path;
+
+use argosy_model::UnitName;
+use argosy_unit::Specifiers;
+
+use super::UnitFiles;
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn name(text: &str) -> UnitName {
+    UnitName::new(text).unwrap()
+}
+
+#[test]
+fn earlier_directories_win_and_drop_ins_add() {
+    let dir = tempfile::tempdir().unwrap();
+    let (etc, usr) = (dir.path().join("etc"), dir.path().join("usr"));
+    write(&usr.join("a.service"), "[Unit]\nDescription=usr\n[Service]\nExecStart=/bin/true");
+    write(&usr.join("b.service"), "[Unit]\nDescription=b\n[Service]\nExecStart=/bin/true\n");
+    write(&etc.join("a.service"), "[Unit]\nDescription=etc\n[Service]\nExecStart=/bin/true");
+    write(&etc.join("b.service.d/10.conf"), "[Unit]\nDescription=changed\n");
+    write(&usr.join("b.service.d/10.conf"), "[Unit]\nDescription=hidden\n");
+    let files = UnitFiles::new(vec![etc, usr]);
+    assert_eq!(files.names(), [name("a.service"), name("b.service")]);
+    let description = |unit: &str| {
+        let loaded = files.load(&name(unit), &Specifiers::default()).unwrap().unwrap();
+        loaded.spec.description.unwrap()
+    };
+    assert_eq!(description("a.service"), "etc");
+    assert_eq!(description("b.service"), "changed");
+    assert!(files.load(&name("c.service"), &Specifiers::default()).is_none());
+}
+
+#[test]
+fn an_instance_comes_from_its_template() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[Unit]\nDescription=%i\n[Service]\nExecStart=/bin/echo %i\n";
+    write(&dir.path().join("t@.service"), text);
+    let files = UnitFiles::new(vec![dir.path().to_owned()]);
+    let loaded = files.load(&name("t@x.service"), &Specifiers::default()).unwrap().unwrap();
+    assert_eq!(loaded.spec.description.as_deref(), Some("x"));
+    assert_eq!(loaded.spec.name, name("t@x.service"));
+}
+
+#[test]
+fn a_refused_file_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("bad.service"), "[Service]\nExecStart=/bin/true\nRestrat=always\n");
+    let files = UnitFiles::new(vec![dir.path().to_owned()]);
+    let error = files.load(&name("bad.service"), &Specifiers::default()).unwrap().unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("bad.service:3"), "{message}");
+}
