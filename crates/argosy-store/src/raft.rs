@@ -39,6 +39,8 @@ pub(crate) struct RaftThread {
     leases: Leases,
     tick: Duration,
     next_tick: Duration,
+    /// Who leads, as the replica said last.
+    elected: Leadership,
     /// Changes applied since the state was last published.
     unpublished: Vec<SpaceEvents>,
     stopping: bool,
@@ -72,6 +74,7 @@ impl RaftThread {
             leases: Leases::new(extension),
             tick,
             next_tick: boottime() + tick,
+            elected: Leadership::default(),
             unpublished: Vec::new(),
             stopping: false,
         }
@@ -131,6 +134,7 @@ impl RaftThread {
                 self.carry_out(effect, now);
             }
             self.publish(applied_before);
+            self.announce_leadership(now);
             self.answer(now);
         }
     }
@@ -167,7 +171,7 @@ impl RaftThread {
             Effect::ReadReady { request, .. } => self.pending.read_ready(request),
             Effect::Failed { request, why } => self.pending.failed(request, why.into()),
             Effect::LeadershipChanged { term, leader, is_leader } => {
-                self.lead(Leadership { term: Term(term), leader, is_leader }, now);
+                self.elected = Leadership { term: Term(term), leader, is_leader };
             }
             Effect::Fatal(error) => fatal::abort("the store cannot go on", &error),
         }
@@ -178,9 +182,18 @@ impl RaftThread {
         let _ = self.log.send(job);
     }
 
-    fn lead(&mut self, leadership: Leadership, now: Duration) {
+    /// Announces a change of leadership. A new leader does not count before it has applied
+    /// the first entry of its term: only then does the state hold all that was ever
+    /// acknowledged, and the lease clock may start from it.
+    fn announce_leadership(&mut self, now: Duration) {
+        let state = self.replica.state();
+        let mut leadership = self.elected;
+        leadership.is_leader &= state.applied_term() >= leadership.term.0;
+        if leadership == *self.leadership.borrow() {
+            return;
+        }
         if leadership.is_leader {
-            self.leases.promote(self.replica.state(), leadership.term, now);
+            self.leases.promote(state, leadership.term, now);
         } else {
             self.leases.demote();
         }

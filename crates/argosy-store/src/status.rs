@@ -13,7 +13,8 @@ pub struct Leadership {
     pub term: Term,
     /// The leader of that term, once there is one.
     pub leader: Option<MemberId>,
-    /// Whether it is this member.
+    /// Whether it is this member, and the published state holds everything that was
+    /// acknowledged before its term.
     pub is_leader: bool,
 }
 

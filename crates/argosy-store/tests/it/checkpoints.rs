@@ -48,7 +48,6 @@ fn a_restart_reads_only_the_tail_and_older_segments_are_gone() {
         assert!(recovery.entries <= 200, "{recovery:?}");
         assert!(recovery.bytes < 400 << 10, "{recovery:?} is more than the tail");
         led(&handle).await;
-        handle.read_barrier().await.unwrap();
         for number in 0..WRITES {
             assert!(get(&handle, &format!("key-{number:04}")).is_some(), "key {number}");
         }
@@ -106,7 +105,6 @@ fn deletes_and_revisions_survive_a_checkpoint() {
         let store = Store::open(config).unwrap();
         let handle = store.handle();
         led(&handle).await;
-        handle.read_barrier().await.unwrap();
         assert_eq!(get(&handle, "gone"), None);
         assert_eq!(handle.view().revisions(), revisions);
     });

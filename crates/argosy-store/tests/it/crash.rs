@@ -103,7 +103,6 @@ fn check(home: &Home, round: u64, last: &BTreeMap<u64, u64>) -> u64 {
         let store = Store::open(small(home.path())).unwrap();
         let handle = store.handle();
         led(&handle).await;
-        handle.read_barrier().await.unwrap();
         for (writer, acknowledged) in last {
             let value = get(&handle, &format!("writer-{writer}")).unwrap();
             let found: u64 = String::from_utf8(value).unwrap().parse().unwrap();

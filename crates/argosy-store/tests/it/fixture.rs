@@ -59,7 +59,7 @@ pub(crate) fn config(path: &Path) -> StoreConfig {
     StoreConfig::new(path, CLUSTER, MEMBER)
 }
 
-/// Returns when the member leads.
+/// Returns when the member leads, and so shows everything that was ever acknowledged.
 pub(crate) async fn led(store: &StoreHandle) {
     let mut leadership = store.leadership();
     let leads = leadership.wait_for(|leadership| leadership.is_leader);
