@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod authority;
 mod cluster_service;
 mod fragment;
 mod http;

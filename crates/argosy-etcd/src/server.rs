@@ -18,6 +18,7 @@ use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::api::{Api, ServerInfo};
+use crate::authority::Mended;
 use crate::cluster_service::ClusterService;
 use crate::http;
 use crate::kv_service::{KvService, REQUEST_BYTES_MAX, REQUEST_OVERHEAD_BYTES};
@@ -178,7 +179,7 @@ async fn connection(stream: TcpStream, router: Router, mut stopping: watch::Rece
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let service = TowerToHyperService::new(router);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(Mended::new(stream)), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => Some(ended),
         () = stopped(&mut stopping) => None,
