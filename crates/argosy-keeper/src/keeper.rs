@@ -52,6 +52,8 @@ pub(crate) struct Keeper {
     /// Pipes that are read again at the next pace.
     paced: Vec<(SpawnId, Stream)>,
     pace_at: Option<Duration>,
+    /// Pipes that are not read until their spools have room again.
+    blocked: BTreeSet<(SpawnId, Stream)>,
     /// When spools that could not be written are tried again.
     spool_retry_at: Option<Duration>,
     /// A position that no new spool may begin below.
@@ -106,6 +108,7 @@ impl Keeper {
             pipes: BTreeMap::new(),
             paced: Vec::new(),
             pace_at: None,
+            blocked: BTreeSet::new(),
             spool_retry_at: None,
             highest_position: 0,
             unread: 0,

@@ -209,7 +209,9 @@ pub enum EventKind {
         /// Which.
         spawn_id: SpawnId,
     },
-    /// A process ended. What it wrote is in the spool, what it notified came before.
+    /// A process ended. What it wrote is in the spool, and the `Hello` or `SpoolAdvanced` that
+    /// covers it came before, as did what it notified. (If the spool is far beyond its limit, the
+    /// rest waits in the pipe and comes later.)
     Exited {
         /// Which.
         spawn_id: SpawnId,

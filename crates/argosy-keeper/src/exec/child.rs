@@ -96,8 +96,13 @@ impl<'a> Program<'a> {
     unsafe fn reset_signals(&self) {
         // SAFETY: as for `run`. Numbers that may not be changed only fail.
         unsafe {
+            // The C library refuses to touch the two signals it keeps for itself, but an ancestor
+            // may have ignored them. All zero is the default action, on every machine.
+            let default = [0_u64; 8];
             for signal in 1..=LAST_SIGNAL {
-                libc::signal(signal, libc::SIG_DFL);
+                let old = std::ptr::null_mut::<u64>();
+                let size = size_of::<u64>();
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size);
             }
             if self.prepared.ignore_sigpipe {
                 libc::signal(libc::SIGPIPE, libc::SIG_IGN);

@@ -142,3 +142,6 @@ fn visit(directory: &Path, act: &mut impl FnMut(&Path) -> io::Result<()>) -> io:
     }
     act(directory)
 }
+
+#[cfg(test)]
+mod tests;

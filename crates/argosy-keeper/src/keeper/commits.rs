@@ -171,18 +171,19 @@ impl Keeper {
         }
     }
 
-    /// Encodes events, then spool positions.
+    /// Encodes spool positions, then events: so an exit comes after the position that covers all
+    /// its process wrote.
     fn next_batch(&mut self) -> Vec<u8> {
         let mut batch = Vec::new();
         while batch.len() < BATCH {
-            if let Some(event) = self.log.next_to_send() {
-                batch.extend(outgoing(&FromKeeper::Event(event.clone())));
-            } else if let Some(unit) = self.advanced.pop_first() {
+            if let Some(unit) = self.advanced.pop_first() {
                 let spool = self.units.get(&unit).and_then(|unit| unit.spool.as_ref());
                 if let Some(spool) = spool {
                     let range = spool.range();
                     batch.extend(outgoing(&FromKeeper::SpoolAdvanced { unit, range }));
                 }
+            } else if let Some(event) = self.log.next_to_send() {
+                batch.extend(outgoing(&FromKeeper::Event(event.clone())));
             } else {
                 break;
             }

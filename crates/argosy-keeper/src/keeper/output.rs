@@ -36,8 +36,6 @@ pub(super) struct Pipe {
     pub(super) pid: u32,
     pub(super) fd: OwnedFd,
     pub(super) token: Token,
-    /// Not read until the spool has room again.
-    pub(super) blocked: bool,
 }
 
 /// What one read of a pipe gave.
@@ -90,9 +88,7 @@ impl Keeper {
     pub(super) fn read_pipe(&mut self, key: (SpawnId, Stream)) {
         for _ in 0..READS {
             if !self.has_room(key, 0) {
-                if let Some(pipe) = self.pipes.get_mut(&key) {
-                    pipe.blocked = true;
-                }
+                self.blocked.insert(key);
                 return;
             }
             match self.read_once(key) {
@@ -178,11 +174,11 @@ impl Keeper {
 
     /// Reads blocked pipes again if their spools have room now.
     fn unblock_pipes(&mut self) {
-        let blocked: Vec<_> =
-            self.pipes.iter().filter(|(_, pipe)| pipe.blocked).map(|(key, _)| *key).collect();
-        for key in blocked {
+        for key in std::mem::take(&mut self.blocked) {
             if self.has_room(key, 0) {
                 self.arm_pipe(key);
+            } else if self.pipes.contains_key(&key) {
+                self.blocked.insert(key);
             }
         }
     }
@@ -198,8 +194,7 @@ impl Keeper {
     }
 
     fn arm_pipe(&mut self, key: (SpawnId, Stream)) {
-        if let Some(pipe) = self.pipes.get_mut(&key) {
-            pipe.blocked = false;
+        if let Some(pipe) = self.pipes.get(&key) {
             let flags = EventFlags::IN | EventFlags::ONESHOT;
             self.poller.change(&pipe.fd, pipe.token, flags);
         }
@@ -257,7 +252,11 @@ impl Keeper {
 
     /// All writers have closed the pipe.
     fn close_pipe(&mut self, key: (SpawnId, Stream)) {
-        self.append(key, Vec::new(), true);
+        let Some(pipe) = self.pipes.get(&key) else { return };
+        // The end of nothing is not worth a spool: the unit was forgotten.
+        if self.units.get(&pipe.unit).is_some_and(|unit| unit.spool.is_some()) {
+            self.append(key, Vec::new(), true);
+        }
         let Some(pipe) = self.pipes.remove(&key) else { return };
         self.poller.remove(&pipe.fd, pipe.token);
         if let Some(link) = &mut self.link {

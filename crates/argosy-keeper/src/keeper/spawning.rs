@@ -143,7 +143,7 @@ impl Keeper {
                     link.queue_pipe(&record.unit, spawn_id, stream, &fd);
                 }
                 let pid = pid.cast_unsigned();
-                let pipe = Pipe { unit: record.unit.clone(), pid, fd, token, blocked: false };
+                let pipe = Pipe { unit: record.unit.clone(), pid, fd, token };
                 self.pipes.insert((spawn_id, stream), pipe);
             }
             Err(error) => {

@@ -30,8 +30,8 @@ pub(super) struct Action {
 
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum ActionKind {
-    #[prost(message, tag = "1")]
-    Spawn(SpawnRecord),
+    #[prost(message, boxed, tag = "1")]
+    Spawn(Box<SpawnRecord>),
     #[prost(message, tag = "2")]
     SignalProcess(SignalProcess),
     #[prost(message, tag = "3")]

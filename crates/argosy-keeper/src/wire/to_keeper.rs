@@ -48,7 +48,7 @@ pub(crate) fn decode_commit(payload: &[u8]) -> Result<Commit, WireError> {
 
 fn encode_action(action: &Action) -> wire::Action {
     let kind = match action {
-        Action::Spawn(record) => wire::ActionKind::Spawn(encode_record(record)),
+        Action::Spawn(record) => wire::ActionKind::Spawn(Box::new(encode_record(record))),
         Action::SignalProcess { spawn_id, signal } => {
             wire::ActionKind::SignalProcess(wire::SignalProcess {
                 spawn_id: spawn_id.0,
@@ -77,7 +77,7 @@ fn decode_action(action: wire::Action) -> Result<Action, WireError> {
     // An action this keeper does not know must not be skipped: the supervisor counts on it.
     let kind = action.kind.ok_or_else(|| WireError::new("an action of an unknown kind"))?;
     Ok(match kind {
-        wire::ActionKind::Spawn(record) => Action::Spawn(Box::new(decode_record(record)?)),
+        wire::ActionKind::Spawn(record) => Action::Spawn(Box::new(decode_record(*record)?)),
         wire::ActionKind::SignalProcess(it) => {
             Action::SignalProcess { spawn_id: SpawnId(it.spawn_id), signal: it.signal }
         }

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         }
         ["lines", name, count, per_second] => unit_programs::lines(name, count, per_second),
         ["notify", text] => unit_programs::notify(text),
+        ["notify-flood", count] => unit_programs::notify_flood(count),
         other => Err(format!("no such part: {other:?}").into()),
     };
     match result {
@@ -59,6 +60,9 @@ fn keeper(
         _ => None,
     };
     config.spool_limit = spool_limit.parse()?;
+    // A name that the test knows how to look for.
+    let stand = std::env::var("STAND")?;
+    config.group_parent = Some(format!("keeper-{stand}").replace('/', "-"));
     config.longest_backoff = Duration::from_millis(50);
     if let Ok(directory) = std::env::var("STAND_DAEMON") {
         config.daemon_argv = Some(argv(&["daemon", &directory]));

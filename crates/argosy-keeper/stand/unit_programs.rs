@@ -31,3 +31,13 @@ pub(crate) fn notify(text: &str) -> Result<ExitCode, Box<dyn Error>> {
     UnixDatagram::unbound()?.send_to(text.as_bytes(), path)?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Sends numbered messages to the notify socket, as fast as they are taken.
+pub(crate) fn notify_flood(count: &str) -> Result<ExitCode, Box<dyn Error>> {
+    let path = std::env::var("NOTIFY_SOCKET")?;
+    let socket = UnixDatagram::unbound()?;
+    for number in 0..count.parse::<u64>()? {
+        socket.send_to(format!("STATUS={number}").as_bytes(), &path)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

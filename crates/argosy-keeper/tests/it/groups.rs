@@ -1,0 +1,75 @@
+//! Every way of grouping that works here: nothing escapes, nothing is left.
+
+use argosy_keeper::{Action, EventKind, SpawnId};
+use argosy_model::ExitOutcome;
+
+use crate::stand::{Setup, Stand, unit, wait_for, ways};
+
+/// Forks for ever; its children ignore SIGTERM, and some leave the session.
+const STORM: &str = "trap '' TERM; while :; do setsid sleep 1000 & sleep 1000 & sleep 0.01; done";
+
+#[test]
+fn kill_group_ends_forking_children_that_ignore_sigterm() {
+    for (mode, user, group_mode) in ways() {
+        let stand = Stand::start(Setup { mode, user, ..Setup::default() });
+        let mut supervisor = stand.supervisor();
+        assert_eq!(supervisor.hello.group_mode, group_mode);
+        let quiet = stand.processes().len();
+        supervisor.spawn(stand.shell(1, "storm.service", STORM));
+        supervisor.spawn(stand.shell(2, "other.service", "exec sleep 1000"));
+        wait_for(|| (stand.processes().len() > quiet + 40).then_some(()));
+        supervisor.act([Action::SignalGroup { unit: unit("storm.service"), signal: 15 }]);
+        supervisor.act([Action::KillGroup { unit: unit("storm.service") }]);
+        let outcome = supervisor.exit_of(1);
+        assert_eq!(outcome, ExitOutcome::Signal { signal: 9, core: false });
+        supervisor.until_group_is_empty("storm.service");
+        // What is left are the other unit, its namespace's init, and what was there before.
+        let left = stand.processes().len();
+        assert!(left <= quiet + 2, "{mode}: {left} processes, {quiet} before");
+        // A killed group takes new processes.
+        supervisor.spawn(stand.shell(3, "storm.service", "exit 4"));
+        assert_eq!(supervisor.exit_of(3), ExitOutcome::Code(4));
+        supervisor.act([
+            Action::SignalProcess { spawn_id: SpawnId(2), signal: 15 },
+            Action::RemoveGroup { unit: unit("other.service") },
+            Action::RemoveGroup { unit: unit("storm.service") },
+        ]);
+        supervisor.until_group_is_empty("other.service");
+        stand.end(supervisor);
+    }
+}
+
+#[test]
+fn an_orphan_keeps_its_group_until_it_ends() {
+    for (mode, user, _) in ways() {
+        let stand = Stand::start(Setup { mode, user, ..Setup::default() });
+        let mut supervisor = stand.supervisor();
+        let script = "(setsid sh -c 'while [ ! -e GO ]; do sleep 0.01; done' &) ; exit 0"
+            .replace("GO", &stand.path("go").display().to_string());
+        supervisor.spawn(stand.shell(1, "a.service", &script));
+        assert_eq!(supervisor.exit_of(1), ExitOutcome::Code(0));
+        // A second process comes and goes: the orphan still holds the group.
+        supervisor.spawn(stand.shell(2, "a.service", "exit 0"));
+        assert_eq!(supervisor.exit_of(2), ExitOutcome::Code(0));
+        assert_eq!(supervisor.taken(), []);
+        std::fs::write(stand.path("go"), "").unwrap();
+        assert_eq!(supervisor.event().kind, EventKind::GroupEmpty { unit: unit("a.service") });
+        stand.end(supervisor);
+    }
+}
+
+#[test]
+fn signal_group_reaches_every_process() {
+    for (mode, user, _) in ways() {
+        let stand = Stand::start(Setup { mode, user, ..Setup::default() });
+        let mut supervisor = stand.supervisor();
+        let script = "trap 'kill $a; exit 5' USR1; setsid sleep 1000 & a=$!; sleep 1000 & wait";
+        supervisor.spawn(stand.shell(1, "a.service", script));
+        let quiet = stand.processes().len();
+        wait_for(|| (stand.processes().len() >= quiet + 2).then_some(()));
+        supervisor.act([Action::SignalGroup { unit: unit("a.service"), signal: 15 }]);
+        assert_eq!(supervisor.exit_of(1), ExitOutcome::Signal { signal: 15, core: false });
+        supervisor.until_group_is_empty("a.service");
+        stand.end(supervisor);
+    }
+}
