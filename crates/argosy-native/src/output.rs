@@ -1,8 +1,7 @@
 //! Copies what units print from the spools into the journal, every line exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use argosy_journal::{Entry, Journal, JournalError, SpoolPosition, Transport};
 use argosy_keeper::{SpawnId, SpoolRange, SpoolReader, Stream};
@@ -78,17 +77,15 @@ impl Outputs {
         self.waiting.insert(unit.clone());
     }
 
-    /// A unit has output up to `end`.
-    pub(crate) fn advanced(&mut self, unit: &UnitName, end: u64, journal: &Journal) {
+    /// A unit has more output.
+    pub(crate) fn advanced(&mut self, unit: &UnitName, range: SpoolRange, journal: &Journal) {
         match self.copiers.get_mut(unit) {
-            Some(copier) => {
-                copier.end = copier.end.max(end);
+            Some(copier) if range.begin <= copier.reader.position() => {
+                copier.end = copier.end.max(range.end);
                 self.waiting.insert(unit.clone());
             }
-            None => match spool_begin(&self.runtime_dir, unit) {
-                Some(begin) => self.resume(unit, SpoolRange { begin, end }, journal),
-                None => tracing::error!(%unit, "the spool is announced but not there"),
-            },
+            // Not known yet, or made anew.
+            Some(_) | None => self.resume(unit, range, journal),
         }
     }
 
@@ -210,13 +207,6 @@ fn priority(text: &[u8]) -> (u8, usize) {
         [b'<', digit @ b'0'..=b'7', b'>', ..] => (digit - b'0', 3),
         _ => (PRIORITY, 0),
     }
-}
-
-/// Where a spool begins: its segments are named by their positions.
-fn spool_begin(runtime_dir: &Path, unit: &UnitName) -> Option<u64> {
-    let entries = fs::read_dir(runtime_dir.join("spool").join(unit.as_str())).ok()?;
-    let position = |name: std::ffi::OsString| u64::from_str_radix(name.to_str()?, 16).ok();
-    entries.flatten().filter_map(|entry| position(entry.file_name())).min()
 }
 
 /// An error with its causes, for a log line.

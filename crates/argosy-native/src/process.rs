@@ -1,15 +1,13 @@
 //! The supervisor process from its start to its end.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argosy_journal::{Journal, JournalLimits};
 use argosy_keeper::{ClientError, HeldPipe, KeeperClient};
 use rustix::fs::{FlockOperation, flock};
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::{mpsc, watch};
 
 use crate::server::{self, Api};
@@ -97,28 +95,19 @@ fn lock(config: &NativeConfig) -> Result<File, NativeError> {
 async fn drain(pipes: Vec<HeldPipe>) {
     tracing::warn!(pipes = pipes.len(), "the keeper is gone; its units run on, unsupervised");
     let mut tasks = tokio::task::JoinSet::new();
-    for pipe in pipes {
-        match AsyncFd::new(pipe.fd) {
-            Ok(fd) => {
-                tasks.spawn(drain_one(fd));
+    for HeldPipe { unit, fd, .. } in pipes {
+        match Receiver::from_owned_fd(fd) {
+            Ok(pipe) => {
+                tasks.spawn(drain_one(pipe));
             }
-            Err(error) => tracing::error!(unit = %pipe.unit, %error, "cannot watch a pipe"),
+            Err(error) => tracing::error!(%unit, %error, "cannot watch a pipe"),
         }
     }
     while tasks.join_next().await.is_some() {}
 }
 
-async fn drain_one(fd: AsyncFd<OwnedFd>) {
-    let mut bytes = vec![0; 64 << 10];
-    loop {
-        let Ok(mut ready) = fd.readable().await else { return };
-        let read = ready.try_io(|fd| {
-            rustix::io::read(fd.get_ref().as_fd(), &mut bytes).map_err(io::Error::from)
-        });
-        match read {
-            Ok(Ok(0)) => return,
-            Ok(Err(error)) if error.kind() != io::ErrorKind::Interrupted => return,
-            Ok(_) | Err(_) => {}
-        }
+async fn drain_one(mut pipe: Receiver) {
+    if let Err(error) = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await {
+        tracing::error!(%error, "cannot read a pipe");
     }
 }

@@ -16,6 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::broadcast::error::RecvError;
@@ -210,6 +211,6 @@ fn json_line<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Erro
 }
 
 fn lines_response(stream: mpsc::Receiver<Result<Vec<u8>, serde_json::Error>>) -> Response {
-    let headers = [(axum::http::header::CONTENT_TYPE, "application/x-ndjson")];
+    let headers = [(CONTENT_TYPE, "application/x-ndjson")];
     (headers, Body::from_stream(ReceiverStream::new(stream))).into_response()
 }

@@ -7,7 +7,8 @@ mod start;
 mod units;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use argosy_api::local::LocalEvent;
@@ -16,7 +17,7 @@ use argosy_keeper::KeeperClient;
 use argosy_supervisor::{Event, RequestId, Supervisor};
 use argosy_unit::Specifiers;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
@@ -45,19 +46,39 @@ pub(crate) struct ShellParts {
     pub(crate) journal_end: watch::Sender<Cursor>,
 }
 
-/// The keeper's socket as the event loop wants it.
-struct KeeperEnd(KeeperClient);
+/// The keeper's end, and a duplicate of its socket for waiting.
+struct KeeperEnd {
+    client: KeeperClient,
+    socket: UnixStream,
+}
 
-impl AsRawFd for KeeperEnd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
+impl KeeperEnd {
+    fn new(client: KeeperClient) -> io::Result<KeeperEnd> {
+        let socket = std::os::unix::net::UnixStream::from(client.as_fd().try_clone_to_owned()?);
+        socket.set_nonblocking(true)?;
+        Ok(KeeperEnd { client, socket: UnixStream::from_std(socket)? })
+    }
+
+    /// Waits until the socket is worth a look. It is then read until nothing comes, so that the
+    /// next arrival is told anew.
+    async fn ready(&self) -> Result<(), NativeError> {
+        let interest = match self.client.wants_write() {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        let failed = |source| NativeError::System { what: "wait for the keeper", source };
+        self.socket.ready(interest).await.map_err(failed)?;
+        let nothing = || Err::<(), io::Error>(io::ErrorKind::WouldBlock.into());
+        for interest in [Interest::READABLE, Interest::WRITABLE] {
+            drop(self.socket.try_io(interest, nothing));
+        }
+        Ok(())
     }
 }
 
 /// The loop's state.
 pub(crate) struct Shell {
-    config: NativeConfig,
-    keeper: AsyncFd<KeeperEnd>,
+    keeper: KeeperEnd,
     supervisor: Supervisor,
     journal: Journal,
     journal_end: watch::Sender<Cursor>,
@@ -108,7 +129,7 @@ impl Shell {
         match result {
             // It was told that all is done, so it goes.
             Err(NativeError::Keeper(argosy_keeper::ClientError::Closed)) if done => (None, Ok(())),
-            other => (Some(keeper.into_inner().0), other),
+            other => (Some(keeper.client), other),
         }
     }
 
@@ -120,12 +141,13 @@ impl Shell {
             let deadline = self.deadline();
             let more = self.more;
             let wake = tokio::select! {
-                ready = ready(&self.keeper, more) => {
+                ready = self.keeper.ready(), if !more => {
                     ready?;
                     Wake::Keeper
                 }
                 call = calls.recv() => Wake::Call(call),
                 () = tokio::time::sleep_until(deadline) => Wake::Deadline,
+                () = tokio::task::yield_now(), if more => Wake::Keeper,
                 () = tokio::task::yield_now(), if self.outputs.is_waiting() => Wake::Copy,
                 _ = sync.tick() => Wake::Sync,
             };
@@ -161,20 +183,4 @@ impl Shell {
             Some(due) => (now + due.saturating_sub(clock::boottime())).max(self.quiet_at),
         }
     }
-}
-
-/// Waits until the keeper's socket is worth a look.
-async fn ready(keeper: &AsyncFd<KeeperEnd>, more: bool) -> Result<(), NativeError> {
-    if more {
-        return Ok(());
-    }
-    let interest = match keeper.get_ref().0.wants_write() {
-        true => Interest::READABLE | Interest::WRITABLE,
-        false => Interest::READABLE,
-    };
-    let failed = |source| NativeError::System { what: "wait for the keeper", source };
-    let mut guard = keeper.ready(interest).await.map_err(failed)?;
-    // It is read until nothing comes, so that the next arrival is told anew.
-    guard.clear_ready();
-    Ok(())
 }

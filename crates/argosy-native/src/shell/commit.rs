@@ -144,7 +144,7 @@ impl Shell {
         }
         if !actions.is_empty() || !states.is_empty() || self.seen > self.acknowledged || finished {
             let commit = Commit { acknowledged: self.seen, states, actions, done: finished };
-            self.keeper.get_mut().0.send(&commit)?;
+            self.keeper.client.send(&commit)?;
             self.acknowledged = self.seen;
             self.done |= finished;
         }

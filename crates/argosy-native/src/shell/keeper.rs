@@ -17,9 +17,9 @@ const COMMIT_EVENTS: u64 = 32;
 impl Shell {
     /// Takes what the keeper has sent.
     pub(super) fn receive(&mut self) -> Result<(), NativeError> {
-        self.keeper.get_mut().0.flush()?;
+        self.keeper.client.flush()?;
         for _ in 0..TURN_MESSAGES {
-            let Some(message) = self.keeper.get_mut().0.receive()? else {
+            let Some(message) = self.keeper.client.receive()? else {
                 self.more = false;
                 return Ok(());
             };
@@ -36,8 +36,8 @@ impl Shell {
                         self.commit()?;
                     }
                 }
-                FromKeeper::SpoolAdvanced { unit, end, .. } => {
-                    self.outputs.advanced(&unit, end, &self.journal);
+                FromKeeper::SpoolAdvanced { unit, range } => {
+                    self.outputs.advanced(&unit, range, &self.journal);
                 }
                 FromKeeper::Shutdown { .. } => {
                     self.shutting_down = true;

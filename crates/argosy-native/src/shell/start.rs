@@ -9,12 +9,11 @@ use argosy_supervisor::{
     UnitSource,
 };
 use argosy_unit::Specifiers;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::commit::Pending;
-use super::{EVENTS_MAX, KeeperEnd, QUIET, Shell, ShellParts, ready};
+use super::{EVENTS_MAX, KeeperEnd, QUIET, Shell, ShellParts};
 use crate::accounts::Accounts;
 use crate::output::{Outputs, Run, chain};
 use crate::unit_files::{self, UnitFiles};
@@ -27,7 +26,7 @@ impl Shell {
         keeper: KeeperClient,
     ) -> Result<Shell, NativeError> {
         let watch = |source| NativeError::System { what: "watch the keeper's socket", source };
-        let mut keeper = AsyncFd::new(KeeperEnd(keeper)).map_err(watch)?;
+        let mut keeper = KeeperEnd::new(keeper).map_err(watch)?;
         let hello = hello(&mut keeper).await?;
         let ShellParts { config, journal, store, journal_end } = parts;
         let facts = machine_facts::specifiers(&config.data_dir, &Accounts::read("/etc".as_ref()));
@@ -49,9 +48,8 @@ impl Shell {
             Supervisor::restore(supervisor_config, units, &processes, now);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let mut shell = Shell {
-            outputs: Outputs::new(config.runtime_dir.clone()),
-            files: UnitFiles::new(config.unit_dirs.clone()),
-            config,
+            outputs: Outputs::new(config.runtime_dir),
+            files: UnitFiles::new(config.unit_dirs),
             keeper,
             supervisor,
             journal,
@@ -146,12 +144,12 @@ impl Shell {
     }
 }
 
-async fn hello(keeper: &mut AsyncFd<KeeperEnd>) -> Result<Hello, NativeError> {
+async fn hello(keeper: &mut KeeperEnd) -> Result<Hello, NativeError> {
     loop {
-        match keeper.get_mut().0.receive()? {
+        match keeper.client.receive()? {
             Some(FromKeeper::Hello(hello)) => return Ok(*hello),
             Some(_) => return Err(NativeError::NoHello),
-            None => ready(keeper, false).await?,
+            None => keeper.ready().await?,
         }
     }
 }
