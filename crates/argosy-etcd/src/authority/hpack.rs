@@ -15,6 +15,7 @@ const PRIORITY_BYTES: usize = 5;
 const AUTHORITY: usize = 1;
 
 /// What an authority may not begin with, as plain text and Huffman coded: bits, and how many.
+#[expect(clippy::unusual_byte_groupings, reason = "one group for each letter")]
 const SCHEMES: [(&[u8], u64, u32); 2] = [
     // h 100111, t 01001, p 101011, s 01000, : 1011100, / 011000
     (b"http://", 0b100111_01001_01001_101011_1011100_011000_011000, 41),

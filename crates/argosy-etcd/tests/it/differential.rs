@@ -3,6 +3,7 @@
 
 mod calls;
 mod generator;
+mod v2_reads;
 mod watches;
 
 use crate::debian::Etcd;

@@ -9,8 +9,23 @@ use crate::ours::Ours;
 
 /// Sends one request and returns the status, the headers in lower case, and the body.
 async fn ask(server: &Ours, method: &str, path: &str) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(&server.address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    send(&server.endpoint, method, path, "").await
+}
+
+/// As [`ask`], to any server, with a form.
+pub(crate) async fn send(
+    endpoint: &str,
+    method: &str,
+    path: &str,
+    form: &str,
+) -> (u16, String, String) {
+    let address = endpoint.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = form.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n{form}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("an answer").unwrap();

@@ -13,7 +13,6 @@ use crate::clients::Clients;
 /// A running server.
 pub(crate) struct Ours {
     pub(crate) endpoint: String,
-    pub(crate) address: String,
     pub(crate) clients: Clients,
     store: Store,
     stop: oneshot::Sender<()>,
@@ -30,8 +29,7 @@ impl Ours {
         let store = Store::open(config).unwrap();
         store.handle().leadership().wait_for(|now| now.is_leader).await.unwrap();
         let (first, second) = (listener().await, listener().await);
-        let address = first.local_addr().unwrap().to_string();
-        let endpoint = format!("http://{address}");
+        let endpoint = format!("http://{}", first.local_addr().unwrap());
         let info = ServerInfo {
             name: "mole".to_owned(),
             client_urls: vec![endpoint.clone(), "http://192.0.2.1:2379".to_owned()],
@@ -44,7 +42,7 @@ impl Ours {
             server.serve(vec![first, second], shutdown).await.unwrap();
         });
         let clients = Clients::new(&endpoint);
-        Ours { endpoint, address, clients, store, stop, serving, _dir: dir }
+        Ours { endpoint, clients, store, stop, serving, _dir: dir }
     }
 
     /// Tells the server to end and waits until it has.
