@@ -13,7 +13,7 @@ use super::{WatchDelivery, WatchStream};
 /// Revisions that wait for the watch thread. When it falls further behind, they are dropped
 /// and every watcher reads them from the history that the state itself holds: the raft
 /// thread never waits for watchers.
-const WAITING_REVISIONS_MAX: usize = 8_192;
+pub(super) const WAITING_REVISIONS_MAX: usize = 8_192;
 
 /// One client's stream; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

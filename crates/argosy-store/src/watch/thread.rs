@@ -161,3 +161,6 @@ impl WatchThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
