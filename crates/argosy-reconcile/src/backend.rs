@@ -26,7 +26,8 @@ impl RunIdentity {
     }
 }
 
-/// What is asked of a backend. Every request may be repeated without effect.
+/// What is asked of a backend. Requests are carried out in the order given, and each may be
+/// repeated without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendRequest {
     /// Load the text under the name, keep it, and start it.
@@ -54,8 +55,8 @@ pub enum BackendRequest {
         /// The epoch told to stop, and every earlier one.
         epoch: Epoch,
     },
-    /// Unload a unit that is stopped and remove its stored text. One that runs stays, with
-    /// [`BackendEvent::Refused`].
+    /// Unload a unit that is stopped and remove its stored text, with [`BackendEvent::Gone`],
+    /// also if there is none. One that runs stays, with [`BackendEvent::Refused`].
     Forget {
         /// The unit.
         unit: UnitName,

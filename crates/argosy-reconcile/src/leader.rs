@@ -76,13 +76,6 @@ pub enum LeaderEffect {
     BadPlan(Vec<String>),
 }
 
-/// A machine's last report.
-#[derive(Debug, Clone)]
-struct Heard {
-    at: Duration,
-    report: MachineReport,
-}
-
 /// Steps still to be committed. They hold as long as nobody but this leader changes the
 /// registry.
 #[derive(Debug, Default)]
@@ -97,7 +90,8 @@ pub struct LeaderMachine {
     config: LeaderConfig,
     term: Option<Term>,
     elected_at: Duration,
-    heard: BTreeMap<MachineId, Heard>,
+    reports: BTreeMap<MachineId, MachineReport>,
+    heard_at: BTreeMap<MachineId, Duration>,
     /// The transaction under way.
     pending: Option<u64>,
     next_request: u64,
@@ -120,7 +114,8 @@ impl LeaderMachine {
             config,
             term: None,
             elected_at: Duration::ZERO,
-            heard: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            heard_at: BTreeMap::new(),
             pending: None,
             next_request: 1,
             wait_for: 0,
@@ -166,14 +161,9 @@ impl LeaderMachine {
         self.term.is_some()
     }
 
-    /// Returns the last report of a machine, and when it came.
-    pub fn report(&self, machine: MachineId) -> Option<(&MachineReport, Duration)> {
-        self.heard.get(&machine).map(|heard| (&heard.report, heard.at))
-    }
-
     /// Returns the last report of every machine.
-    pub fn reports(&self) -> impl Iterator<Item = &MachineReport> {
-        self.heard.values().map(|heard| &heard.report)
+    pub fn reports(&self) -> &BTreeMap<MachineId, MachineReport> {
+        &self.reports
     }
 
     fn lead(&mut self, term: Option<Term>, now: Duration) {
@@ -194,11 +184,11 @@ impl LeaderMachine {
     }
 
     fn hear(&mut self, report: MachineReport, now: Duration) {
-        let before = self.heard.get(&report.machine);
-        if before.is_none_or(|heard| heard.report != report) {
+        self.heard_at.insert(report.machine, now);
+        if self.reports.get(&report.machine) != Some(&report) {
             self.rested_at = None;
+            self.reports.insert(report.machine, report);
         }
-        self.heard.insert(report.machine, Heard { at: now, report });
     }
 
     fn committed(&mut self, request: u64, outcome: Outcome, now: Duration) {

@@ -2,8 +2,10 @@
 
 mod agent;
 mod backend;
+pub mod conformance;
 mod leader;
 mod report;
+pub mod simulated;
 
 pub use agent::{AgentConfig, AgentEffect, AgentEvent, AgentMachine, REPORT_INTERVAL, Step};
 pub use backend::{BackendEvent, BackendRequest, RunIdentity};

@@ -10,10 +10,13 @@ mod endpoint;
 mod keys;
 mod plan_commit;
 mod record;
+#[cfg(test)]
+mod testing;
 mod transaction;
 mod view;
 
 pub use argosy_kv::{Revision, Txn};
+pub use argosy_model::Wanted;
 pub use change_error::ChangeError;
 pub use edit::{Edit, Submitted, TEXT_BYTES_MAX};
 pub use endpoint::{announce, endpoint_name, withdraw};

@@ -42,7 +42,8 @@ impl AgentMachine {
                 continue;
             }
             let keep = match self.endpoint_of(view, assignment, &name.0) {
-                Said::Publish(wanted, endpoint) => &wanted == name && endpoint == stored.value,
+                // Publishing replaces what is there, without a gap.
+                Said::Publish(wanted, _) => &wanted == name,
                 Said::Unknown => true,
                 Said::Nothing => false,
             };
@@ -52,9 +53,7 @@ impl AgentMachine {
         }
         for entry in &assignment.entries {
             if let Said::Publish(name, endpoint) = self.endpoint_of(view, assignment, &entry.unit) {
-                // A restart is due: what runs now is about to go.
-                let replaced = proposals.iter().any(|(other, _)| *other == name);
-                if let Some(txn) = announce(view, &name, &endpoint).filter(|_| !replaced) {
+                if let Some(txn) = announce(view, &name, &endpoint) {
                     proposals.push((name, txn));
                 }
             }

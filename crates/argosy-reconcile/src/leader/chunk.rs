@@ -23,7 +23,7 @@ impl LeaderMachine {
             let lost = self.is_silent(*id, now);
             // A machine comes back by reporting; until then a new leader knows no better than
             // the record.
-            let known = lost || self.heard.contains_key(id);
+            let known = lost || self.heard_at.contains_key(id);
             if stored.value.lost == lost || !known {
                 continue;
             }

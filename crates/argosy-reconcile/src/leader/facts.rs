@@ -20,8 +20,8 @@ impl LeaderMachine {
     /// Returns when a machine was last known to be there: a new leader counts from its
     /// election.
     fn last_sign(&self, machine: MachineId) -> Duration {
-        let heard = self.heard.get(&machine).map_or(Duration::ZERO, |heard| heard.at);
-        heard.max(self.elected_at)
+        let heard_at = self.heard_at.get(&machine).copied().unwrap_or_default();
+        heard_at.max(self.elected_at)
     }
 
     fn fence_passes_at(&self, machine: MachineId) -> Duration {
@@ -119,7 +119,7 @@ impl LeaderMachine {
         machine: MachineId,
         generation: argosy_model::Generation,
     ) -> Option<BTreeSet<&UnitName>> {
-        let report = &self.heard.get(&machine)?.report;
+        let report = self.reports.get(&machine)?;
         let units = report.units.as_ref().filter(|_| report.generation >= generation)?;
         Some(units.iter().map(|status| &status.unit).collect())
     }
@@ -132,13 +132,13 @@ impl LeaderMachine {
         epoch: Epoch,
     ) -> super::reasons::Said<'_> {
         use super::reasons::Said;
-        let Some(heard) = self.heard.get(&machine) else {
+        let Some(report) = self.reports.get(&machine) else {
             return Said::Nothing;
         };
-        if let Some((_, why)) = heard.report.refused.iter().find(|(name, _)| name == unit) {
+        if let Some((_, why)) = report.refused.iter().find(|(name, _)| name == unit) {
             return Said::Refuses(why);
         }
-        let Some(units) = &heard.report.units else {
+        let Some(units) = &report.units else {
             return Said::NoBackend;
         };
         match units.iter().find(|status| &status.unit == unit) {

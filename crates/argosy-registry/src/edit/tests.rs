@@ -1,1 +1,216 @@
-//! Tests of the module above.
+//! Edits: what they change, what they refuse, and that two never overwrite each other.
+
+use super::*;
+use crate::record::LeaderMark;
+use crate::testing::{Registry, machine, name};
+use crate::{Outcome, PlanCommit};
+
+const AT: UnixMicros = UnixMicros(0);
+
+fn unit(registry: &Registry, text: &str) -> StoredUnit {
+    registry.view().unit(&name(text)).unwrap().value.clone()
+}
+
+fn wanted(registry: &Registry, text: &str) -> Wanted {
+    registry.view().look_up(&name(text)).unwrap().wanted
+}
+
+#[test]
+fn texts_are_numbered_and_kept() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "one");
+    registry.submit("a.service", "two");
+    let view = registry.view();
+    assert_eq!(view.text(&name("a.service"), UnitRevision(1)), Some("one"));
+    assert_eq!(view.text(&name("a.service"), UnitRevision(2)), Some("two"));
+    assert_eq!(unit(&registry, "a.service").revision, UnitRevision(2));
+
+    let mut edit = Edit::new(view);
+    let same = edit.submit(&name("a.service"), "two", "root", AT, None).unwrap();
+    assert_eq!(same, Submitted::Unchanged(UnitRevision(2)));
+    assert_eq!(edit.finish(), None);
+}
+
+#[test]
+fn an_author_who_looked_at_an_older_revision_is_refused() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "one");
+    registry.submit("a.service", "two");
+    let mut edit = Edit::new(registry.view());
+    let expected = Some(UnitRevision(1));
+    let error = edit.submit(&name("a.service"), "three", "root", AT, expected).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a.service is at revision 2, not at 1; look at it again and retry"
+    );
+}
+
+#[test]
+fn of_two_edits_of_the_same_state_one_fails() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "one");
+    let edited = |text: &str| {
+        let mut edit = Edit::new(registry.view());
+        edit.submit(&name("a.service"), text, "root", AT, None).unwrap();
+        edit.finish().unwrap()
+    };
+    let (first, second) = (edited("first"), edited("second"));
+    assert!(matches!(registry.commit(first), Outcome::Done(_)));
+    assert!(matches!(registry.commit(second), Outcome::Conflict(_)));
+    assert_eq!(registry.view().text(&name("a.service"), UnitRevision(2)), Some("first"));
+}
+
+#[test]
+fn many_units_change_together_or_not_at_all() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "one");
+    let mut edit = Edit::new(registry.view());
+    edit.submit(&name("b.service"), "b", "root", AT, None).unwrap();
+    edit.start(&name("b.service")).unwrap();
+    edit.start(&name("a.service")).unwrap();
+    let txn = edit.finish().unwrap();
+    registry.edit(|edit| edit.stop(&name("a.service")).unwrap());
+    assert!(matches!(registry.commit(txn), Outcome::Conflict(_)));
+    assert!(registry.view().unit(&name("b.service")).is_none());
+}
+
+#[test]
+fn start_stop_and_restart() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "one");
+    assert!(matches!(wanted(&registry, "a.service"), Wanted::Stop(_)));
+    registry.edit(|edit| edit.start(&name("a.service")).unwrap());
+    assert_eq!(wanted(&registry, "a.service"), Wanted::Run);
+    registry.edit(|edit| edit.restart(&name("a.service")).unwrap());
+    assert_eq!(unit(&registry, "a.service").restart, RestartCount(1));
+    registry.edit(|edit| edit.stop(&name("a.service")).unwrap());
+    assert_eq!(wanted(&registry, "a.service"), Wanted::Stop("a.service was stopped".to_owned()));
+    registry.edit(|edit| edit.restart(&name("a.service")).unwrap());
+    assert_eq!(wanted(&registry, "a.service"), Wanted::Run);
+    assert_eq!(unit(&registry, "a.service").restart, RestartCount(2));
+    let mut edit = Edit::new(registry.view());
+    let unknown = edit.start(&name("b.service")).unwrap_err();
+    assert_eq!(unknown.to_string(), "b.service is not known to the cluster");
+}
+
+#[test]
+fn a_template_has_the_instances_its_text_asks_for() {
+    let mut registry = Registry::new();
+    registry.submit("web@.service", "replicas=2");
+    assert!(matches!(wanted(&registry, "web@1.service"), Wanted::Stop(_)));
+    registry.edit(|edit| edit.start(&name("web@.service")).unwrap());
+    assert_eq!(registry.view().unit_names(), [name("web@1.service"), name("web@2.service")]);
+    assert_eq!(wanted(&registry, "web@2.service"), Wanted::Run);
+    assert!(registry.view().look_up(&name("web@3.service")).is_none());
+    assert!(registry.view().look_up(&name("web@02.service")).is_none());
+    // One more by hand, one less by hand, and by scaling.
+    registry.edit(|edit| edit.start(&name("web@9.service")).unwrap());
+    assert_eq!(wanted(&registry, "web@9.service"), Wanted::Run);
+    registry.edit(|edit| edit.stop(&name("web@1.service")).unwrap());
+    assert!(matches!(wanted(&registry, "web@1.service"), Wanted::Stop(_)));
+    registry.edit(|edit| edit.restart(&name("web@2.service")).unwrap());
+    registry.edit(|edit| edit.scale(&name("web@.service"), 1).unwrap());
+    let why = Wanted::Stop("web@.service has 1 replicas".to_owned());
+    assert_eq!(wanted(&registry, "web@2.service"), why);
+    // A text that cannot be read says nothing about any of them.
+    registry.edit(|edit| edit.scale(&name("web@.service"), 2).unwrap());
+    registry.submit("web@.service", "bad");
+    assert!(registry.view().look_up(&name("web@9.service")).unwrap().spec.is_err());
+    registry.edit(|edit| edit.stop(&name("web@.service")).unwrap());
+    assert_eq!(wanted(&registry, "web@9.service"), Wanted::Run);
+    assert!(matches!(wanted(&registry, "web@2.service"), Wanted::Stop(_)));
+}
+
+#[test]
+fn what_a_template_cannot_do_is_refused() {
+    let mut registry = Registry::new();
+    registry.submit("web@.service", "replicas=2");
+    let mut edit = Edit::new(registry.view());
+    assert!(edit.restart(&name("web@.service")).is_err());
+    assert!(edit.scale(&name("web@1.service"), 3).is_err());
+    assert!(edit.scale(&name("web@.service"), REPLICAS_MAX + 1).is_err());
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    assert!(edit.submit(&name("a.service"), &long, "root", AT, None).is_err());
+    assert_eq!(edit.finish(), None);
+}
+
+#[test]
+fn an_instances_own_text_never_reuses_a_number() {
+    let mut registry = Registry::new();
+    registry.submit("web@.service", "one");
+    registry.submit("web@.service", "two");
+    registry.edit(|edit| edit.start(&name("web@1.service")).unwrap());
+    registry.submit("web@1.service", "own");
+    let own = registry.view().look_up(&name("web@1.service")).unwrap();
+    assert_eq!((own.text_of.as_str(), own.revision), ("web@1.service", UnitRevision(3)));
+    assert_eq!(registry.view().text(&name("web@1.service"), UnitRevision(3)), Some("own"));
+    assert_eq!(registry.view().text(&name("web@1.service"), UnitRevision(2)), Some("two"));
+}
+
+#[test]
+fn destroying_keeps_the_counters() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "one");
+    registry.edit(|edit| edit.start(&name("a.service")).unwrap());
+    registry.edit(|edit| edit.restart(&name("a.service")).unwrap());
+    registry.edit(|edit| edit.destroy(&name("a.service")).unwrap());
+    let why = Wanted::Stop("a.service was destroyed".to_owned());
+    assert_eq!(wanted(&registry, "a.service"), why);
+    assert!(Edit::new(registry.view()).start(&name("a.service")).is_err());
+    // Submitted again at once: a new number, and not started.
+    registry.submit("a.service", "one");
+    let unit = unit(&registry, "a.service");
+    assert_eq!((unit.revision, unit.restart), (UnitRevision(2), RestartCount(1)));
+    assert!(matches!(wanted(&registry, "a.service"), Wanted::Stop(_)));
+}
+
+#[test]
+fn an_instance_that_is_still_being_destroyed_does_not_come_back() {
+    let mut registry = Registry::new();
+    let mark = LeaderMark { term: argosy_model::Term(1), member: 1 };
+    registry.submit("web@.service", "one");
+    registry.edit(|edit| {
+        edit.start(&name("web@1.service")).unwrap();
+        edit.put_machine(machine(1)).unwrap();
+    });
+    let claim = PlanCommit::claim(registry.view(), mark).unwrap();
+    registry.commit(claim);
+    let mut place = PlanCommit::new(registry.view(), mark, 1);
+    place.place(&name("web@1.service"), MachineId(1), &[], false);
+    let place = place.finish().unwrap();
+    registry.commit(place);
+    registry.edit(|edit| edit.destroy(&name("web@1.service")).unwrap());
+    let error = Edit::new(registry.view()).start(&name("web@1.service")).unwrap_err();
+    assert_eq!(error, ChangeError::BeingDestroyed { unit: name("web@1.service") });
+}
+
+#[test]
+fn a_template_that_goes_takes_its_started_instances_along() {
+    let mut registry = Registry::new();
+    registry.submit("web@.service", "one");
+    let start = {
+        let mut edit = Edit::new(registry.view());
+        edit.start(&name("web@1.service")).unwrap();
+        edit.finish().unwrap()
+    };
+    registry.edit(|edit| edit.start(&name("web@2.service")).unwrap());
+    registry.edit(|edit| edit.destroy(&name("web@.service")).unwrap());
+    assert!(matches!(registry.commit(start), Outcome::Conflict(_)));
+    let why = Wanted::Stop("its template web@.service was destroyed".to_owned());
+    assert_eq!(wanted(&registry, "web@2.service"), why);
+}
+
+#[test]
+fn machines_keep_their_state_and_their_names() {
+    let mut registry = Registry::new();
+    registry.edit(|edit| edit.put_machine(machine(1)).unwrap());
+    registry.edit(|edit| edit.cordon(MachineId(1), true).unwrap());
+    let moved = StoredMachine { address: "192.0.2.9".to_owned(), ..machine(1) };
+    registry.edit(|edit| edit.put_machine(moved.clone()).unwrap());
+    let stored = &registry.view().machines()[&MachineId(1)].value;
+    assert_eq!(stored, &StoredMachine { cordoned: true, ..moved });
+    let mut edit = Edit::new(registry.view());
+    let thief = StoredMachine { id: MachineId(2), ..machine(1) };
+    assert!(matches!(edit.put_machine(thief), Err(ChangeError::MachineNameTaken { .. })));
+    assert!(edit.cordon(MachineId(3), true).is_err());
+}

@@ -211,7 +211,7 @@ impl Record for Assignment {
     }
 }
 
-const REASON_KINDS: [ReasonKind; 12] = [
+pub(super) const REASON_KINDS: [ReasonKind; 12] = [
     ReasonKind::NoMachine,
     ReasonKind::Conflict,
     ReasonKind::Metadata,

@@ -1,0 +1,97 @@
+//! A registry in a store, for this crate's tests.
+
+use std::sync::Arc;
+
+use argosy_kv::{Applied, Command, CommandKind, Response, SpaceId, State, Txn};
+use argosy_model::{
+    Dependencies, MachineId, Placement, ServiceSpec, UnitName, UnitSpec, UnixMicros,
+};
+
+use crate::record::StoredMachine;
+use crate::view::{ClusterView, ClusterViewBuilder, SpecSource};
+use crate::{Edit, Outcome};
+
+pub(crate) fn name(text: &str) -> UnitName {
+    UnitName::new(text).unwrap()
+}
+
+/// Reads `replicas=N` and `data`; a text with `bad` in it has an error.
+pub(crate) fn specs() -> SpecSource {
+    Arc::new(|unit, text| {
+        if text.contains("bad") {
+            return Err("line 1: bad".to_owned());
+        }
+        let replicas = text.split_once("replicas=").and_then(|(_, n)| n.trim().parse().ok());
+        Ok(UnitSpec {
+            name: unit.clone(),
+            description: Some(text.to_owned()),
+            dependencies: Dependencies::default(),
+            service: ServiceSpec::default(),
+            placement: Placement { replicas, ..Placement::default() },
+            announce: None,
+            wanted_by: Vec::new(),
+        })
+    })
+}
+
+pub(crate) fn machine(id: u128) -> StoredMachine {
+    StoredMachine {
+        id: MachineId(id),
+        name: format!("m{id}"),
+        address: "192.0.2.1".to_owned(),
+        metadata: Default::default(),
+        cordoned: false,
+        lost: false,
+    }
+}
+
+pub(crate) struct Registry {
+    pub(crate) state: State,
+    pub(crate) builder: ClusterViewBuilder,
+    index: u64,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Registry {
+        let state = State::new();
+        let builder = ClusterViewBuilder::load(specs(), &state).unwrap();
+        Registry { state, builder, index: 0 }
+    }
+
+    pub(crate) fn view(&self) -> &ClusterView {
+        self.builder.view()
+    }
+
+    /// Applies a transaction; the view follows.
+    pub(crate) fn commit(&mut self, txn: Txn) -> Outcome {
+        self.index += 1;
+        let command = Command { proposed_at: UnixMicros(0), kind: CommandKind::Txn(txn) };
+        let Applied { response, events } = self.state.apply(self.index, 1, &command);
+        self.builder.apply_events(&events);
+        match response.unwrap() {
+            Response::Txn(response) => Outcome::of(&response),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Makes an edit that must change something and succeed.
+    #[track_caller]
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Edit)) {
+        let mut edit = Edit::new(self.builder.view());
+        change(&mut edit);
+        let txn = edit.finish().expect("something changes");
+        assert!(matches!(self.commit(txn), Outcome::Done(_)));
+    }
+
+    #[track_caller]
+    pub(crate) fn submit(&mut self, unit: &str, text: &str) {
+        self.edit(|edit| {
+            edit.submit(&name(unit), text, "root", UnixMicros(0), None).unwrap();
+        });
+    }
+
+    pub(crate) fn user_key(&self, key: &str) -> Option<String> {
+        let found = self.state.get(SpaceId::User, key.as_bytes())?;
+        Some(String::from_utf8(found.value.to_vec()).unwrap())
+    }
+}
