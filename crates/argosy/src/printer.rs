@@ -97,7 +97,7 @@ impl Printer {
 /// Returns a table without lines, as systemctl prints; it wraps to the terminal's width.
 pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(head.to_vec());
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

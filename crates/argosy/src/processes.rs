@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use argosy_keeper::KeeperConfig;
 
@@ -23,6 +24,10 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
     }
     let mut config = KeeperConfig::new(runtime_dir.clone(), supervisor);
+    config.longest_backoff = Duration::try_from_secs_f64(options.restart_delay_max).map_err(|_| {
+        let message = format!("{} is no number of seconds to wait", options.restart_delay_max);
+        Failure::new(Exit::BadInput, message)
+    })?;
     if !options.no_daemon {
         let mut daemon = places(&["daemon"]);
         for address in &options.client.client_listen {

@@ -26,7 +26,7 @@ pub(crate) async fn verb(
     }
     printer.show(&replies, |_| String::new())?;
     for reply in &replies {
-        let JobOutcome::Queued | JobOutcome::Done | JobOutcome::Skipped = reply.outcome else {
+        let (JobOutcome::Queued | JobOutcome::Done | JobOutcome::Skipped) = reply.outcome else {
             return Err(job_failed(verb, reply));
         };
     }

@@ -106,9 +106,7 @@ pub(crate) fn check(
 ) -> Result<(), Failure> {
     let names: Vec<UnitName> =
         files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
-    let given = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
-    let known =
-        |name: &UnitName| given(name) || name.template().is_some_and(|template| given(&template));
+    let known = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
     let mut errors = 0;
     for (file, name) in files.iter().zip(&names) {
         let checked = argosy_unit::check(&file.file, &file.text, name, &known);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use argosy_api::operator::{InitRequest, MachineReport};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{ClusterId, MachineId};
-use argosy_store::{Store, StoreConfig};
+use argosy_store::{MemberId, Store, StoreConfig};
 use tokio::sync::Mutex;
 
 use super::identity::{self, Membership};
@@ -48,7 +48,7 @@ impl App {
 
     fn store_config(&self, membership: &Membership) -> StoreConfig {
         let dir = self.places.data_dir.join("store");
-        StoreConfig::new(dir, membership.cluster_id, membership.member_id)
+        StoreConfig::new(dir, membership.cluster_id, MemberId(membership.member_id))
     }
 
     fn start(
@@ -123,7 +123,8 @@ impl App {
                 return Err(ApiError::new(ErrorCode::Internal, message));
             }
         }
-        Store::initialise(config)
+        Store::initialise(&config)
+            .and_then(|()| Store::open(config))
             .map_err(|error| ApiError::new(ErrorCode::Internal, chain(&error)))
     }
 

@@ -184,7 +184,7 @@ impl Control {
             match state.history(SpaceId::Registry, from, HISTORY_REVISIONS_MAX) {
                 Ok(events) if !events.is_empty() => self.builder.apply_events(&events),
                 // Compacted, or jumped over by a snapshot: read it whole.
-                Ok(_) | Err(KvError::Compacted) => {
+                Ok(_) | Err(KvError::Compacted { .. }) => {
                     match ClusterViewBuilder::load(Arc::clone(&self.specs), &state) {
                         Ok(builder) => self.builder = builder,
                         Err(error) => {
@@ -208,11 +208,17 @@ impl Control {
 
     fn leader_handles(&mut self, event: LeaderEvent, now: Duration) {
         for effect in self.leader.handle(event, self.builder.view(), now) {
-            let LeaderEffect::Commit { request, txn, steps } = effect;
-            for step in &steps {
-                tracing::info!("plan: {step}");
+            match effect {
+                LeaderEffect::Commit { request, txn, steps } => {
+                    for step in &steps {
+                        tracing::info!("plan: {step}");
+                    }
+                    self.commit(Who::Leader, request, txn);
+                }
+                LeaderEffect::BadPlan(findings) => {
+                    tracing::error!(?findings, "a plan was wrong and is not carried out");
+                }
             }
-            self.commit(Who::Leader, request, txn);
         }
     }
 

@@ -118,8 +118,7 @@ fn check(
     let stored = |name: &UnitName| {
         picture.view.unit(name).is_some_and(|stored| !stored.value.destroyed)
     };
-    let given = |name: &UnitName| names.contains(name) || stored(name);
-    let known = |name: &UnitName| given(name) || name.template().is_some_and(|t| given(&t));
+    let known = |name: &UnitName| names.contains(name) || stored(name);
     let (mut errors, mut notes) = (Vec::new(), Vec::new());
     for (file, name) in request.files.iter().zip(&names) {
         for diagnostic in argosy_unit::check(&file.file, &file.text, name, &known).diagnostics {

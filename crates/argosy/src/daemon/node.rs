@@ -54,10 +54,10 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let info = argosy_etcd::ServerInfo {
-            cluster_id: membership.cluster_id.0 as u64,
-            member_id: membership.member_id,
             name: membership.name.clone(),
             client_urls: client_urls.clone(),
+            // No other member exists yet that could reach this one.
+            peer_urls: Vec::new(),
         };
         let server = argosy_etcd::Server::new(handle.clone(), info);
         let mut until = stopped.clone();
@@ -179,16 +179,16 @@ impl Node {
             active += u32::from(is_active);
         }
         let leader = leadership.leader.map(|member| {
-            if member == self.membership.member_id {
+            if member.0 == self.membership.member_id {
                 self.membership.name.clone()
             } else {
-                format!("member {member:x}")
+                format!("member {}", member.0)
             }
         });
         let report = ClusterReport {
             cluster_id: self.membership.cluster_id.to_string(),
             machine_name: self.membership.name.clone(),
-            voters: u32::try_from(status.replica.voters.len()).unwrap_or(u32::MAX),
+            voters: u32::try_from(status.replica.membership.voters.len()).unwrap_or(u32::MAX),
             leader,
             term: leadership.term.0,
             revision: status.revisions.user.try_into().unwrap_or_default(),
