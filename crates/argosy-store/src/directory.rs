@@ -40,16 +40,16 @@ impl Directory {
     pub(crate) fn create(path: &Path) -> Result<Self, OpenError> {
         make(path)?;
         let this = Self { path: path.to_owned(), fd: lock(path)? };
-        let wal = path.join(WAL);
-        if wal.try_exists().map_err(|source| OpenError::io("look for", &wal, source))? {
+        let unfinished = path.join(WAL_UNFINISHED);
+        let checkpoint = this.checkpoint_path();
+        // A checkpoint alone is what is left of a store, unless the making was interrupted.
+        if exists(&path.join(WAL))? || (exists(&checkpoint)? && !exists(&unfinished)?) {
             return Err(OpenError::AlreadyInitialised { path: path.to_owned() });
         }
-        let unfinished = path.join(WAL_UNFINISHED);
-        passing_over_missing(std::fs::remove_dir_all(&unfinished))
-            .map_err(|source| OpenError::io("remove", &unfinished, source))?;
-        let checkpoint = this.checkpoint_path();
         passing_over_missing(std::fs::remove_file(&checkpoint))
             .map_err(|source| OpenError::io("remove", &checkpoint, source))?;
+        passing_over_missing(std::fs::remove_dir_all(&unfinished))
+            .map_err(|source| OpenError::io("remove", &unfinished, source))?;
         Ok(this)
     }
 
@@ -62,13 +62,15 @@ impl Directory {
         Ok(Self { path: path.to_owned(), fd: lock(path)? })
     }
 
-    /// Makes the folder of the log segments under a provisional name.
+    /// Makes the folder of the log segments under a provisional name, which marks the
+    /// directory as unfinished. Comes before anything else is made.
     pub(crate) fn begin_wal(&self) -> Result<(OwnedFd, PathBuf), OpenError> {
         let path = self.path.join(WAL_UNFINISHED);
         std::fs::DirBuilder::new()
             .mode(FOLDER_MODE)
             .create(&path)
             .map_err(|source| OpenError::io("create", &path, source))?;
+        self.sync()?;
         self.folder(WAL_UNFINISHED)
     }
 
@@ -77,11 +79,23 @@ impl Directory {
         let path = self.path.join(WAL_UNFINISHED);
         renameat(&self.fd, WAL_UNFINISHED, &self.fd, WAL)
             .map_err(|errno| OpenError::io("rename", &path, errno.into()))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), OpenError> {
         self.fd.sync_all().map_err(|source| OpenError::io("sync", &self.path, source))
     }
 
     /// Opens the folder of the log segments.
+    ///
+    /// # Errors
+    /// [`OpenError::LogMissing`] if there is a checkpoint that it must belong to.
     pub(crate) fn wal(&self) -> Result<(OwnedFd, PathBuf), OpenError> {
+        let path = self.path.join(WAL);
+        let unfinished = exists(&self.path.join(WAL_UNFINISHED))?;
+        if !exists(&path)? && exists(&self.checkpoint_path())? && !unfinished {
+            return Err(OpenError::LogMissing { path });
+        }
         self.folder(WAL)
     }
 
@@ -135,6 +149,10 @@ fn make(path: &Path) -> Result<(), OpenError> {
     }
     let sync = || File::open(parent)?.sync_all();
     sync().map_err(|source| OpenError::io("sync", parent, source))
+}
+
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(|source| OpenError::io("look for", path, source))
 }
 
 fn passing_over_missing(result: io::Result<()>) -> io::Result<()> {

@@ -26,6 +26,15 @@ pub enum OpenError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// There is a checkpoint, but not the log that belongs to it.
+    #[error(
+        "{} is missing, and writes that were acknowledged are only there: restore it, or remove \
+         this member and add a new one", path.display()
+    )]
+    LogMissing {
+        /// The folder of the log.
+        path: PathBuf,
+    },
     /// Another process, or another store of this one, has the directory open.
     #[error("{} is in use by another process: stop that one first", path.display())]
     Locked {
@@ -158,7 +167,7 @@ impl OpenError {
                     expected: expected_member,
                 }
             }
-            WalError::Missing => OpenError::NotInitialised { path },
+            WalError::Missing => OpenError::LogMissing { path },
             WalError::Exists { .. } => OpenError::AlreadyInitialised { path },
             source => OpenError::Log { path, source },
         }

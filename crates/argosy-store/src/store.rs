@@ -50,14 +50,14 @@ impl Store {
     /// attempt can be repeated.
     pub fn initialise(config: &StoreConfig) -> Result<(), OpenError> {
         let directory = Directory::create(&config.dir)?;
+        let (folder, wal_path) = directory.begin_wal()?;
         let checkpoint = Checkpoint::initial(Membership::of_voters([config.member_id]));
         let path = directory.checkpoint_path();
         CheckpointFile::create(&path, config.cluster_id, config.member_id, &checkpoint)
             .map_err(|source| checkpoint_error("create", config, &directory, source))?;
-        let (folder, path) = directory.begin_wal()?;
-        let disk = RealDisk::new(folder, path.clone(), Arc::default());
+        let disk = RealDisk::new(folder, wal_path.clone(), Arc::default());
         Writer::create(disk, identity(config), config.segment_bytes)
-            .map_err(|source| OpenError::log(&path, source))?;
+            .map_err(|source| OpenError::log(&wal_path, source))?;
         directory.finish_wal()
     }
 

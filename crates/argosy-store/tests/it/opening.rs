@@ -71,6 +71,30 @@ fn an_interrupted_making_is_repeated() {
 }
 
 #[test]
+fn a_lost_log_is_missed_and_never_begun_anew() {
+    let home = filled(1);
+    fs::remove_dir_all(home.path().join("wal")).unwrap();
+    let refused = Store::open(home.config()).err().unwrap();
+    assert!(matches!(&refused, OpenError::LogMissing { path } if path.ends_with("wal")));
+    let refused = Store::initialise(&home.config()).unwrap_err();
+    assert!(matches!(refused, OpenError::AlreadyInitialised { .. }), "{refused:?}");
+    assert!(home.path().join("checkpoint").exists());
+
+    // An empty folder in its place is no log either.
+    fs::create_dir(home.path().join("wal")).unwrap();
+    let refused = Store::open(home.config()).err().unwrap();
+    assert!(matches!(refused, OpenError::LogMissing { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_lost_checkpoint_is_refused() {
+    let home = filled(1);
+    fs::remove_file(home.path().join("checkpoint")).unwrap();
+    let refused = Store::open(home.config()).err().unwrap();
+    assert!(matches!(refused, OpenError::Checkpoint { .. }), "{refused:?}");
+}
+
+#[test]
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let home = Home::new();
     let first = home.open();
