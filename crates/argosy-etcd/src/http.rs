@@ -25,6 +25,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v2/keys", any(v2::keys))
         .route("/v2/keys/", any(v2::keys))
         .route("/v2/keys/{*path}", any(v2::keys))
+        .route("/v1/keys", any(v1::keys))
         .route("/v1/keys/", any(v1::keys))
         .route("/v1/keys/{*path}", any(v1::keys))
         .with_state(api)

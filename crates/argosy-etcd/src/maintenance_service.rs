@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::api::{Api, ETCD_VERSION};
 use crate::proto::etcdserverpb as pb;
 use crate::status::ApiError;
+use pb::alarm_request::AlarmAction;
 use pb::maintenance_server::Maintenance;
 
 /// Service Maintenance.
@@ -12,6 +13,19 @@ pub(crate) struct MaintenanceService(pub(crate) Api);
 
 #[async_trait]
 impl Maintenance for MaintenanceService {
+    /// Answers for a store that raises no alarms: there is none to list or to clear. Raising
+    /// one by hand is not offered.
+    async fn alarm(
+        &self,
+        request: Request<pb::AlarmRequest>,
+    ) -> Result<Response<pb::AlarmResponse>, Status> {
+        if request.into_inner().action() == AlarmAction::Activate {
+            return Err(Status::unimplemented("alarms cannot be raised by hand"));
+        }
+        let header = Some(self.0.header_now());
+        Ok(Response::new(pb::AlarmResponse { header, alarms: Vec::new() }))
+    }
+
     async fn status(
         &self,
         _request: Request<pb::StatusRequest>,

@@ -87,9 +87,10 @@ impl Server {
     ) -> io::Result<()> {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut acceptors = JoinSet::new();
+        let addresses: Vec<_> =
+            listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        tracing::info!(?addresses, "serving the etcd API");
         for listener in listeners {
-            let address = listener.local_addr()?;
-            tracing::info!(%address, "serving the etcd API");
             let stopping = self.stop.subscribe();
             acceptors.spawn(accept(listener, self.router.clone(), Arc::clone(&places), stopping));
         }

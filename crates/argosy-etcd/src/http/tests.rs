@@ -1,6 +1,16 @@
-//! Paths of keys.
+//! Paths of keys, and what is not found.
 
-use super::{clean, percent_decode};
+use super::{HeaderMap, StatusCode, clean, header, not_found, percent_decode};
+
+#[tokio::test]
+async fn nobody_is_left_without_an_answer_of_their_own() {
+    let mut headers = HeaderMap::new();
+    assert_eq!(not_found(headers.clone()).await.status(), StatusCode::NOT_FOUND);
+    headers.insert(header::CONTENT_TYPE, "application/grpc+proto".parse().unwrap());
+    let answer = not_found(headers).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["grpc-status"], "12", "Unimplemented");
+}
 
 #[test]
 fn paths_are_cleaned() {

@@ -157,6 +157,8 @@ async fn state_of_the_server_and_locks() {
         assert!(status.contains(field), "{field} in {status}");
     }
     ctl(&server, &["endpoint", "health"]).await;
+    assert_eq!(ctl(&server, &["alarm", "list"]).await, "");
+    assert_eq!(ctl(&server, &["alarm", "disarm"]).await, "");
     assert_eq!(ctl(&server, &["lock", "name", "echo", "held"]).await, "held\n");
     let refused = fails(&server, &["user", "list"]).await;
     assert!(refused.contains("Unimplemented"), "{refused}");

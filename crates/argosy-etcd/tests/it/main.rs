@@ -8,5 +8,6 @@ mod differential;
 mod etcdctl;
 mod http;
 mod lease;
+mod limits;
 mod ours;
 mod watch;
