@@ -18,8 +18,9 @@ pub(crate) use iter::Iter;
 use node::Node;
 
 /// Most items of a leaf and children of a branch. Writing copies one node per level while a
-/// clone is held, reading compares log2 of it per level: 32 keeps both near a microsecond.
-const FAN_OUT: usize = 32;
+/// clone is held, and each item copied is a reference count somewhere else in memory; so fewer
+/// than a plain B-tree would have.
+const FAN_OUT: usize = 16;
 
 /// A node below this is joined with a neighbour.
 const FILL_MIN: usize = FAN_OUT / 4;
