@@ -79,17 +79,18 @@ impl Printer {
 
     /// Prints a failure and returns its exit status.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
-        if self.json() {
+        // Whoever does not read any more does not need to be told so.
+        drop(if failure.shown {
+            Ok(())
+        } else if self.json() {
             let error = serde_json::json!({
                 "error": { "message": failure.message, "help": failure.help }
             });
-            println!("{error}");
-        } else if !failure.shown {
-            eprintln!("error: {}", failure.message);
-            if let Some(help) = &failure.help {
-                eprintln!("help: {help}");
-            }
-        }
+            writeln!(io::stdout(), "{error}")
+        } else {
+            let help = failure.help.as_ref().map_or_else(String::new, |h| format!("\nhelp: {h}"));
+            writeln!(io::stderr(), "error: {}{help}", failure.message)
+        });
         ExitCode::from(failure.exit as u8)
     }
 }

@@ -76,9 +76,13 @@ fn relative(text: &str, now: &Zoned) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
+    fn now() -> Zoned {
+        "2026-11-23T10:30:00Z".parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC)
+    }
+
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let now: Zoned = "2026-11-23T10:30:00[UTC]".parse().unwrap();
+        let now = now();
         let micros = i64::try_from(parse(text, &now).unwrap()).unwrap();
         assert_eq!(Timestamp::from_microsecond(micros).unwrap().to_string(), expected, "{text}");
     }
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        let now: Zoned = "2026-11-23T10:30:00[UTC]".parse().unwrap();
+        let now = now();
         for text in ["", "soon", "10 parsecs ago", "-", "2026-13-01", "@x", "ago"] {
             assert!(parse(text, &now).is_err(), "{text:?}");
         }

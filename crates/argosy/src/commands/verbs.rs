@@ -73,7 +73,11 @@ fn because(view: &UnitView) -> String {
 pub(crate) fn line(view: &UnitView) -> String {
     let place = view.machine.as_ref().map_or_else(String::new, |name| format!(" on {name}"));
     let state = view.status.as_ref().map_or_else(
-        || if view.desired == "template" { "stored".into() } else { "not placed".into() },
+        || match view.desired.as_str() {
+            "template" => "stored".into(),
+            "stopped" => "stopped".into(),
+            _ => "not placed".into(),
+        },
         status::state_line,
     );
     format!("{}{place}: {state}", view.name)

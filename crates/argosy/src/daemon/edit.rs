@@ -138,25 +138,23 @@ pub(crate) async fn verb(
     verb: &str,
     request: VerbRequest,
 ) -> Result<UnitView, ApiError> {
-    let restart = match verb {
-        "start" => change(node, |edit| edit.start(name)).await.map(|()| None)?,
-        "stop" => change(node, |edit| edit.stop(name)).await.map(|()| None)?,
-        "restart" => {
-            change(node, |edit| edit.restart(name)).await?;
-            node.picture().view.look_up(name).map(|unit| unit.restart)
-        }
+    let before = node.picture().current_status(name).and_then(|status| status.invocation);
+    let old_run = (verb == "restart").then_some(before).flatten();
+    match verb {
+        "start" => change(node, |edit| edit.start(name)).await?,
+        "stop" => change(node, |edit| edit.stop(name)).await?,
+        "restart" => change(node, |edit| edit.restart(name)).await?,
         _ => {
             let message = format!("units cannot be told to {verb}");
             return Err(ApiError::new(ErrorCode::BadInput, message));
         }
-    };
+    }
     let mut pictures = node.pictures();
     if request.wait && !name.is_template() {
         let settled = |picture: &Picture| {
-            picture.machine_of(name).is_none_or(|(machine, _)| {
-                let asked = picture.status(machine, name).map(|status| status.restart);
-                restart.is_none_or(|restart| asked.is_some_and(|asked| asked >= restart))
-            }) && is_settled(picture, name)
+            let run = picture.current_status(name).and_then(|status| status.invocation);
+            // A restarted unit is settled in its next run, not still in its old one.
+            (old_run.is_none() || run != old_run) && is_settled(picture, name)
         };
         let limit = Duration::from_secs(request.timeout_seconds.min(WAIT_SECONDS_MAX));
         match tokio::time::timeout(limit, pictures.wait_for(settled)).await {
@@ -171,7 +169,7 @@ pub(crate) async fn verb(
 }
 
 fn not_in_time(picture: &Picture, name: &UnitName, verb: &str) -> ApiError {
-    let reason = picture.view.reasons().get(name).map(|reason| reason.value.sentence.clone());
+    let reason = picture.reason(name).map(|reason| reason.sentence.clone());
     let because = reason.map_or_else(String::new, |reason| format!(": {reason}"));
     ApiError::new(ErrorCode::TimedOut, format!("the {verb} of {name} is not done yet{because}"))
         .with_help(format!("it goes on; ask why: argosy why {name}"))
@@ -186,7 +184,7 @@ fn is_settled(picture: &Picture, name: &UnitName) -> bool {
         (Wanted::Stop(_), placed) => placed.is_none(),
         (Wanted::Unknown(_), _) => true,
         // A stored reason without a place: no machine takes it.
-        (Wanted::Run, None) => picture.view.reasons().contains_key(name),
+        (Wanted::Run, None) => picture.reason(name).is_some(),
         (Wanted::Run, Some((_, Want::Stop))) => false,
         (Wanted::Run, Some((machine, Want::Run))) => {
             if picture.refusal(machine, name).is_some() {

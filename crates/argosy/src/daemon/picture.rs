@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use argosy_api::UnitStatusView;
 use argosy_api::operator::{MachineView, UnitText, UnitView};
-use argosy_model::{MachineId, UnitName, UnitRevision, UnitStatus, Want};
+use argosy_model::{MachineId, Reason, ReasonKind, UnitName, UnitRevision, UnitStatus, Want};
 use argosy_reconcile::MachineReport;
 use argosy_registry::{ClusterView, Wanted};
 
@@ -36,10 +36,23 @@ impl Picture {
         units.iter().find(|status| &status.unit == name)
     }
 
+    /// Returns the status of a unit on the machine it is placed on.
+    pub(crate) fn current_status(&self, name: &UnitName) -> Option<&UnitStatus> {
+        let (machine, _) = self.machine_of(name)?;
+        self.status(machine, name)
+    }
+
     /// Returns why a machine does not start a unit, if it says so.
     pub(crate) fn refusal(&self, machine: MachineId, name: &UnitName) -> Option<&str> {
         let refused = &self.reports.get(&machine)?.refused;
         refused.iter().find(|(unit, _)| unit == name).map(|(_, why)| why.as_str())
+    }
+
+    /// Returns the stored reason why a unit that should run does not. That it is not wanted is
+    /// no such reason, and may be left over from before it was.
+    pub(crate) fn reason(&self, name: &UnitName) -> Option<&Reason> {
+        let reason = &self.view.reasons().get(name)?.value;
+        (reason.kind != ReasonKind::NotWanted).then_some(reason)
     }
 
     pub(crate) fn machine_name(&self, id: MachineId) -> String {
@@ -70,7 +83,7 @@ impl Picture {
         let unit = self.view.look_up(name)?;
         let machine = placed.map(|(id, _)| id);
         let status = machine.and_then(|id| self.status(id, name));
-        let reason = self.view.reasons().get(name).map(|reason| reason.value.sentence.clone());
+        let reason = self.reason(name).map(|reason| reason.sentence.clone());
         Some(UnitView {
             name: name.to_string(),
             description: description(unit.spec.as_ref().ok().map(|spec| spec.as_ref()), name),

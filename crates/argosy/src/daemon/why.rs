@@ -70,7 +70,7 @@ fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
     if !wanted {
         return chain;
     }
-    let reason = picture.view.reasons().get(name).map(|reason| reason.value.sentence.clone());
+    let reason = picture.reason(name).map(|reason| reason.sentence.clone());
     let waiting = || reason.clone().unwrap_or_else(|| "it is about to be placed".into());
     let Some((machine, want)) = picture.machine_of(name) else {
         link("placed", false, waiting());

@@ -212,7 +212,8 @@ impl Machine {
             return true;
         };
         let raw = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        drop(rustix::process::kill_process(raw, rustix::process::Signal::TERM));
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(raw, rustix::process::Signal::TERM);
         let begun = Instant::now();
         loop {
             if let Some(status) = child.try_wait().unwrap() {
