@@ -7,6 +7,7 @@ mod debian;
 mod differential;
 mod etcdctl;
 mod http;
+mod kv;
 mod lease;
 mod limits;
 mod ours;

@@ -17,16 +17,24 @@ pub(crate) struct Ours {
     store: Store,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Ours {
     /// Starts a fresh store with two listeners and returns when it leads.
     pub(crate) async fn start() -> Ours {
         let dir = TempDir::new().unwrap();
-        let config = StoreConfig::new(dir.path().join("store"), ClusterId(0xc1), MemberId(0xa7));
-        Store::initialise(&config).unwrap();
-        let store = Store::open(config).unwrap();
+        Store::initialise(&config(&dir)).unwrap();
+        Ours::open(dir).await
+    }
+
+    /// Ends the server and starts another one on the same store.
+    pub(crate) async fn restart(self) -> Ours {
+        Ours::open(self.close().await).await
+    }
+
+    async fn open(dir: TempDir) -> Ours {
+        let store = Store::open(config(&dir)).unwrap();
         store.handle().leadership().wait_for(|now| now.is_leader).await.unwrap();
         let (first, second) = (listener().await, listener().await);
         let endpoint = format!("http://{}", first.local_addr().unwrap());
@@ -42,15 +50,24 @@ impl Ours {
             server.serve(vec![first, second], shutdown).await.unwrap();
         });
         let clients = Clients::new(&endpoint);
-        Ours { endpoint, clients, store, stop, serving, _dir: dir }
+        Ours { endpoint, clients, store, stop, serving, dir }
     }
 
     /// Tells the server to end and waits until it has.
     pub(crate) async fn end(self) {
+        drop(self.close().await);
+    }
+
+    async fn close(self) -> TempDir {
         self.stop.send(()).unwrap();
         self.serving.await.unwrap();
         self.store.shutdown();
+        self.dir
     }
+}
+
+fn config(dir: &TempDir) -> StoreConfig {
+    StoreConfig::new(dir.path().join("store"), ClusterId(0xc1), MemberId(0xa7))
 }
 
 async fn listener() -> TcpListener {
