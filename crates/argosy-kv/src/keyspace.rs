@@ -111,21 +111,21 @@ impl Keyspace {
         )
     }
 
-    /// Puts a version on top of its key's others and returns the one before.
-    pub(crate) fn push(&mut self, version: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
-        match self.keys.get(&version.key) {
-            Some(entry) => {
-                let before = Arc::clone(&entry.newest);
-                let mut entry = entry.clone();
-                entry.push(version);
-                self.keys.insert(entry);
-                Some(before).filter(|kv| kv.is_live())
-            }
-            None => {
-                self.keys.insert(KeyEntry::new(version));
-                None
-            }
-        }
+    /// Puts a version on top of its key's others, which the caller has looked up as `entry`, and
+    /// returns the one before.
+    pub(crate) fn push(
+        &mut self,
+        entry: Option<KeyEntry>,
+        version: Arc<KeyValue>,
+    ) -> Option<Arc<KeyValue>> {
+        let Some(mut entry) = entry else {
+            self.keys.insert(KeyEntry::new(version));
+            return None;
+        };
+        let before = Arc::clone(&entry.newest);
+        entry.push(version);
+        self.keys.insert(entry);
+        Some(before).filter(|kv| kv.is_live())
     }
 
     /// Makes `events` the next revision.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::State;
-use crate::keyspace::tombstone;
+use crate::keyspace::{KeyEntry, tombstone};
 use crate::{
     Action, DeleteRequest, DeleteResponse, Event, KeyKind, KeyValue, LeaseId, PutRequest,
     PutResponse, Revisions, SpaceEvents, SpaceId,
@@ -27,7 +27,8 @@ impl<'a> Writer<'a> {
     pub(crate) fn put(&mut self, space: SpaceId, request: &PutRequest) -> PutResponse {
         let keyspace = self.state.space(space);
         let revision = keyspace.revision + 1;
-        let before = keyspace.get(&request.key).cloned();
+        let entry = keyspace.keys.get(&request.key).cloned();
+        let before = entry.as_ref().map(|entry| &entry.newest).filter(|kv| kv.is_live()).cloned();
         let keep_value = before.as_ref().filter(|_| request.ignore_value);
         let keep_lease = before.as_ref().filter(|_| request.ignore_lease);
         let kv = KeyValue {
@@ -45,7 +46,7 @@ impl<'a> Writer<'a> {
         };
         let old_lease = before.as_ref().map_or(0, |kv| kv.lease);
         self.state.leases.move_key(space, &kv.key, old_lease, kv.lease);
-        self.push(space, kv.into());
+        self.push(space, entry, kv.into());
         PutResponse { prev_kv: before.filter(|_| request.prev_kv) }
     }
 
@@ -97,17 +98,18 @@ impl<'a> Writer<'a> {
     fn end(&mut self, space: SpaceId, before: &KeyValue, action: Action) {
         let key: Bytes = before.key.clone();
         self.state.leases.move_key(space, &key, before.lease, 0);
-        let revision = self.state.space(space).revision + 1;
+        let keyspace = self.state.space(space);
+        let (revision, entry) = (keyspace.revision + 1, keyspace.keys.get(&key).cloned());
         let sub = self.next_sub_revision(space);
-        self.push(space, tombstone(key, revision, sub, action, before.created_index));
+        self.push(space, entry, tombstone(key, revision, sub, action, before.created_index));
     }
 
     fn next_sub_revision(&self, space: SpaceId) -> u32 {
         u32::try_from(self.events[space.index()].len()).unwrap_or(u32::MAX)
     }
 
-    fn push(&mut self, space: SpaceId, kv: Arc<KeyValue>) {
-        let prev = self.state.space_mut(space).push(Arc::clone(&kv));
+    fn push(&mut self, space: SpaceId, entry: Option<KeyEntry>, kv: Arc<KeyValue>) {
+        let prev = self.state.space_mut(space).push(entry, Arc::clone(&kv));
         self.events[space.index()].push(Event { kv, prev });
     }
 }
