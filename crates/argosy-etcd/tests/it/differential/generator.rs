@@ -169,6 +169,7 @@ impl Generator {
             ..pb::RangeRequest::default()
         };
         if self.one_in(3) {
+            // Below 0 a read means now; within a writing transaction etcd calls that compacted.
             request.revision = self.revision(known).max(0);
         }
         if self.one_in(3) {
