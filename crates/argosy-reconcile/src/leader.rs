@@ -246,6 +246,9 @@ impl LeaderMachine {
         if let Some(effect) = self.commit_lost(view, mark, now) {
             return vec![effect];
         }
+        if let Some(effect) = self.commit_found(view, mark) {
+            return vec![effect];
+        }
         if self.remaining.steps.is_empty() || self.remaining.valid_at != view.revision() {
             let input = self.plan_input(view, now);
             let made = plan(&input);

@@ -1,6 +1,6 @@
 //! What a machine tells the leader: the units it has and how far it has come.
 
-use argosy_model::{Generation, MachineId, UnitName, UnitStatus};
+use argosy_model::{ActiveState, Generation, MachineId, UnitName, UnitStatus};
 
 /// A machine's report. It replaces the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,4 +16,9 @@ pub struct MachineReport {
     pub refused: Vec<(UnitName, String)>,
     /// Units that run there without an entry in its assignment. They are left alone.
     pub orphans: Vec<UnitName>,
+}
+
+/// Tells whether anything of a unit runs, or will by itself.
+pub(crate) fn is_live(status: &UnitStatus) -> bool {
+    !matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
 }

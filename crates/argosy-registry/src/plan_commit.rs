@@ -28,6 +28,8 @@ pub struct PlanCommit<'v> {
     reasons: BTreeMap<UnitName, Option<Reason>>,
     endpoints: BTreeSet<EndpointName>,
     texts: BTreeSet<(UnitName, UnitRevision)>,
+    /// Generations that machines have seen; theirs will be higher.
+    seen: BTreeMap<MachineId, Generation>,
     /// Machines that were looked at without being changed.
     machines_relied_on: BTreeSet<MachineId>,
     /// Units that were looked at without being changed.
@@ -47,6 +49,7 @@ impl<'v> PlanCommit<'v> {
             reasons: BTreeMap::new(),
             endpoints: BTreeSet::new(),
             texts: BTreeSet::new(),
+            seen: BTreeMap::new(),
             machines_relied_on: BTreeSet::new(),
             units_relied_on: BTreeSet::new(),
         }
@@ -62,6 +65,21 @@ impl<'v> PlanCommit<'v> {
         let mut draft = Draft::default();
         change(&mut draft, Key::Leader, &mark, before);
         Some(draft.finish())
+    }
+
+    /// Takes note that a machine has seen a generation. It refuses lower ones, so what this
+    /// transaction tells it gets a higher one, whatever the stored record says.
+    pub fn seen(&mut self, machine: MachineId, generation: Generation) {
+        self.seen.insert(machine, generation);
+    }
+
+    /// Writes down a run that a machine has without being told: its entry was lost. The run
+    /// goes on as it is.
+    pub fn adopt(&mut self, machine: MachineId, entry: AssignmentEntry) {
+        let unit = entry.unit.clone();
+        self.rely_on_unit(&unit);
+        self.machines_relied_on.insert(machine);
+        self.set_entry(machine, &unit, Some(entry));
     }
 
     /// Gives a unit to a machine, with a new epoch. Runs of it that are left behind on lost
@@ -251,9 +269,11 @@ impl<'v> PlanCommit<'v> {
     fn set_entry(&mut self, machine: MachineId, unit: &UnitName, new: Option<AssignmentEntry>) {
         let stored = self.view.assignments().get(&machine).map(|stored| &stored.value);
         let before = stored.map_or(Generation(0), |assignment| assignment.generation);
+        let seen = self.seen.get(&machine).copied().unwrap_or_default();
+        let generation = Generation(before.max(seen).0 + 1);
         let assignment = self.assignments.entry(machine).or_insert_with(|| {
             let entries = stored.map(|stored| stored.entries.clone()).unwrap_or_default();
-            Assignment { machine, generation: Generation(before.0 + 1), entries }
+            Assignment { machine, generation, entries }
         });
         let place = assignment.entries.binary_search_by(|entry| entry.unit.cmp(unit));
         match (place, new) {

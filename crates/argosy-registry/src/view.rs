@@ -151,11 +151,12 @@ impl ClusterView {
         Some(wanted.min(REPLICAS_MAX))
     }
 
-    /// Returns every unit that can run somewhere, in name order: those with a record and the
-    /// instances that `Replicas=` asks for. Templates themselves are left out.
+    /// Returns every unit that users know of, in name order: those with a record and the
+    /// instances that `Replicas=` asks for. Templates themselves are left out, and so is what
+    /// [`ClusterView::is_gone`], although it may still run.
     pub fn unit_names(&self) -> Vec<UnitName> {
-        let mut names: Vec<UnitName> =
-            self.units.keys().filter(|name| !name.is_template()).cloned().collect();
+        let stored = self.units.keys().filter(|name| !name.is_template());
+        let mut names: Vec<UnitName> = stored.filter(|name| !self.is_gone(name)).cloned().collect();
         for (template, stored) in self.units.iter().filter(|(name, _)| name.is_template()) {
             if stored.value.destroyed {
                 continue;
@@ -190,6 +191,25 @@ impl ClusterView {
         let name = name.clone();
         let (restart, epoch, home) = (unit.restart, unit.epoch, unit.home);
         Some(UnitView { name, text_of, revision, wanted, restart, epoch, home, spec })
+    }
+
+    /// Tells whether a unit's record is only what is remembered of it: it was destroyed, its
+    /// template was, or it is an instance that `Replicas=` no longer asks for.
+    pub fn is_gone(&self, name: &UnitName) -> bool {
+        let Some(unit) = self.units.get(name).map(|stored| &stored.value) else {
+            return false;
+        };
+        if unit.destroyed {
+            return true;
+        }
+        let Some(template) = name.template().filter(|_| !unit.own_text) else {
+            return false;
+        };
+        let destroyed = self.units.get(&template).is_some_and(|stored| stored.value.destroyed);
+        let unwanted = unit.desired == Desired::Inherit
+            && self.replicas(&template).is_some()
+            && !self.is_replica(name);
+        destroyed || unwanted
     }
 
     fn is_replica(&self, name: &UnitName) -> bool {

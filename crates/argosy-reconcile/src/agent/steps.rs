@@ -5,15 +5,11 @@ use std::time::Duration;
 use argosy_model::{
     ActiveState, Assignment, AssignmentEntry, SubState, UnitName, UnitResult, UnitStatus, Want,
 };
-use argosy_registry::ClusterView;
+use argosy_registry::{ClusterView, Key};
 
 use super::{AgentEffect, AgentMachine, InFlight, STEP_RETRY, Step, WITHDRAW_MAX};
 use crate::backend::{BackendRequest, RunIdentity};
-
-/// Tells whether anything of a unit runs, or will by itself.
-fn is_live(status: &UnitStatus) -> bool {
-    !matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
-}
+use crate::report::is_live;
 
 /// Tells whether a unit has not been started since the machine's boot. A unit whose outcome the
 /// keeper has lost may well have been, and is not started twice.
@@ -64,12 +60,17 @@ impl AgentMachine {
 
     /// Returns the units that run here without an entry.
     pub(super) fn orphans(&self, view: &ClusterView) -> Vec<UnitName> {
-        let Some(stored) = view.assignments().get(&self.config.machine) else {
+        let key = Key::Assignment(self.config.machine);
+        if view.problem_of(&key).is_some() {
             return Vec::new();
+        }
+        let stored = view.assignments().get(&self.config.machine);
+        let named = |unit: &UnitName| {
+            stored.is_some_and(|stored| Self::entry(&stored.value, unit).is_some())
         };
         let units = self.observed.iter().flat_map(|units| units.values());
         let live = units.filter(|status| is_live(status)).map(|status| &status.unit);
-        live.filter(|unit| Self::entry(&stored.value, unit).is_none()).cloned().collect()
+        live.filter(|unit| !named(unit)).cloned().collect()
     }
 
     /// Asks for the next steps. Stops come first, so that what they free can be used.

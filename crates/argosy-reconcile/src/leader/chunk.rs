@@ -7,6 +7,7 @@ use argosy_model::{Reason, UnitName};
 use argosy_registry::{ClusterView, LeaderMark, PlanCommit};
 use argosy_scheduler::{PlanAction, PlanStep};
 
+use super::facts::hold;
 use super::{LeaderEffect, LeaderMachine};
 
 impl LeaderMachine {
@@ -17,7 +18,7 @@ impl LeaderMachine {
         mark: LeaderMark,
         now: Duration,
     ) -> Option<LeaderEffect> {
-        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        let mut commit = self.begin(view, mark);
         let mut lines = Vec::new();
         for (id, stored) in view.machines() {
             let lost = self.is_silent(*id, now);
@@ -37,13 +38,44 @@ impl LeaderMachine {
         commit.finish().map(|txn| self.commit(txn, lines))
     }
 
+    /// Writes down the runs whose entries were lost, before anything is decided about their
+    /// units: else they would be given out a second time.
+    pub(super) fn commit_found(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+    ) -> Option<LeaderEffect> {
+        if hold(view).is_some() {
+            return None;
+        }
+        let mut commit = self.begin(view, mark);
+        let mut lines = Vec::new();
+        for (machine, entry) in self.lost_entries(view) {
+            if commit.is_full() {
+                break;
+            }
+            let (unit, machine_name) = (&entry.unit, machine.short());
+            lines.push(format!("keep {unit} on {machine_name}: it runs there, its entry was lost"));
+            commit.adopt(machine, entry);
+        }
+        commit.finish().map(|txn| self.commit(txn, lines))
+    }
+
+    fn begin<'v>(&self, view: &'v ClusterView, mark: LeaderMark) -> PlanCommit<'v> {
+        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        for (machine, report) in &self.reports {
+            commit.seen(*machine, report.generation);
+        }
+        commit
+    }
+
     /// Commits the next steps of the plan, as many as fit into one transaction.
     pub(super) fn commit_steps(
         &mut self,
         view: &ClusterView,
         mark: LeaderMark,
     ) -> Option<LeaderEffect> {
-        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        let mut commit = self.begin(view, mark);
         let mut lines = Vec::new();
         while let Some(step) = self.remaining.steps.front() {
             if commit.is_full() {
@@ -66,7 +98,7 @@ impl LeaderMachine {
         now: Duration,
     ) -> Option<LeaderEffect> {
         let reasons = self.all_reasons(view, planned, now);
-        let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        let mut commit = self.begin(view, mark);
         let mut lines = Vec::new();
         for (unit, reason) in &reasons {
             let stored = view.reasons().get(unit).map(|stored| &stored.value);

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use argosy_model::{
-    AssignmentEntry, Epoch, MachineId, RestartCount, UnitName, UnitRevision, Want, Wanted,
+    AssignmentEntry, Epoch, Generation, MachineId, RestartCount, UnitName, UnitRevision,
+    UnitStatus, Want, Wanted,
 };
 use argosy_registry::ClusterView;
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
 use super::{LeaderMachine, MOVES_MAX};
+use crate::report::is_live;
 
 impl LeaderMachine {
     /// Tells whether a machine has been silent for too long.
@@ -52,42 +54,46 @@ impl LeaderMachine {
             })
             .collect();
         let mut placed = self.placed(view);
-        let mut units = Vec::new();
-        for name in view.unit_names() {
-            let entries = placed.remove(&name).unwrap_or_default();
-            let Some(unit) = view.look_up(&name) else {
-                continue;
-            };
-            let destroyed = view.unit(&name).is_some_and(|stored| stored.value.destroyed);
-            if destroyed && entries.is_empty() {
-                continue;
-            }
-            units.push(PlanUnit {
-                name,
-                wanted: unit.wanted,
-                spec: unit.spec.cloned(),
-                revision: unit.revision,
-                restart: unit.restart,
-                home: unit.home,
-                placed: entries,
-            });
-        }
-        // Told to some machine, and the records do not know it: left alone.
-        for (name, placed) in placed {
-            let problem = format!("the record of {name} is not there or cannot be read");
-            units.push(PlanUnit {
-                name,
-                wanted: Wanted::Unknown(problem.clone()),
-                spec: Err(problem),
-                revision: UnitRevision(0),
-                restart: RestartCount(0),
-                home: None,
-                placed,
-            });
-        }
+        let mut names = view.unit_names();
+        names.extend(placed.keys().cloned());
+        names.sort();
+        names.dedup();
+        let units = names
+            .into_iter()
+            .map(|name| {
+                let placed = placed.remove(&name).unwrap_or_default();
+                plan_unit(view, name, placed)
+            })
+            .collect();
         let hold = hold(view);
         let hold_moves = hold_moves(view);
         PlanInput { machines, units, moves_max: MOVES_MAX, hold, hold_moves }
+    }
+
+    /// Returns the runs that machines have although no entry says so, and that nobody else was
+    /// given: their entries were lost. A report that does not know the current assignment
+    /// proves nothing.
+    pub(super) fn lost_entries(&self, view: &ClusterView) -> Vec<(MachineId, AssignmentEntry)> {
+        let mut found = Vec::new();
+        for (machine, report) in &self.reports {
+            let stored = view.assignments().get(machine).map(|stored| stored.value.generation);
+            let current = report.generation >= stored.unwrap_or_default();
+            if !current || !view.machines().contains_key(machine) {
+                continue;
+            }
+            let told = view.assignments().get(machine).map(|stored| &stored.value.entries);
+            for status in report.units.iter().flatten().filter(|status| is_live(status)) {
+                let named = told.is_some_and(|entries| {
+                    entries.binary_search_by(|entry| entry.unit.cmp(&status.unit)).is_ok()
+                });
+                if !named && is_last_run(view, status) {
+                    let UnitStatus { unit, revision, epoch, restart, .. } = status.clone();
+                    let entry = AssignmentEntry { unit, revision, epoch, restart, want: Want::Run };
+                    found.push((*machine, entry));
+                }
+            }
+        }
+        found
     }
 
     fn placed(&self, view: &ClusterView) -> BTreeMap<UnitName, Vec<Placed>> {
@@ -114,11 +120,7 @@ impl LeaderMachine {
 
     /// Returns the units a machine has, said by a report that knows its current assignment;
     /// else nothing is known of them.
-    fn units_of(
-        &self,
-        machine: MachineId,
-        generation: argosy_model::Generation,
-    ) -> Option<BTreeSet<&UnitName>> {
+    fn units_of(&self, machine: MachineId, generation: Generation) -> Option<BTreeSet<&UnitName>> {
         let report = self.reports.get(&machine)?;
         let units = report.units.as_ref().filter(|_| report.generation >= generation)?;
         Some(units.iter().map(|status| &status.unit).collect())
@@ -148,8 +150,48 @@ impl LeaderMachine {
     }
 }
 
+/// Tells whether this is the run that was given out last, and no assignment names it.
+fn is_last_run(view: &ClusterView, status: &UnitStatus) -> bool {
+    let (Some(stored), Some(unit)) = (view.unit(&status.unit), view.look_up(&status.unit)) else {
+        return false;
+    };
+    let global = unit.spec.is_ok_and(|spec| spec.placement.global);
+    if status.epoch != stored.value.epoch && !global {
+        return false;
+    }
+    let mut entries = view.assignments().values().flat_map(|stored| &stored.value.entries);
+    global || entries.all(|entry| entry.unit != status.unit || entry.want == Want::Stop)
+}
+
+/// Puts together what the records say of a unit. One that they do not know is left alone.
+fn plan_unit(view: &ClusterView, name: UnitName, placed: Vec<Placed>) -> PlanUnit {
+    match view.look_up(&name) {
+        Some(unit) => PlanUnit {
+            name,
+            wanted: unit.wanted,
+            spec: unit.spec.cloned(),
+            revision: unit.revision,
+            restart: unit.restart,
+            home: unit.home,
+            placed,
+        },
+        None => {
+            let problem = format!("the record of {name} is not there or cannot be read");
+            PlanUnit {
+                name,
+                wanted: Wanted::Unknown(problem.clone()),
+                spec: Err(problem),
+                revision: UnitRevision(0),
+                restart: RestartCount(0),
+                home: None,
+                placed,
+            }
+        }
+    }
+}
+
 /// An assignment that cannot be read may hold any unit, so none may be given out.
-fn hold(view: &ClusterView) -> Option<String> {
+pub(super) fn hold(view: &ClusterView) -> Option<String> {
     let mut unreadable = view.unreadable().iter();
     let (key, problem) = unreadable.find(|(key, _)| key.starts_with("assignments/"))?;
     Some(format!("everything is on hold: the record {key} cannot be read: {problem}"))

@@ -1,0 +1,8 @@
+//! The leader and the agents together, over a real registry and simulated backends.
+
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod scripts;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,262 @@
+//! The rules that are never broken, one by one.
+
+use std::time::Duration;
+
+use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
+use argosy_model::{Epoch, SubState, UnitStatus};
+use argosy_reconcile::BackendEvent;
+
+use crate::world::{World, machine_id, name};
+
+fn running() -> World {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.add_machine("m2", &[]);
+    for unit in ["a.service", "b.service", "c.service"] {
+        world.submit(unit, "announce=/x-%i:80");
+        world.start(unit);
+    }
+    world.wait(Duration::from_secs(3));
+    world.log.clear();
+    world
+}
+
+fn everything(world: &World) -> Vec<(String, UnitStatus)> {
+    let mut all = Vec::new();
+    for (machine, node) in &world.nodes {
+        let BackendEvent::Snapshot(units) = node.backend.snapshot() else { unreachable!() };
+        all.extend(units.into_iter().map(|status| (machine.clone(), status)));
+    }
+    all
+}
+
+fn steps(world: &World) -> Vec<&str> {
+    world.log.lines().filter(|line| line.starts_with('m')).collect()
+}
+
+#[test]
+fn an_agent_that_starts_over_running_units_does_nothing() {
+    let mut world = running();
+    let before = everything(&world);
+    assert_eq!(before.len(), 3);
+    for machine in ["m1", "m2"] {
+        world.down(machine);
+        world.up(machine);
+    }
+    world.elect();
+    world.wait(Duration::from_secs(60));
+    assert_eq!(world.log, format!("leader: lead with term {}\n", world.term));
+    assert_eq!(everything(&world), before);
+}
+
+#[test]
+fn a_registry_at_rest_is_not_written() {
+    let mut world = running();
+    let revision = world.state.revision(SpaceId::Registry);
+    world.wait(Duration::from_secs(600));
+    assert_eq!(world.state.revision(SpaceId::Registry), revision);
+}
+
+/// Everything of the registry goes, in one transaction or key by key.
+#[test]
+fn an_empty_registry_stops_nothing() {
+    for prefix in ["", "units/", "assignments/", "revisions/", "machines/"] {
+        let mut world = running();
+        let before = everything(&world);
+        let range = KeyRange::prefix(prefix.as_bytes().to_vec());
+        let delete = Op::Delete(SpaceId::Registry, DeleteRequest::new(range));
+        world.apply(Txn::unconditional(vec![delete]));
+        world.settle();
+        world.wait(Duration::from_secs(60));
+        world.down("m1");
+        world.up("m1");
+        world.wait(Duration::from_secs(60));
+        assert_eq!(steps(&world), Vec::<&str>::new(), "{prefix}: {}", world.log);
+        assert_eq!(everything(&world), before, "{prefix}");
+    }
+}
+
+#[test]
+fn records_that_cannot_be_read_stop_nothing() {
+    for key in ["units/a.service", "assignments/00000001000000000000000000000000", "leader"] {
+        let mut world = running();
+        let before = everything(&world);
+        let garbage = PutRequest::new(key.as_bytes().to_vec(), vec![0xff, 0xff]);
+        world.apply(Txn::unconditional(vec![Op::Put(SpaceId::Registry, garbage)]));
+        world.settle();
+        world.wait(Duration::from_secs(60));
+        assert_eq!(steps(&world), Vec::<&str>::new(), "{key}: {}", world.log);
+        assert_eq!(everything(&world), before, "{key}");
+    }
+}
+
+#[test]
+fn an_unreadable_assignment_gives_nothing_away_twice() {
+    let mut world = running();
+    let key = format!("assignments/{}", machine_id("m1"));
+    let garbage = PutRequest::new(key.into_bytes(), vec![0xff, 0xff]);
+    world.apply(Txn::unconditional(vec![Op::Put(SpaceId::Registry, garbage)]));
+    world.settle();
+    world.wait(Duration::from_secs(60));
+    let copies = everything(&world);
+    let mut units: Vec<_> = copies.iter().map(|(_, status)| &status.unit).collect();
+    units.sort();
+    units.dedup();
+    assert_eq!(units.len(), copies.len(), "{copies:?}");
+    let sentences = world.view().reasons().values().map(|stored| stored.value.sentence.as_str());
+    assert!(sentences.clone().all(|s| s.starts_with("everything is on hold")));
+    assert!(sentences.count() > 0);
+}
+
+/// The record of a machine's assignment goes, or one of a week ago comes back.
+#[test]
+fn a_lost_entry_is_written_down_again() {
+    for rolled_back in [false, true] {
+        let mut world = World::new();
+        world.add_machine("m1", &[]);
+        let key = format!("assignments/{}", machine_id("m1")).into_bytes();
+        for unit in ["a.service", "b.service"] {
+            world.submit(unit, "x");
+        }
+        world.start("a.service");
+        let old = world.state.get(SpaceId::Registry, &key).unwrap().value.clone();
+        world.start("b.service");
+        let before = everything(&world);
+        assert_eq!(before.len(), 2);
+        let op = match rolled_back {
+            false => Op::Delete(SpaceId::Registry, DeleteRequest::new(KeyRange::key(key))),
+            true => Op::Put(SpaceId::Registry, PutRequest::new(key, old)),
+        };
+        world.apply(Txn::unconditional(vec![op]));
+        world.settle();
+        world.wait(Duration::from_secs(5));
+        assert_eq!(everything(&world), before);
+        // What the machine is told from now on reaches it.
+        for unit in ["a.service", "b.service"] {
+            world.edit(|edit| edit.stop(&name(unit)).unwrap());
+        }
+        assert_eq!(everything(&world), [], "{}", world.log);
+    }
+}
+
+#[test]
+fn a_unit_without_an_entry_is_reported_and_left_alone() {
+    let mut world = running();
+    let mut stray = UnitStatus::dead(name("stray.service"));
+    stray.epoch = Epoch { incarnation: 1, counter: 1 };
+    stray.sub = SubState::Running;
+    world.tell("m1", BackendEvent::Changed(stray));
+    world.wait(Duration::from_secs(60));
+    assert_eq!(steps(&world), Vec::<&str>::new());
+    let report = &world.leader.reports()[&machine_id("m1")];
+    assert_eq!(report.orphans, [name("stray.service")]);
+}
+
+#[test]
+fn a_run_of_a_later_epoch_is_neither_stopped_nor_replaced() {
+    for stop in [false, true] {
+        let mut world = running();
+        let machine =
+            world.nodes.iter().find(|(_, node)| node.backend.status(&name("a.service")).is_some());
+        let machine = machine.unwrap().0.clone();
+        let mut later = world.nodes[&machine].backend.status(&name("a.service")).unwrap().clone();
+        later.epoch.counter += 5;
+        world.tell(&machine, BackendEvent::Changed(later));
+        if stop {
+            world.edit(|edit| edit.stop(&name("a.service")).unwrap());
+        }
+        world.wait(Duration::from_secs(60));
+        assert_eq!(steps(&world), Vec::<&str>::new(), "{}", world.log);
+    }
+}
+
+#[test]
+fn a_restart_happens_once_whoever_dies_in_between() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "x");
+    world.start("a.service");
+    let runs = world.nodes["m1"].backend.runs();
+    world.down("m1");
+    world.edit(|edit| edit.restart(&name("a.service")).unwrap());
+    world.elect();
+    world.up("m1");
+    assert_eq!(world.nodes["m1"].backend.runs(), runs + 1);
+    world.down("m1");
+    world.elect();
+    world.up("m1");
+    world.wait(Duration::from_secs(60));
+    assert_eq!(world.nodes["m1"].backend.runs(), runs + 1);
+}
+
+#[test]
+fn lost_answers_lead_to_nothing_twice() {
+    for done in [true, false] {
+        let mut world = World::new();
+        world.add_machine("m1", &[]);
+        world.add_machine("m2", &[]);
+        for number in 0..50 {
+            world.submit(&format!("u{number}.service"), "announce=/u:1");
+        }
+        world.answers_lost = Some(done);
+        for number in 0..50 {
+            world.start(&format!("u{number}.service"));
+        }
+        world.wait(Duration::from_secs(30));
+        world.answers_lost = None;
+        world.wait(Duration::from_secs(30));
+        let all = everything(&world);
+        assert_eq!(all.len(), 50);
+        assert!(all.iter().all(|(_, status)| status.sub == SubState::Running));
+        let runs: u32 = world.nodes.values().map(|node| node.backend.runs()).sum();
+        assert_eq!(runs, 50);
+        assert!(world.view().reasons().is_empty());
+    }
+}
+
+#[test]
+fn a_deposed_leader_changes_nothing() {
+    let mut world = running();
+    world.elect();
+    world.elect();
+    // Now one whose term is behind the stored mark.
+    world.term -= 2;
+    world.elect();
+    world.log.clear();
+    world.edit(|edit| edit.stop(&name("a.service")).unwrap());
+    world.wait(Duration::from_secs(60));
+    assert_eq!(steps(&world), Vec::<&str>::new(), "{}", world.log);
+}
+
+#[test]
+fn units_know_their_epoch_and_machine() {
+    let world = running();
+    let (machine, node) = world
+        .nodes
+        .iter()
+        .find(|(_, node)| node.backend.status(&name("b.service")).is_some())
+        .unwrap();
+    let epoch = node.backend.status(&name("b.service")).unwrap().epoch.to_string();
+    let environment = node.backend.environment(&name("b.service"));
+    let expected = [
+        ("ARGOSY_ADDRESS", format!("192.0.2.{}", &machine[1..])),
+        ("ARGOSY_EPOCH", epoch),
+        ("ARGOSY_MACHINE", machine_id(machine).to_string()),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(environment, expected);
+}
+
+#[test]
+fn a_thousand_units_are_placed_in_chunks() {
+    let mut world = World::new();
+    for machine in ["m1", "m2", "m3"] {
+        world.add_machine(machine, &[]);
+    }
+    world.submit("web@.service", "replicas=1000");
+    world.start("web@.service");
+    assert_eq!(everything(&world).len(), 1000);
+    let commits = world.view().assignments().values().map(|a| a.value.generation.0);
+    // Every chunk touches every machine: about a thousand over the ninety that fit.
+    assert!(commits.max().unwrap() < 40);
+}

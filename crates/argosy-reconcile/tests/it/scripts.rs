@@ -1,0 +1,124 @@
+//! Runs `tests/scripts/*.txt`: lines that begin with `> ` are commands, what follows is what
+//! then happens. `UPDATE_EXPECT=1` writes it anew.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use expect_test::expect_file;
+
+use argosy_reconcile::BackendEvent;
+
+use crate::world::{World, machine_id, name};
+
+fn run(world: &mut World, line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let rest = &words[1..];
+    match words[0] {
+        "machine" => {
+            let labels: Vec<_> = rest[1..].iter().filter_map(|word| word.split_once('=')).collect();
+            world.add_machine(rest[0], &labels);
+        }
+        "apply" => {
+            world.edit(|edit| {
+                let (unit, text) = (name(rest[0]), rest[1..].join(" "));
+                edit.submit(&unit, &text, "root", argosy_model::UnixMicros(0), None).unwrap();
+                edit.start(&unit).unwrap();
+            });
+        }
+        "submit" => world.submit(rest[0], &rest[1..].join(" ")),
+        "start" => world.start(rest[0]),
+        "stop" => world.edit(|edit| edit.stop(&name(rest[0])).unwrap()),
+        "restart" => world.edit(|edit| edit.restart(&name(rest[0])).unwrap()),
+        "destroy" => world.edit(|edit| edit.destroy(&name(rest[0])).unwrap()),
+        "scale" => {
+            let count = rest[1].parse().unwrap();
+            world.edit(|edit| edit.scale(&name(rest[0]), count).unwrap());
+        }
+        "cordon" => world.edit(|edit| edit.cordon(machine_id(rest[0]), true).unwrap()),
+        "down" => world.down(rest[0]),
+        "up" => world.up(rest[0]),
+        "reboot" => {
+            world.down(rest[0]);
+            world.nodes.get_mut(rest[0]).unwrap().backend.reboot();
+            world.up(rest[0]);
+        }
+        "disconnect" => world.tell(rest[0], BackendEvent::Disconnected),
+        "connect" => {
+            let snapshot = world.nodes[rest[0]].backend.snapshot();
+            world.tell(rest[0], snapshot);
+        }
+        "finish" | "crash" => {
+            let (machine, unit) = (rest[0], name(rest[1]));
+            let backend = &mut world.nodes.get_mut(machine).unwrap().backend;
+            let event = match words[0] {
+                "finish" => backend.finish(&unit),
+                _ => backend.crash(&unit),
+            };
+            world.tell(machine, event.unwrap());
+        }
+        "elect" => world.elect(),
+        "answers" => {
+            world.only_agents = rest.get(1) == Some(&"agents");
+            world.answers_lost = match rest[0] {
+                "come" => None,
+                "lost" => Some(true),
+                "never" => Some(false),
+                other => panic!("unknown word {other}"),
+            };
+        }
+        "wait" => world.wait(Duration::from_millis(rest[0].parse().unwrap())),
+        "show" => show(world),
+        other => panic!("unknown command {other}"),
+    }
+    std::mem::take(&mut world.log)
+}
+
+fn show(world: &mut World) {
+    let mut out = String::new();
+    for (machine, node) in &world.nodes {
+        let BackendEvent::Snapshot(units) = node.backend.snapshot() else { unreachable!() };
+        for status in units {
+            let (unit, sub) = (&status.unit, status.sub);
+            let (epoch, revision, restart) = (status.epoch, status.revision, status.restart);
+            let restart = restart.0;
+            writeln!(
+                out,
+                "{machine}: {unit} {sub}, epoch {epoch}, revision {revision}, restart {restart}"
+            )
+            .unwrap();
+        }
+    }
+    for (unit, stored) in world.view().reasons() {
+        let reason = &stored.value;
+        writeln!(out, "{unit}: {}: {}", reason.kind, reason.sentence).unwrap();
+        for line in &reason.candidates {
+            writeln!(out, "  {line}").unwrap();
+        }
+    }
+    world.log += &out;
+}
+
+#[test]
+fn scripts_happen_as_they_say() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut world = World::new();
+        world.log.clear();
+        let mut out = String::new();
+        for line in text.lines() {
+            if line.starts_with('#') {
+                writeln!(out, "{line}").unwrap();
+            } else if let Some(command) = line.strip_prefix("> ") {
+                writeln!(out, "> {command}").unwrap();
+                out += &run(&mut world, command);
+            }
+        }
+        expect_file![file].assert_eq(&out);
+    }
+}

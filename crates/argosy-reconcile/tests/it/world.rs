@@ -1,0 +1,339 @@
+//! A cluster in one thread: one store, one leader, and an agent and a backend a machine.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_kv::{
+    Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
+};
+use argosy_model::{
+    Announce, Dependencies, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec,
+    Term, UnitName, UnitSpec, UnixMicros,
+};
+use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
+use argosy_reconcile::{
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, LeaderConfig, LeaderEffect,
+    LeaderEvent, LeaderMachine, Step,
+};
+use argosy_registry::{ClusterView, ClusterViewBuilder, Edit, Outcome, SpecSource, StoredMachine};
+
+pub(crate) fn name(text: &str) -> UnitName {
+    UnitName::new(text).unwrap()
+}
+
+/// The id of machine `m3` begins with `00000003`.
+pub(crate) fn machine_id(machine: &str) -> MachineId {
+    MachineId(machine[1..].parse::<u128>().unwrap() << 96)
+}
+
+/// Reads a unit's words; `bad` is an error.
+fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
+    let (mut placement, mut announce) = (Placement::default(), None);
+    for word in text.split_whitespace() {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "bad" => return Err("line 1: bad".to_owned()),
+            "machine-id" => placement.machine_id = Some(value.to_owned()),
+            "metadata" => {
+                let (key, value) = value.split_once(':').unwrap();
+                let (key, values) = (key.to_owned(), vec![value.to_owned()]);
+                placement.metadata.push(MetadataRequirement { key, values });
+            }
+            "conflicts" => placement.conflicts.push(value.to_owned()),
+            "replicas" => placement.replicas = value.parse().ok(),
+            "global" => placement.global = true,
+            "data" => placement.keeps_data = true,
+            "fence" => placement.on_partition = OnPartition::Stop,
+            "announce" => {
+                let (key, port) = value.split_once(':').unwrap();
+                let key = key.replace("%i", unit.instance().unwrap_or(""));
+                announce = Some(Announce { key, port: port.parse().ok() });
+            }
+            _ => {}
+        }
+    }
+    Ok(UnitSpec {
+        name: unit.clone(),
+        description: None,
+        dependencies: Dependencies::default(),
+        service: ServiceSpec::default(),
+        placement,
+        announce,
+        wanted_by: Vec::new(),
+    })
+}
+
+fn behaviour(text: &str) -> Behaviour {
+    let word = |word| text.split_whitespace().any(|other| other == word);
+    match () {
+        () if word("fails") => Behaviour::Fails,
+        () if word("slow") => Behaviour::Slow,
+        () if word("ends") => Behaviour::Ends,
+        () if word("broken") => Behaviour::Broken,
+        () => Behaviour::Runs,
+    }
+}
+
+/// One machine. Its backend is its supervisor, and outlives its agent, the daemon.
+pub(crate) struct Node {
+    pub(crate) agent: Option<AgentMachine>,
+    pub(crate) backend: SimulatedBackend,
+}
+
+enum Event {
+    Leader(LeaderEvent),
+    Agent(String, AgentEvent),
+}
+
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) builder: ClusterViewBuilder,
+    pub(crate) leader: LeaderMachine,
+    pub(crate) nodes: BTreeMap<String, Node>,
+    pub(crate) now: Duration,
+    pub(crate) term: u64,
+    index: u64,
+    queue: VecDeque<Event>,
+    /// Commits have no known outcome: they are done (`Some(true)`) or not.
+    pub(crate) answers_lost: Option<bool>,
+    /// Only those of agents.
+    pub(crate) only_agents: bool,
+    /// What happened since it was last read.
+    pub(crate) log: String,
+}
+
+fn new_leader() -> LeaderMachine {
+    LeaderMachine::new(LeaderConfig {
+        member: 1,
+        incarnation: 1,
+        lost_after: Duration::from_secs(5),
+        fence: Duration::from_secs(5),
+    })
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let state = State::new();
+        let specs: SpecSource = Arc::new(spec);
+        let mut world = World {
+            builder: ClusterViewBuilder::load(specs, &state).unwrap(),
+            state,
+            leader: new_leader(),
+            nodes: BTreeMap::new(),
+            now: Duration::from_secs(100),
+            term: 0,
+            index: 0,
+            queue: VecDeque::new(),
+            answers_lost: None,
+            only_agents: false,
+            log: String::new(),
+        };
+        world.elect();
+        world
+    }
+
+    pub(crate) fn view(&self) -> &ClusterView {
+        self.builder.view()
+    }
+
+    /// A new leader that has heard from nobody.
+    pub(crate) fn elect(&mut self) {
+        self.leader = new_leader();
+        self.term += 1;
+        self.queue.push_back(Event::Leader(LeaderEvent::Leadership(Some(Term(self.term)))));
+        for machine in self.nodes.keys() {
+            self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::LeaderChanged));
+        }
+        self.settle();
+    }
+
+    pub(crate) fn add_machine(&mut self, machine: &str, labels: &[(&str, &str)]) {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let stored = StoredMachine {
+            id: machine_id(machine),
+            name: machine.to_owned(),
+            address: format!("192.0.2.{}", &machine[1..]),
+            metadata: labels.collect(),
+            cordoned: false,
+            lost: false,
+        };
+        self.edit(|edit| edit.put_machine(stored).unwrap());
+        let backend = SimulatedBackend::new(behaviour);
+        self.nodes.insert(machine.to_owned(), Node { agent: None, backend });
+        self.up(machine);
+    }
+
+    /// Starts a machine's daemon over whatever its backend has.
+    pub(crate) fn up(&mut self, machine: &str) {
+        let config = AgentConfig {
+            machine: machine_id(machine),
+            address: format!("192.0.2.{}", &machine[1..]),
+            environment: BTreeMap::new(),
+        };
+        let node = self.nodes.get_mut(machine).unwrap();
+        node.agent = Some(AgentMachine::new(config));
+        let snapshot = node.backend.snapshot();
+        for event in [AgentEvent::ViewChanged, AgentEvent::Backend(snapshot)] {
+            self.queue.push_back(Event::Agent(machine.to_owned(), event));
+        }
+        self.settle();
+    }
+
+    /// Kills a machine's daemon; its units run on.
+    pub(crate) fn down(&mut self, machine: &str) {
+        self.nodes.get_mut(machine).unwrap().agent = None;
+    }
+
+    pub(crate) fn tell(&mut self, machine: &str, event: argosy_reconcile::BackendEvent) {
+        self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Backend(event)));
+        self.settle();
+    }
+
+    /// Makes a user's edit.
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Edit)) {
+        let mut edit = Edit::new(self.builder.view());
+        change(&mut edit);
+        if let Some(txn) = edit.finish() {
+            assert!(matches!(self.apply(txn), Outcome::Done(_)));
+        }
+        self.settle();
+    }
+
+    pub(crate) fn submit(&mut self, unit: &str, text: &str) {
+        self.edit(|edit| {
+            edit.submit(&name(unit), text, "root", UnixMicros(0), None).unwrap();
+        });
+    }
+
+    pub(crate) fn start(&mut self, unit: &str) {
+        self.edit(|edit| edit.start(&name(unit)).unwrap());
+    }
+
+    /// Applies a transaction; everybody sees what it changed.
+    pub(crate) fn apply(&mut self, txn: Txn) -> Outcome {
+        self.index += 1;
+        let command = Command { proposed_at: UnixMicros(0), kind: CommandKind::Txn(txn) };
+        let Applied { response, events } = self.state.apply(self.index, self.term, &command);
+        self.builder.apply_events(&events);
+        self.note_user_keys(&events);
+        self.queue.push_back(Event::Leader(LeaderEvent::ViewChanged));
+        for machine in self.nodes.keys() {
+            self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::ViewChanged));
+        }
+        match response.unwrap() {
+            Response::Txn(response) => Outcome::of(&response),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn note_user_keys(&mut self, events: &[SpaceEvents]) {
+        let user = events.iter().filter(|batch| batch.space == SpaceId::User);
+        for event in user.flat_map(|batch| batch.events.iter()) {
+            let key = String::from_utf8_lossy(&event.kv.key).into_owned();
+            match event.kind() {
+                EventKind::Put => {
+                    let value = String::from_utf8_lossy(&event.kv.value).into_owned();
+                    writeln!(self.log, "key {key} = {value}").unwrap();
+                }
+                EventKind::Delete => writeln!(self.log, "key {key} is gone").unwrap(),
+            }
+        }
+    }
+
+    fn commit(&mut self, txn: Txn, agent: bool) -> Outcome {
+        match self.answers_lost.filter(|_| agent || !self.only_agents) {
+            None => self.apply(txn),
+            Some(true) => {
+                self.apply(txn);
+                Outcome::Unknown
+            }
+            Some(false) => Outcome::Unknown,
+        }
+    }
+
+    /// Handles events until nothing happens any more without time passing.
+    pub(crate) fn settle(&mut self) {
+        let mut handled = 0;
+        while let Some(event) = self.queue.pop_front() {
+            match event {
+                Event::Leader(event) => self.leader_handles(event),
+                Event::Agent(machine, event) => self.agent_handles(&machine, event),
+            }
+            handled += 1;
+            assert!(handled < 10_000, "it does not come to rest:\n{}", self.log);
+        }
+    }
+
+    fn leader_handles(&mut self, event: LeaderEvent) {
+        for effect in self.leader.handle(event, self.builder.view(), self.now) {
+            match effect {
+                LeaderEffect::BadPlan(lines) => panic!("{lines:?}"),
+                LeaderEffect::Commit { request, txn, steps } => {
+                    assert!(argosy_registry::fits(&txn));
+                    for step in steps {
+                        writeln!(self.log, "leader: {step}").unwrap();
+                    }
+                    let outcome = self.commit(txn, false);
+                    let event = LeaderEvent::Committed { request, outcome };
+                    self.queue.push_back(Event::Leader(event));
+                }
+            }
+        }
+    }
+
+    fn agent_handles(&mut self, machine: &str, event: AgentEvent) {
+        let Some(node) = self.nodes.get_mut(machine) else {
+            return;
+        };
+        let Some(agent) = &mut node.agent else {
+            return;
+        };
+        for effect in agent.handle(event, self.builder.view(), self.now) {
+            match effect {
+                AgentEffect::Step(step) => self.carry_out(machine, step),
+                AgentEffect::Commit { request, txn } => {
+                    let outcome = self.commit(txn, true);
+                    let event = AgentEvent::Committed { request, outcome };
+                    self.queue.push_back(Event::Agent(machine.to_owned(), event));
+                }
+                AgentEffect::Report(report) => {
+                    self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, machine: &str, step: Step) {
+        let verb = match &step.action {
+            BackendRequest::Start { .. } => "start",
+            BackendRequest::Stop { .. } => "stop",
+            BackendRequest::Forget { .. } => "forget",
+        };
+        let unit = step.action.unit();
+        writeln!(self.log, "{machine}: {verb} {unit}: {}", step.reason).unwrap();
+        let event = self.nodes.get_mut(machine).unwrap().backend.request(step.action);
+        self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Backend(event)));
+    }
+
+    /// Lets time pass, waking everybody when they want it.
+    pub(crate) fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let agents = self.nodes.values().filter_map(|node| node.agent.as_ref()?.wake_at());
+            let next = agents.chain(self.leader.wake_at()).min().filter(|at| *at <= end);
+            let Some(next) = next else {
+                self.now = end;
+                return;
+            };
+            // A machine that wants to be woken now and does nothing would stand still here.
+            self.now = next.max(self.now + Duration::from_millis(1));
+            self.queue.push_back(Event::Leader(LeaderEvent::Tick));
+            for machine in self.nodes.keys() {
+                self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::Tick));
+            }
+            self.settle();
+        }
+    }
+}
