@@ -266,8 +266,11 @@ impl Unit {
             Some(_) => None,
             None => self.main.and_then(|main| main.born).map(|(_, ticks)| ticks),
         };
-        // A newer text is given together with the start or restart it is meant for.
-        let source = &self.newest().source;
+        // A run is known by what it was started with, whatever was given since for the next one.
+        let source = match self.at_rest() {
+            true => &self.newest().source,
+            false => &self.loaded.source,
+        };
         UnitStatus {
             unit: self.name.clone(),
             revision: source.revision,

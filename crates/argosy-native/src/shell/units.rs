@@ -143,12 +143,12 @@ impl Shell {
                 Ok(self.backend_start(&unit, text, identity, environment))
             }
             BackendCall::Stop { unit, epoch } => {
-                let Some(status) = self.supervisor.status(&unit) else {
+                let Some(held) = self.held_identity(&unit) else {
                     return Ok(Err(not_loaded(&unit)));
                 };
-                if status.epoch > epoch {
+                if held.epoch > epoch {
                     let message =
-                        format!("{unit} has epoch {}; a stop for {epoch} is late", status.epoch);
+                        format!("{unit} has epoch {}; a stop for {epoch} is late", held.epoch);
                     return Ok(Err(ApiError::new(ErrorCode::Conflict, message)));
                 }
                 self.request(&unit, Verb::Stop);
@@ -158,6 +158,13 @@ impl Shell {
         }
     }
 
+    /// The newest identity given, be it in force yet or not.
+    fn held_identity(&self, unit: &UnitName) -> Option<RunIdentity> {
+        let source = &self.supervisor.newest(unit)?.source;
+        let UnitSource { epoch, revision, restart, .. } = *source;
+        Some(RunIdentity { epoch, revision, restart })
+    }
+
     fn backend_start(
         &mut self,
         unit: &UnitName,
@@ -165,9 +172,8 @@ impl Shell {
         identity: RunIdentity,
         environment: Vec<(String, String)>,
     ) -> Result<(), ApiError> {
-        let held = self.supervisor.status(unit);
-        let held_identity = held.as_ref().map(RunIdentity::of);
-        if let Some(held) = held_identity
+        let held = self.held_identity(unit);
+        if let Some(held) = held
             && held > identity
         {
             let message = format!(
@@ -176,8 +182,9 @@ impl Shell {
             );
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
-        if held_identity == Some(identity) {
-            let never_started = held.is_some_and(|status| status.invocation.is_none());
+        if held == Some(identity) {
+            let status = self.supervisor.status(unit);
+            let never_started = status.is_some_and(|status| status.invocation.is_none());
             if !never_started || self.supervisor.has_job(unit) {
                 return Ok(());
             }

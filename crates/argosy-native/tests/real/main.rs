@@ -1,0 +1,39 @@
+//! Keeper and supervisor as real processes: this program plays all parts.
+//!
+//! Needs root and a writable cgroup tree, or user namespaces, as the keeper does.
+
+mod machine;
+mod takeover;
+mod units;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["keeper", dir] => machine::keeper(dir.as_ref()),
+        ["supervisor-process", dir] => machine::supervisor(dir.as_ref()),
+        ["print", lines, span] => units::print(lines.parse().unwrap(), span.parse().unwrap()),
+        ["exit", code, millis] => {
+            std::thread::sleep(Duration::from_millis(millis.parse().unwrap()));
+            ExitCode::from(code.parse::<u8>().unwrap())
+        }
+        // What the test runner passes is of no interest.
+        _ => {
+            let tests: [(&str, fn()); 4] = [
+                ("units start, stop, fail and print", units::life),
+                ("the backend port", units::backend),
+                ("nothing is lost over twenty deaths of the supervisor", takeover::many_deaths),
+                ("what happens meanwhile is told afterwards", takeover::meanwhile),
+            ];
+            for (name, test) in tests {
+                println!("test {name} ...");
+                test();
+                println!("test {name} ... ok");
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The supervisor dies, and everything goes on exactly.
+
+use std::time::Duration;
+
+use argosy_api::local::JobOutcome;
+
+use crate::machine::Machine;
+use crate::units::numbered;
+
+/// Two units print 10,000 lines a second each while others start, stop, exit and restart.
+pub(crate) fn many_deaths() {
+    const LINES: usize = 60_000;
+    let machine = Machine::start(&[
+        ("one.service", "[Service]\nExecStart=SELF print 60000 10\n"),
+        ("two.service", "[Service]\nExecStart=SELF print 60000 10\nRemainAfterExit=yes\n"),
+        ("sleep.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+        ("flap.service", "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=SELF exit 3 20\n\
+         Restart=on-failure\nRestartSec=10ms\n"),
+        ("seven@.service", "[Service]\nType=oneshot\nExecStart=SELF exit 7 30\n"),
+        ("zero@.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=SELF exit 0 30\n"),
+    ]);
+    for unit in ["one", "two", "sleep", "flap"] {
+        machine.job(unit, "start", false);
+    }
+    let sleeping = machine.wait_status("sleep", "running", |s| s.main_pid.is_some());
+    let printing = machine.wait_status("one", "running", |s| s.main_pid.is_some());
+    let mut flaps = 0;
+    for round in 0..20_u64 {
+        machine.job(&format!("seven@{round}.service"), "start", false);
+        machine.job(&format!("zero@{round}.service"), "start", false);
+        // At another moment each time.
+        std::thread::sleep(Duration::from_millis(round * 7 % 50));
+        machine.kill_supervisor();
+        let now = machine.status("sleep");
+        assert_eq!(
+            (now.main_pid, now.main_start_ticks, now.restarts, now.invocation, now.since),
+            (
+                sleeping.main_pid,
+                sleeping.main_start_ticks,
+                sleeping.restarts,
+                sleeping.invocation.clone(),
+                sleeping.since
+            )
+        );
+        let flap = machine.status("flap");
+        assert!(flap.restarts >= flaps, "the count of restarts never falls");
+        flaps = flap.restarts;
+    }
+    for round in 0..20 {
+        let failed = machine.wait_status(&format!("seven@{round}.service"), "failed", |status| {
+            status.active == "failed"
+        });
+        assert_eq!(failed.result, "exit-code");
+        assert_eq!(failed.main_exit, Some(argosy_api::ExitView::Exited { code: 7 }));
+        machine.wait_status(&format!("zero@{round}.service"), "exited", |s| s.sub == "exited");
+    }
+    assert!(flaps > 0, "it was restarted meanwhile");
+    let running = machine.status("one");
+    if running.active == "active" {
+        assert_eq!(running.main_pid, printing.main_pid);
+    }
+    machine.wait_status("one", "done", |s| s.active == "inactive");
+    machine.wait_status("two", "done", |s| s.sub == "exited");
+    for unit in ["one.service", "two.service"] {
+        let output = machine.output(unit);
+        let expected = numbered(LINES);
+        let wrong = output.iter().zip(&expected).position(|(a, b)| a != b);
+        if let Some(at) = wrong {
+            panic!("{unit}: line {at} is {:?}", &output[at.saturating_sub(3)..at + 3]);
+        }
+        assert_eq!(output.len(), LINES, "{unit}");
+    }
+    machine.end();
+}
+
+/// Jobs under way, time-outs and restart delays go on over a death.
+pub(crate) fn meanwhile() {
+    let machine = Machine::start(&[
+        ("first.service", "[Service]\nType=oneshot\nExecStart=SELF exit 0 300\n"),
+        (
+            "second.service",
+            "[Unit]\nRequires=first.service\nAfter=first.service\n[Service]\nExecStart=/bin/sleep \
+             infinity\n",
+        ),
+        (
+            "stubborn.service",
+            "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n\
+             TimeoutStopSec=500ms\n",
+        ),
+        ("late.service", "[Service]\nExecStart=/bin/false\nRestart=on-failure\nRestartSec=600ms\n"),
+    ]);
+    machine.job("second", "start", false);
+    machine.job("stubborn", "start", true);
+    machine.job("late", "start", false);
+    machine.wait_status("late", "waiting for its restart", |s| s.sub == "auto-restart");
+    machine.job("stubborn", "stop", false);
+    machine.kill_supervisor();
+    machine.wait_status("second", "running", |s| s.sub == "running");
+    let killed = machine.wait_status("stubborn", "killed", |s| s.active == "failed");
+    assert_eq!(killed.result, "timeout");
+    machine.wait_status("late", "restarted", |s| s.restarts == 1);
+    assert_eq!(machine.job("second", "stop", true), JobOutcome::Done);
+    machine.end();
+}

@@ -1,0 +1,144 @@
+//! What single units do, and the backend port.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argosy_api::local::JobOutcome;
+use argosy_model::{ActiveState, Epoch, RestartCount, UnitName, UnitRevision, UnitStatus};
+use argosy_native::NativeBackend;
+use argosy_reconcile::{BackendEvent, BackendRequest, RunIdentity};
+
+use crate::machine::Machine;
+
+/// Prints numbered lines, a hundred at once every `span` milliseconds, cut anywhere.
+pub(crate) fn print(lines: u64, span: u64) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
+    for number in 0..lines {
+        text.push_str(&number.to_string());
+        if number % 100 == 57 {
+            // In the middle of a line.
+            out.write_all(text.as_bytes()).unwrap();
+            out.flush().unwrap();
+            text.clear();
+            std::thread::sleep(Duration::from_millis(span));
+        }
+        text.push('\n');
+    }
+    out.write_all(text.as_bytes()).unwrap();
+    out.flush().unwrap();
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn numbered(lines: usize) -> Vec<String> {
+    (0..lines).map(|number| number.to_string()).collect()
+}
+
+pub(crate) fn life() {
+    let machine = Machine::start(&[
+        ("sleep.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+        ("print.service", "[Service]\nType=oneshot\nExecStart=SELF print 1000 0\n"),
+        (
+            "environment.service",
+            "[Service]\nType=oneshot\nUser=nobody\nWorkingDirectory=/usr\nEnvironment=\"A=x y\"\n\
+             ExecStart=sh -c 'echo $$0 $USER $(pwd); exit 3' ${A}\nExecStopPost=-/bin/sh -c \
+             'echo $EXIT_STATUS'\n",
+        ),
+        ("missing.service", "[Service]\nType=exec\nExecStart=/nowhere/program\n"),
+        ("needs.service", "[Unit]\nRequires=sleep.service\nAfter=sleep.service\n[Service]\n\
+         ExecStart=/bin/sleep infinity\n"),
+        ("notify.service", "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c \
+         'systemd-notify --ready --status=up; exec sleep infinity'\n"),
+    ]);
+    assert_eq!(machine.job("needs", "start", true), JobOutcome::Done);
+    let status = machine.status("sleep");
+    assert_eq!((status.active.as_str(), status.sub.as_str()), ("active", "running"));
+    assert!(status.main_pid.is_some() && status.main_start_ticks.is_some());
+    assert_eq!(machine.job("sleep", "stop", true), JobOutcome::Done);
+    machine.wait_status("needs", "stopped with what it requires", |s| s.active == "inactive");
+
+    assert_eq!(machine.job("print", "start", true), JobOutcome::Done);
+    assert_eq!(machine.output("print.service"), numbered(1000));
+
+    assert_eq!(machine.job("environment", "start", true), JobOutcome::Failed);
+    let status = machine.status("environment");
+    assert_eq!(status.result, "exit-code");
+    assert_eq!(machine.output("environment.service"), ["x y nobody /usr", "3"]);
+
+    assert_eq!(machine.job("missing", "start", true), JobOutcome::Failed);
+    let lines = machine.journal("missing.service");
+    let has = |part: &str| lines.iter().any(|line| line.message.contains(part));
+    assert!(has("/nowhere/program") && has("status=203/EXEC"), "{lines:?}");
+
+    assert_eq!(machine.job("notify", "start", true), JobOutcome::Done);
+    assert_eq!(machine.status("notify").status_text.as_deref(), Some("up"));
+    machine.end();
+}
+
+pub(crate) fn backend() {
+    let machine = Machine::start(&[]);
+    let unit = UnitName::new("c.service").unwrap();
+    let text = "[Service]\nExecStart=/bin/sleep infinity\n".to_owned();
+    let identity = RunIdentity {
+        epoch: Epoch { incarnation: 1, counter: 1 },
+        revision: UnitRevision(1),
+        restart: RestartCount(0),
+    };
+    machine.block_on(async {
+        let NativeBackend { requests, mut events, task } = NativeBackend::start(machine.socket());
+        let task = tokio::spawn(task);
+        assert_eq!(events.recv().await, Some(BackendEvent::Snapshot(Vec::new())));
+        let start = |identity: RunIdentity| BackendRequest::Start {
+            unit: unit.clone(),
+            text: text.clone(),
+            identity,
+            environment: vec![("ARGOSY_EPOCH".to_owned(), identity.epoch.to_string())],
+        };
+        requests.send(start(identity)).await.unwrap();
+        let running = |status: &UnitStatus, identity: RunIdentity| {
+            status.active() == ActiveState::Active && RunIdentity::of(status) == identity
+        };
+        let first = until(&mut events, |status| running(status, identity)).await;
+        // The same again changes nothing, an earlier one is refused, a later one restarts.
+        requests.send(start(identity)).await.unwrap();
+        let older = RunIdentity { revision: UnitRevision(0), ..identity };
+        requests.send(start(older)).await.unwrap();
+        loop {
+            match events.recv().await.unwrap() {
+                BackendEvent::Refused { unit: refused, .. } if refused == unit => break,
+                BackendEvent::Changed(status) => assert_eq!(status.main_pid, first.main_pid),
+                other => panic!("{other:?}"),
+            }
+        }
+        let later = RunIdentity { restart: RestartCount(1), ..identity };
+        requests.send(start(later)).await.unwrap();
+        let second = until(&mut events, |status| running(status, later)).await;
+        assert_ne!(second.main_pid, first.main_pid);
+        requests.send(BackendRequest::Stop { unit: unit.clone(), epoch: later.epoch }).await.unwrap();
+        until(&mut events, |status| status.active() == ActiveState::Inactive).await;
+        requests.send(BackendRequest::Forget { unit: unit.clone() }).await.unwrap();
+        loop {
+            if events.recv().await.unwrap() == BackendEvent::Gone(unit.clone()) {
+                break;
+            }
+        }
+        drop(requests);
+        task.await.unwrap();
+    });
+    machine.end();
+}
+
+/// Waits for a status.
+async fn until(
+    events: &mut tokio::sync::mpsc::Receiver<BackendEvent>,
+    fits: impl Fn(&UnitStatus) -> bool,
+) -> UnitStatus {
+    loop {
+        match events.recv().await.unwrap() {
+            BackendEvent::Changed(status) if fits(&status) => return status,
+            BackendEvent::Changed(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
