@@ -194,6 +194,7 @@ impl CheckpointFile {
         transaction.open_table(META)?.insert(HEADER, header.encode_to_vec().as_slice())?;
         transaction.commit()?;
         self.hold(checkpoint, changes);
+        tracing::debug!(applied = checkpoint.applied, changes, "wrote the checkpoint");
         self.counters.checkpoint_written.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

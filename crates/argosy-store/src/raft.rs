@@ -197,6 +197,9 @@ impl RaftThread {
         } else {
             self.leases.demote();
         }
+        let Leadership { term, leader, is_leader } = leadership;
+        let leader = leader.map_or_else(|| "nobody".to_owned(), |leader| leader.to_string());
+        tracing::info!(%term, leader, is_leader, "leadership of the store");
         self.leadership.send_replace(leadership);
     }
 

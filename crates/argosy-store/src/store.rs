@@ -97,6 +97,17 @@ impl Store {
             bytes: log.bytes_read,
             entries: log.entries.len() as u64,
         };
+        if log.torn_bytes > 0 {
+            // Expected after a power cut: nobody was ever told that it was written.
+            tracing::warn!(
+                bytes = log.torn_bytes,
+                "dropped an unfinished write from the log's end"
+            );
+        }
+        tracing::info!(
+            dir = %config.dir.display(), member = %config.member_id,
+            checkpoint = recovery.checkpoint, entries = recovery.entries, "opened the store"
+        );
         let RecoveredLog { hard_state, entries, writer, .. } = log;
         let state = checkpoint.state.clone();
         let recovered = Recovered { checkpoint, hard_state, entries };
