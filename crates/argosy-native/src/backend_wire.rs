@@ -60,7 +60,17 @@ impl From<IdentityView> for RunIdentity {
 /// What the supervisor's loop is asked to do with a unit of the cluster.
 #[derive(Debug, Clone)]
 pub(crate) enum BackendCall {
-    Start { unit: UnitName, text: String, identity: RunIdentity, environment: Vec<(String, String)> },
-    Stop { unit: UnitName, epoch: Epoch },
-    Forget { unit: UnitName },
+    Start {
+        unit: UnitName,
+        text: String,
+        identity: RunIdentity,
+        environment: Vec<(String, String)>,
+    },
+    Stop {
+        unit: UnitName,
+        epoch: Epoch,
+    },
+    Forget {
+        unit: UnitName,
+    },
 }

@@ -29,5 +29,8 @@ pub(crate) fn at(boottime: Duration) -> Now {
     let now = now();
     let ago = now.boottime.saturating_sub(boottime);
     let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
-    Now { boottime: boottime.min(now.boottime), wall: UnixMicros(now.wall.0.saturating_sub(micros)) }
+    Now {
+        boottime: boottime.min(now.boottime),
+        wall: UnixMicros(now.wall.0.saturating_sub(micros)),
+    }
 }

@@ -9,8 +9,7 @@ use argosy_supervisor::SpawnRequest;
 use crate::accounts::User;
 
 /// The search path of the service manager, for programs given without a slash and as `$PATH`.
-pub(crate) const SEARCH_PATH: &str =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Largest environment file: an environment beyond this could not be executed with anyway
 /// (ARG_MAX, execve(2)).

@@ -113,7 +113,10 @@ impl Outputs {
     }
 
     /// Copies a turn of every unit that has output. Returns what may be released.
-    pub(crate) fn copy_turn(&mut self, journal: &mut Journal) -> Result<Vec<Release>, JournalError> {
+    pub(crate) fn copy_turn(
+        &mut self,
+        journal: &mut Journal,
+    ) -> Result<Vec<Release>, JournalError> {
         let units: Vec<UnitName> = self.waiting.iter().cloned().collect();
         let mut releases = Vec::new();
         for unit in units {

@@ -45,8 +45,11 @@ async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeE
     }
     let store = UnitStore::open(config.unit_store_dir())?;
     let socket = config.socket();
-    let listener = argosy_api::bind_unix(&socket, 0o600)
-        .map_err(|source| NativeError::File { what: "listen on", path: socket, source })?;
+    let listener = argosy_api::bind_unix(&socket, 0o600).map_err(|source| NativeError::File {
+        what: "listen on",
+        path: socket,
+        source,
+    })?;
     let (calls, inbox) = mpsc::channel(CALLS_MAX);
     let (end_sender, journal_end) = watch::channel(journal.end());
     let api = Api::new(calls, config.journal_dir(), journal_end);

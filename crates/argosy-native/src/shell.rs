@@ -34,7 +34,7 @@ const EVENTS_MAX: usize = 1024;
 /// while nobody supervised is told first.
 const QUIET: Duration = Duration::from_millis(20);
 /// How long that may take at most.
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
+const QUIET_WAIT_MAX: Duration = Duration::from_millis(200);
 /// How often the journal is made to survive the machine's death, journald's `SyncIntervalSec=`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(300);
 

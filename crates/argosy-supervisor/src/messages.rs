@@ -99,10 +99,7 @@ impl Unit {
     }
 
     pub(crate) fn log_restart_scheduled(&self, step: &mut Step<'_>) {
-        let message = format!(
-            "Scheduled restart job, restart counter is at {}.",
-            self.restarts
-        );
+        let message = format!("Scheduled restart job, restart counter is at {}.", self.restarts);
         self.log(step, 6, message);
     }
 

@@ -16,7 +16,10 @@ fn check(text: &str, expected: &[(&str, &str)]) {
 
 #[test]
 fn plain_lines_and_comments() {
-    check("A=1\n# B=2\n; C=3\n\n  D=four five  \nE=\n", &[("A", "1"), ("D", "four five"), ("E", "")]);
+    check(
+        "A=1\n# B=2\n; C=3\n\n  D=four five  \nE=\n",
+        &[("A", "1"), ("D", "four five"), ("E", "")],
+    );
     check("no assignment\nA=1", &[("A", "1")]);
 }
 

@@ -120,9 +120,10 @@ fn a_prompt_without_line_end_does_not_hold_the_spool() {
     spool.put(1, Stream::Stdout, b"later\n", false);
     let lines = check_every_interruption(&spool);
     let texts = texts(&lines);
-    assert_eq!(texts.iter().filter(|text| text.len() < 100).collect::<Vec<_>>(), [
-        "> ", "also", "later"
-    ]);
+    assert_eq!(
+        texts.iter().filter(|text| text.len() < 100).collect::<Vec<_>>(),
+        ["> ", "also", "later"]
+    );
     let mut cutter = Lines::default();
     spool.frames.iter().for_each(|frame| cutter.take(frame, &mut Vec::new()));
     assert_eq!(cutter.needed_from(), None);

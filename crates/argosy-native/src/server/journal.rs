@@ -35,9 +35,9 @@ pub(super) async fn read(
         until: query.until.map(UnixMicros),
     };
     // The first batch is read before the answer begins, so that an error is an error.
-    let first = batch(&api, search.clone()).await.map_err(|error| {
-        ApiError::new(ErrorCode::Internal, chain(&error))
-    })?;
+    let first = batch(&api, search.clone())
+        .await
+        .map_err(|error| ApiError::new(ErrorCode::Internal, chain(&error)))?;
     let (lines, stream) = mpsc::channel(LINES_MAX);
     tokio::spawn(send(api, search, first, query.follow, lines));
     Ok(lines_response(stream))
@@ -82,10 +82,7 @@ async fn send(
     }
 }
 
-async fn batch(
-    api: &Api,
-    query: Query,
-) -> Result<(Vec<Stored>, Option<Cursor>), ReadError> {
+async fn batch(api: &Api, query: Query) -> Result<(Vec<Stored>, Option<Cursor>), ReadError> {
     let reader = api.reader.clone();
     let limit = query.last.unwrap_or(BATCH);
     match tokio::task::spawn_blocking(move || reader.read(&query, limit)).await {

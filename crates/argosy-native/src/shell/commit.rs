@@ -5,9 +5,7 @@ use argosy_api::local::LocalEvent;
 use argosy_journal::{Entry, Transport};
 use argosy_keeper::{Action, Commit, SpawnId, StateChange};
 use argosy_model::{InvocationId, UnitName};
-use argosy_supervisor::{
-    Command, Event, JobResult, Now, RequestId, SpawnFailure, SpawnRequest,
-};
+use argosy_supervisor::{Command, Event, JobResult, Now, RequestId, SpawnFailure, SpawnRequest};
 
 use super::Shell;
 use crate::accounts::Accounts;

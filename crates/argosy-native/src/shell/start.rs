@@ -44,8 +44,7 @@ impl Shell {
             groups = %hello.group_mode,
             "taking over"
         );
-        let (supervisor, commands) =
-            Supervisor::restore(supervisor_config, units, &processes, now);
+        let (supervisor, commands) = Supervisor::restore(supervisor_config, units, &processes, now);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let mut shell = Shell {
             outputs: Outputs::new(config.runtime_dir),

@@ -117,14 +117,17 @@ impl Shell {
         identity: RunIdentity,
         environment: Vec<(String, String)>,
     ) -> Result<(), ApiError> {
-        let loaded = self.parse(unit, UnitSource {
-            text: Arc::from(text),
-            origin: CLUSTER.to_owned(),
-            environment,
-            revision: identity.revision,
-            epoch: identity.epoch,
-            restart: identity.restart,
-        })?;
+        let loaded = self.parse(
+            unit,
+            UnitSource {
+                text: Arc::from(text),
+                origin: CLUSTER.to_owned(),
+                environment,
+                revision: identity.revision,
+                epoch: identity.epoch,
+                restart: identity.restart,
+            },
+        )?;
         let source = loaded.source.clone();
         self.load(loaded)?;
         // A text on disk that is newer than the state committed with it is given again.

@@ -19,7 +19,10 @@ pub(crate) fn keeper(dir: &Path) -> ExitCode {
     let argv = ["argosy", "supervisor-process"].map(Into::into);
     let mut argv: Vec<std::ffi::OsString> = argv.to_vec();
     argv.push(dir.into());
-    match argosy_keeper::run(KeeperConfig::new(dir.join("run"), argv)) {
+    let mut config = KeeperConfig::new(dir.join("run"), argv);
+    // It is killed often here, and not because it is broken.
+    config.longest_backoff = Duration::from_millis(20);
+    match argosy_keeper::run(config) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("keeper: {error:?}");

@@ -2,6 +2,13 @@
 //!
 //! Needs root and a writable cgroup tree, or user namespaces, as the keeper does.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that has its own main, which the lints take for a program"
+)]
+
 mod machine;
 mod takeover;
 mod units;

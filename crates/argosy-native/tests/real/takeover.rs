@@ -14,10 +14,16 @@ pub(crate) fn many_deaths() {
         ("one.service", "[Service]\nExecStart=SELF print 60000 10\n"),
         ("two.service", "[Service]\nExecStart=SELF print 60000 10\nRemainAfterExit=yes\n"),
         ("sleep.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
-        ("flap.service", "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=SELF exit 3 20\n\
-         Restart=on-failure\nRestartSec=10ms\n"),
+        (
+            "flap.service",
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=SELF exit 3 20\n\
+         Restart=on-failure\nRestartSec=10ms\n",
+        ),
         ("seven@.service", "[Service]\nType=oneshot\nExecStart=SELF exit 7 30\n"),
-        ("zero@.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=SELF exit 0 30\n"),
+        (
+            "zero@.service",
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=SELF exit 0 30\n",
+        ),
     ]);
     for unit in ["one", "two", "sleep", "flap"] {
         machine.job(unit, "start", false);

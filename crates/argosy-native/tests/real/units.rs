@@ -46,10 +46,16 @@ pub(crate) fn life() {
              'echo $EXIT_STATUS'\n",
         ),
         ("missing.service", "[Service]\nType=exec\nExecStart=/nowhere/program\n"),
-        ("needs.service", "[Unit]\nRequires=sleep.service\nAfter=sleep.service\n[Service]\n\
-         ExecStart=/bin/sleep infinity\n"),
-        ("notify.service", "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c \
-         'systemd-notify --ready --status=up; exec sleep infinity'\n"),
+        (
+            "needs.service",
+            "[Unit]\nRequires=sleep.service\nAfter=sleep.service\n[Service]\n\
+         ExecStart=/bin/sleep infinity\n",
+        ),
+        (
+            "notify.service",
+            "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c \
+         'systemd-notify --ready --status=up; exec sleep infinity'\n",
+        ),
     ]);
     assert_eq!(machine.job("needs", "start", true), JobOutcome::Done);
     let status = machine.status("sleep");
@@ -115,7 +121,10 @@ pub(crate) fn backend() {
         requests.send(start(later)).await.unwrap();
         let second = until(&mut events, |status| running(status, later)).await;
         assert_ne!(second.main_pid, first.main_pid);
-        requests.send(BackendRequest::Stop { unit: unit.clone(), epoch: later.epoch }).await.unwrap();
+        requests
+            .send(BackendRequest::Stop { unit: unit.clone(), epoch: later.epoch })
+            .await
+            .unwrap();
         until(&mut events, |status| status.active() == ActiveState::Inactive).await;
         requests.send(BackendRequest::Forget { unit: unit.clone() }).await.unwrap();
         loop {

@@ -195,12 +195,15 @@ impl Supervisor {
         if good || job.kind != JobKind::Start {
             return;
         }
-        let dependants: Vec<UnitName> = [Relation::Requires, Relation::BindsTo, Relation::Requisite]
-            .into_iter()
-            .flat_map(|relation| self.relations.owners(name, relation))
-            .filter(|owner| self.job_kind(owner).is_some_and(|(kind, _)| kind == JobKind::Start))
-            .cloned()
-            .collect();
+        let dependants: Vec<UnitName> =
+            [Relation::Requires, Relation::BindsTo, Relation::Requisite]
+                .into_iter()
+                .flat_map(|relation| self.relations.owners(name, relation))
+                .filter(|owner| {
+                    self.job_kind(owner).is_some_and(|(kind, _)| kind == JobKind::Start)
+                })
+                .cloned()
+                .collect();
         for dependant in dependants {
             self.with(&dependant, |unit, step| unit.log_dependency_failed(step));
             self.finish(&dependant, JobResult::Dependency);

@@ -18,9 +18,10 @@ impl Supervisor {
                 Ok(None)
             }
             Verb::Stop => {
-                let nothing = self.units.get(&name).is_some_and(|unit| {
-                    unit.at_rest() && unit.job.is_none() && !unit.leftover
-                });
+                let nothing = self
+                    .units
+                    .get(&name)
+                    .is_some_and(|unit| unit.at_rest() && unit.job.is_none() && !unit.leftover);
                 self.submit_stop(&name, (!nothing).then_some(request));
                 Ok(nothing.then_some(JobResult::Done))
             }

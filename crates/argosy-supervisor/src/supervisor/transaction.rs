@@ -10,14 +10,19 @@ use crate::job::JobKind;
 use crate::relations::Relation;
 
 /// One job for each unit touched.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     pub(super) jobs: BTreeMap<UnitName, JobKind>,
 }
 
 impl Plan {
     /// Adds a job; false when the unit already has one that covers it.
-    fn add(&mut self, anchor: &UnitName, unit: &UnitName, kind: JobKind) -> Result<bool, JobRefusal> {
+    fn add(
+        &mut self,
+        anchor: &UnitName,
+        unit: &UnitName,
+        kind: JobKind,
+    ) -> Result<bool, JobRefusal> {
         let merged = match (self.jobs.get(unit).copied(), kind) {
             (None, kind) => kind,
             (Some(old), kind) if old == kind => return Ok(false),
@@ -39,26 +44,59 @@ impl Supervisor {
     /// Everything that follows from starting or restarting `anchor`.
     pub(super) fn plan_start(&self, anchor: &UnitName, kind: JobKind) -> Result<Plan, JobRefusal> {
         let mut plan = Plan::default();
+        let mut wanted = VecDeque::new();
+        self.extend(&mut plan, anchor, kind, &mut wanted)?;
+        while let Some(name) = wanted.pop_front() {
+            // A wanted unit that cannot be started is no obstacle.
+            let mut attempt = plan.clone();
+            let mut more = VecDeque::new();
+            if self.extend(&mut attempt, &name, JobKind::Start, &mut more).is_ok() {
+                plan = attempt;
+                wanted.extend(more);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Adds a job and all it must have; what it only wants goes to `wanted`.
+    fn extend(
+        &self,
+        plan: &mut Plan,
+        anchor: &UnitName,
+        kind: JobKind,
+        wanted: &mut VecDeque<UnitName>,
+    ) -> Result<(), JobRefusal> {
         let mut open = VecDeque::from([(anchor.clone(), kind)]);
         while let Some((name, kind)) = open.pop_front() {
             if !plan.add(anchor, &name, kind)? {
                 continue;
             }
-            match kind {
-                JobKind::Start => self.follow_start(&name, &mut open)?,
-                JobKind::Restart => {
-                    self.follow_start(&name, &mut open)?;
-                    for dependant in self.dependants(&name) {
-                        open.push_back((dependant, JobKind::Restart));
-                    }
-                }
-                JobKind::Stop => {
-                    open.extend(self.dependants(&name).map(|name| (name, JobKind::Stop)));
-                }
-                JobKind::Reload => {}
+            if matches!(kind, JobKind::Start | JobKind::Restart) {
+                self.follow_start(&name, &mut open, wanted)?;
+            }
+            if matches!(kind, JobKind::Stop | JobKind::Restart) {
+                open.extend(self.dependants(&name).map(|name| (name, kind)));
             }
         }
-        Ok(plan)
+        self.check_conflicts(plan, anchor)
+    }
+
+    /// Units that exclude each other cannot both be started.
+    fn check_conflicts(&self, plan: &Plan, anchor: &UnitName) -> Result<(), JobRefusal> {
+        let starts = |name: &UnitName| {
+            matches!(plan.jobs.get(name), Some(JobKind::Start | JobKind::Restart))
+        };
+        for name in plan.jobs.keys().filter(|name| starts(name)) {
+            let Some(unit) = self.units.get(name) else { continue };
+            let mut excluded = unit.newest().spec.dependencies.conflicts.iter();
+            if let Some(other) = excluded.find(|other| *other != name && starts(other)) {
+                return Err(JobRefusal::Contradiction {
+                    unit: anchor.clone(),
+                    contradiction: other.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Everything that follows from stopping `anchor`.
@@ -78,6 +116,7 @@ impl Supervisor {
         &self,
         name: &UnitName,
         open: &mut VecDeque<(UnitName, JobKind)>,
+        wanted: &mut VecDeque<UnitName>,
     ) -> Result<(), JobRefusal> {
         let Some(unit) = self.units.get(name) else {
             return Err(JobRefusal::NotLoaded { unit: name.clone() });
@@ -105,12 +144,7 @@ impl Supervisor {
                 });
             }
         }
-        for wanted in &dependencies.wants {
-            // A wanted unit that cannot be started is no obstacle.
-            if self.needs_start(wanted) && self.plan_start_alone(wanted) {
-                open.push_back((wanted.clone(), JobKind::Start));
-            }
-        }
+        wanted.extend(dependencies.wants.iter().filter(|unit| self.needs_start(unit)).cloned());
         let conflicting = self.relations.owners(name, Relation::Conflicts);
         for other in dependencies.conflicts.iter().chain(conflicting) {
             if other != name && self.may_run(other) {
@@ -118,15 +152,6 @@ impl Supervisor {
             }
         }
         Ok(())
-    }
-
-    /// Whether a wanted unit could be started at all: what it requires is there.
-    fn plan_start_alone(&self, name: &UnitName) -> bool {
-        let Some(unit) = self.units.get(name) else { return false };
-        let dependencies = &unit.newest().spec.dependencies;
-        let known = |unit: &UnitName| self.units.contains_key(unit) || (self.config.builtin)(unit);
-        dependencies.requires.iter().chain(&dependencies.binds_to).all(known)
-            && dependencies.requisite.iter().all(|unit| self.counts_as_active(unit))
     }
 
     fn needs_start(&self, name: &UnitName) -> bool {

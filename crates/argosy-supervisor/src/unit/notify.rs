@@ -31,9 +31,8 @@ impl Unit {
             self.log(step, 4, message);
             return;
         }
-        let value = |key: &str| {
-            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-        };
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         if let Some(pid) = value("MAINPID").and_then(|pid| pid.parse().ok()) {
             self.take_main_pid(pid, step);
         }
@@ -47,8 +46,7 @@ impl Unit {
             self.watchdog_span = Some(Duration::from_micros(span));
             self.restart_watchdog(step);
         }
-        if let Some(span) = value("EXTEND_TIMEOUT_USEC").and_then(|span| span.parse::<u64>().ok())
-        {
+        if let Some(span) = value("EXTEND_TIMEOUT_USEC").and_then(|span| span.parse::<u64>().ok()) {
             self.extend_timeout(Duration::from_micros(span), step);
         }
         match value("WATCHDOG") {

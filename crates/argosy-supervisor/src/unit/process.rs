@@ -72,7 +72,13 @@ impl Unit {
         self.main_exit = None;
     }
 
-    fn spawn(&mut self, role: ExecRole, index: usize, notify: bool, step: &mut Step<'_>) -> SpawnId {
+    fn spawn(
+        &mut self,
+        role: ExecRole,
+        index: usize,
+        notify: bool,
+        step: &mut Step<'_>,
+    ) -> SpawnId {
         let spawn = step.ids.spawn();
         let invocation = *self.invocation.get_or_insert_with(|| step.ids.invocation());
         self.grouped = true;

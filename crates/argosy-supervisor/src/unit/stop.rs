@@ -105,7 +105,12 @@ impl Unit {
     }
 
     /// Ends the run, and waits for the next one where `Restart=` says so.
-    pub(crate) fn enter_dead(&mut self, result: UnitResult, may_restart: bool, step: &mut Step<'_>) {
+    pub(crate) fn enter_dead(
+        &mut self,
+        result: UnitResult,
+        may_restart: bool,
+        step: &mut Step<'_>,
+    ) {
         self.note(result);
         let end = match self.result {
             UnitResult::Success => {

@@ -88,8 +88,7 @@ impl Unit {
 
     /// Begins the time in which `WATCHDOG=1` must come, if there is one.
     pub(crate) fn reset_watchdog(&mut self, step: &Step<'_>) {
-        self.watchdog =
-            self.watchdog_span().map(|span| step.now.boottime.saturating_add(span));
+        self.watchdog = self.watchdog_span().map(|span| step.now.boottime.saturating_add(span));
     }
 
     fn watchdog_elapsed(&mut self, step: &mut Step<'_>) {

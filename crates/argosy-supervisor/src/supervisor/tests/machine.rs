@@ -124,7 +124,10 @@ fn all_commands_in_order() {
         reload a\nspawned\nexit control 0
         stop a\nspawned\nexit control 0\nspawned\nexit control 0
         exit main 0\nspawned\nexit control 0\nempty a";
-    check(spec, script, &expect![[r#"
+    check(
+        spec,
+        script,
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /condition
@@ -192,13 +195,17 @@ fn all_commands_in_order() {
           # Stopped a.service.
           job a.service Done
           a.service inactive/dead
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn condition_says_no() {
     let spec = ServiceSpec { exec_condition: commands(&["/condition"]), ..service("/a") };
-    check(spec, "start a\nspawned\nexit control 1\nempty a", &expect![[r#"
+    check(
+        spec,
+        "start a\nspawned\nexit control 1\nempty a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /condition
@@ -215,7 +222,8 @@ fn condition_says_no() {
           # a.service was skipped because of an unmet condition check.
           job a.service Skipped
           a.service inactive/dead exec-condition
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -302,7 +310,10 @@ fn oneshot_with_several_commands() {
         "#]],
     );
     // For a command, ending by SIGTERM is a failure.
-    check(spec, "start a\nspawned\nexit main sig 15\nempty a", &expect![[r#"
+    check(
+        spec,
+        "start a\nspawned\nexit main sig 15\nempty a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /one
@@ -320,7 +331,8 @@ fn oneshot_with_several_commands() {
           # Failed to start a.service.
           job a.service Failed
           a.service failed/failed signal
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -373,7 +385,10 @@ fn oneshot_that_remains() {
 #[test]
 fn exec_waits_for_the_program() {
     let spec = ServiceSpec { service_type: ServiceType::Exec, ..service("/a") };
-    check(spec.clone(), "start a\nspawned\nexecuted", &expect![[r#"
+    check(
+        spec.clone(),
+        "start a\nspawned\nexecuted",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -384,8 +399,12 @@ fn exec_waits_for_the_program() {
           # Started a.service.
           job a.service Done
           a.service active/running pid=101
-    "#]]);
-    check(spec, "start a\nspawned\nfailed 203\nempty a", &expect![[r#"
+    "#]],
+    );
+    check(
+        spec,
+        "start a\nspawned\nfailed 203\nempty a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -404,7 +423,8 @@ fn exec_waits_for_the_program() {
           # Failed to start a.service.
           job a.service Failed
           a.service failed/failed exit-code
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -419,7 +439,10 @@ fn notify() {
         start a\nspawned\nnotify STATUS=warming\n+3s\nnotify READY=1
         +9s\nnotify WATCHDOG=1\n+9s\nnotify RELOADING=1\nnotify READY=1\n+9s
         +1s\nexit main core 6\nempty a";
-    check(spec.clone(), script, &expect![[r#"
+    check(
+        spec.clone(),
+        script,
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a WATCHDOG_USEC=10000000
@@ -455,8 +478,12 @@ fn notify() {
           # a.service: Failed with result 'watchdog'.
           remove group a.service
           a.service failed/failed watchdog
-    "#]]);
-    check(spec.clone(), "start a\nspawned\nexit main 0\nempty a", &expect![[r#"
+    "#]],
+    );
+    check(
+        spec.clone(),
+        "start a\nspawned\nexit main 0\nempty a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a WATCHDOG_USEC=10000000
@@ -474,8 +501,12 @@ fn notify() {
           # Failed to start a.service.
           job a.service Failed
           a.service failed/failed protocol
-    "#]]);
-    check(spec, "start a\nspawned\nnotify READY=1\nnotify STOPPING=1\nexit main 0\nempty a", &expect![[r#"
+    "#]],
+    );
+    check(
+        spec,
+        "start a\nspawned\nnotify READY=1\nnotify STOPPING=1\nexit main 0\nempty a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a WATCHDOG_USEC=10000000
@@ -497,7 +528,8 @@ fn notify() {
           # a.service: Deactivated successfully.
           remove group a.service
           a.service inactive/dead
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -511,7 +543,10 @@ fn start_times_out_and_nothing_helps() {
     };
     let script = "start a\nspawned\n+29s\nnotify EXTEND_TIMEOUT_USEC=3000000\n+1s\n+2s\n+5s
         exit main sig 9\nempty a";
-    check(spec, script, &expect![[r#"
+    check(
+        spec,
+        script,
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -541,14 +576,18 @@ fn start_times_out_and_nothing_helps() {
           # Failed to start a.service.
           job a.service Failed
           a.service failed/failed timeout
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn kill_modes() {
     let spec = |kill_mode| ServiceSpec { kill_mode, ..service("/a") };
     let script = "start a\nspawned\nstop a\nexit main 0\nempty a";
-    check(spec(KillMode::Mixed), script, &expect![[r#"
+    check(
+        spec(KillMode::Mixed),
+        script,
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -572,8 +611,12 @@ fn kill_modes() {
           # Stopped a.service.
           job a.service Done
           a.service inactive/dead
-    "#]]);
-    check(spec(KillMode::Process), "start a\nspawned\nstop a\nexit main 0\nempty a", &expect![[r#"
+    "#]],
+    );
+    check(
+        spec(KillMode::Process),
+        "start a\nspawned\nstop a\nexit main 0\nempty a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -595,8 +638,12 @@ fn kill_modes() {
           a.service inactive/dead
         empty a
           remove group a.service
-    "#]]);
-    check(spec(KillMode::None), "start a\nspawned\nstop a", &expect![[r#"
+    "#]],
+    );
+    check(
+        spec(KillMode::None),
+        "start a\nspawned\nstop a",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -611,7 +658,8 @@ fn kill_modes() {
           # Stopped a.service.
           job a.service Done
           a.service inactive/dead
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -624,7 +672,10 @@ fn start_limit() {
     };
     let script = "start a\nspawned\nexit main 1\nempty a\n+1s\nspawned\nexit main 1\nempty a\n+1s
         start a\nreset-failed a\nstart a";
-    check(spec, script, &expect![[r#"
+    check(
+        spec,
+        script,
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -679,7 +730,8 @@ fn start_limit() {
           # Starting a.service...
           spawn a.service /a
           a.service activating/start
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -750,7 +802,10 @@ fn what_an_earlier_keeper_left_is_ended_before_a_start() {
 
 #[test]
 fn no_process_at_all() {
-    check(service("/a"), "start a\nfailed none", &expect![[r#"
+    check(
+        service("/a"),
+        "start a\nfailed none",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -762,5 +817,6 @@ fn no_process_at_all() {
           # Failed to start a.service.
           job a.service Failed
           a.service failed/failed resources
-    "#]]);
+    "#]],
+    );
 }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{
-    Dependencies, Epoch, ExecCommand, ExecPrefix, ExitOutcome, Placement, RestartCount, ServiceSpec,
-    UnitName, UnitRevision, UnitSpec, UnixMicros,
+    Dependencies, Epoch, ExecCommand, ExecPrefix, ExitOutcome, Placement, RestartCount,
+    ServiceSpec, UnitName, UnitRevision, UnitSpec, UnixMicros,
 };
 
+use crate::ids::Ids;
 use crate::{
     Command, Event, ExecRole, KeptProcess, KillWhom, Loaded, Now, RequestId, SpawnFailure, SpawnId,
     StoredUnit, Supervisor, SupervisorConfig, UnitSource, Verb,
@@ -63,6 +64,7 @@ pub(super) struct World {
     next_request: u64,
     /// Restart the supervisor from its blobs before every event.
     pub(super) restart_always: bool,
+    shutdown: bool,
     pub(super) log: String,
 }
 
@@ -76,6 +78,7 @@ impl World {
             processes: BTreeMap::new(),
             next_request: 1,
             restart_always: false,
+            shutdown: false,
             log: String::new(),
         }
     }
@@ -132,15 +135,21 @@ impl World {
                 stored.restore(self.specs[name].spec.clone(), None).unwrap()
             })
             .collect();
-        let kept = |(spawn, _): (&SpawnId, _)| KeptProcess { spawn: *spawn, pid: 0, start_ticks: 0 };
+        let kept =
+            |(spawn, _): (&SpawnId, _)| KeptProcess { spawn: *spawn, pid: 0, start_ticks: 0 };
         let kept: Vec<KeptProcess> = self.processes.iter().map(kept).collect();
-        let first = self.supervisor.ids.spawn();
-        let config = SupervisorConfig { first_spawn: first, ..CONFIG };
-        let (supervisor, commands) = Supervisor::restore(config, units, &kept, self.at());
+        let (mut supervisor, commands) = Supervisor::restore(CONFIG, units, &kept, self.at());
+        // So that both histories can be compared; the keeper tells the last spawn id.
+        supervisor.ids = std::mem::replace(&mut self.supervisor.ids, Ids::new(0, 0));
         let before: Vec<_> = self.supervisor.statuses().collect();
         assert_eq!(supervisor.statuses().collect::<Vec<_>>(), before);
         self.supervisor = supervisor;
         assert_eq!(commands, [], "a new supervisor has nothing to do of its own");
+        if self.shutdown {
+            // The keeper says so to every new supervisor.
+            let commands = self.supervisor.handle(Event::Shutdown, self.at());
+            assert_eq!(commands, [], "everything is being stopped already");
+        }
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -244,7 +253,10 @@ impl World {
                 signal: signal.parse().unwrap(),
                 whom: KillWhom::All,
             }),
-            ["shutdown"] => self.event(Event::Shutdown),
+            ["shutdown"] => {
+                self.event(Event::Shutdown);
+                self.shutdown = true;
+            }
             ["leftover", unit] => self.event(Event::LeftoverFound { unit: name(unit) }),
             ["leftover-gone", unit] => self.event(Event::LeftoverGone { unit: name(unit) }),
             ["spawned"] => self.spawned(),
@@ -288,12 +300,8 @@ impl World {
 
     pub(super) fn exit(&mut self, spawn: SpawnId, how: &[&str]) {
         let outcome = match how {
-            ["sig", signal] => {
-                ExitOutcome::Signal { signal: signal.parse().unwrap(), core: false }
-            }
-            ["core", signal] => {
-                ExitOutcome::Signal { signal: signal.parse().unwrap(), core: true }
-            }
+            ["sig", signal] => ExitOutcome::Signal { signal: signal.parse().unwrap(), core: false },
+            ["core", signal] => ExitOutcome::Signal { signal: signal.parse().unwrap(), core: true },
             [code] => ExitOutcome::Code(code.parse().unwrap()),
             _ => panic!("not an exit: {how:?}"),
         };
