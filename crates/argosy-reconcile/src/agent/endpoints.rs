@@ -52,10 +52,10 @@ impl AgentMachine {
             }
         }
         for entry in &assignment.entries {
-            if let Said::Publish(name, endpoint) = self.endpoint_of(view, assignment, &entry.unit) {
-                if let Some(txn) = announce(view, &name, &endpoint) {
-                    proposals.push((name, txn));
-                }
+            if let Said::Publish(name, endpoint) = self.endpoint_of(view, assignment, &entry.unit)
+                && let Some(txn) = announce(view, &name, &endpoint)
+            {
+                proposals.push((name, txn));
             }
         }
         for (name, txn) in proposals {

@@ -61,7 +61,8 @@ fn a_placement_raises_the_epoch_and_the_generation() {
 #[test]
 fn what_was_decided_on_must_still_be_so() {
     let unit = name("a.service");
-    let changes: [(&str, &dyn Fn(&mut Registry)); 4] = [
+    type Change<'c> = &'c dyn Fn(&mut Registry);
+    let changes: [(&str, Change); 4] = [
         ("the unit", &|registry| registry.edit(|edit| edit.stop(&name("a.service")).unwrap())),
         ("its text", &|registry| registry.submit("a.service", "other")),
         ("the machine", &|registry| registry.edit(|edit| edit.cordon(ONE, true).unwrap())),
