@@ -1,0 +1,130 @@
+//! Where testbeds keep their files, so that other terminals and the next start find them.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
+
+use crate::TestbedError;
+use crate::config::is_name;
+
+/// Attempts to take a lock whose file is removed in that moment by the one who held it.
+const LOCK_ATTEMPTS: usize = 10;
+
+/// The paths of one testbed.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) name: String,
+    base: PathBuf,
+    /// Whether the base is ours to make and to remove.
+    own_base: bool,
+}
+
+/// The lock of a testbed's name, held as long as its file is open.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    pub(crate) file: File,
+}
+
+impl Place {
+    /// The paths of a testbed, whether it runs or not. Makes nothing.
+    pub(crate) fn find(name: &str, base: Option<&Path>) -> Result<Place, TestbedError> {
+        if !is_name(name) {
+            return Err(TestbedError::Name { name: name.to_owned() });
+        }
+        let (base, own_base) = match base {
+            Some(base) => (base.to_owned(), false),
+            None => (usual_base(), true),
+        };
+        Ok(Place { name: name.to_owned(), base, own_base })
+    }
+
+    /// Makes the base, if it is ours to make, and checks that nobody else can write in it.
+    pub(crate) fn prepare(&self) -> Result<(), TestbedError> {
+        let file =
+            |action| move |source| TestbedError::File { action, path: self.base.clone(), source };
+        if self.own_base {
+            match DirBuilder::new().mode(0o700).create(&self.base) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other.map_err(file("make"))?,
+            }
+        }
+        self.check()
+    }
+
+    /// Checks that nobody else can write in the base.
+    pub(crate) fn check(&self) -> Result<(), TestbedError> {
+        let file =
+            |source| TestbedError::File { action: "look at", path: self.base.clone(), source };
+        let metadata = fs::symlink_metadata(&self.base).map_err(file)?;
+        let private = metadata.is_dir()
+            && metadata.uid() == geteuid().as_raw()
+            && metadata.mode() & 0o022 == 0;
+        if private { Ok(()) } else { Err(TestbedError::NotPrivate { path: self.base.clone() }) }
+    }
+
+    /// Takes the lock of the name.
+    pub(crate) fn lock(&self) -> Result<Lock, TestbedError> {
+        let path = self.lock_path();
+        let file = |source| TestbedError::File { action: "lock", path: path.clone(), source };
+        for _ in 0..LOCK_ATTEMPTS {
+            let lock = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(file)?;
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(TestbedError::RunsAlready { name: self.name.clone() });
+                }
+                other => other.map_err(|error| file(error.into()))?,
+            }
+            // The one who held it may have removed the file between our opening and our locking.
+            let ours = lock.metadata().map_err(file)?.ino();
+            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
+                return Ok(Lock { file: lock });
+            }
+        }
+        Err(TestbedError::RunsAlready { name: self.name.clone() })
+    }
+
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The testbed's own directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.base.join(&self.name)
+    }
+
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.base.join(format!("{}.lock", self.name))
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory().join(SOCKET)
+    }
+
+    /// The base, if it goes with its last testbed.
+    pub(crate) fn removable_base(&self) -> Option<PathBuf> {
+        self.own_base.then(|| self.base.clone())
+    }
+}
+
+/// The control socket's name in a testbed's directory.
+pub(crate) const SOCKET: &str = "control";
+/// The state file's name in a testbed's directory.
+pub(crate) const STATE: &str = "state.json";
+/// The name of the file with what the switch and the inits had to say on standard error.
+pub(crate) const LOG: &str = "log";
+
+fn usual_base() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|it| Path::new(it).is_absolute()) {
+        Some(runtime) => PathBuf::from(runtime).join("argosy-testbed"),
+        None => PathBuf::from(format!("/tmp/argosy-testbed-{}", geteuid().as_raw())),
+    }
+}

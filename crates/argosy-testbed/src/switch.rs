@@ -1,0 +1,4 @@
+//! x
+pub(crate) fn main() -> std::io::Result<()> {
+    Ok(())
+}
