@@ -28,7 +28,8 @@ impl Backoff {
             self.next = Duration::ZERO;
         }
         let wait = self.next;
-        self.next = if wait.is_zero() { FIRST.min(self.longest) } else { (wait * 2).min(self.longest) };
+        self.next =
+            if wait.is_zero() { FIRST.min(self.longest) } else { (wait * 2).min(self.longest) };
         wait
     }
 }

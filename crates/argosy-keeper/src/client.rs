@@ -7,9 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use argosy_model::UnitName;
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
 use crate::wire::{
     FrameReader, HelloAssembly, Incoming, MAX_FRAME, MAX_STATE, WireError, encode_commit,

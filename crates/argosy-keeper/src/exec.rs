@@ -49,10 +49,7 @@ impl Report {
 
     pub(crate) fn from_bytes(bytes: [u8; Self::SIZE]) -> Report {
         let [a, b, c, d, e, f, g, h] = bytes;
-        Report {
-            step: u32::from_ne_bytes([a, b, c, d]),
-            errno: i32::from_ne_bytes([e, f, g, h]),
-        }
+        Report { step: u32::from_ne_bytes([a, b, c, d]), errno: i32::from_ne_bytes([e, f, g, h]) }
     }
 }
 
@@ -132,9 +129,17 @@ impl Prepared {
         ];
         Ok(Prepared {
             program: CString::new(record.program.as_str())?,
-            argv: record.argv.iter().map(|it| CString::new(it.as_str())).collect::<Result<_, _>>()?,
+            argv: record
+                .argv
+                .iter()
+                .map(|it| CString::new(it.as_str()))
+                .collect::<Result<_, _>>()?,
             environment,
-            pid_variables: record.pid_variables.iter().map(pid_variable).collect::<Result<_, _>>()?,
+            pid_variables: record
+                .pid_variables
+                .iter()
+                .map(pid_variable)
+                .collect::<Result<_, _>>()?,
             sources,
             ends,
             passed: None,
@@ -207,8 +212,8 @@ impl Prepared {
     /// forks with CLONE_PARENT, since whoever enters a user namespace does not come back.
     fn spawn_within(mut self, doors: crate::group::Doors) -> Result<i32, SpawnError> {
         let failed = |step, error: std::io::Error| SpawnError::new(step, &error);
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)
-            .map_err(|error| failed(ExecStep::Fork, error.into()))?;
+        let (read, write) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(ExecStep::Fork, error.into()))?;
         let program = child::Program::new(&mut self);
         let helper = sys::fork(0).map_err(|error| failed(ExecStep::Fork, error))?;
         if helper == 0 {

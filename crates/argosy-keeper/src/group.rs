@@ -4,7 +4,6 @@ mod cgroup;
 mod namespace;
 mod probe;
 
-
 pub(crate) use namespace::Doors;
 pub(crate) use probe::{Driver, Found};
 
@@ -44,7 +43,7 @@ impl Group {
     pub(crate) fn is_open(&self) -> bool {
         match self {
             Group::Cgroup(_) => true,
-            Group::Namespace(namespace) => namespace.is_alive(),
+            Group::Namespace(namespace) => namespace.is_open(),
         }
     }
 

@@ -6,9 +6,9 @@ use std::io;
 /// Returns when a process started, in clock ticks since boot (field 22).
 pub(crate) fn start_ticks(pid: i32) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    field(&text, 22).and_then(|field| field.parse().ok()).ok_or_else(|| {
-        io::Error::other(format!("/proc/{pid}/stat has no start time"))
-    })
+    field(&text, 22)
+        .and_then(|field| field.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no start time")))
 }
 
 /// Tells whether a process runs and is the one that started then.

@@ -13,8 +13,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use reader::SpoolReader;
 pub(crate) use format::MAX_DATA;
+pub use reader::SpoolReader;
 pub(crate) use writer::{Chunk, Spool};
 
 use std::io;
@@ -95,4 +95,3 @@ pub enum SpoolError {
         position: u64,
     },
 }
-

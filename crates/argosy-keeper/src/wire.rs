@@ -2,7 +2,8 @@
 
 mod frame;
 mod from_keeper;
-mod messages;
+mod keeper_messages;
+mod supervisor_messages;
 mod to_keeper;
 
 #[cfg(test)]

@@ -112,8 +112,7 @@ pub(crate) fn run(
                     for unit in &hello.units {
                         if let Some(spool) = unit.spool {
                             let name = &unit.unit;
-                            let mut one =
-                                Collector::open(runtime_dir, output, name, spool.begin)?;
+                            let mut one = Collector::open(runtime_dir, output, name, spool.begin)?;
                             release(&mut one, spool.end, &mut commit)?;
                             collectors.insert(name.clone(), one);
                         }
@@ -144,11 +143,8 @@ pub(crate) fn run(
         if commit != Commit::default() {
             keeper.send(&commit)?;
         }
-        let flags = if keeper.wants_write() {
-            PollFlags::IN | PollFlags::OUT
-        } else {
-            PollFlags::IN
-        };
+        let flags =
+            if keeper.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         poll(&mut [PollFd::new(&keeper, flags)], None)?;
         keeper.flush()?;
     }
@@ -193,11 +189,7 @@ fn greet(
     Ok(())
 }
 
-fn release(
-    one: &mut Collector,
-    end: u64,
-    commit: &mut Commit,
-) -> Result<(), Box<dyn Error>> {
+fn release(one: &mut Collector, end: u64, commit: &mut Commit) -> Result<(), Box<dyn Error>> {
     if let Some(through) = one.advance(end)? {
         commit.actions.push(Action::ReleaseSpool { unit: one.name.clone(), through });
     }

@@ -32,6 +32,8 @@ pub(crate) struct Namespace {
     doors: Option<Doors>,
     /// Says to a later keeper which process the init is.
     record: PathBuf,
+    /// Takes no new process: one made while it dies would fail.
+    killed: bool,
     reaped: bool,
 }
 
@@ -64,7 +66,8 @@ impl Namespace {
         let start_ticks = start_ticks(init)?;
         fs::write(&record, format!("{init} {start_ticks}\n"))?;
         let identity = fs::metadata(proc.join("ns/pid"))?.ino();
-        Ok(Namespace { init, start_ticks, identity, doors: Some(doors), record, reaped: false })
+        let (doors, killed, reaped) = (Some(doors), false, false);
+        Ok(Namespace { init, start_ticks, identity, doors, record, killed, reaped })
     }
 
     /// Takes what an earlier keeper recorded; `None` if that init has ended.
@@ -79,9 +82,9 @@ impl Namespace {
             return Ok(None);
         }
         let identity = fs::metadata(format!("/proc/{init}/ns/pid"))?.ino();
-        let record = record.to_owned();
-        let reaped = false;
-        Ok(Some(Namespace { init, start_ticks: started, identity, doors: None, record, reaped }))
+        let (start_ticks, record) = (started, record.to_owned());
+        let (doors, killed, reaped) = (None, false, false);
+        Ok(Some(Namespace { init, start_ticks, identity, doors, record, killed, reaped }))
     }
 
     /// Returns the PID of its init.
@@ -89,8 +92,13 @@ impl Namespace {
         self.init
     }
 
+    /// Tells whether it takes new processes.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.killed && self.is_alive()
+    }
+
     /// Tells whether its init lives.
-    pub(crate) fn is_alive(&self) -> bool {
+    fn is_alive(&self) -> bool {
         !self.reaped && procfs::is_alive(self.init, self.start_ticks)
     }
 
@@ -102,9 +110,9 @@ impl Namespace {
         Ok(Doors { user, pid: doors.pid.as_fd().try_clone_to_owned()? })
     }
 
-    /// Tells whether only its init is left, or not even that.
+    /// Tells whether only its init is left, or not even that. The init of a killed one goes last.
     pub(crate) fn is_empty(&self) -> io::Result<bool> {
-        Ok(!self.is_alive() || self.members()?.is_empty())
+        Ok(!self.is_alive() || (!self.killed && self.members()?.is_empty()))
     }
 
     /// Returns its processes but its init.
@@ -126,17 +134,16 @@ impl Namespace {
     }
 
     /// Kills all of it.
-    pub(crate) fn kill(&self) -> io::Result<()> {
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
+        self.killed = true;
         match Pid::from_raw(self.init) {
-            Some(pid) if self.is_alive() => {
-                Ok(kill_process(pid, rustix::process::Signal::KILL)?)
-            }
+            Some(pid) if self.is_alive() => Ok(kill_process(pid, rustix::process::Signal::KILL)?),
             _ => Ok(()),
         }
     }
 
     /// Ends an empty namespace.
-    pub(crate) fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&mut self) -> io::Result<()> {
         if !self.is_empty()? {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }

@@ -99,7 +99,7 @@ impl Driver {
     /// Makes one namespace for trial: whether they are allowed cannot be told otherwise.
     fn try_out(&self) -> io::Result<()> {
         if let Kind::Namespace { user } = self.kind {
-            let trial = Namespace::create(self.parent.join(".trial"), user)?;
+            let mut trial = Namespace::create(self.parent.join(".trial"), user)?;
             trial.remove()?;
         }
         Ok(())
@@ -193,9 +193,8 @@ impl Hierarchies {
             let mut back = back.split(' ');
             let (kind, options) = (back.next()?, back.nth(1)?);
             let options = options.split(',').map(str::to_owned).collect();
-            kind.starts_with("cgroup").then(|| {
-                (kind.to_owned(), options, root.to_owned(), PathBuf::from(point))
-            })
+            kind.starts_with("cgroup")
+                .then(|| (kind.to_owned(), options, root.to_owned(), PathBuf::from(point)))
         };
         let own = |line: &str| {
             let mut parts = line.splitn(3, ':').skip(1);

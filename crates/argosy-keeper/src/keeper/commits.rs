@@ -5,9 +5,7 @@ use rustix::event::epoll::EventFlags;
 use super::link::{BATCH, Link};
 use super::{Keeper, say};
 use crate::wire::{decode_commit, hello_frames, outgoing};
-use crate::{
-    Action, Commit, EventKind, FromKeeper, Hello, ProcessRecord, SpawnId, UnitRecord,
-};
+use crate::{Action, Commit, EventKind, FromKeeper, Hello, ProcessRecord, SpawnId, UnitRecord};
 
 /// Reads of the socket before other sources have their turn.
 const READS: usize = 16;

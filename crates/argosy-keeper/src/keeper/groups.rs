@@ -29,7 +29,8 @@ impl Keeper {
 
     fn signal_pid(&self, pid: i32, signal: i32) {
         let sent = signal_of(signal).and_then(|signal| {
-            let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+            let pid =
+                Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
             Ok(kill_process(pid, signal)?)
         });
         if let Err(error) = sent {

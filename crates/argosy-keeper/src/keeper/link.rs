@@ -7,9 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use argosy_model::UnitName;
 use rustix::io::Errno;
-use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg,
-};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 
 use super::poller::Token;
 use crate::wire::{FrameReader, pipe_closed_frame, pipe_frame};

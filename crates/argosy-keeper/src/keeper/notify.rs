@@ -108,8 +108,8 @@ impl Keeper {
 /// Receives one message with its sender; `None` for one that does not count.
 fn receive(fd: &OwnedFd) -> Result<Option<(u32, String)>, Errno> {
     let mut bytes = [0; MESSAGE_MAX];
-    let mut space = [MaybeUninit::uninit();
-        rustix::cmsg_space!(ScmCredentials(1), ScmRights(DESCRIPTORS_MAX))];
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let received = recvmsg(fd, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;

@@ -73,12 +73,11 @@ impl Keeper {
         let unit = self.units.entry(name.clone()).or_default();
         if unit.spool.is_none() {
             let directory = self.runtime.spools().join(name.as_str());
-            let spool =
-                Spool::create(&directory, realtime().as_secs(), self.highest_position)
-                    .map_err(|error| match error {
-                        crate::SpoolError::File { source, .. } => source,
-                        other => std::io::Error::other(other),
-                    })?;
+            let spool = Spool::create(&directory, realtime().as_secs(), self.highest_position)
+                .map_err(|error| match error {
+                    crate::SpoolError::File { source, .. } => source,
+                    other => std::io::Error::other(other),
+                })?;
             unit.spool = Some(spool);
         }
         Ok(())

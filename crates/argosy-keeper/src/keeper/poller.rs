@@ -75,8 +75,11 @@ impl Poller {
             tv_nsec: span.subsec_nanos().into(),
         });
         let mut events = Vec::with_capacity(BATCH);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref())
-        {
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            timeout.as_ref(),
+        ) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -73,7 +73,6 @@ impl RuntimeDir {
     pub(super) fn spools(&self) -> PathBuf {
         self.path.join(SPOOL_DIRECTORY)
     }
-
 }
 
 impl Drop for RuntimeDir {

@@ -69,8 +69,7 @@ impl SpoolReader {
         }
         let mut rest = &bytes[..length];
         while let Some((header, behind)) = rest.split_first_chunk::<HEADER>() {
-            let header =
-                Header::decode(header, self.position).ok_or_else(|| self.no_frame())?;
+            let header = Header::decode(header, self.position).ok_or_else(|| self.no_frame())?;
             let Some((data, behind)) = behind.split_at_checked(header.length) else { break };
             self.position = header.next();
             frames.push(header.with_data(data.to_vec()));
@@ -99,13 +98,9 @@ impl SpoolReader {
 
     /// Opens the segment that holds the position.
     fn open_segment(&self) -> Result<(u64, File), SpoolError> {
-        let failed = |path: &Path, source| SpoolError::File {
-            what: "open",
-            path: path.to_owned(),
-            source,
-        };
-        let bases =
-            segments(&self.directory).map_err(|source| failed(&self.directory, source))?;
+        let failed =
+            |path: &Path, source| SpoolError::File { what: "open", path: path.to_owned(), source };
+        let bases = segments(&self.directory).map_err(|source| failed(&self.directory, source))?;
         let base = bases.into_iter().rev().find(|base| *base <= self.position);
         let base = base.ok_or_else(|| SpoolError::NoSegment {
             path: self.directory.clone(),
@@ -118,9 +113,6 @@ impl SpoolReader {
 
     fn no_frame(&self) -> SpoolError {
         let base = self.segment.as_ref().map_or(self.position, |(base, _)| *base);
-        SpoolError::NoFrame {
-            path: segment_path(&self.directory, base),
-            position: self.position,
-        }
+        SpoolError::NoFrame { path: segment_path(&self.directory, base), position: self.position }
     }
 }

@@ -64,8 +64,7 @@ impl Spool {
 
     /// Takes over the spool of an earlier keeper; `None` if nothing is in it.
     pub(crate) fn adopt(directory: &Path) -> Result<Option<Spool>, SpoolError> {
-        let bases =
-            segments(directory).map_err(|source| file_error("read", directory, source))?;
+        let bases = segments(directory).map_err(|source| file_error("read", directory, source))?;
         let (Some(&begin), Some(&last)) = (bases.first(), bases.last()) else { return Ok(None) };
         let path = segment_path(directory, last);
         let end = cut_torn_frame(&path, last).map_err(|source| file_error("cut", &path, source))?;
@@ -145,9 +144,8 @@ impl Spool {
         bytes.extend_from_slice(&chunk.data);
         // A write that failed halfway is written again from its beginning: nobody reads behind
         // `end`.
-        file.write_all_at(&bytes, self.end - base).map_err(|source| {
-            file_error("write", &segment_path(&self.directory, base), source)
-        })?;
+        file.write_all_at(&bytes, self.end - base)
+            .map_err(|source| file_error("write", &segment_path(&self.directory, base), source))?;
         self.end = header.next();
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use argosy_model::{ExitOutcome, UnitName};
 use prost::Message;
 
-use super::messages::FromKeeperKind as Kind;
-use super::{WireError, frame, messages as wire, unit_name};
+use super::keeper_messages::FromKeeperKind as Kind;
+use super::{WireError, frame, keeper_messages as wire, unit_name};
 use crate::{
     Event, EventKind, ExecStep, FromKeeper, GroupMode, Hello, Leftover, ProcessRecord, SpawnId,
     SpoolRange, Stream, UnitRecord,
@@ -95,10 +95,8 @@ pub(crate) fn hello_frames(hello: &Hello) -> Vec<Vec<u8>> {
         parts[part].processes.push(record);
     }
     for leftover in &hello.leftover {
-        let record = wire::Leftover {
-            unit: leftover.unit.to_string(),
-            group: leftover.group.clone(),
-        };
+        let record =
+            wire::Leftover { unit: leftover.unit.to_string(), group: leftover.group.clone() };
         let part = room(&mut parts, record.encoded_len());
         parts[part].leftover.push(record);
     }

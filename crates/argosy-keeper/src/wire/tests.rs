@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use argosy_model::{ExitOutcome, UnitName};
 
-use super::{FrameReader, Incoming, MAX_FRAME, decode_commit, encode_commit, hello_frames, outgoing};
+use super::{
+    FrameReader, Incoming, MAX_FRAME, decode_commit, encode_commit, hello_frames, outgoing,
+};
 use crate::{
     Action, Commit, Event, EventKind, ExecStep, FromKeeper, GroupMode, Hello, Identity, Leftover,
     Output, ProcessRecord, SpawnId, SpawnRecord, SpoolRange, StateChange, Stdin, UnitRecord,
@@ -90,10 +92,7 @@ fn every_event_survives_the_wire() {
         .into_iter()
         .map(|kind| FromKeeper::Event(Event { seq: 1, at: Duration::from_micros(77), kind }))
         .collect();
-    messages.push(FromKeeper::SpoolAdvanced {
-        unit,
-        range: SpoolRange { begin: 3, end: 12 },
-    });
+    messages.push(FromKeeper::SpoolAdvanced { unit, range: SpoolRange { begin: 3, end: 12 } });
     messages.push(FromKeeper::Shutdown { deadline: Duration::from_secs(9) });
     for message in messages {
         let mut reader = FrameReader::default();

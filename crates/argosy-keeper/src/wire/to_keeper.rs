@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::{WireError, frame, messages as wire, unit_name};
+use super::{WireError, frame, supervisor_messages as wire, unit_name};
 use crate::{
     Action, Commit, Identity, Output, SpawnId, SpawnRecord, StateChange, Stdin, WorkingDirectory,
 };
@@ -141,7 +141,11 @@ fn decode_record(record: wire::SpawnRecord) -> Result<SpawnRecord, WireError> {
         working_directory: record
             .working_directory
             .map(|it| WorkingDirectory { path: it.path, missing_ok: it.missing_ok }),
-        identity: record.identity.map(|it| Identity { uid: it.uid, gid: it.gid, groups: it.groups }),
+        identity: record.identity.map(|it| Identity {
+            uid: it.uid,
+            gid: it.gid,
+            groups: it.groups,
+        }),
         umask: record.umask,
         stdin: match record.stdin {
             None => Stdin::Null,

@@ -81,18 +81,15 @@ fn a_full_spool_makes_the_unit_wait_and_loses_nothing() {
         let Some(range) = supervisor.range("a.service") else { continue };
         assert!(range.end - range.begin < LIMIT + (3 << 20), "{range:?}");
         let unit = unit("a.service");
-        let reader = reader.get_or_insert_with(|| {
-            SpoolReader::new(&stand.runtime_dir(), &unit, range.begin)
-        });
+        let reader = reader
+            .get_or_insert_with(|| SpoolReader::new(&stand.runtime_dir(), &unit, range.begin));
         for frame in reader.read(range.end, usize::MAX).unwrap() {
             text.extend(frame.data);
         }
         let through = reader.position();
         supervisor.act([Action::ReleaseSpool { unit, through }]);
-        exited |= supervisor
-            .taken()
-            .iter()
-            .any(|event| matches!(event.kind, EventKind::Exited { .. }));
+        exited |=
+            supervisor.taken().iter().any(|event| matches!(event.kind, EventKind::Exited { .. }));
     }
     let expected: String = (1..=1_000_000).map(|i| format!("{i}\n")).collect();
     assert!(text == expected.as_bytes());

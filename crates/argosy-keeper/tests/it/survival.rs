@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use argosy_keeper::{
-    Action, Commit, EventKind, SpawnId, SpoolReader, StateChange,
-};
+use argosy_keeper::{Action, Commit, EventKind, SpawnId, SpoolReader, StateChange};
 use argosy_model::ExitOutcome;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -86,8 +84,9 @@ fn units_of_a_killed_keeper_run_on_and_are_reported_by_the_next() {
     for (mode, user, _) in ways() {
         let mut stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut first = stand.supervisor();
-        let script = "echo before; while [ ! -e GO ]; do sleep 0.01; done; echo after && exec sleep 1000"
-            .replace("GO", &stand.path("go").display().to_string());
+        let script =
+            "echo before; while [ ! -e GO ]; do sleep 0.01; done; echo after && exec sleep 1000"
+                .replace("GO", &stand.path("go").display().to_string());
         first.spawn(stand.shell(1, "a.service", &script));
         first.until(|supervisor| supervisor.range("a.service").is_some());
         let old = first.range("a.service").unwrap();
