@@ -41,7 +41,7 @@ impl<T: Item> Tree<T> {
         let old = remove_from(root, key);
         loop {
             match &**root {
-                Node::Leaf(items) if items.is_empty() => {
+                node if node.len() == 0 => {
                     self.root = None;
                     return old;
                 }
@@ -131,8 +131,14 @@ fn remove_from<T: Item>(node: &mut Arc<Node<T>>, key: &T::Key) -> Option<T> {
             let child = &mut branch.children[at];
             let old = remove_from(&mut child.node, key);
             child.weight -= old.as_ref().map_or(0, Item::weight);
-            if child.node.len() < FILL_MIN {
-                refill(branch, at);
+            match child.node.len() {
+                // An only child cannot be joined with a neighbour; its parent will be.
+                0 => {
+                    branch.children.remove(at);
+                    Arc::make_mut(&mut branch.lows).remove(at);
+                }
+                1..FILL_MIN => refill(branch, at),
+                _ => {}
             }
             old
         }

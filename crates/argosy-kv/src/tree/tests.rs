@@ -146,6 +146,24 @@ fn removing_everything_leaves_nothing() {
 }
 
 #[test]
+fn a_leaf_alone_in_its_branch_can_empty() {
+    // One leaf more than a branch holds: its branch has no other.
+    let full = u32::try_from(FAN_OUT * FAN_OUT).unwrap();
+    let total = full + 1;
+    let model: BTreeMap<u32, u32> = (0..total).map(|key| (key, key)).collect();
+    let mut appended = Tree::default();
+    (0..total).for_each(|key| drop(appended.insert(Pair(key, key))));
+    for mut tree in [Tree::from_sorted((0..total).map(|key| Pair(key, key))), appended] {
+        check(&tree, &model);
+        let mut model = model.clone();
+        tree.remove(&full);
+        model.remove(&full);
+        check(&tree, &model);
+        assert_eq!(tree.last_up_to(&total), Some(&Pair(full - 1, full - 1)));
+    }
+}
+
+#[test]
 fn a_count_at_a_million_keys_looks_at_few_nodes() {
     let tree = Tree::from_sorted((0..1_000_000).map(|key| Pair(key, 0)));
     let mut visited = 0;
