@@ -48,6 +48,8 @@ pub(crate) struct Keeper {
     processes: BTreeMap<SpawnId, Process>,
     /// Unit processes that are not reaped yet.
     pids: BTreeMap<i32, SpawnId>,
+    /// Those of them that have not executed their program yet, as far as is known.
+    starting: BTreeSet<SpawnId>,
     pipes: BTreeMap<(SpawnId, Stream), Pipe>,
     /// Pipes that are read again at the next pace.
     paced: Vec<(SpawnId, Stream)>,
@@ -105,6 +107,7 @@ impl Keeper {
             units: BTreeMap::new(),
             processes: BTreeMap::new(),
             pids: BTreeMap::new(),
+            starting: BTreeSet::new(),
             pipes: BTreeMap::new(),
             paced: Vec::new(),
             pace_at: None,

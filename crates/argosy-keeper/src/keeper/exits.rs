@@ -30,6 +30,7 @@ impl Keeper {
         self.read_report(spawn_id);
         let Some(process) = self.processes.get_mut(&spawn_id) else { return };
         process.exit = Some(outcome);
+        self.starting.remove(&spawn_id);
         let (unit, failure) = (process.unit.clone(), process.failure);
         self.drain_notify(&unit);
         self.drain_pipes(spawn_id);
@@ -69,6 +70,7 @@ impl Keeper {
         if let Some((fd, token)) = process.report.take() {
             self.poller.remove(&fd, token);
         }
+        self.starting.remove(&spawn_id);
         if executed {
             self.push_event(EventKind::Executed { spawn_id });
         }

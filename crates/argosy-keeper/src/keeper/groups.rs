@@ -50,8 +50,8 @@ impl Keeper {
 
     /// Signals those of a unit's processes that have not executed their program yet.
     fn signal_outside(&self, name: &UnitName, signal: i32) {
-        for process in self.processes.values() {
-            if process.unit == *name && process.exit.is_none() && process.report.is_some() {
+        for process in self.starting.iter().filter_map(|spawn_id| self.processes.get(spawn_id)) {
+            if process.unit == *name {
                 self.signal_pid(process.pid, signal);
             }
         }

@@ -73,6 +73,10 @@ impl Keeper {
             let Some(notify) = notify else { return };
             match receive(&notify.fd) {
                 Ok(Some((pid, text))) => {
+                    // Whoever notifies has been executed, so that is told first.
+                    for spawn_id in self.starting.clone() {
+                        self.read_report(spawn_id);
+                    }
                     let unit = name.clone();
                     self.push_event(EventKind::Notify { unit, pid, text });
                 }

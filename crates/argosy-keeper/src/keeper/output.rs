@@ -61,8 +61,12 @@ impl Keeper {
                     self.units.entry(unit).or_default().spool = Some(spool);
                 }
                 Ok(None) => std::fs::remove_dir_all(&path).map_err(failed)?,
-                // It stays as it is for whoever wants to look at it.
-                Err(error) => complain("output of an earlier keeper is lost", &error),
+                Err(error) => {
+                    complain("output of an earlier keeper cannot be read", &error);
+                    // It stays for whoever wants to look at it, and makes room for a new one.
+                    let aside = directory.join(format!("{name}~unreadable"));
+                    std::fs::rename(&path, aside).map_err(failed)?;
+                }
             }
         }
         Ok(())

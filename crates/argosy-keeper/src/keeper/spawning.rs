@@ -105,6 +105,7 @@ impl Keeper {
         // It is not reaped yet, so it is still there.
         let start_ticks = start_ticks(pid).unwrap_or(0);
         self.pids.insert(pid, spawn_id);
+        self.starting.insert(spawn_id);
         let unit = self.units.entry(record.unit.clone()).or_default();
         unit.live += 1;
         unit.pipes += own.outputs.len();
