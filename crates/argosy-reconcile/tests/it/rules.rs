@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
-use argosy_model::{Epoch, SubState, UnitStatus};
-use argosy_reconcile::BackendEvent;
+use argosy_model::{Epoch, Generation, SubState, Term, UnitResult, UnitStatus};
+use argosy_reconcile::{
+    AgentEffect, AgentEvent, BackendEvent, LeaderConfig, LeaderEvent, LeaderMachine, MachineReport,
+    RunIdentity,
+};
+use argosy_registry::{Edit, Outcome};
 
 use crate::world::{World, machine_id, name};
 
@@ -212,6 +216,114 @@ fn lost_answers_lead_to_nothing_twice() {
         assert_eq!(runs, 50);
         assert!(world.view().reasons().is_empty());
     }
+}
+
+#[test]
+fn a_stop_is_confirmed_only_by_who_knows_of_it() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "x");
+    world.start("a.service");
+    let known = world.leader.reports()[&machine_id("m1")].clone();
+    world.down("m1");
+    world.edit(|edit| edit.stop(&name("a.service")).unwrap());
+    let told = |world: &World| world.view().assignments()[&machine_id("m1")].value.entries.len();
+    // One that was on its way, one of a daemon without its supervisor, one that says it runs.
+    let generation = Generation(known.generation.0 + 1);
+    let early = MachineReport { units: Some(Vec::new()), ..known.clone() };
+    let blind = MachineReport { units: None, generation, ..known.clone() };
+    let running = MachineReport { generation, ..known };
+    for report in [early, blind, running.clone()] {
+        world.report(report);
+        assert_eq!(told(&world), 1, "{}", world.log);
+    }
+    world.report(MachineReport { units: Some(Vec::new()), ..running });
+    assert_eq!(told(&world), 0);
+}
+
+#[test]
+fn an_assignment_of_yesterday_is_not_followed() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "x");
+    world.start("a.service");
+    let yesterday = world.view().clone();
+    world.edit(|edit| edit.stop(&name("a.service")).unwrap());
+    let today = world.view().clone();
+    let now = world.now;
+    let agent = world.nodes.get_mut("m1").unwrap().agent.as_mut().unwrap();
+    let steps = |effects: Vec<AgentEffect>| {
+        effects.into_iter().filter(|effect| matches!(effect, AgentEffect::Step(_))).count()
+    };
+    assert_eq!(steps(agent.handle(AgentEvent::ViewChanged, &yesterday, now)), 0);
+    assert_eq!(steps(agent.handle(AgentEvent::ViewChanged, &today, now)), 0);
+}
+
+#[test]
+fn a_plan_ends_where_somebody_else_changes_the_registry() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    let units: Vec<String> = (0..200).map(|number| format!("u{number:03}.service")).collect();
+    for unit in &units {
+        world.submit(unit, "x");
+    }
+    let mut all = Edit::new(world.view());
+    let mut last = Edit::new(world.view());
+    for unit in &units[..199] {
+        all.start(&name(unit)).unwrap();
+    }
+    last.start(&name(&units[199])).unwrap();
+    let (all, last) = (all.finish().unwrap(), last.finish().unwrap());
+    world.apply(last);
+    // The plan for all of them takes several transactions; the last unit is stopped again just
+    // before the first.
+    let mut stop = Edit::new(world.view());
+    stop.stop(&name(&units[199])).unwrap();
+    world.in_between = stop.finish();
+    world.apply(all);
+    world.settle();
+    assert_eq!(everything(&world).len(), 199);
+    assert!(!world.log.contains("start u199"), "{}", world.log);
+}
+
+/// The keeper was lost: what it ran may run on.
+#[test]
+fn a_unit_of_unknown_outcome_is_not_started_again() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "x");
+    world.start("a.service");
+    let backend = &world.nodes["m1"].backend;
+    let running = backend.status(&name("a.service")).unwrap();
+    let RunIdentity { epoch, revision, restart } = RunIdentity::of(running);
+    let dead = UnitStatus::dead(name("a.service"));
+    let unknown = UnitStatus { epoch, revision, restart, result: UnitResult::Unknown, ..dead };
+    world.log.clear();
+    world.tell("m1", BackendEvent::Snapshot(vec![unknown]));
+    assert_eq!(steps(&world), Vec::<&str>::new());
+    assert_eq!(
+        world.view().reasons()[&name("a.service")].value.sentence,
+        "it ended on m1: its result is unknown"
+    );
+}
+
+#[test]
+fn a_leader_waits_until_it_sees_what_it_has_done() {
+    let world = World::new();
+    let view = world.view();
+    let config = LeaderConfig {
+        member: 9,
+        incarnation: 1,
+        lost_after: Duration::from_secs(5),
+        fence: Duration::ZERO,
+    };
+    let mut leader = LeaderMachine::new(config);
+    let lead = LeaderEvent::Leadership(Some(Term(7)));
+    assert_eq!(leader.handle(lead, view, world.now).len(), 1);
+    let outcome = Outcome::Done(view.revision() + 1);
+    let done = LeaderEvent::Committed { request: 1, outcome };
+    assert_eq!(leader.handle(done, view, world.now), []);
+    assert_eq!(leader.handle(LeaderEvent::Tick, view, world.now), []);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use argosy_model::{
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, LeaderConfig, LeaderEffect,
-    LeaderEvent, LeaderMachine, Step,
+    LeaderEvent, LeaderMachine, MachineReport, Step,
 };
 use argosy_registry::{ClusterView, ClusterViewBuilder, Edit, Outcome, SpecSource, StoredMachine};
 
@@ -98,6 +98,8 @@ pub(crate) struct World {
     queue: VecDeque<Event>,
     /// Commits have no known outcome: they are done (`Some(true)`) or not.
     pub(crate) answers_lost: Option<bool>,
+    /// Somebody's transaction that comes just before the leader's next one.
+    pub(crate) in_between: Option<Txn>,
     /// Only those of agents.
     pub(crate) only_agents: bool,
     /// What happened since it was last read.
@@ -128,6 +130,7 @@ impl World {
             queue: VecDeque::new(),
             answers_lost: None,
             only_agents: false,
+            in_between: None,
             log: String::new(),
         };
         world.elect();
@@ -188,6 +191,12 @@ impl World {
 
     pub(crate) fn tell(&mut self, machine: &str, event: argosy_reconcile::BackendEvent) {
         self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Backend(event)));
+        self.settle();
+    }
+
+    /// The leader gets a report, whoever wrote it.
+    pub(crate) fn report(&mut self, report: MachineReport) {
+        self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
         self.settle();
     }
 
@@ -274,6 +283,9 @@ impl World {
                     assert!(argosy_registry::fits(&txn));
                     for step in steps {
                         writeln!(self.log, "leader: {step}").unwrap();
+                    }
+                    if let Some(other) = self.in_between.take() {
+                        self.apply(other);
                     }
                     let outcome = self.commit(txn, false);
                     let event = LeaderEvent::Committed { request, outcome };
