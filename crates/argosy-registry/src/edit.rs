@@ -186,7 +186,8 @@ impl<'v> Edit<'v> {
         Ok(())
     }
 
-    /// Returns the transaction; `None` if everything is as asked already.
+    /// Returns the transaction; `None` if everything is as asked already. An edit of many units
+    /// may be larger than [`crate::fits`] allows: whoever gathers them checks that.
     pub fn finish(self) -> Option<Txn> {
         let mut draft = Draft::default();
         for (name, unit) in &self.units {
