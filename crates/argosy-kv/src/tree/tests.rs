@@ -152,7 +152,9 @@ fn a_leaf_alone_in_its_branch_can_empty() {
     let total = full + 1;
     let model: BTreeMap<u32, u32> = (0..total).map(|key| (key, key)).collect();
     let mut appended = Tree::default();
-    (0..total).for_each(|key| drop(appended.insert(Pair(key, key))));
+    for key in 0..total {
+        appended.insert(Pair(key, key));
+    }
     for mut tree in [Tree::from_sorted((0..total).map(|key| Pair(key, key))), appended] {
         check(&tree, &model);
         let mut model = model.clone();
