@@ -1,7 +1,5 @@
 //! Announced endpoints: published when a unit is ready, taken back before it is stopped.
 
-use std::net::IpAddr;
-
 use argosy_model::{ActiveState, Announce, Assignment, UnitName, Want};
 use argosy_registry::{
     ClusterView, EndpointName, StoredEndpoint, Txn, announce, endpoint_name, withdraw,
@@ -121,7 +119,8 @@ impl AgentMachine {
     /// Returns `ADDRESS:PORT`, or the address alone when no port is announced.
     fn value_of(&self, announced: &Announce) -> String {
         let address = &self.config.address;
-        let is_v6 = address.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6());
+        // An address carries no port, so only one of version 6 has colons.
+        let is_v6 = address.contains(':');
         match announced.port {
             Some(port) if is_v6 => format!("[{address}]:{port}"),
             Some(port) => format!("{address}:{port}"),

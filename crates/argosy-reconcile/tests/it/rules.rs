@@ -1,12 +1,13 @@
 //! The rules that are never broken, one by one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
 use argosy_model::{Epoch, Generation, SubState, Term, UnitResult, UnitStatus};
 use argosy_reconcile::{
-    AgentEffect, AgentEvent, BackendEvent, LeaderConfig, LeaderEvent, LeaderMachine, MachineReport,
-    RunIdentity,
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, LeaderConfig, LeaderEvent,
+    LeaderMachine, MachineReport, RunIdentity,
 };
 use argosy_registry::{Edit, Outcome};
 
@@ -338,6 +339,24 @@ fn a_deposed_leader_changes_nothing() {
     world.edit(|edit| edit.stop(&name("a.service")).unwrap());
     world.wait(Duration::from_secs(60));
     assert_eq!(steps(&world), Vec::<&str>::new(), "{}", world.log);
+}
+
+#[test]
+fn addresses_of_both_kinds_are_announced() {
+    for (address, value) in [("192.0.2.7", "192.0.2.7:80"), ("2001:db8::7", "[2001:db8::7]:80")] {
+        let mut world = World::new();
+        world.add_machine("m1", &[]);
+        let agent = AgentMachine::new(AgentConfig {
+            machine: machine_id("m1"),
+            address: address.to_owned(),
+            environment: BTreeMap::new(),
+        });
+        world.nodes.get_mut("m1").unwrap().agent = Some(agent);
+        world.tell("m1", BackendEvent::Snapshot(Vec::new()));
+        world.submit("a.service", "announce=/a:80");
+        world.start("a.service");
+        assert!(world.log.contains(&format!("key /a = {value}\n")), "{}", world.log);
+    }
 }
 
 #[test]
