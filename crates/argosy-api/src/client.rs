@@ -1,8 +1,14 @@
-//! An HTTP client for one unix socket: a connection a request, JSON or lines of JSON.
+//! An HTTP client: a connection a request, JSON or lines of JSON.
+//!
+//! Over a unix socket by itself; over anything else through a [`Connect`].
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode};
@@ -11,6 +17,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
@@ -21,23 +28,51 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// Longest line of a stream: a snapshot of 10,000 statuses, and room.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-/// A request over a unix socket failed.
+/// A byte stream to a server.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection being made.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
+
+/// Makes connections to one server.
+pub trait Connect: Send + Sync {
+    /// Connects.
+    fn connect(&self) -> Connecting<'_>;
+    /// Returns the server's name for messages.
+    fn name(&self) -> String;
+}
+
+struct UnixSocket(PathBuf);
+
+impl Connect for UnixSocket {
+    fn connect(&self) -> Connecting<'_> {
+        Box::pin(async { Ok(Box::new(UnixStream::connect(&self.0).await?) as Box<dyn Stream>) })
+    }
+
+    fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+/// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there.
-    #[error("cannot connect to {path}")]
+    #[error("cannot connect to {server}")]
     Connect {
-        /// The socket.
-        path: PathBuf,
+        /// The server.
+        server: String,
         /// Why.
         #[source]
         source: io::Error,
     },
     /// The connection broke before the whole answer was there.
-    #[error("the connection to {path} broke during {request}")]
+    #[error("the connection to {server} broke during {request}")]
     Broken {
-        /// The socket.
-        path: PathBuf,
+        /// The server.
+        server: String,
         /// Method and path.
         request: String,
         /// Why.
@@ -45,10 +80,10 @@ pub enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer is not what this version understands.
-    #[error("the answer of {path} to {request} cannot be read")]
+    #[error("the answer of {server} to {request} cannot be read")]
     Answer {
-        /// The socket.
-        path: PathBuf,
+        /// The server.
+        server: String,
         /// Method and path.
         request: String,
         /// Why.
@@ -60,10 +95,16 @@ pub enum ClientError {
     Refused(#[from] ApiError),
 }
 
-/// A client of one socket. Cheap to clone; holds no connection.
-#[derive(Debug, Clone)]
+/// A client of one server. Cheap to clone; holds no connection.
+#[derive(Clone)]
 pub struct Client {
-    path: PathBuf,
+    connect: Arc<dyn Connect>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.connect.name())
+    }
 }
 
 /// Ends the connection's driver when the answer is no longer wanted.
@@ -76,14 +117,14 @@ impl Drop for Connection {
 }
 
 impl Client {
-    /// Makes a client of the socket at `path`.
+    /// Makes a client of the unix socket at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Client {
-        Client { path: path.into() }
+        Client { connect: Arc::new(UnixSocket(path.into())) }
     }
 
-    /// Returns the socket's path.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Makes a client of whatever `connect` reaches.
+    pub fn over(connect: Arc<dyn Connect>) -> Client {
+        Client { connect }
     }
 
     /// Gets JSON.
@@ -121,7 +162,7 @@ impl Client {
             body,
             buffer: BytesMut::new(),
             ready: VecDeque::new(),
-            path: self.path.clone(),
+            server: self.connect.name(),
             request,
         })
     }
@@ -135,7 +176,7 @@ impl Client {
         let (_connection, incoming, request, _) = self.exchange(method, target, body).await?;
         let bytes = self.collect(incoming, &request).await?;
         serde_json::from_slice(&bytes).map_err(|source| ClientError::Answer {
-            path: self.path.clone(),
+            server: self.connect.name(),
             request,
             source: source.into(),
         })
@@ -147,7 +188,7 @@ impl Client {
             .await
             .map(http_body_util::Collected::to_bytes)
             .map_err(|source| ClientError::Broken {
-                path: self.path.clone(),
+                server: self.connect.name(),
                 request: request.to_owned(),
                 source,
             })
@@ -162,13 +203,15 @@ impl Client {
     ) -> Result<(Connection, Incoming, String, StatusCode), ClientError> {
         let request_name = format!("{method} {target}");
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Broken {
-            path: self.path.clone(),
+            server: self.connect.name(),
             request: request_name.clone(),
             source,
         };
-        let stream = UnixStream::connect(&self.path)
+        let stream = self
+            .connect
+            .connect()
             .await
-            .map_err(|source| ClientError::Connect { path: self.path.clone(), source })?;
+            .map_err(|source| ClientError::Connect { server: self.connect.name(), source })?;
         let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(error.into()))?;
@@ -195,7 +238,7 @@ impl Client {
         match serde_json::from_slice::<ErrorBody>(&bytes) {
             Ok(body) => Err(body.error.into()),
             Err(_) => Err(ClientError::Answer {
-                path: self.path.clone(),
+                server: self.connect.name(),
                 request: request_name,
                 source: format!("HTTP {status}: {}", String::from_utf8_lossy(&bytes)).into(),
             }),
@@ -209,7 +252,7 @@ pub struct LineStream {
     body: Incoming,
     buffer: BytesMut,
     ready: VecDeque<Bytes>,
-    path: PathBuf,
+    server: String,
     request: String,
 }
 
@@ -219,14 +262,14 @@ impl LineStream {
         loop {
             if let Some(line) = self.ready.pop_front() {
                 return serde_json::from_slice(&line).map(Some).map_err(|error| {
-                    self.error(error.into(), |path, request, source| ClientError::Answer {
-                        path,
+                    self.error(error.into(), |server, request, source| ClientError::Answer {
+                        server,
                         request,
                         source,
                     })
                 });
             }
-            let broken = |path, request, source| ClientError::Broken { path, request, source };
+            let broken = |server, request, source| ClientError::Broken { server, request, source };
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(self.error(error.into(), broken)),
@@ -259,8 +302,8 @@ impl LineStream {
     fn error(
         &self,
         source: Box<dyn std::error::Error + Send + Sync>,
-        make: impl FnOnce(PathBuf, String, Box<dyn std::error::Error + Send + Sync>) -> ClientError,
+        make: impl FnOnce(String, String, Box<dyn std::error::Error + Send + Sync>) -> ClientError,
     ) -> ClientError {
-        make(self.path.clone(), self.request.clone(), source)
+        make(self.server.clone(), self.request.clone(), source)
     }
 }

@@ -72,7 +72,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  argosy apply database.service\n  argosy apply units/")]
     Apply(Apply),
     /// Want units to run.
-    #[command(after_help = "Examples:\n  argosy start web.service\n  argosy --local start web.service")]
+    #[command(
+        after_help = "Examples:\n  argosy start web.service\n  argosy --local start web.service"
+    )]
     Start(Verb),
     /// Want units not to run.
     Stop(Verb),
@@ -112,7 +114,9 @@ pub(crate) enum Command {
     ///
     /// Starts the keeper, which holds the units, and under it the supervisor and the daemon, and
     /// starts them again if they die. Stopping it stops its units.
-    #[command(after_help = "Examples:\n  argosy supervisor\n  argosy supervisor --data-dir /tmp/a/data --runtime-dir /tmp/a/run")]
+    #[command(
+        after_help = "Examples:\n  argosy supervisor\n  argosy supervisor --data-dir /tmp/a/data --runtime-dir /tmp/a/run"
+    )]
     Supervisor(Supervisor),
     /// Run the daemon alone, beside a supervisor that runs already.
     Daemon(Daemon),
@@ -136,7 +140,9 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
     /// Make this machine the first of a new cluster.
-    #[command(after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a")]
+    #[command(
+        after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a"
+    )]
     Init(Init),
     /// Show the cluster as this machine sees it.
     Status,

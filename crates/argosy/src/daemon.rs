@@ -46,10 +46,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
     log_to_stderr();
     let places = Places {
         data_dir: options.data.data_dir,
-        api_socket: global
-            .socket
-            .clone()
-            .unwrap_or_else(|| global.runtime_dir.join(API_SOCKET)),
+        api_socket: global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(API_SOCKET)),
         supervisor_socket: global.runtime_dir.join(SUPERVISOR_SOCKET),
     };
     make_directory(&places.data_dir)?;
@@ -113,8 +110,9 @@ fn log_to_stderr() {
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(|error| {
-        Failure::new(Exit::BadInput, format!("cannot make {}: {error}", path.display()))
-            .with_help("run as root, or choose places of your own with --data-dir and --runtime-dir")
+        Failure::new(Exit::BadInput, format!("cannot make {}: {error}", path.display())).with_help(
+            "run as root, or choose places of your own with --data-dir and --runtime-dir",
+        )
     })
 }
 

@@ -65,11 +65,10 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(refusal) => refusal.into(),
-            ClientError::Connect { ref path, .. } => {
+            ClientError::Connect { ref server, .. } => {
                 let help = format!(
                     "is `argosy supervisor` running? Name another socket with --socket or \
-                     --runtime-dir if it is not {}",
-                    path.display()
+                     --runtime-dir if it is not {server}"
                 );
                 Failure::from_error(Exit::Unreachable, &error).with_help(help)
             }

@@ -24,10 +24,11 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
     }
     let mut config = KeeperConfig::new(runtime_dir.clone(), supervisor);
-    config.longest_backoff = Duration::try_from_secs_f64(options.restart_delay_max).map_err(|_| {
-        let message = format!("{} is no number of seconds to wait", options.restart_delay_max);
-        Failure::new(Exit::BadInput, message)
-    })?;
+    config.longest_backoff =
+        Duration::try_from_secs_f64(options.restart_delay_max).map_err(|_| {
+            let message = format!("{} is no number of seconds to wait", options.restart_delay_max);
+            Failure::new(Exit::BadInput, message)
+        })?;
     if !options.no_daemon {
         let mut daemon = places(&["daemon"]);
         for address in &options.client.client_listen {

@@ -36,8 +36,7 @@ pub(crate) async fn apply(
     for unit in &reply.units {
         // Wanting a unit that is wanted already changes nothing: this only waits.
         let target = format!("/v1/units/{}/start", unit.name);
-        let view: UnitView =
-            session::daemon(global).send(Method::POST, &target, &request).await?;
+        let view: UnitView = session::daemon(global).send(Method::POST, &target, &request).await?;
         views.push(view);
     }
     verbs::report("apply", &views, true, printer)

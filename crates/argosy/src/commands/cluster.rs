@@ -8,11 +8,7 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::session;
 
-pub(crate) async fn init(
-    options: Init,
-    global: &Global,
-    printer: &Printer,
-) -> Result<(), Failure> {
+pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let request = InitRequest {
         name: options.name,
         address: Some(options.address.to_string()),

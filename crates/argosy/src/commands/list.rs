@@ -72,8 +72,7 @@ pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Fail
 pub(crate) async fn cat(unit: &Unit, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let name = session::unit_name(&unit.unit)?;
     let text = if global.local {
-        let unit: LocalUnit =
-            session::supervisor(global).get(&format!("/v1/units/{name}")).await?;
+        let unit: LocalUnit = session::supervisor(global).get(&format!("/v1/units/{name}")).await?;
         if printer.json() {
             return printer.show(&unit, |_| String::new());
         }

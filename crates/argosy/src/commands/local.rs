@@ -66,9 +66,7 @@ pub(crate) async fn kill(options: &Kill, global: &Global) -> Result<(), Failure>
     let request = KillRequest { signal, main_only: options.main_only };
     for name in session::unit_names(&options.units)? {
         let target = format!("/v1/units/{name}/kill");
-        session::supervisor(global)
-            .send_for_nothing(Method::POST, &target, Some(&request))
-            .await?;
+        session::supervisor(global).send_for_nothing(Method::POST, &target, Some(&request)).await?;
     }
     Ok(())
 }

@@ -20,16 +20,13 @@ pub(crate) async fn run(
     if global.local {
         return local::verb(verb, options, global, printer).await;
     }
-    let request = VerbRequest {
-        wait: !options.wait.no_block,
-        timeout_seconds: options.wait.timeout,
-    };
+    let request =
+        VerbRequest { wait: !options.wait.no_block, timeout_seconds: options.wait.timeout };
     let mut views = Vec::new();
     for name in session::unit_names(&options.units)? {
         printer.progress(&format!("{verb} {name} ..."));
         let target = format!("/v1/units/{name}/{verb}");
-        let view: UnitView =
-            session::daemon(global).send(Method::POST, &target, &request).await?;
+        let view: UnitView = session::daemon(global).send(Method::POST, &target, &request).await?;
         views.push(view);
     }
     report(verb, &views, request.wait, printer)
@@ -47,11 +44,10 @@ pub(crate) fn report(
     let broken = views.iter().find(|view| waited && wants_run && !runs(view));
     match broken {
         None => Ok(ExitCode::SUCCESS),
-        Some(view) => Err(Failure::new(
-            Exit::Refused,
-            format!("{} does not run{}", view.name, because(view)),
-        )
-        .with_help(format!("ask why: argosy why {}", view.name))),
+        Some(view) => {
+            Err(Failure::new(Exit::Refused, format!("{} does not run{}", view.name, because(view)))
+                .with_help(format!("ask why: argosy why {}", view.name)))
+        }
     }
 }
 

@@ -16,11 +16,7 @@ use crate::session;
 /// Largest file that is read as a unit file; a unit text may have 64 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-pub(crate) async fn run(
-    files: &Files,
-    global: &Global,
-    printer: &Printer,
-) -> Result<(), Failure> {
+pub(crate) async fn run(files: &Files, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let files = read(files)?;
     // Without a cluster the files can only require one another and what is built in.
     let stored = stored_units(global).await.unwrap_or_default();

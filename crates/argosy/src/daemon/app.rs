@@ -138,9 +138,8 @@ impl App {
 }
 
 fn new_membership(request: InitRequest) -> Result<Membership, ApiError> {
-    let internal = |error: identity::IdentityError| {
-        ApiError::from_chain(ErrorCode::Internal, &error)
-    };
+    let internal =
+        |error: identity::IdentityError| ApiError::from_chain(ErrorCode::Internal, &error);
     let address = request.address.unwrap_or_else(|| "127.0.0.1".into());
     if address.parse::<std::net::IpAddr>().is_err() {
         let message = format!("{address:?} is not an IP address");

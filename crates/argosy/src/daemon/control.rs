@@ -10,8 +10,8 @@ use std::time::Duration;
 use argosy_kv::{CommandKind, KvError, Response, Revision, SpaceId, Txn};
 use argosy_model::MachineId;
 use argosy_reconcile::{
-    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest,
-    LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine,
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, LeaderConfig,
+    LeaderEffect, LeaderEvent, LeaderMachine,
 };
 use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource};
 use argosy_store::{Leadership, StoreError, StoreHandle};

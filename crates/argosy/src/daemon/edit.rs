@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use argosy_api::operator::{
-    SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest,
-};
+use argosy_api::operator::{SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{ActiveState, UnitName, UnitResult, UnixMicros, Want};
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
@@ -55,9 +53,7 @@ pub(crate) async fn change<T>(
 
 fn refused(error: ChangeError) -> ApiError {
     let code = match error {
-        ChangeError::UnknownUnit { .. } | ChangeError::UnknownMachine { .. } => {
-            ErrorCode::NotFound
-        }
+        ChangeError::UnknownUnit { .. } | ChangeError::UnknownMachine { .. } => ErrorCode::NotFound,
         ChangeError::TextTooLong { .. }
         | ChangeError::Template { .. }
         | ChangeError::NotATemplate { .. }
@@ -115,9 +111,8 @@ fn check(
         }
         names.push(name);
     }
-    let stored = |name: &UnitName| {
-        picture.view.unit(name).is_some_and(|stored| !stored.value.destroyed)
-    };
+    let stored =
+        |name: &UnitName| picture.view.unit(name).is_some_and(|stored| !stored.value.destroyed);
     let known = |name: &UnitName| names.contains(name) || stored(name);
     let (mut errors, mut notes) = (Vec::new(), Vec::new());
     for (file, name) in request.files.iter().zip(&names) {

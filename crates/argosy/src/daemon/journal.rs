@@ -30,11 +30,8 @@ pub(crate) async fn last(
     unit: &str,
     lines: u64,
 ) -> Result<Vec<JournalLine>, ApiError> {
-    let query = JournalQuery {
-        unit: Some(unit.to_owned()),
-        lines: Some(lines),
-        ..JournalQuery::default()
-    };
+    let query =
+        JournalQuery { unit: Some(unit.to_owned()), lines: Some(lines), ..JournalQuery::default() };
     let mut stream = open(supervisor, &query).await?;
     let mut found = Vec::new();
     while let Some(line) = stream.next().await.map_err(unavailable)? {

@@ -11,9 +11,7 @@ pub(crate) async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, A
     for address in addresses {
         let listener = TcpListener::bind(address).await.map_err(|error| {
             ApiError::new(ErrorCode::Conflict, format!("cannot listen on {address}: {error}"))
-                .with_help(
-                    "stop what uses the address, or choose others with --client-listen",
-                )
+                .with_help("stop what uses the address, or choose others with --client-listen")
         })?;
         listeners.push(listener);
     }

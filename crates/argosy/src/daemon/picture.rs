@@ -62,9 +62,11 @@ impl Picture {
     /// Returns every unit, templates included, in name order.
     pub(crate) fn units(&self) -> Vec<UnitView> {
         let mut names = self.view.unit_names();
-        let templates = self.view.units().iter().filter(|(name, stored)| {
-            name.is_template() && !stored.value.destroyed
-        });
+        let templates = self
+            .view
+            .units()
+            .iter()
+            .filter(|(name, stored)| name.is_template() && !stored.value.destroyed);
         names.extend(templates.map(|(name, _)| name.clone()));
         names.sort();
         names.iter().filter_map(|name| self.unit(name)).collect()

@@ -122,7 +122,9 @@ fn started(status: &UnitStatus) -> (bool, String) {
             (false, format!("it has not been started yet{detail}"))
         }
         ActiveState::Inactive => (false, format!("it has ended{exit}{detail}")),
-        ActiveState::Deactivating => (false, format!("it is being stopped ({}){detail}", status.sub)),
+        ActiveState::Deactivating => {
+            (false, format!("it is being stopped ({}){detail}", status.sub))
+        }
         ActiveState::Activating if status.main_pid.is_none() && status.restarts > 0 => {
             (false, format!("it ended{exit} and is started again after its pause{detail}"))
         }

@@ -22,7 +22,11 @@ fn a_unit_is_placed_found_and_survives_the_daemon() {
     machine.run(&["cluster", "init", "--name", "m1", "--label", "zone=a"]).ok();
     machine.file("database.service", DATABASE);
     let applied = machine.run(&["apply", "database.service"]).ok();
-    assert!(applied.stdout.contains("database.service on m1: active (running)"), "{}", applied.stdout);
+    assert!(
+        applied.stdout.contains("database.service on m1: active (running)"),
+        "{}",
+        applied.stdout
+    );
 
     machine.wait("the announced key", |m| {
         m.curl(m.old_port, "/v1/keys/database").stdout.contains("127.0.0.1:5432")

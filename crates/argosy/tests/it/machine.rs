@@ -75,11 +75,7 @@ impl Machine {
     }
 
     pub(crate) fn start(&mut self, options: &[&str]) {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
-            .unwrap();
+        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = self
             .command(&["supervisor", "--restart-delay-max", "0.05"])
             .args(options)
@@ -162,8 +158,7 @@ impl Machine {
     /// Returns the pid of the keeper's child whose command line names `subcommand`.
     pub(crate) fn child(&self, subcommand: &str) -> Option<u32> {
         let keeper = self.keeper_pid();
-        let children =
-            fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).ok()?;
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).ok()?;
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
             let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             cmdline.split(|byte| *byte == 0).nth(1) == Some(subcommand.as_bytes())
