@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::random::Random;
 
-/// What a disk writes whole or not at all.
-const SECTOR: usize = 512;
+/// What a disk writes whole or not at all. Smaller than that of real disks, so that the small
+/// writes of a simulated run are torn as often as the large ones of a real one.
+const SECTOR: usize = 64;
 
 /// The machine died in the middle of a disk operation. The process must not go on; to the
 /// code under test it looks like an error of the disk.
@@ -81,9 +82,9 @@ impl SimDisk {
         let named: BTreeSet<u64> = platter.names[0].values().copied().collect();
         platter.files.retain(|id, _| named.contains(id));
         for file in platter.files.values_mut() {
-            let fate = random.below(3);
+            let fate = random.below(4);
             for sector in std::mem::take(&mut file.dirty) {
-                let arrived = fate == 0 || (fate == 1 && random.below(2) == 0);
+                let arrived = fate == 0 || (fate > 1 && random.below(2) == 0);
                 let range = sector * SECTOR..((sector + 1) * SECTOR).min(file.current.len());
                 if arrived {
                     file.durable[range.clone()].copy_from_slice(&file.current[range]);

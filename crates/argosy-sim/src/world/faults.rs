@@ -111,7 +111,7 @@ impl World<'_> {
 
     fn disturb(&mut self) {
         (self.network.loss, self.network.late) = match self.faults.random.below(4) {
-            0 => (0, 2),
+            0 => (0, 8),
             1 => (20, 20),
             2 => (100, 10),
             _ => (5, 100),

@@ -112,7 +112,8 @@ impl Member {
             0 => self.random.between(millis(20), millis(200)),
             _ => self.random.between(200, 3_000),
         };
-        delay * self.slowness
+        // Bounded, so that nothing begun before the healing lasts long after it.
+        (delay * self.slowness).min(millis(2_500))
     }
 }
 

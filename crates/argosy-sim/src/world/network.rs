@@ -32,7 +32,7 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(members: usize, random: Random) -> Self {
         let blocked = vec![vec![false; members]; members];
-        Self { random, blocked, loss: 0, late: 2 }
+        Self { random, blocked, loss: 0, late: 8 }
     }
 
     pub(super) fn heal(&mut self) {

@@ -108,6 +108,11 @@ impl Cluster {
         self.start(id, node.checkpoint, node.log, node.hard_state);
     }
 
+    /// Has the disk of a member know a commit index.
+    pub(super) fn know_commit(&mut self, id: u64, commit: u64) {
+        self.node(id).hard_state.commit = commit;
+    }
+
     pub(super) fn node(&mut self, id: u64) -> &mut Node {
         self.nodes.get_mut(&id).unwrap()
     }

@@ -252,3 +252,17 @@ fn a_snapshot_under_way_keeps_elections_away() {
     cluster.collect(follower);
     assert_eq!(cluster.node(follower).replica.status().applied, 500);
 }
+
+/// raft-rs 530: the scan before an election reads all that is committed and not applied.
+#[test]
+fn what_is_known_to_be_committed_is_applied_before_the_first_tick() {
+    let (mut cluster, leader) = Cluster::with_leader(3);
+    for n in 0..20 {
+        cluster.propose(leader, &format!("k{n}"), "v");
+        cluster.settle();
+    }
+    let last = cluster.node(leader).replica.status().last_index;
+    cluster.know_commit(leader, last);
+    cluster.restart(leader);
+    assert_eq!(cluster.node(leader).replica.status().applied, last);
+}
