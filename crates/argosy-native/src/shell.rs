@@ -14,7 +14,7 @@ use std::time::Duration;
 use argosy_api::local::LocalEvent;
 use argosy_journal::{Cursor, Journal};
 use argosy_keeper::KeeperClient;
-use argosy_supervisor::{Event, RequestId, Supervisor};
+use argosy_supervisor::{Event, JobResult, RequestId, Supervisor};
 use argosy_unit::Specifiers;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -88,6 +88,8 @@ pub(crate) struct Shell {
     facts: Specifiers,
     events: broadcast::Sender<LocalEvent>,
     waiters: BTreeMap<RequestId, calls::Waiter>,
+    /// Answers to jobs whose commit is not wholly written yet.
+    held_answers: Vec<(RequestId, JobResult)>,
     next_request: u64,
     /// The last event worked in, and the last one told so to the keeper.
     seen: u64,

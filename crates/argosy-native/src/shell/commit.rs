@@ -152,8 +152,12 @@ impl Shell {
             // Nobody may be listening.
             drop(self.events.send(change));
         }
-        for (request, result) in answers {
-            self.answer(request, result);
+        // Nobody hears of a job's end before the keeper has all of the step that ended it.
+        self.held_answers.extend(answers);
+        if !self.keeper.client.wants_write() {
+            for (request, result) in std::mem::take(&mut self.held_answers) {
+                self.answer(request, result);
+            }
         }
         Ok(())
     }

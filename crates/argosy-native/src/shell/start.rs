@@ -57,6 +57,7 @@ impl Shell {
             facts,
             events,
             waiters: BTreeMap::new(),
+            held_answers: Vec::new(),
             next_request: 1,
             seen: hello.acknowledged,
             acknowledged: hello.acknowledged,

@@ -58,6 +58,11 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+fn start_keeper(dir: &Path) -> Child {
+    let program = std::env::current_exe().unwrap();
+    Command::new(&program).arg("keeper").arg(dir).spawn().unwrap()
+}
+
 pub(crate) struct Machine {
     pub(crate) dir: tempfile::TempDir,
     keeper: Child,
@@ -75,7 +80,7 @@ impl Machine {
             let text = text.replace("SELF", program.to_str().unwrap());
             fs::write(dir.path().join("units").join(name), text).unwrap();
         }
-        let keeper = Command::new(&program).arg("keeper").arg(dir.path()).spawn().unwrap();
+        let keeper = start_keeper(dir.path());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = Client::new(dir.path().join("run/supervisor.sock"));
         let machine = Machine { dir, keeper, runtime, client };
@@ -180,6 +185,14 @@ impl Machine {
         wait_for("its end", || {
             (!self.children().contains(&pid.as_raw_nonzero().get().unsigned_abs())).then_some(())
         });
+    }
+
+    /// Kills the keeper and starts another one.
+    pub(crate) fn replace_keeper(&mut self) {
+        self.keeper.kill().unwrap();
+        self.keeper.wait().unwrap();
+        self.keeper = start_keeper(self.dir.path());
+        wait_for("another supervisor", || self.units().ok());
     }
 
     /// Ends the machine in order.

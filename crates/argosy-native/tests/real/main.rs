@@ -29,11 +29,12 @@ fn main() -> ExitCode {
         }
         // What the test runner passes is of no interest.
         _ => {
-            let tests: [(&str, fn()); 4] = [
+            let tests: [(&str, fn()); 5] = [
                 ("units start, stop, fail and print", units::life),
                 ("the backend port", units::backend),
                 ("nothing is lost over twenty deaths of the supervisor", takeover::many_deaths),
                 ("what happens meanwhile is told afterwards", takeover::meanwhile),
+                ("units outlive their keeper", takeover::keeper_dies),
             ];
             for (name, test) in tests {
                 println!("test {name} ...");

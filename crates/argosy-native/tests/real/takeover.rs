@@ -90,13 +90,16 @@ pub(crate) fn meanwhile() {
         ),
         (
             "stubborn.service",
-            "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n\
+            "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; echo deaf; while :; do sleep 1; done'\n\
              TimeoutStopSec=500ms\n",
         ),
         ("late.service", "[Service]\nExecStart=/bin/false\nRestart=on-failure\nRestartSec=600ms\n"),
     ]);
     machine.job("second", "start", false);
     machine.job("stubborn", "start", true);
+    crate::machine::wait_for("its trap", || {
+        (machine.output("stubborn.service") == ["deaf"]).then_some(())
+    });
     machine.job("late", "start", false);
     machine.wait_status("late", "waiting for its restart", |s| s.sub == "auto-restart");
     machine.job("stubborn", "stop", false);
@@ -106,5 +109,42 @@ pub(crate) fn meanwhile() {
     assert_eq!(killed.result, "timeout");
     machine.wait_status("late", "restarted", |s| s.restarts == 1);
     assert_eq!(machine.job("second", "stop", true), JobOutcome::Done);
+    machine.end();
+}
+
+/// Units outlive their keeper; the next one says that it does not know, and ends them before it
+/// starts them again.
+pub(crate) fn keeper_dies() {
+    let mut machine = Machine::start(&[
+        ("sleep.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+        ("print.service", "[Service]\nExecStart=SELF print 100000000 1\n"),
+        ("other.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+    ]);
+    let units = ["sleep", "print", "other"];
+    let pids = units.map(|unit| {
+        machine.job(unit, "start", true);
+        machine.status(unit).main_pid.unwrap()
+    });
+    let lives = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    machine.replace_keeper();
+    for (unit, pid) in units.into_iter().zip(pids) {
+        let status = machine.wait_status(unit, "unknown", |s| s.result == "unknown");
+        assert_eq!(status.active, "failed");
+        assert!(lives(pid), "{unit} runs on");
+    }
+    let before = machine.output("print.service").len();
+    for unit in ["sleep", "print"] {
+        assert_eq!(machine.job(unit, "start", true), JobOutcome::Done);
+    }
+    assert_eq!(machine.job("other", "stop", true), JobOutcome::Done);
+    for (unit, pid) in units.into_iter().zip(pids) {
+        assert!(!lives(pid), "{unit} never runs twice");
+    }
+    crate::machine::wait_for("output of the new run", || {
+        (machine.output("print.service").len() > before).then_some(())
+    });
     machine.end();
 }
