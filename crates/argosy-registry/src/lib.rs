@@ -4,6 +4,7 @@
 //! [`announce`] and [`withdraw`]. Each gives one transaction whose guards make it fail when
 //! what it was decided on is no longer so.
 
+pub mod admission;
 mod change_error;
 mod edit;
 mod endpoint;
@@ -23,8 +24,8 @@ pub use endpoint::{announce, endpoint_name, withdraw};
 pub use keys::Key;
 pub use plan_commit::PlanCommit;
 pub use record::{
-    Desired, LeaderMark, Record, RecordError, StoredEndpoint, StoredMachine, StoredRevision,
-    StoredUnit, Versioned,
+    Desired, LeaderMark, Record, RecordError, StoredAuthority, StoredEndpoint, StoredMachine,
+    StoredRevision, StoredToken, StoredUnit, Versioned,
 };
 pub use transaction::{BYTES_MAX, OPERATIONS_MAX, Outcome, fits};
 pub use view::{

@@ -70,6 +70,10 @@ pub struct StoredMachine {
     pub cordoned: bool,
     /// Not heard from; set and cleared by the leader.
     pub lost: bool,
+    /// Where other machines connect to it, beside `address`; 0 when it takes no connections.
+    pub port: u16,
+    /// Its store member; 0 when it holds no part of the store.
+    pub member: u64,
 }
 
 impl StoredMachine {
@@ -111,6 +115,34 @@ pub struct LeaderMark {
     pub term: Term,
     /// Its store member.
     pub member: u64,
+}
+
+/// `tokens/ID`: the right to join once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredToken {
+    /// Names it in lists; no secret.
+    pub id: String,
+    /// SHA-256 of its secret: whoever reads the record still cannot join.
+    pub secret_hash: [u8; 32],
+    /// After this it is refused.
+    pub expires: UnixMicros,
+    /// The machine that joined with it.
+    pub used_by: Option<MachineId>,
+}
+
+/// `secrets/authority`: what signs the machines' certificates. Only store members can read it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredAuthority {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The private key, PEM.
+    pub key: String,
+}
+
+impl std::fmt::Debug for StoredAuthority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredAuthority").finish_non_exhaustive()
+    }
 }
 
 /// A stored record cannot be understood.

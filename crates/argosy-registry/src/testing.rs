@@ -42,6 +42,8 @@ pub(crate) fn machine(id: u128) -> StoredMachine {
         metadata: Default::default(),
         cordoned: false,
         lost: false,
+        port: 0,
+        member: 0,
     }
 }
 

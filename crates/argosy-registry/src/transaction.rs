@@ -43,8 +43,12 @@ pub(crate) struct Draft {
 impl Draft {
     /// Requires that a registry key is as `stored` says (`None`: is not there).
     pub(crate) fn unchanged<T>(&mut self, key: &Key, stored: Option<&Versioned<T>>) {
-        let revision = stored.map_or(0, |stored| stored.mod_revision);
-        let compare = Compare::mod_revision(SpaceId::Registry, key.to_bytes(), revision);
+        self.unchanged_at(key.to_bytes(), stored.map_or(0, |stored| stored.mod_revision));
+    }
+
+    /// Requires that a registry key was last changed at `revision` (0: is not there).
+    pub(crate) fn unchanged_at(&mut self, key: Vec<u8>, revision: Revision) {
+        let compare = Compare::mod_revision(SpaceId::Registry, key, revision);
         if !self.txn.compare.contains(&compare) {
             self.txn.compare.push(compare);
         }

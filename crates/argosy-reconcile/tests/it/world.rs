@@ -161,6 +161,8 @@ impl World {
             metadata: labels.collect(),
             cordoned: false,
             lost: false,
+            port: 0,
+            member: 0,
         };
         self.edit(|edit| edit.put_machine(stored).unwrap());
         let backend = SimulatedBackend::new(behaviour);

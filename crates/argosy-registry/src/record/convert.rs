@@ -9,12 +9,12 @@ use argosy_model::{
 
 use super::unknown::keep_unknown;
 use super::wire::{
-    AssignmentMessage, EndpointMessage, EntryMessage, EpochMessage, FORMAT, LeaderMessage,
-    MachineMessage, ReasonMessage, RevisionMessage, UnitMessage,
+    AssignmentMessage, AuthorityMessage, EndpointMessage, EntryMessage, EpochMessage, FORMAT,
+    LeaderMessage, MachineMessage, ReasonMessage, RevisionMessage, TokenMessage, UnitMessage,
 };
 use super::{
-    Desired, LeaderMark, Record, RecordError, StoredEndpoint, StoredMachine, StoredRevision,
-    StoredUnit,
+    Desired, LeaderMark, Record, RecordError, StoredAuthority, StoredEndpoint, StoredMachine,
+    StoredRevision, StoredToken, StoredUnit,
 };
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, RecordError> {
@@ -123,6 +123,8 @@ impl Record for StoredMachine {
             metadata: message.metadata,
             cordoned: message.cordoned,
             lost: message.lost,
+            port: u16::try_from(message.port).map_err(|_| RecordError::Value { field: "port" })?,
+            member: message.member,
         })
     }
 
@@ -135,8 +137,10 @@ impl Record for StoredMachine {
             metadata: self.metadata.clone(),
             cordoned: self.cordoned,
             lost: self.lost,
+            port: u32::from(self.port),
+            member: self.member,
         };
-        keep_unknown(message.encode_to_vec(), previous, 7)
+        keep_unknown(message.encode_to_vec(), previous, 9)
     }
 }
 
@@ -284,6 +288,48 @@ impl Record for LeaderMark {
 
     fn write(&self, previous: &[u8]) -> Vec<u8> {
         let message = LeaderMessage { format: FORMAT, term: self.term.0, member: self.member };
+        keep_unknown(message.encode_to_vec(), previous, 3)
+    }
+}
+
+impl Record for StoredToken {
+    fn read(bytes: &[u8]) -> Result<Self, RecordError> {
+        let message: TokenMessage = decode(bytes)?;
+        check_format(message.format)?;
+        let hash = message.secret_hash.try_into();
+        Ok(StoredToken {
+            id: message.id,
+            secret_hash: hash.map_err(|_| RecordError::Value { field: "secret_hash" })?,
+            expires: UnixMicros(message.expires),
+            used_by: match message.used_by.as_slice() {
+                [] => None,
+                bytes => Some(machine_id(bytes, "used_by")?),
+            },
+        })
+    }
+
+    fn write(&self, previous: &[u8]) -> Vec<u8> {
+        let message = TokenMessage {
+            format: FORMAT,
+            id: self.id.clone(),
+            secret_hash: self.secret_hash.to_vec(),
+            expires: self.expires.0,
+            used_by: self.used_by.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
+        };
+        keep_unknown(message.encode_to_vec(), previous, 5)
+    }
+}
+
+impl Record for StoredAuthority {
+    fn read(bytes: &[u8]) -> Result<Self, RecordError> {
+        let message: AuthorityMessage = decode(bytes)?;
+        check_format(message.format)?;
+        Ok(StoredAuthority { certificate: message.certificate, key: message.key })
+    }
+
+    fn write(&self, previous: &[u8]) -> Vec<u8> {
+        let (certificate, key) = (self.certificate.clone(), self.key.clone());
+        let message = AuthorityMessage { format: FORMAT, certificate, key };
         keep_unknown(message.encode_to_vec(), previous, 3)
     }
 }

@@ -51,6 +51,10 @@ fn every_record_reads_back() {
         author: "root".to_owned(),
         at: UnixMicros(1),
     });
+    let (id, secret_hash) = ("t1".to_owned(), [9; 32]);
+    let (expires, used_by) = (UnixMicros(5), Some(MachineId(3)));
+    survives(&StoredToken { id, secret_hash, expires, used_by });
+    survives(&StoredAuthority { certificate: "C".into(), key: "K".into() });
     survives(&StoredMachine {
         id: MachineId(1),
         name: "m1".to_owned(),
@@ -58,6 +62,8 @@ fn every_record_reads_back() {
         metadata: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
         cordoned: true,
         lost: false,
+        port: 2380,
+        member: 77,
     });
     survives(&assignment(&["a.service", "b.service"]));
     survives(&StoredEndpoint {

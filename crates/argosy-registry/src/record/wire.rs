@@ -65,6 +65,10 @@ pub(super) struct MachineMessage {
     pub(super) cordoned: bool,
     #[prost(bool, tag = "7")]
     pub(super) lost: bool,
+    #[prost(uint32, tag = "8")]
+    pub(super) port: u32,
+    #[prost(uint64, tag = "9")]
+    pub(super) member: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -132,4 +136,29 @@ pub(super) struct LeaderMessage {
     pub(super) term: u64,
     #[prost(uint64, tag = "3")]
     pub(super) member: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TokenMessage {
+    #[prost(uint32, tag = "1")]
+    pub(super) format: u32,
+    #[prost(string, tag = "2")]
+    pub(super) id: String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) secret_hash: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    pub(super) expires: u64,
+    /// Sixteen bytes, big endian; empty while unused.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(super) used_by: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct AuthorityMessage {
+    #[prost(uint32, tag = "1")]
+    pub(super) format: u32,
+    #[prost(string, tag = "2")]
+    pub(super) certificate: String,
+    #[prost(string, tag = "3")]
+    pub(super) key: String,
 }

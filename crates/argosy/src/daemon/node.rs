@@ -142,6 +142,8 @@ impl Node {
             metadata: self.membership.metadata.clone(),
             cordoned: false,
             lost: false,
+            port: 0,
+            member: self.membership.member_id,
         };
         edit::change(self, |edit| edit.put_machine(machine.clone())).await
     }
