@@ -30,9 +30,9 @@ use commit::Pending;
 
 /// Changes a reader of the event stream may lag behind before it gets a snapshot instead.
 const EVENTS_MAX: usize = 1024;
-/// How long the keeper must be silent after its hello before deadlines count: what happened
-/// while nobody supervised is told first.
-const QUIET: Duration = Duration::from_millis(20);
+/// How long the keeper must tell of no event after its hello before deadlines count: what
+/// happened while nobody supervised is told first, all at once.
+const QUIET: Duration = Duration::from_millis(10);
 /// How long that may take at most.
 const QUIET_WAIT_MAX: Duration = Duration::from_millis(200);
 /// How often the journal is made to survive the machine's death, journald's `SyncIntervalSec=`.
@@ -155,10 +155,12 @@ impl Shell {
             };
             match wake {
                 Wake::Keeper => {
+                    let seen = self.seen;
                     self.receive()?;
-                    let quiet = Instant::now() + QUIET;
-                    if self.quiet_at > Instant::now() {
-                        self.quiet_at = quiet.min(begin + QUIET_WAIT_MAX);
+                    let now = Instant::now();
+                    // Output is no news: chatty units must not hold time-outs up.
+                    if self.seen > seen && self.quiet_at > now {
+                        self.quiet_at = (now + QUIET).min(begin + QUIET_WAIT_MAX);
                     }
                 }
                 Wake::Call(Some(call)) => self.call(call)?,

@@ -51,12 +51,18 @@ async fn send(
     lines: Lines,
 ) {
     let mut ends = api.journal_end.clone();
+    // Without following, what is written after the question is no part of the answer: a unit may
+    // print faster than anybody reads.
+    let until = (!follow).then(|| *ends.borrow());
     // What was written since the first batch was read is looked for at once.
     ends.mark_changed();
     let (mut found, mut reached) = first;
     loop {
         let full = search.last.is_none() && found.len() >= BATCH;
         for stored in found {
+            if until.is_some_and(|until| stored.cursor >= until) {
+                return;
+            }
             if lines.send(json_line(&line(&api, stored))).await.is_err() {
                 return;
             }
