@@ -1,5 +1,6 @@
 //! Scripts of events with the commands expected, properties, and restarts at every step.
 
+mod ends;
 mod jobs;
 mod machine;
 mod restart_table;
