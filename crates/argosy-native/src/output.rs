@@ -21,6 +21,7 @@ const PRIORITY: u8 = 6;
 /// What is written beside each line of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
+    pub(crate) unit: UnitName,
     pub(crate) invocation: Option<InvocationId>,
     pub(crate) identifier: String,
     pub(crate) program: String,
@@ -97,6 +98,11 @@ impl Outputs {
         }
     }
 
+    /// Returns the unit of a process.
+    pub(crate) fn unit(&self, spawn: SpawnId) -> Option<&UnitName> {
+        self.runs.get(&spawn).map(|run| &run.unit)
+    }
+
     pub(crate) fn program(&self, spawn: SpawnId) -> Option<&str> {
         self.runs.get(&spawn).map(|run| run.program.as_str())
     }
@@ -125,7 +131,7 @@ impl Outputs {
         Ok(releases)
     }
 
-    /// Copies all there is of one unit.
+    /// Copies all there is of one unit: at most its spool's size.
     pub(crate) fn copy_all(
         &mut self,
         unit: &UnitName,

@@ -87,7 +87,8 @@ impl Shell {
         let program = record.program.clone();
         let base = program.rsplit('/').next().unwrap_or(&program).to_owned();
         let identifier = service.syslog_identifier.clone().unwrap_or(base);
-        let run = Run { invocation: Some(request.invocation), identifier, program };
+        let unit = request.unit.clone();
+        let run = Run { unit, invocation: Some(request.invocation), identifier, program };
         self.outputs.begin_run(record.spawn_id, run);
         Ok(Action::Spawn(Box::new(record)))
     }
@@ -118,6 +119,15 @@ impl Shell {
     /// Copies a turn of the units' output into the journal.
     pub(super) fn copy_output(&mut self) -> Result<(), NativeError> {
         for (unit, through) in self.outputs.copy_turn(&mut self.journal)? {
+            self.pending.actions.push(Action::ReleaseSpool { unit, through });
+        }
+        Ok(())
+    }
+
+    /// Copies all that a process's unit has printed so far.
+    pub(super) fn copy_output_of(&mut self, spawn: SpawnId) -> Result<(), NativeError> {
+        let Some(unit) = self.outputs.unit(spawn).cloned() else { return Ok(()) };
+        if let Some((unit, through)) = self.outputs.copy_all(&unit, &mut self.journal)? {
             self.pending.actions.push(Action::ReleaseSpool { unit, through });
         }
         Ok(())

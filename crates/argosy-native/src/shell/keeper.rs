@@ -62,7 +62,7 @@ impl Shell {
             EventKind::Executed { spawn_id } => Event::Executed { spawn: id(spawn_id) },
             EventKind::Exited { spawn_id, outcome } => {
                 // What it printed stands before the line that says how it ended.
-                self.copy_output()?;
+                self.copy_output_of(spawn_id)?;
                 Event::Exited { spawn: id(spawn_id), outcome }
             }
             EventKind::Notify { unit, pid, text } => Event::Notify { unit, pid, text },

@@ -92,6 +92,7 @@ impl Shell {
             self.outputs.begin_run(
                 process.spawn_id,
                 Run {
+                    unit: process.unit.clone(),
                     invocation: status.and_then(|status| status.invocation),
                     identifier: identifier.unwrap_or(base),
                     program,
