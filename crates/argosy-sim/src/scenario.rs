@@ -27,7 +27,7 @@ impl Members {
     /// Returns which of the two a seed gets when nobody asks for one: both are covered by any
     /// range of seeds, the cluster more often.
     pub fn of_seed(seed: u64) -> Self {
-        if seed % 4 == 0 { Members::One } else { Members::Three }
+        if seed.is_multiple_of(4) { Members::One } else { Members::Three }
     }
 }
 

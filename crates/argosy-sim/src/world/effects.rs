@@ -112,6 +112,7 @@ impl World<'_> {
                 process.applied = index;
                 self.stats.snapshots += 1;
                 self.log.state(at, process.replica.state(), true)?;
+                self.members[at].snapshot_at = Some(self.queue.now());
             }
             Effect::ReadReady { request, .. } => {
                 if let Some(request) = process.waiting.remove(&request) {

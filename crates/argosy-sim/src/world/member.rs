@@ -43,6 +43,8 @@ pub(super) struct Member {
     /// Damage that the next start must notice.
     pub(super) rot: Option<Rot>,
     initialised: bool,
+    /// When it last took over a received snapshot.
+    pub(super) snapshot_at: Option<Micros>,
 }
 
 pub(super) struct Process {
@@ -87,6 +89,7 @@ impl Member {
             slowness: 1,
             rot: None,
             initialised: false,
+            snapshot_at: None,
             random,
         }
     }

@@ -74,9 +74,9 @@ fn every_planted_defect_is_found_by_its_seeds_and_only_with_it() {
 fn listed(line: &str) -> (PlantedBug, Members, u64) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [name, members, seed] = words[..] else { panic!("{line} is no NAME MEMBERS SEED") };
-    let bug = PlantedBug::ALL.into_iter().find(|bug| bug.as_str() == name).unwrap();
+    let bug = PlantedBug::ALL.into_iter().find(|bug| bug.as_str() == name);
     let members = if members == "1" { Members::One } else { Members::Three };
-    (bug, members, seed.parse().unwrap())
+    (bug.expect("a listed name"), members, seed.parse().expect("a listed number"))
 }
 
 /// What a defect may look like to checkers that do not know of it.
