@@ -153,6 +153,19 @@ impl Client {
         Ok(())
     }
 
+    /// Passes a request on as it is, and returns the answer's status and body as they are.
+    pub async fn forward(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let (_connection, response, request) = self.begin(method, target, body).await?;
+        let status = response.status();
+        let body = self.collect(response.into_body(), &request).await?;
+        Ok((status, body))
+    }
+
     /// Gets a stream of JSON lines.
     pub async fn lines(&self, target: &str) -> Result<LineStream, ClientError> {
         let (connection, body, request, _) =
@@ -201,6 +214,38 @@ impl Client {
         target: &str,
         body: Option<&B>,
     ) -> Result<(Connection, Incoming, String, StatusCode), ClientError> {
+        let payload = match body.map(serde_json::to_vec).transpose() {
+            Ok(payload) => payload.map(Bytes::from).unwrap_or_default(),
+            Err(error) => {
+                let request = format!("{method} {target}");
+                let (server, source) = (self.connect.name(), error.into());
+                return Err(ClientError::Broken { server, request, source });
+            }
+        };
+        let (connection, response, request_name) = self.begin(method, target, payload).await?;
+        let status = response.status();
+        let incoming = response.into_body();
+        if status.is_success() {
+            return Ok((connection, incoming, request_name, status));
+        }
+        let bytes = self.collect(incoming, &request_name).await?;
+        match serde_json::from_slice::<ErrorBody>(&bytes) {
+            Ok(body) => Err(body.error.into()),
+            Err(_) => Err(ClientError::Answer {
+                server: self.connect.name(),
+                request: request_name,
+                source: format!("HTTP {status}: {}", String::from_utf8_lossy(&bytes)).into(),
+            }),
+        }
+    }
+
+    /// Connects, sends a request, and returns the head of its answer.
+    async fn begin(
+        &self,
+        method: Method,
+        target: &str,
+        payload: Bytes,
+    ) -> Result<(Connection, http::Response<Incoming>, String), ClientError> {
         let request_name = format!("{method} {target}");
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Broken {
             server: self.connect.name(),
@@ -220,29 +265,12 @@ impl Client {
             drop(driver.await);
         }));
         let mut builder = Request::builder().method(method).uri(target).header("host", "argosy");
-        let payload = match body {
-            Some(value) => {
-                builder = builder.header("content-type", "application/json");
-                Bytes::from(serde_json::to_vec(value).map_err(|error| broken(error.into()))?)
-            }
-            None => Bytes::new(),
-        };
+        if !payload.is_empty() {
+            builder = builder.header("content-type", "application/json");
+        }
         let request = builder.body(Full::new(payload)).map_err(|error| broken(error.into()))?;
         let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
-        let status = response.status();
-        let incoming = response.into_body();
-        if status.is_success() {
-            return Ok((connection, incoming, request_name, status));
-        }
-        let bytes = self.collect(incoming, &request_name).await?;
-        match serde_json::from_slice::<ErrorBody>(&bytes) {
-            Ok(body) => Err(body.error.into()),
-            Err(_) => Err(ClientError::Answer {
-                server: self.connect.name(),
-                request: request_name,
-                source: format!("HTTP {status}: {}", String::from_utf8_lossy(&bytes)).into(),
-            }),
-        }
+        Ok((connection, response, request_name))
     }
 }
 

@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | `MachineReport` |
 //! | `POST /v1/cluster/init` | `InitRequest` | `MachineReport` |
+//! | `POST /v1/cluster/join` | `JoinRequest` | `MachineReport` |
+//! | `GET /v1/tokens` | | `[TokenView]` |
+//! | `POST /v1/tokens` | `TokenRequest` | `TokenReply` |
+//! | `DELETE /v1/tokens/ID` | | 204 |
 //! | `GET /v1/machines` | | `[MachineView]` |
 //! | `POST /v1/units` | `SubmitRequest` | `SubmitReply` |
 //! | `GET /v1/units` | | `[UnitView]` |
@@ -30,6 +34,52 @@ pub struct InitRequest {
     /// Labels, such as `zone=a`.
     #[serde(default)]
     pub metadata: Vec<(String, String)>,
+}
+
+/// Makes this machine a part of an existing cluster.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// The token, as `token create` printed it.
+    pub token: String,
+    /// The machine's name, address and labels.
+    #[serde(flatten)]
+    pub machine: InitRequest,
+}
+
+impl std::fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token is a secret.
+        f.debug_struct("JoinRequest").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+/// Asks for a join token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRequest {
+    /// How long it is good, in seconds.
+    pub seconds: u64,
+}
+
+/// A new join token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReply {
+    /// Its name in lists; no secret.
+    pub id: String,
+    /// The token itself; shown once.
+    pub token: String,
+    /// Microseconds since 1970 UTC.
+    pub expires: u64,
+}
+
+/// A join token in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its name.
+    pub id: String,
+    /// Microseconds since 1970 UTC.
+    pub expires: u64,
+    /// The machine that joined with it.
+    pub used_by: Option<String>,
 }
 
 /// This machine and its cluster at a glance.

@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Make or look at the cluster.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Make, list and revoke join tokens.
+    #[command(subcommand)]
+    Token(Token),
     /// List the machines of the cluster.
     ListMachines,
     /// Check unit files and change nothing.
@@ -144,8 +147,45 @@ pub(crate) enum Cluster {
         after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a"
     )]
     Init(Init),
+    /// Make this machine a part of an existing cluster.
+    ///
+    /// The token comes from `argosy token create` on a machine of the cluster. It is read from
+    /// standard input or a file, never from the command line, where others could see it.
+    #[command(
+        after_help = "Examples:\n  argosy cluster join --name m2 --address 10.0.0.2 < token\n  argosy cluster join --token-file token --label zone=b"
+    )]
+    Join(Join),
     /// Show the cluster as this machine sees it.
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token with which one machine can join.
+    #[command(
+        after_help = "Examples:\n  argosy token create > token\n  argosy token create --minutes 10"
+    )]
+    Create {
+        /// How long it is good, in minutes.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+        minutes: u64,
+    },
+    /// List tokens, without their secrets.
+    List,
+    /// Make a token useless.
+    Revoke {
+        /// Its id, as `token list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    #[command(flatten)]
+    pub(crate) machine: Init,
+    /// Read the token from this file instead of standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,8 @@ async fn dispatch(
     match command {
         Command::Cluster(Cluster::Init(options)) => cluster::init(options, global, printer).await?,
         Command::Cluster(Cluster::Status) => return status::overview(global, printer).await,
+        Command::Cluster(Cluster::Join(options)) => cluster::join(options, global, printer).await?,
+        Command::Token(command) => cluster::token(command, global, printer).await?,
         Command::ListMachines => list::machines(global, printer).await?,
         Command::Verify(files) => verify::run(&files, global, printer).await?,
         Command::Submit(files) => apply::submit(&files, global, printer).await?,

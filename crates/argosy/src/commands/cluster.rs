@@ -1,19 +1,23 @@
-//! `argosy cluster init`.
+//! `argosy cluster init`, `argosy cluster join` and the join tokens.
 
-use argosy_api::operator::{InitRequest, MachineReport};
+use std::io::{IsTerminal, Read};
+
+use argosy_api::operator::{
+    InitRequest, JoinRequest, MachineReport, TokenReply, TokenRequest, TokenView,
+};
 use http::Method;
 
-use crate::args::{Global, Init};
-use crate::failure::Failure;
-use crate::printer::Printer;
+use crate::args::{Global, Init, Join, Token};
+use crate::commands::time;
+use crate::failure::{Exit, Failure};
+use crate::printer::{Printer, table};
 use crate::session;
 
+/// Longest token that is read; a real one has a few hundred bytes.
+const TOKEN_BYTES_MAX: u64 = 16 << 10;
+
 pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> Result<(), Failure> {
-    let request = InitRequest {
-        name: options.name,
-        address: Some(options.address.to_string()),
-        metadata: options.labels,
-    };
+    let request = machine(options);
     let report: MachineReport =
         session::daemon(global).send(Method::POST, "/v1/cluster/init", &request).await?;
     printer.show(&report, |report| match &report.cluster {
@@ -25,4 +29,89 @@ pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> R
         ),
         None => "the cluster is being made".into(),
     })
+}
+
+fn machine(options: Init) -> InitRequest {
+    InitRequest {
+        name: options.name,
+        address: Some(options.address.to_string()),
+        metadata: options.labels,
+    }
+}
+
+pub(crate) async fn join(options: Join, global: &Global, printer: &Printer) -> Result<(), Failure> {
+    let token = read_token(&options, printer)?;
+    printer.progress("joining ...");
+    let request = JoinRequest { token, machine: machine(options.machine) };
+    let report: MachineReport =
+        session::daemon(global).send(Method::POST, "/v1/cluster/join", &request).await?;
+    printer.show(&report, |report| match &report.cluster {
+        Some(cluster) => format!(
+            "{} is part of cluster {}\nnext: argosy list-machines",
+            cluster.machine_name, cluster.cluster_id
+        ),
+        None => "the machine is joining".into(),
+    })
+}
+
+fn read_token(options: &Join, printer: &Printer) -> Result<String, Failure> {
+    let failed = |from: &str, error: std::io::Error| {
+        Failure::new(Exit::BadInput, format!("cannot read the token from {from}: {error}"))
+    };
+    let mut text = String::new();
+    match &options.token_file {
+        Some(path) => {
+            let from = path.display().to_string();
+            let file = std::fs::File::open(path).map_err(|error| failed(&from, error))?;
+            let mut limited = file.take(TOKEN_BYTES_MAX);
+            limited.read_to_string(&mut text).map_err(|error| failed(&from, error))?;
+        }
+        None => {
+            if std::io::stdin().is_terminal() {
+                printer.note("paste the token, then press Enter and Ctrl-D:");
+            }
+            let mut limited = std::io::stdin().take(TOKEN_BYTES_MAX);
+            limited.read_to_string(&mut text).map_err(|error| failed("standard input", error))?;
+        }
+    }
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Failure::new(Exit::BadInput, "there is no token")
+            .with_help("on a machine of the cluster: argosy token create"));
+    }
+    Ok(token.to_owned())
+}
+
+pub(crate) async fn token(
+    command: Token,
+    global: &Global,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let daemon = session::daemon(global);
+    match command {
+        Token::Create { minutes } => {
+            let request = TokenRequest { seconds: minutes * 60 };
+            let reply: TokenReply = daemon.send(Method::POST, "/v1/tokens", &request).await?;
+            printer.show(&reply, |reply| reply.token.clone())?;
+            printer.note(&format!(
+                "good for one machine until {}; hand it over as a secret",
+                time::since(reply.expires)
+            ));
+            Ok(())
+        }
+        Token::List => {
+            let tokens: Vec<TokenView> = daemon.get("/v1/tokens").await?;
+            printer.show(&tokens, |tokens| {
+                let rows = tokens.iter().map(|token| {
+                    let user = token.used_by.clone().unwrap_or_else(|| "-".into());
+                    vec![token.id.clone(), time::since(token.expires), user]
+                });
+                table(&["TOKEN", "EXPIRES", "USED BY"], rows.collect())
+            })
+        }
+        Token::Revoke { id } => {
+            let target = format!("/v1/tokens/{id}");
+            Ok(daemon.send_for_nothing::<()>(Method::DELETE, &target, None).await?)
+        }
+    }
 }

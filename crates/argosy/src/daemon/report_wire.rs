@@ -1,0 +1,69 @@
+//! A machine's report on its way to the leader, as JSON.
+
+use argosy_api::{StatusViewError, UnitStatusView};
+use argosy_model::{Generation, InvalidId, InvalidUnitName, UnitName, UnitStatus};
+use argosy_reconcile::MachineReport;
+use serde::{Deserialize, Serialize};
+
+/// The wire form of [`MachineReport`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ReportWire {
+    machine: String,
+    generation: u64,
+    units: Option<Vec<UnitStatusView>>,
+    refused: Vec<(String, String)>,
+    orphans: Vec<String>,
+}
+
+/// A report from another machine does not fit the model.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    #[error("the report names no machine")]
+    Machine(#[source] InvalidId),
+    #[error("the report names an invalid unit")]
+    Unit(#[source] InvalidUnitName),
+    #[error("the report holds an invalid status")]
+    Status(#[source] StatusViewError),
+}
+
+impl From<&MachineReport> for ReportWire {
+    fn from(report: &MachineReport) -> Self {
+        let units = report.units.as_ref();
+        ReportWire {
+            machine: report.machine.to_string(),
+            generation: report.generation.0,
+            units: units.map(|units| units.iter().map(UnitStatusView::from).collect()),
+            refused: report
+                .refused
+                .iter()
+                .map(|(unit, why)| (unit.to_string(), why.clone()))
+                .collect(),
+            orphans: report.orphans.iter().map(UnitName::to_string).collect(),
+        }
+    }
+}
+
+impl TryFrom<ReportWire> for MachineReport {
+    type Error = ReportError;
+
+    fn try_from(wire: ReportWire) -> Result<Self, ReportError> {
+        let name = |text: String| UnitName::new(text).map_err(ReportError::Unit);
+        let statuses = |units: Vec<UnitStatusView>| {
+            units
+                .iter()
+                .map(|view| UnitStatus::try_from(view).map_err(ReportError::Status))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(MachineReport {
+            machine: wire.machine.parse().map_err(ReportError::Machine)?,
+            generation: Generation(wire.generation),
+            units: wire.units.map(statuses).transpose()?,
+            refused: wire
+                .refused
+                .into_iter()
+                .map(|(unit, why)| Ok((name(unit)?, why)))
+                .collect::<Result<_, _>>()?,
+            orphans: wire.orphans.into_iter().map(name).collect::<Result<_, _>>()?,
+        })
+    }
+}
