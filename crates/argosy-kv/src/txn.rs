@@ -17,11 +17,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Decides every branch, then checks that every step of them can be done; so no step fails
-    /// after another has written.
+    /// Decides every branch, then checks that every step of them can be done, as etcd all puts
+    /// before all ranges; so no step fails after another has written.
     pub(crate) fn make(state: &State, txn: &Txn) -> Result<Plan, KvError> {
         let plan = Plan::decide(state, txn);
-        plan.check(state, txn)?;
+        plan.visit(txn, &|op| match op {
+            Op::Put(space, put) => check_put(state, *space, put),
+            _ => Ok(()),
+        })?;
+        plan.visit(txn, &|op| match op {
+            Op::Range(space, range) => state.space(*space).check_in_txn(range.revision),
+            _ => Ok(()),
+        })?;
         Ok(plan)
     }
 
@@ -39,18 +46,17 @@ impl Plan {
         if self.succeeded { &txn.success } else { &txn.failure }
     }
 
-    fn check(&self, state: &State, txn: &Txn) -> Result<(), KvError> {
+    /// Visits the steps of the branches taken, in order, until one is refused.
+    fn visit(&self, txn: &Txn, refuse: &dyn Fn(&Op) -> Result<(), KvError>) -> Result<(), KvError> {
         let mut nested = self.nested.iter();
         for op in self.steps(txn) {
             match op {
-                Op::Range(space, range) => state.space(*space).check_readable(range.revision)?,
-                Op::Put(space, put) => check_put(state, *space, put)?,
-                Op::Delete(..) => {}
                 Op::Txn(inner) => {
                     if let Some(plan) = nested.next() {
-                        plan.check(state, inner)?;
+                        plan.visit(inner, refuse)?;
                     }
                 }
+                Op::Range(..) | Op::Put(..) | Op::Delete(..) => refuse(op)?,
             }
         }
         Ok(())

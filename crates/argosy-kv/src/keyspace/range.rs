@@ -25,6 +25,15 @@ impl Keyspace {
         Ok(())
     }
 
+    /// Checks that a range within a transaction can be read. There, as in etcd, a revision below
+    /// 0 means now only as long as nothing has been compacted (`checkRange`).
+    pub(crate) fn check_in_txn(&self, revision: Revision) -> Result<(), KvError> {
+        if revision < 0 && revision < self.compact_revision {
+            return Err(KvError::Compacted { compact_revision: self.compact_revision });
+        }
+        self.check_readable(revision)
+    }
+
     /// Answers a range request.
     pub(crate) fn range(&self, request: &RangeRequest) -> Result<RangeResponse, KvError> {
         if request.range.key.is_empty() {

@@ -1,6 +1,10 @@
 //! What can be told of a transaction without looking at the state (etcd: v3rpc/key.go).
 
+mod deletes;
+
 use std::collections::BTreeSet;
+
+use deletes::Deletes;
 
 use crate::request::TXN_DEPTH_MAX;
 use crate::{Compare, KeyRange, KvError, Op, PutRequest, SpaceId, Txn};
@@ -65,7 +69,7 @@ impl PutRequest {
 #[derive(Debug, Default)]
 struct Writes<'t> {
     puts: BTreeSet<(SpaceId, &'t [u8])>,
-    deletes: Vec<(SpaceId, &'t KeyRange)>,
+    deletes: Deletes<'t>,
 }
 
 impl<'t> Writes<'t> {
@@ -75,7 +79,7 @@ impl<'t> Writes<'t> {
         let mut all = Writes::default();
         for op in steps {
             if let Op::Delete(space, delete) = op {
-                all.deletes.push((*space, &delete.range));
+                all.deletes.add(*space, &delete.range);
             }
         }
         for op in steps {
@@ -83,16 +87,14 @@ impl<'t> Writes<'t> {
                 let (success, failure) = (Writes::of(&inner.success)?, Writes::of(&inner.failure)?);
                 all.check_beside(&success)?;
                 all.check_beside(&failure)?;
-                for branch in [success, failure] {
-                    all.puts.extend(branch.puts);
-                    all.deletes.extend(branch.deletes);
-                }
+                all.join(success);
+                all.join(failure);
             }
         }
         for op in steps {
             if let Op::Put(space, put) = op {
                 let key = (*space, &put.key[..]);
-                if all.deletes_key(key) || !all.puts.insert(key) {
+                if all.deletes.contain(key) || !all.puts.insert(key) {
                     return Err(KvError::DuplicateKey);
                 }
             }
@@ -101,12 +103,19 @@ impl<'t> Writes<'t> {
     }
 
     fn check_beside(&self, other: &Writes<'t>) -> Result<(), KvError> {
-        let clash = other.puts.iter().any(|key| self.puts.contains(key) || self.deletes_key(*key))
-            || self.puts.iter().any(|key| other.deletes_key(*key));
+        let clash = other.puts.iter().any(|key| self.puts.contains(key))
+            || other.puts.iter().any(|key| self.deletes.contain(*key))
+            || other.deletes.meet(&self.puts);
         if clash { Err(KvError::DuplicateKey) } else { Ok(()) }
     }
 
-    fn deletes_key(&self, (space, key): (SpaceId, &[u8])) -> bool {
-        self.deletes.iter().any(|(other, range)| *other == space && range.contains(key))
+    /// Takes in what another branch may write. The smaller of two sets moves, so that a write
+    /// that comes up through many levels is not moved at each.
+    fn join(&mut self, mut other: Writes<'t>) {
+        if other.puts.len() > self.puts.len() {
+            std::mem::swap(&mut self.puts, &mut other.puts);
+        }
+        self.puts.extend(other.puts);
+        self.deletes.join(other.deletes);
     }
 }
