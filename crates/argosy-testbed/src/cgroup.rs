@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 /// How long a cgroup may stay busy after its last process was killed: the kernel takes it away
 /// when it has collected the process.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
@@ -51,24 +53,21 @@ impl Cgroups {
         self.hierarchies.retain(|it| make(&it.own.join(&name)).is_ok());
     }
 
-    /// Makes a machine's cgroups; returns each with the mount point of its hierarchy.
-    pub(crate) fn make_machine(&self, machine: &str) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    /// Makes a machine's cgroups and puts a process into them; returns each with the mount point
+    /// of its hierarchy. A hierarchy in which an ordinary user may make a cgroup but not enter it
+    /// is left out.
+    pub(crate) fn place(&self, machine: &str, pid: Pid) -> Vec<(PathBuf, PathBuf)> {
         let mut made = Vec::new();
         for hierarchy in &self.hierarchies {
             let path = hierarchy.own.join(&self.name).join(machine);
-            make(&path)?;
-            made.push((path, hierarchy.mount.clone()));
+            let procs = path.join("cgroup.procs");
+            match make(&path).and_then(|()| fs::write(procs, pid.to_string())) {
+                Ok(()) => made.push((path, hierarchy.mount.clone())),
+                // Nothing is in it, so it goes at once; if not, at the end of the testbed.
+                Err(_) => drop(fs::remove_dir(&path)),
+            }
         }
-        Ok(made)
-    }
-
-    /// Puts a process into the cgroups of a machine.
-    pub(crate) fn enter(&self, machine: &str, pid: i32) -> io::Result<()> {
-        for hierarchy in &self.hierarchies {
-            let path = hierarchy.own.join(&self.name).join(machine).join("cgroup.procs");
-            fs::write(path, pid.to_string())?;
-        }
-        Ok(())
+        made
     }
 
     /// Removes a machine's cgroups.
@@ -89,6 +88,9 @@ impl Cgroups {
             return Ok(false);
         };
         let path = unified.own.join(&self.name).join(machine);
+        if !path.join("cgroup.freeze").exists() {
+            return Ok(false);
+        }
         fs::write(path.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
         let wanted = if frozen { "frozen 1" } else { "frozen 0" };
         let end = Instant::now() + FREEZE_LIMIT;

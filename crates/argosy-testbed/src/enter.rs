@@ -35,7 +35,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // The terminal is gone if this fails.
-        drop(tcsetattr(stdin(), OptionalActions::Now, &self.before));
+        let _gone = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 

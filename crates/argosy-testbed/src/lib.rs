@@ -20,10 +20,12 @@
 mod cgroup;
 mod config;
 mod control;
+mod descendants;
 mod enter;
 mod error;
 mod init;
 mod leftovers;
+mod netlink;
 mod network;
 mod place;
 mod process;

@@ -1,0 +1,5 @@
+//! Testbeds with real namespaces, as root and as an ordinary user.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+
+mod bed;
+mod faults;
