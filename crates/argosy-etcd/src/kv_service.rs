@@ -1,6 +1,8 @@
 //! Service KV over the store.
 
-use argosy_kv::{CommandKind, Op, OpResponse, Response as Outcome, SpaceId, Txn, TxnResponse};
+use argosy_kv::{
+    CommandKind, KvError, LeaseId, Op, OpResponse, Response as Outcome, SpaceId, Txn, TxnResponse,
+};
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -35,7 +37,16 @@ impl KvService {
     async fn put(&self, request: pb::PutRequest) -> Result<pb::PutResponse, ApiError> {
         check_size(&request)?;
         let request = request::put(request)?;
-        let (result, header) = self.one(Op::Put(SpaceId::User, request)).await?;
+        let lease = request.lease;
+        let done = self.one(Op::Put(SpaceId::User, request)).await;
+        let (result, header) = match done {
+            // Of a missing key and a missing lease, etcd names the lease in a plain put, and
+            // the key in a transaction.
+            Err(ApiError::Kv(KvError::KeyNotFound)) if self.lacks(lease) => {
+                return Err(KvError::LeaseNotFound { id: lease }.into());
+            }
+            done => done?,
+        };
         match result {
             Some(OpResponse::Put(result)) => Ok(answer::put(&result, header)),
             _ => Err(ApiError::AnswerMismatch),
@@ -80,6 +91,10 @@ impl KvService {
         let outcome = self.0.store.execute(kind).await?;
         let header = self.0.header(outcome.revisions().user);
         Ok(pb::CompactionResponse { header: Some(header) })
+    }
+
+    fn lacks(&self, lease: LeaseId) -> bool {
+        lease != 0 && self.0.store.view().lease(lease).is_none()
     }
 
     /// Writes by a transaction of one operation.

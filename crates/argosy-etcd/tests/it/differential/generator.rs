@@ -67,7 +67,7 @@ impl Generator {
     /// Returns the next call.
     pub(super) fn call(&mut self, known: &Revisions) -> Call {
         match self.below(100) {
-            0..30 => Call::Put(self.plain_put()),
+            0..30 => Call::Put(self.put()),
             30..52 => Call::Range(self.range(known)),
             52..62 => Call::Delete(self.delete()),
             62..82 => Call::Txn(self.txn(known, 2)),
@@ -130,17 +130,6 @@ impl Generator {
         }
     }
 
-    /// As above, but never wrong in two ways: of a missing key to keep the value of and a
-    /// missing lease, etcd names the lease in a plain put and the key within a transaction;
-    /// we always name the key.
-    fn plain_put(&mut self) -> pb::PutRequest {
-        let mut request = self.put();
-        if request.ignore_value {
-            request.lease = 0;
-        }
-        request
-    }
-
     fn delete(&mut self) -> pb::DeleteRangeRequest {
         pb::DeleteRangeRequest {
             key: self.key(),
@@ -169,8 +158,7 @@ impl Generator {
             ..pb::RangeRequest::default()
         };
         if self.one_in(3) {
-            // Below 0 a read means now; within a writing transaction etcd calls that compacted.
-            request.revision = self.revision(known).max(0);
+            request.revision = self.revision(known);
         }
         if self.one_in(3) {
             request.limit = i64::from(self.number(5));
