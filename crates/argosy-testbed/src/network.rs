@@ -120,7 +120,8 @@ impl Network {
         let together = |a: &Port, b: &Port| {
             a == b || groups.iter().any(|group| group.contains(a) && group.contains(b))
         };
-        let machines: Vec<Port> = self.ports.keys().copied().filter(|it| *it != HOST_PORT).collect();
+        let machines: Vec<Port> =
+            self.ports.keys().copied().filter(|it| *it != HOST_PORT).collect();
         self.cuts.clear();
         for a in &machines {
             let others = machines.iter().filter(|b| !together(a, b));

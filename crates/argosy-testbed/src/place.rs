@@ -4,15 +4,20 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
-use crate::TestbedError;
 use crate::config::is_name;
+use crate::{Control, TestbedError};
 
-/// Attempts to take a lock whose file is removed in that moment by the one who held it.
-const LOCK_ATTEMPTS: usize = 10;
+/// How long a lock may be held by a switch that does not answer: one that begins or that was
+/// killed, on a busy computer.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+/// How often such a lock is tried.
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The paths of one testbed.
 #[derive(Debug, Clone)]
@@ -66,30 +71,34 @@ impl Place {
         if private { Ok(()) } else { Err(TestbedError::NotPrivate { path: self.base.clone() }) }
     }
 
-    /// Takes the lock of the name.
+    /// Takes the lock of the name. A switch that was killed holds it until its last thread has
+    /// ended, so one that holds it but does not answer is waited for.
     pub(crate) fn lock(&self) -> Result<Lock, TestbedError> {
-        let path = self.lock_path();
-        let file = |source| TestbedError::File { action: "lock", path: path.clone(), source };
-        for _ in 0..LOCK_ATTEMPTS {
-            let lock = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)
-                .map_err(file)?;
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(TestbedError::RunsAlready { name: self.name.clone() });
-                }
-                other => other.map_err(|error| file(error.into()))?,
+        let end = Instant::now() + LOCK_LIMIT;
+        loop {
+            if let Some(lock) = self.try_lock()? {
+                return Ok(lock);
             }
-            // The one who held it may have removed the file between our opening and our locking.
-            let ours = lock.metadata().map_err(file)?.ino();
-            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
-                return Ok(Lock { file: lock });
+            if Instant::now() >= end || Control::at(self).status().is_ok() {
+                return Err(TestbedError::RunsAlready { name: self.name.clone() });
             }
+            thread::sleep(LOCK_INTERVAL);
         }
-        Err(TestbedError::RunsAlready { name: self.name.clone() })
+    }
+
+    fn try_lock(&self) -> Result<Option<Lock>, TestbedError> {
+        let path = self.lock_path();
+        let failed = |source| TestbedError::File { action: "lock", path: path.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            other => other.map_err(|error| failed(error.into()))?,
+        }
+        // The one who held it may have removed the file between our opening and our locking.
+        let ours = file.metadata().map_err(failed)?.ino();
+        let is_there = fs::metadata(&path).is_ok_and(|there| there.ino() == ours);
+        Ok(is_there.then_some(Lock { file }))
     }
 
     pub(crate) fn base(&self) -> &Path {

@@ -6,10 +6,10 @@ mod traffic;
 mod world;
 
 use std::io::{Read, Write, stdin, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use argosy_testbed::{Mode, Testbed, TestbedConfig, Wanted};
+use argosy_testbed::{Control, Exit, MachineCommand, Mode, Testbed, TestbedConfig, Wanted};
 
 fn main() -> ExitCode {
     if let Some(code) = argosy_testbed::hidden_role() {
@@ -26,6 +26,11 @@ fn main() -> ExitCode {
         ["count"] => traffic::count(),
         ["sink", address] => traffic::sink(address),
         ["flood", address, bytes] => traffic::flood(address, bytes.parse().unwrap()),
+        ["clean", base] => {
+            let cleaned = argosy_testbed::clean(Some(Path::new(base))).unwrap();
+            say(&format!("cleaned {}", cleaned.join(" ")));
+        }
+        ["enter", base, machine, ref argv @ ..] => return enter(base, machine, argv),
         ["world", scenario, user, base] => return world::run(scenario, user, base),
         _ => panic!("no such part: {arguments:?}"),
     }
@@ -61,5 +66,14 @@ fn own(base: &str, name: &str, wanted: &str) -> ExitCode {
             say("destroyed");
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// Runs a program in a machine of the testbed `bed` on this process's standard descriptors.
+fn enter(base: &str, machine: &str, argv: &[&str]) -> ExitCode {
+    let control = Control::open("bed", Some(Path::new(base))).unwrap();
+    match control.enter(machine, MachineCommand::new(argv.iter().copied())).unwrap() {
+        Exit::Code(code) => ExitCode::from(u8::try_from(code).unwrap()),
+        Exit::Signal(_) | Exit::MachineLost => ExitCode::FAILURE,
     }
 }

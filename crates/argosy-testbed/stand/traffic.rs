@@ -1,6 +1,6 @@
 //! Programs that talk from machine to machine.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,41 +35,48 @@ pub(crate) fn echo(address: &str) {
     }
 }
 
-/// Prints the microseconds that each of so many echoes took, or `lost`.
+/// Prints the microseconds that each of so many echoes took, `lost` for one that did not come in
+/// time, or `closed`.
 pub(crate) fn ping(kind: &str, address: &str, count: usize) {
-    let mut exchange: Box<dyn FnMut(u64) -> bool> = match kind {
+    let mut exchange: Box<dyn FnMut(&[u8; 8], &mut [u8; 8]) -> io::Result<()>> = match kind {
         "tcp" => {
             let address = address.parse().unwrap();
-            let Ok(mut stream) = TcpStream::connect_timeout(&address, ANSWER_LIMIT) else {
-                return say("lost");
+            let mut stream = match TcpStream::connect_timeout(&address, ANSWER_LIMIT) {
+                Ok(stream) => stream,
+                Err(error) => return say(outcome(&error)),
             };
             stream.set_nodelay(true).unwrap();
             stream.set_read_timeout(Some(ANSWER_LIMIT)).unwrap();
-            Box::new(move |number| {
-                let mut answer = [0; 8];
-                stream.write_all(&number.to_ne_bytes()).is_ok()
-                    && stream.read_exact(&mut answer).is_ok()
-                    && answer == number.to_ne_bytes()
+            Box::new(move |ask, answer| {
+                stream.write_all(ask)?;
+                stream.read_exact(answer)
             })
         }
         _ => {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
             socket.connect(address).unwrap();
             socket.set_read_timeout(Some(ANSWER_LIMIT / 10)).unwrap();
-            Box::new(move |number| {
-                let mut answer = [0; 8];
-                socket.send(&number.to_ne_bytes()).is_ok()
-                    && socket.recv(&mut answer).is_ok()
-                    && answer == number.to_ne_bytes()
+            Box::new(move |ask, answer| {
+                socket.send(ask)?;
+                socket.recv(answer).map(drop)
             })
         }
     };
     for number in 0..count as u64 {
+        let (ask, mut answer) = (number.to_ne_bytes(), [0; 8]);
         let start = Instant::now();
-        match exchange(number) {
-            true => say(&start.elapsed().as_micros().to_string()),
-            false => say("lost"),
+        match exchange(&ask, &mut answer) {
+            Ok(()) if ask == answer => say(&start.elapsed().as_micros().to_string()),
+            Ok(()) => say("mixed up"),
+            Err(error) => say(outcome(&error)),
         }
+    }
+}
+
+fn outcome(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "lost",
+        _ => "closed",
     }
 }
 

@@ -145,9 +145,8 @@ impl Switch {
         let grace = Duration::from_millis(grace_ms);
         machine.state = MachineState::Stopping;
         machine.deadline = now.checked_add(grace).and_then(|it| it.checked_add(STOP_MARGIN));
-        let init = machine.init().map(|init| {
-            wire::send(&init.socket, &ToInit::Stop { grace_ms }, &[])
-        });
+        let init =
+            machine.init().map(|init| wire::send(&init.socket, &ToInit::Stop { grace_ms }, &[]));
         init.unwrap_or(Ok(())).map_err(|error| Refusal::system(format!("stop {name}"), &error))
     }
 

@@ -6,14 +6,14 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
-use rustix::process::{
-    Pid, PidfdFlags, getegid, geteuid, getpid, pidfd_open, set_child_subreaper,
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
+use rustix::process::{Pid, PidfdFlags, getegid, geteuid, getpid, pidfd_open, set_child_subreaper};
 
+use super::Switch;
 use super::machine::{Files, Machine};
 use super::relay::Relay;
-use super::Switch;
 use crate::cgroup::Cgroups;
 use crate::network::PROBE_PORT;
 use crate::place::SOCKET;
@@ -49,7 +49,8 @@ pub(super) fn switch(
     let relay = match boot.mode {
         Mode::Loopback => None,
         Mode::Root | Mode::User => Some(
-            Relay::new(SEED).map_err(|error| Refusal::system("make the switch's network", &error))?,
+            Relay::new(SEED)
+                .map_err(|error| Refusal::system("make the switch's network", &error))?,
         ),
     };
     let listener = control_socket(&boot)
@@ -82,9 +83,8 @@ pub(super) fn switch(
 }
 
 fn isolate(mode: Mode) -> Result<(), Refusal> {
-    let step = |what: &str, result: io::Result<()>| {
-        result.map_err(|error| Refusal::system(what, &error))
-    };
+    let step =
+        |what: &str, result: io::Result<()>| result.map_err(|error| Refusal::system(what, &error));
     let (user, group) = (geteuid(), getegid());
     match mode {
         Mode::Loopback => {
@@ -139,10 +139,7 @@ impl Switch {
         }
     }
 
-    fn probe_wait(
-        &self,
-        what: impl Fn(&super::machine::Init) -> &OwnedFd,
-    ) -> Result<(), Refusal> {
+    fn probe_wait(&self, what: impl Fn(&super::machine::Init) -> &OwnedFd) -> Result<(), Refusal> {
         let Some(init) = self.machines.get(PROBE).and_then(Machine::init) else { return Ok(()) };
         let mut fds = [PollFd::new(what(init), PollFlags::IN)];
         let limit = Timespec::try_from(PROBE_LIMIT).ok();

@@ -1,8 +1,8 @@
 //! A testbed owned by a process of its own, so that it may be anybody's and may be killed.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use argosy_testbed::{Control, MachineCommand, MachineProcess};
 use tempfile::TempDir;
 
 /// nobody on Debian; any number without rights would do.
-pub const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// How long a wanted state may take to come about, on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,34 +22,37 @@ const PATIENCE: Duration = Duration::from_secs(20);
 static TURN: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum User {
+pub(crate) enum User {
     Root,
     Nobody,
 }
 
-pub struct Bed {
-    pub control: Control,
-    pub mode: String,
-    pub owner: Child,
+pub(crate) struct Bed {
+    pub(crate) control: Control,
+    pub(crate) mode: String,
+    pub(crate) owner: Child,
     output: BufReader<std::process::ChildStdout>,
-    pub program: PathBuf,
-    pub base: TempDir,
+    pub(crate) program: PathBuf,
+    pub(crate) base: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
 /// A program that talks, inside a machine.
-pub struct Talking {
-    pub process: MachineProcess,
-    pub lines: BufReader<PipeReader>,
+pub(crate) struct Talking {
+    pub(crate) process: MachineProcess,
+    pub(crate) lines: BufReader<PipeReader>,
 }
 
 /// A directory of the user's own, and the stand where that user can run it.
-pub fn place(user: User) -> (TempDir, PathBuf) {
+pub(crate) fn place(user: User) -> (TempDir, PathBuf) {
     assert!(rustix::process::geteuid().is_root(), "these tests need root");
     let base = tempfile::Builder::new().prefix("tb-").tempdir().unwrap();
     let program = base.path().join("testbed-stand");
-    fs::copy(env!("CARGO_BIN_EXE_testbed-stand"), &program).unwrap();
-    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    // By another process: were it open here for writing while another test starts a process, it
+    // could not be executed until that one closes its copy.
+    let mut copy = Command::new("install");
+    copy.args(["-m", "755", env!("CARGO_BIN_EXE_testbed-stand")]).arg(&program);
+    assert!(copy.status().unwrap().success());
     fs::create_dir(base.path().join("beds")).unwrap();
     if user == User::Nobody {
         for path in [base.path(), &base.path().join("beds")] {
@@ -60,11 +63,15 @@ pub fn place(user: User) -> (TempDir, PathBuf) {
 }
 
 impl Bed {
-    pub fn start(user: User, wanted: &str) -> Bed {
+    pub(crate) fn start(user: User, wanted: &str) -> Bed {
         Bed::start_with(user, wanted, |program| Command::new(program))
     }
 
-    pub fn start_with(user: User, wanted: &str, command: impl FnOnce(&Path) -> Command) -> Bed {
+    pub(crate) fn start_with(
+        user: User,
+        wanted: &str,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Bed {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let (base, program) = place(user);
         let beds = base.path().join("beds");
@@ -84,7 +91,7 @@ impl Bed {
     }
 
     /// Three machines named m1 to m3 with an echo on port 7 of each.
-    pub fn with_echoes(self) -> (Bed, Vec<Talking>) {
+    pub(crate) fn with_echoes(self) -> (Bed, Vec<Talking>) {
         let names = ["m1", "m2", "m3"];
         let echo = |name: &&str| {
             let address = self.control.add_machine(name).unwrap().address;
@@ -98,47 +105,56 @@ impl Bed {
     }
 
     /// Runs a part of the stand inside a machine.
-    pub fn talk(&self, machine: &str, arguments: &[&str]) -> Talking {
+    pub(crate) fn talk(&self, machine: &str, arguments: &[&str]) -> Talking {
+        self.run(machine, &[&[self.program.to_str().unwrap()], arguments].concat())
+    }
+
+    /// Runs a shell inside a machine.
+    pub(crate) fn talk_shell(&self, machine: &str, script: &str) -> Talking {
+        self.run(machine, &["/bin/sh", "-c", script])
+    }
+
+    fn run(&self, machine: &str, argv: &[&str]) -> Talking {
         let (reader, writer) = std::io::pipe().unwrap();
-        let argv = [&[self.program.to_str().unwrap()], arguments].concat();
         let errors = File::create(self.base.path().join("errors")).unwrap();
         let command = MachineCommand {
             stdout: Some(writer.into()),
             stderr: Some(errors.into()),
-            ..MachineCommand::new(argv)
+            ..MachineCommand::new(argv.iter().copied())
         };
         let process = self.control.spawn(machine, command).unwrap();
         Talking { process, lines: BufReader::new(reader) }
     }
 
     /// Runs a shell inside a machine and returns what it printed.
-    pub fn shell(&self, machine: &str, script: &str) -> String {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let argv = ["/bin/sh", "-c", script];
-        let command =
-            MachineCommand { stdout: Some(writer.into()), ..MachineCommand::new(argv) };
-        let mut process = self.control.spawn(machine, command).unwrap();
-        let mut talking = BufReader::new(reader);
+    pub(crate) fn shell(&self, machine: &str, script: &str) -> String {
+        let mut talking = self.talk_shell(machine, script);
         let mut text = String::new();
-        std::io::Read::read_to_string(&mut talking, &mut text).unwrap();
-        process.wait().unwrap();
+        talking.lines.read_to_string(&mut text).unwrap();
+        talking.process.wait().unwrap();
         text
     }
 
     /// The times of so many echoes from one machine to another; `None` is a lost one.
-    pub fn ping(&self, kind: &str, from: &str, to: &str, count: usize) -> Vec<Option<Duration>> {
+    pub(crate) fn ping(
+        &self,
+        kind: &str,
+        from: &str,
+        to: &str,
+        count: usize,
+    ) -> Vec<Option<Duration>> {
         let address = format!("{}:7777", self.control.machine(to).unwrap().address);
         let talking = self.talk(from, &["ping", kind, &address, &count.to_string()]);
         let time = |line: String| line.parse().ok().map(Duration::from_micros);
         talking.lines.lines().map(|line| time(line.unwrap())).collect()
     }
 
-    pub fn reaches(&self, kind: &str, from: &str, to: &str) -> bool {
+    pub(crate) fn reaches(&self, kind: &str, from: &str, to: &str) -> bool {
         self.ping(kind, from, to, 1)[0].is_some()
     }
 
     /// Lets the owner end its testbed in order, and waits for it.
-    pub fn end(mut self) -> TempDir {
+    pub(crate) fn end(mut self) -> TempDir {
         drop(self.owner.stdin.take());
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -149,7 +165,7 @@ impl Bed {
 }
 
 impl Talking {
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim().to_owned()
@@ -157,7 +173,7 @@ impl Talking {
 }
 
 /// Waits for a state.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "not so in time: {what}");

@@ -3,3 +3,7 @@
 
 mod bed;
 mod faults;
+mod machines;
+mod modes;
+mod throughput;
+mod traces;
