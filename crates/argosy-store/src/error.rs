@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use argosy_consensus::wal::WalError;
-use argosy_consensus::{MemberId, WhyFailed};
+use argosy_consensus::{MemberChangeRefused, MemberId, WhyFailed};
 use argosy_kv::{KvError, WatchError};
 use argosy_model::ClusterId;
 
@@ -124,6 +124,12 @@ pub enum OpenError {
         /// Why not.
         source: CheckpointFileError,
     },
+    /// The runtime of the links to other members could not be made.
+    #[error("cannot make a runtime for the links to other members")]
+    Runtime {
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// A thread could not be started.
     #[error("cannot start the thread {name}")]
     Thread {
@@ -205,6 +211,27 @@ pub enum StoreError {
         /// Its encoded length.
         bytes: usize,
     },
+    /// A change does not fit the membership. Nothing was changed.
+    #[error("the members cannot be changed so")]
+    Member(#[source] MemberChangeRefused),
+    /// A learner is not connected or too far behind to vote. It was not promoted.
+    #[error("member {member} is not yet connected and up to date")]
+    NotReady {
+        /// The learner's raft id.
+        member: MemberId,
+    },
+    /// Only a voter can lead. Nothing was changed.
+    #[error("member {member} does not vote")]
+    NotVoter {
+        /// The member's raft id.
+        member: MemberId,
+    },
+    /// The member that was to be asked cannot be reached. Nothing was changed.
+    #[error("member {member} cannot be reached")]
+    Unreachable {
+        /// The member's raft id.
+        member: MemberId,
+    },
     /// The store has been shut down. A command given before that has an unknown outcome.
     #[error("the store is shut down")]
     Closed,
@@ -227,9 +254,8 @@ impl From<WhyFailed> for StoreError {
         match why {
             WhyFailed::NotLeader { leader: Some(leader) } => StoreError::NotLeader { leader },
             WhyFailed::NotLeader { leader: None } => StoreError::NoLeader,
-            // The store proposes no membership change, so its refusal never comes here; both
-            // mean that nothing happened.
-            WhyFailed::Dropped | WhyFailed::MemberChange { .. } => StoreError::Dropped,
+            WhyFailed::Dropped => StoreError::Dropped,
+            WhyFailed::MemberChange { source } => StoreError::Member(source),
             WhyFailed::TooMany { .. } => StoreError::TooMany,
             WhyFailed::TooLarge { size, .. } => StoreError::TooLarge { bytes: size },
             WhyFailed::Timeout { .. } => StoreError::Unknown,

@@ -1,20 +1,26 @@
 //! The face of an open store: proposals, linearizable reads, views, leases, watches.
 
+mod leader;
+mod members;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use argosy_consensus::ReplicaStatus;
-use argosy_kv::{Command, CommandKind, LeaseId, Response, State};
+use argosy_kv::{Command, CommandKind, Response, State};
 use argosy_model::ClusterId;
 use tokio::sync::{Semaphore, watch};
 
 use crate::answer::Answer;
 use crate::inbox::Inbox;
+use crate::links::{LinkStatus, PeerLinks};
 use crate::raft::{Request, unix_now};
 use crate::status::{Counters, Leadership, RecoveryStatus, StoreStatus};
 use crate::watch::{WatchPort, WatchStream};
 use crate::{MemberId, StoreError};
+
+pub use members::PROMOTION_LAG_MAX;
 
 /// The longest encoded command.
 pub const COMMAND_BYTES_MAX: usize = argosy_consensus::MAX_COMMAND_BYTES;
@@ -44,6 +50,16 @@ pub(crate) struct Shared {
     pub(crate) watches: Arc<WatchPort>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) recovery: RecoveryStatus,
+    /// Length of one raft tick.
+    pub(crate) tick: Duration,
+    /// `None` for a member that is alone.
+    pub(crate) links: Option<Arc<PeerLinks>>,
+    /// Room for messages of other members, in bytes.
+    pub(crate) inbound: Arc<Semaphore>,
+    /// Taken while a snapshot is being received: each needs the memory of a whole state.
+    pub(crate) snapshot_place: Semaphore,
+    /// True once the store is being shut down.
+    pub(crate) closed: watch::Receiver<bool>,
 }
 
 impl StoreHandle {
@@ -103,32 +119,6 @@ impl StoreHandle {
         self.shared.watches.open()
     }
 
-    /// Gives a lease its full time again and returns that time, in seconds; `None` if there
-    /// is no such lease. Waits for the outcome if the lease is just running out.
-    ///
-    /// # Errors
-    /// [`StoreError::NotLeader`] on other members: only the leader keeps the clock. It proves
-    /// its leadership first, as for a read.
-    pub async fn lease_renew(&self, id: LeaseId) -> Result<Option<i64>, StoreError> {
-        self.ask(|answer| Request::Renew { id, answer }).await
-    }
-
-    /// Returns what is left of a lease by the leader's clock; `None` if there is no such lease.
-    ///
-    /// # Errors
-    /// As [`StoreHandle::lease_renew`].
-    pub async fn lease_remaining(&self, id: LeaseId) -> Result<Option<Duration>, StoreError> {
-        self.ask(|answer| Request::Remaining { id, answer }).await
-    }
-
-    /// Returns every lease, the one that ends first in front.
-    ///
-    /// # Errors
-    /// As [`StoreHandle::lease_renew`].
-    pub async fn lease_list(&self) -> Result<Vec<LeaseId>, StoreError> {
-        self.ask(|answer| Request::Leases { answer }).await
-    }
-
     /// Returns the leadership, now and at each change.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.clone()
@@ -149,6 +139,15 @@ impl StoreHandle {
             checkpoint: self.shared.counters.checkpoint(),
             recovery: self.shared.recovery,
         }
+    }
+
+    /// Returns how the links to the other members are doing; none for a member that is alone.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.shared.links.as_ref().map(|links| links.status()).unwrap_or_default()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {

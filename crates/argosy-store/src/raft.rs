@@ -1,6 +1,7 @@
 //! The raft thread: takes everything that waits, steps once, carries out the effects.
 
 mod leases;
+mod peers;
 mod requests;
 
 use std::sync::Arc;
@@ -12,15 +13,16 @@ use argosy_model::Term;
 use tokio::sync::watch;
 
 use crate::clock::boottime;
+use crate::fatal;
 use crate::handle::Shared;
 use crate::inbox::Inbox;
 use crate::log::LogJob;
 use crate::status::Leadership;
-use crate::{MemberId, fatal};
 
 pub(crate) use requests::{Request, unix_now};
 
 use leases::Leases;
+use peers::Arriving;
 use requests::Pending;
 
 /// Ticks that are made up for after the thread was held up. More would let a member that
@@ -43,6 +45,8 @@ pub(crate) struct RaftThread {
     elected: Leadership,
     /// Changes applied since the state was last published.
     unpublished: Vec<SpaceEvents>,
+    /// A snapshot of another member that is being installed.
+    arriving: Option<Arriving>,
     stopping: bool,
 }
 
@@ -76,12 +80,14 @@ impl RaftThread {
             next_tick: boottime() + tick,
             elected: Leadership::default(),
             unpublished: Vec::new(),
+            arriving: None,
             stopping: false,
         }
     }
 
     /// Runs until a [`Request::Stop`].
     pub(crate) fn run(mut self) {
+        self.members_changed();
         // The only voter of a store campaigns as soon as it exists.
         self.carry_out_effects(boottime());
         let inbox = Arc::clone(&self.shared.requests);
@@ -141,19 +147,13 @@ impl RaftThread {
 
     fn carry_out(&mut self, effect: Effect, now: Duration) {
         match effect {
-            // This member knows no addresses of others yet. A lost message is a lawful
-            // event, and raft must hear of it.
-            Effect::Send(message) => {
-                self.replica.handle(Input::Unreachable { peer: MemberId(message.to) }, now);
-            }
-            Effect::SendSnapshot { message, .. } => {
-                let peer = MemberId(message.to);
-                self.replica.handle(Input::SnapshotSent { peer, ok: false }, now);
-            }
+            Effect::Send(message) => self.send(message, now),
+            Effect::SendSnapshot { message, state } => self.send_snapshot(message, state, now),
             Effect::Persist { sequence, records } => {
                 self.give_to_log(LogJob::Write { sequence, records });
             }
             Effect::InstallSnapshot { sequence, checkpoint, records } => {
+                self.installing(checkpoint.applied);
                 let checkpoint = Box::new(checkpoint);
                 self.give_to_log(LogJob::Install { sequence, checkpoint, records });
             }
@@ -166,8 +166,16 @@ impl RaftThread {
                 self.unpublished.extend(events);
                 self.applied_one(request, response, now);
             }
-            Effect::StateReplaced { .. } => self.unpublished.clear(),
-            Effect::MembershipChanged { .. } => {}
+            Effect::StateReplaced { .. } => {
+                self.unpublished.clear();
+                self.members_changed();
+            }
+            Effect::MembershipChanged { request, .. } => {
+                self.members_changed();
+                if let Some(request) = request {
+                    self.pending.member_changed(request);
+                }
+            }
             Effect::ReadReady { request, .. } => self.pending.read_ready(request),
             Effect::Failed { request, why } => self.pending.failed(request, why.into()),
             Effect::LeadershipChanged { term, leader, is_leader } => {
@@ -216,5 +224,6 @@ impl RaftThread {
         self.shared.view.store(Arc::clone(&view));
         self.shared.watches.publish(view, std::mem::take(&mut self.unpublished));
         self.applied.send_replace(applied);
+        self.arrived(applied);
     }
 }

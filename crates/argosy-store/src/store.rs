@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use argosy_consensus::wal::{Identity, RecoverOptions, RecoveredLog, Writer, recover};
 use argosy_consensus::{Checkpoint, Config, Membership, Recovered, Replica};
+use argosy_kv::State;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::{Semaphore, watch};
 
@@ -15,7 +16,9 @@ use crate::clock::boottime;
 use crate::directory::Directory;
 use crate::disk::RealDisk;
 use crate::handle::{PENDING_REQUESTS_MAX, Shared};
+use crate::links::Dial;
 use crate::raft::{Outlets, RaftThread};
+use crate::serve::INBOUND_BYTES_MAX;
 use crate::spare::Spare;
 use crate::status::{Counters, Leadership, RecoveryStatus};
 use crate::watch::WatchThread;
@@ -49,11 +52,25 @@ impl Store {
     /// When the directory holds a store already, is in use, or cannot be written. A failed
     /// attempt can be repeated.
     pub fn initialise(config: &StoreConfig) -> Result<(), OpenError> {
+        Self::make(config, &Checkpoint::initial(Membership::of_voters([config.member_id])))
+    }
+
+    /// Makes the store of a member that joins a cluster. It knows nothing, not even that it
+    /// is a member: opened with [`Store::open_with_peers`], it waits for the leader, who sends
+    /// it the whole state once [`StoreHandle::add_learner`] was asked for.
+    ///
+    /// # Errors
+    /// As [`Store::initialise`].
+    pub fn join(config: &StoreConfig) -> Result<(), OpenError> {
+        let (membership, state) = (Membership::default(), State::new());
+        Self::make(config, &Checkpoint { applied: 0, term: 0, membership, state })
+    }
+
+    fn make(config: &StoreConfig, checkpoint: &Checkpoint) -> Result<(), OpenError> {
         let directory = Directory::create(&config.dir)?;
         let (folder, wal_path) = directory.begin_wal()?;
-        let checkpoint = Checkpoint::initial(Membership::of_voters([config.member_id]));
         let path = directory.checkpoint_path();
-        CheckpointFile::create(&path, config.cluster_id, config.member_id, &checkpoint)
+        CheckpointFile::create(&path, config.cluster_id, config.member_id, checkpoint)
             .map_err(|source| checkpoint_error("create", config, &directory, source))?;
         let disk = RealDisk::new(folder, wal_path.clone(), Arc::default());
         Writer::create(disk, identity(config), config.segment_bytes)
@@ -61,11 +78,26 @@ impl Store {
         directory.finish_wal()
     }
 
-    /// Opens a store: loads the checkpoint, replays the log after it, starts the threads.
+    /// Opens the store of a member that is alone: loads the checkpoint, replays the log after
+    /// it, starts the threads.
     ///
     /// # Errors
     /// Each [`OpenError`] says what is wrong with which file, and what to do next.
     pub fn open(config: StoreConfig) -> Result<Store, OpenError> {
+        Self::open_store(config, None)
+    }
+
+    /// Opens a store as [`Store::open`] does, and connects to the other members through
+    /// `dial`. The caller accepts their connections and hands them to
+    /// [`StoreHandle::serve_raft`] and [`StoreHandle::serve_snapshot`].
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with_peers(config: StoreConfig, dial: Arc<dyn Dial>) -> Result<Store, OpenError> {
+        Self::open_store(config, Some(dial))
+    }
+
+    fn open_store(config: StoreConfig, dial: Option<Arc<dyn Dial>>) -> Result<Store, OpenError> {
         let directory = Directory::open(&config.dir)?;
         let (folder, wal_path) = directory.wal()?;
         let counters = Arc::new(Counters::default());
@@ -86,10 +118,14 @@ impl Store {
             segment_bytes: config.segment_bytes,
         };
         let log = recover(disk, &options).map_err(|source| OpenError::log(&wal_path, source))?;
-        Self::start(&config, Opened { directory, counters, file, checkpoint, spare, log })
+        Self::start(&config, dial, Opened { directory, counters, file, checkpoint, spare, log })
     }
 
-    fn start(config: &StoreConfig, opened: Opened) -> Result<Store, OpenError> {
+    fn start(
+        config: &StoreConfig,
+        dial: Option<Arc<dyn Dial>>,
+        opened: Opened,
+    ) -> Result<Store, OpenError> {
         let Opened { directory, counters, file, checkpoint, spare, log } = opened;
         let recovery = RecoveryStatus {
             checkpoint: checkpoint.applied,
@@ -115,6 +151,10 @@ impl Store {
             .map_err(|source| OpenError::Recovered { path: config.dir.clone(), source })?;
 
         let mut threads = Threads::new(spare);
+        let links = match dial {
+            None => None,
+            Some(dial) => Some(threads.prepare_links(config, dial)?),
+        };
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (applied, applied_seen) = watch::channel(state.applied_index());
         let shared = Arc::new(Shared {
@@ -129,6 +169,11 @@ impl Store {
             watches: Arc::clone(&threads.watches),
             counters: Arc::clone(&counters),
             recovery,
+            tick: config.tick,
+            links,
+            inbound: Arc::new(Semaphore::new(INBOUND_BYTES_MAX)),
+            snapshot_place: Semaphore::new(1),
+            closed: threads.closed.subscribe(),
         });
         let outlets = Outlets {
             log: Arc::clone(&threads.log),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use argosy_consensus::{Input, RequestId};
-use argosy_kv::{Command, CommandKind, KvError, LeaseId, Renewal, Response};
+use argosy_consensus::{Input, MemberChange, PeerMessage, RequestId, Role};
+use argosy_kv::{Command, CommandKind, KvError, LeaseId, Renewal, Response, State};
 use argosy_model::UnixMicros;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::RaftThread;
-use crate::StoreError;
 use crate::answer::Answer;
+use crate::{MemberId, StoreError};
 
 /// What the raft thread is told.
 #[derive(Debug)]
@@ -24,6 +25,20 @@ pub(crate) enum Request {
     Remaining { id: LeaseId, answer: Answer<Option<Duration>> },
     /// List the leases by what is left of them.
     Leases { answer: Answer<Vec<LeaseId>> },
+    /// Change the membership, if this member leads.
+    Change { change: MemberChange, answer: Answer<()> },
+    /// Hand leadership to this member, if this one leads.
+    Transfer { to: MemberId, answer: Answer<()> },
+    /// Another member sent a message. Its room among the waiting ones is free again when it
+    /// is handled.
+    Peer { message: PeerMessage, room: OwnedSemaphorePermit },
+    /// Another member sent a whole state: answer when it is installed, drop the answer when
+    /// it is not wanted.
+    SnapshotArrived { message: PeerMessage, state: Box<State>, answer: oneshot::Sender<()> },
+    /// The transfer of a snapshot to this member has ended.
+    SnapshotSent { peer: MemberId, ok: bool },
+    /// A message to this member was dropped.
+    Unreachable { peer: MemberId },
     /// The log is durable up to this sequence.
     Persisted { sequence: u64 },
     /// The checkpoint of this index is durable.
@@ -37,6 +52,8 @@ pub(crate) enum Request {
 pub(super) enum Proposer {
     /// A task.
     Client(Answer<Response>),
+    /// A task that changes the membership.
+    Member(Answer<()>),
     /// The lease clock: these ran out.
     Expiry(Vec<LeaseId>),
     /// The lease clock: a checkpoint of what is left.
@@ -68,6 +85,8 @@ pub(super) struct Pending {
     expiring: Vec<Reader>,
     /// Outcomes to tell once the state is published.
     decided: Vec<(Proposer, Result<Response, StoreError>)>,
+    /// Membership changes that were made.
+    changed: Vec<Answer<()>>,
     readable: Vec<Reader>,
     unreadable: Vec<(Reader, StoreError)>,
 }
@@ -81,6 +100,13 @@ impl Pending {
     /// Takes note that a round of reads succeeded.
     pub(super) fn read_ready(&mut self, request: RequestId) {
         self.readable.extend(self.reads.remove(&request).unwrap_or_default());
+    }
+
+    /// Takes note that a membership change was made.
+    pub(super) fn member_changed(&mut self, request: RequestId) {
+        if let Some(Proposer::Member(answer)) = self.proposals.remove(&request) {
+            self.changed.push(answer);
+        }
     }
 
     /// Takes note that a proposal or a round of reads failed.
@@ -107,6 +133,21 @@ impl RaftThread {
                 self.pending.new_reads.push(Reader::Remaining(id, answer));
             }
             Request::Leases { answer } => self.pending.new_reads.push(Reader::Leases(answer)),
+            Request::Change { change, answer } => self.change(change, answer, now),
+            Request::Transfer { to, answer } => self.transfer(to, answer, now),
+            Request::Peer { message, room } => {
+                self.replica.handle(Input::Peer(message), now);
+                drop(room);
+            }
+            Request::SnapshotArrived { message, state, answer } => {
+                self.snapshot_arrived(message, *state, answer, now);
+            }
+            Request::SnapshotSent { peer, ok } => {
+                self.replica.handle(Input::SnapshotSent { peer, ok }, now);
+            }
+            Request::Unreachable { peer } => {
+                self.replica.handle(Input::Unreachable { peer }, now);
+            }
             Request::Persisted { sequence } => {
                 self.replica.handle(Input::Persisted { sequence }, now);
             }
@@ -121,6 +162,17 @@ impl RaftThread {
         let request = self.pending.next_request();
         self.pending.proposals.insert(request, proposer);
         self.replica.handle(Input::Propose { request, command }, now);
+    }
+
+    /// Proposes a membership change, as the leader. A follower would pass it on, and then not
+    /// hear why the leader refuses it.
+    fn change(&mut self, change: MemberChange, answer: Answer<()>, now: Duration) {
+        if self.replica.status().role != Role::Leader {
+            return answer.send(Err(self.not_leader()));
+        }
+        let request = self.pending.next_request();
+        self.pending.proposals.insert(request, Proposer::Member(answer));
+        self.replica.handle(Input::ProposeMember { request, change }, now);
     }
 
     pub(super) fn propose_kind(&mut self, kind: CommandKind, proposer: Proposer, now: Duration) {
@@ -160,6 +212,9 @@ impl RaftThread {
 
     /// Tells everybody whose outcome is known. The state has been published.
     pub(super) fn answer(&mut self, now: Duration) {
+        for answer in std::mem::take(&mut self.pending.changed) {
+            answer.send(Ok(()));
+        }
         for (proposer, outcome) in std::mem::take(&mut self.pending.decided) {
             self.answer_proposer(proposer, outcome);
         }
@@ -180,6 +235,7 @@ impl RaftThread {
     fn answer_proposer(&mut self, proposer: Proposer, outcome: Result<Response, StoreError>) {
         match proposer {
             Proposer::Client(answer) => answer.send(outcome),
+            Proposer::Member(answer) => answer.send(outcome.map(drop)),
             Proposer::Expiry(ids) => self.leases.revoked(&ids, outcome.is_ok()),
             Proposer::Checkpoint => self.leases.checkpointed(),
             Proposer::Renewal { ttl_seconds, answer } => match outcome {
@@ -217,7 +273,7 @@ impl RaftThread {
         }
     }
 
-    fn not_leader(&self) -> StoreError {
+    pub(super) fn not_leader(&self) -> StoreError {
         match self.leadership.borrow().leader {
             Some(leader) if leader != self.shared.member_id => StoreError::NotLeader { leader },
             _ => StoreError::NoLeader,

@@ -5,16 +5,18 @@ use std::thread::JoinHandle;
 
 use argosy_consensus::wal::Writer;
 use argosy_consensus::{Checkpoint, CheckpointStore};
+use tokio::sync::watch;
 
 use crate::checkpoint::CheckpointFile;
 use crate::disk::RealDisk;
 use crate::inbox::Inbox;
+use crate::links::{Dial, LinksRuntime, PeerLinks, Wiring};
 use crate::log::{LogJob, LogThread, WAITING_GROUPS_MAX};
 use crate::raft::{RaftThread, Request};
 use crate::spare::Spare;
 use crate::status::Counters;
 use crate::watch::{WatchPort, WatchThread};
-use crate::{OpenError, fatal};
+use crate::{OpenError, StoreConfig, fatal};
 
 /// The queues, and the threads that were started. Dropping it ends them in order.
 pub(super) struct Threads {
@@ -22,7 +24,11 @@ pub(super) struct Threads {
     pub(super) log: Arc<Inbox<LogJob>>,
     pub(super) checkpoints: Arc<Inbox<Checkpoint>>,
     pub(super) watches: Arc<WatchPort>,
+    /// Turns true when the store is being shut down.
+    pub(super) closed: watch::Sender<bool>,
     spare: Arc<Spare>,
+    links: Option<(Arc<PeerLinks>, LinksRuntime)>,
+    links_thread: Option<JoinHandle<()>>,
     raft_thread: Option<JoinHandle<()>>,
     log_thread: Option<JoinHandle<()>>,
     checkpoint_thread: Option<JoinHandle<()>>,
@@ -47,13 +53,30 @@ impl Threads {
             // The replica starts a checkpoint only after the one before is written.
             checkpoints: Arc::new(Inbox::new(1)),
             watches: Arc::default(),
+            closed: watch::channel(false).0,
             spare,
+            links: None,
+            links_thread: None,
             raft_thread: None,
             log_thread: None,
             checkpoint_thread: None,
             watch_thread: None,
             spare_thread: None,
         }
+    }
+
+    /// Makes the links to other members, to be started with the rest.
+    pub(super) fn prepare_links(
+        &mut self,
+        config: &StoreConfig,
+        dial: Arc<dyn Dial>,
+    ) -> Result<Arc<PeerLinks>, OpenError> {
+        let runtime = LinksRuntime::new().map_err(|source| OpenError::Runtime { source })?;
+        let raft = Arc::clone(&self.requests);
+        let wiring = Wiring { cluster: config.cluster_id, member: config.member_id, dial, raft };
+        let links = Arc::new(PeerLinks::new(wiring, runtime.handle(), self.closed.clone()));
+        self.links = Some((Arc::clone(&links), runtime));
+        Ok(links)
     }
 
     /// Starts them all, those first that others write to.
@@ -78,6 +101,9 @@ impl Threads {
         self.watch_thread = Some(spawn("store-watch", || watches.run())?);
         self.checkpoint_thread =
             Some(spawn("store-checkpoint", move || write_checkpoints(&file, &waiting, &reports))?);
+        if let Some((links, runtime)) = self.links.take() {
+            self.links_thread = Some(spawn("store-links", move || runtime.run(&links))?);
+        }
         self.log_thread = Some(spawn("store-log", || log.run())?);
         self.raft_thread = Some(spawn("store-raft", || raft.run())?);
         Ok(())
@@ -86,6 +112,10 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
+        // First, so that nothing more comes from other members. What the raft thread still
+        // sends is dropped.
+        self.closed.send_replace(true);
+        join(self.links_thread.take());
         // Refused when the thread has not even started.
         let _ = self.requests.send_reserved(Request::Stop);
         join(self.raft_thread.take());

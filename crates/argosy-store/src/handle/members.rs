@@ -1,0 +1,144 @@
+//! Changes of the membership and of the leadership.
+
+use std::time::Duration;
+
+use argosy_consensus::{ELECTION_TICKS, MemberChange, MemberChangeRefused, Membership};
+use tokio::time::timeout;
+
+use super::StoreHandle;
+use crate::links::question::{Asked, Members, Nothing, Outcome};
+use crate::raft::Request;
+use crate::{MemberId, StoreError};
+
+/// Entries that a learner may be behind when it is promoted: far less than a moment's writes
+/// under load, so that the quorum it then counts for does not wait for it.
+pub const PROMOTION_LAG_MAX: u64 = 1_000;
+
+/// Longest wait for a learner to say how far it is.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+
+impl StoreHandle {
+    /// Returns the members as this member has applied them: possibly behind the leader's.
+    pub fn membership(&self) -> Membership {
+        self.shared.replica.load().membership.clone()
+    }
+
+    /// Adds a member that receives the log and does not vote. Its store is made with
+    /// [`crate::Store::join`]; the leader then sends it the state.
+    ///
+    /// Any member can be asked, here and in the other changes: it asks the leader, once.
+    ///
+    /// # Errors
+    /// [`StoreError::Member`] says why the change does not fit; an id that was removed is
+    /// refused for ever. [`StoreError::Dropped`] when another change is under way. After
+    /// [`StoreError::Unknown`] it may have happened or may still: look at
+    /// [`StoreHandle::membership`] after a [`StoreHandle::read_barrier`].
+    pub async fn add_learner(&self, id: MemberId) -> Result<(), StoreError> {
+        match self.other_leader() {
+            None => self.add_learner_here(id).await,
+            Some(leader) => self.ask_member(leader, Asked::AddLearner(id.0), done).await,
+        }
+    }
+
+    /// Makes learners voters, one after the other in the order given. Nobody is promoted
+    /// unless all of them are connected and nearly caught up. A failure in between leaves
+    /// those before promoted; asking again goes on with the rest.
+    ///
+    /// # Errors
+    /// [`StoreError::NotReady`] names the first learner that lags or does not answer. Else as
+    /// [`StoreHandle::add_learner`].
+    pub async fn promote(&self, ids: &[MemberId]) -> Result<(), StoreError> {
+        match self.other_leader() {
+            None => self.promote_here(ids).await,
+            Some(leader) => {
+                let ids = ids.iter().map(|id| id.0).collect();
+                self.ask_member(leader, Asked::Promote(Members { ids }), done).await
+            }
+        }
+    }
+
+    /// Removes a voter or learner for ever. Removing the leader makes it step down.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::add_learner`].
+    pub async fn remove(&self, id: MemberId) -> Result<(), StoreError> {
+        match self.other_leader() {
+            None => self.remove_here(id).await,
+            Some(leader) => self.ask_member(leader, Asked::Remove(id.0), done).await,
+        }
+    }
+
+    /// Hands leadership to a voter, and returns when this member knows that it leads.
+    ///
+    /// # Errors
+    /// [`StoreError::NotVoter`], or [`StoreError::Dropped`] when another one leads after two
+    /// election times.
+    pub async fn transfer_leader(&self, to: MemberId) -> Result<(), StoreError> {
+        match self.other_leader() {
+            Some(leader) if leader == to => return Ok(()),
+            Some(leader) => self.ask_member(leader, Asked::Transfer(to.0), done).await?,
+            None => self.transfer_here(to).await?,
+        }
+        self.until_led_by(to).await
+    }
+
+    pub(super) async fn add_learner_here(&self, id: MemberId) -> Result<(), StoreError> {
+        self.change(MemberChange::AddLearner(id)).await
+    }
+
+    pub(super) async fn promote_here(&self, ids: &[MemberId]) -> Result<(), StoreError> {
+        let membership = self.membership();
+        // Those that an earlier attempt has promoted.
+        let left: Vec<_> = ids.iter().filter(|id| !membership.voters.contains(id)).collect();
+        for id in &left {
+            if !membership.learners.contains(id) {
+                return Err(StoreError::Member(MemberChangeRefused::NotLearner(**id)));
+            }
+            self.check_ready(**id).await?;
+        }
+        for id in left {
+            self.change(MemberChange::Promote(*id)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn remove_here(&self, id: MemberId) -> Result<(), StoreError> {
+        self.change(MemberChange::Remove(id)).await
+    }
+
+    pub(super) async fn transfer_here(&self, to: MemberId) -> Result<(), StoreError> {
+        self.ask(|answer| Request::Transfer { to, answer }).await?;
+        self.until_led_by(to).await
+    }
+
+    async fn change(&self, change: MemberChange) -> Result<(), StoreError> {
+        self.ask(|answer| Request::Change { change, answer }).await
+    }
+
+    /// Asks a learner itself how far it is: that proves the way to it as well.
+    async fn check_ready(&self, member: MemberId) -> Result<(), StoreError> {
+        let not_ready = StoreError::NotReady { member };
+        let Some(links) = &self.shared.links else { return Err(not_ready) };
+        let commit = self.shared.replica.load().commit;
+        let asked = links.ask(member, Asked::Applied(Nothing {}));
+        match timeout(READY_PATIENCE, asked).await {
+            Ok(Ok(answer)) if answer.applied + PROMOTION_LAG_MAX >= commit => Ok(()),
+            _ => Err(not_ready),
+        }
+    }
+
+    async fn until_led_by(&self, to: MemberId) -> Result<(), StoreError> {
+        let mut leadership = self.leadership();
+        let led = leadership.wait_for(|leadership| leadership.leader == Some(to));
+        let patience = self.shared.tick * 2 * ELECTION_TICKS as u32;
+        match timeout(patience, led).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Dropped),
+        }
+    }
+}
+
+fn done(outcome: Outcome) -> Option<()> {
+    matches!(outcome, Outcome::Done(Nothing {})).then_some(())
+}
