@@ -52,13 +52,13 @@ pub fn tokens(state: &State) -> Result<Vec<StoredToken>, KvError> {
     Ok(found.kvs.iter().filter_map(|kv| StoredToken::read(&kv.value).ok()).collect())
 }
 
-/// Returns the transaction by which `machine` uses a token up, if the token is good now. A
-/// machine whose join was cut off may use its own token again.
+/// Returns the transaction by which a machine, named by its id and the hash of its key, uses a
+/// token up, if the token is good now. One whose join was cut off may use its own token again.
 pub fn use_token(
     state: &State,
     id: &str,
     secret_hash: [u8; 32],
-    machine: MachineId,
+    machine: (MachineId, [u8; 32]),
     now: UnixMicros,
 ) -> Result<Txn, TokenRefused> {
     let stored = read::<StoredToken>(state, &token_key(id)).ok_or(TokenRefused::Unknown)?;

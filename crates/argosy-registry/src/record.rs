@@ -126,8 +126,9 @@ pub struct StoredToken {
     pub secret_hash: [u8; 32],
     /// After this it is refused.
     pub expires: UnixMicros,
-    /// The machine that joined with it.
-    pub used_by: Option<MachineId>,
+    /// The machine that joined with it, and the SHA-256 of its public key: only the same machine
+    /// with the same key may use it again.
+    pub used_by: Option<(MachineId, [u8; 32])>,
 }
 
 /// `secrets/authority`: what signs the machines' certificates. Only store members can read it.

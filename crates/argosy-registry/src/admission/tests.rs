@@ -4,7 +4,8 @@ use argosy_kv::{Command, CommandKind, Response};
 
 use super::*;
 
-const MACHINE: MachineId = MachineId(1);
+const MACHINE: (MachineId, [u8; 32]) = (MachineId(1), [1; 32]);
+const OTHER: (MachineId, [u8; 32]) = (MachineId(2), [2; 32]);
 const HASH: [u8; 32] = [7; 32];
 
 fn token() -> StoredToken {
@@ -31,12 +32,14 @@ fn with_token() -> State {
 fn a_token_is_used_once() {
     let mut state = with_token();
     let first = use_token(&state, "t1", HASH, MACHINE, UnixMicros(50)).unwrap();
-    let racing = use_token(&state, "t1", HASH, MachineId(2), UnixMicros(50)).unwrap();
+    let racing = use_token(&state, "t1", HASH, OTHER, UnixMicros(50)).unwrap();
     assert!(apply(&mut state, first));
     assert!(!apply(&mut state, racing), "two machines joined with one token");
     assert_eq!(tokens(&state).unwrap()[0].used_by, Some(MACHINE));
-    let again = use_token(&state, "t1", HASH, MachineId(2), UnixMicros(50));
+    let again = use_token(&state, "t1", HASH, OTHER, UnixMicros(50));
     assert_eq!(again, Err(TokenRefused::Used));
+    let other_key = use_token(&state, "t1", HASH, (MACHINE.0, [9; 32]), UnixMicros(50));
+    assert_eq!(other_key, Err(TokenRefused::Used));
     assert!(use_token(&state, "t1", HASH, MACHINE, UnixMicros(50)).is_ok());
 }
 

@@ -296,14 +296,15 @@ impl Record for StoredToken {
     fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let message: TokenMessage = decode(bytes)?;
         check_format(message.format)?;
-        let hash = message.secret_hash.try_into();
+        let hash =
+            |bytes: Vec<u8>, field| bytes.try_into().map_err(|_| RecordError::Value { field });
         Ok(StoredToken {
             id: message.id,
-            secret_hash: hash.map_err(|_| RecordError::Value { field: "secret_hash" })?,
+            secret_hash: hash(message.secret_hash, "secret_hash")?,
             expires: UnixMicros(message.expires),
             used_by: match message.used_by.as_slice() {
                 [] => None,
-                bytes => Some(machine_id(bytes, "used_by")?),
+                bytes => Some((machine_id(bytes, "used_by")?, hash(message.used_key, "used_key")?)),
             },
         })
     }
@@ -314,9 +315,10 @@ impl Record for StoredToken {
             id: self.id.clone(),
             secret_hash: self.secret_hash.to_vec(),
             expires: self.expires.0,
-            used_by: self.used_by.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
+            used_by: self.used_by.map(|(id, _)| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
+            used_key: self.used_by.map(|(_, key)| key.to_vec()).unwrap_or_default(),
         };
-        keep_unknown(message.encode_to_vec(), previous, 5)
+        keep_unknown(message.encode_to_vec(), previous, 6)
     }
 }
 

@@ -52,7 +52,7 @@ fn every_record_reads_back() {
         at: UnixMicros(1),
     });
     let (id, secret_hash) = ("t1".to_owned(), [9; 32]);
-    let (expires, used_by) = (UnixMicros(5), Some(MachineId(3)));
+    let (expires, used_by) = (UnixMicros(5), Some((MachineId(3), [4; 32])));
     survives(&StoredToken { id, secret_hash, expires, used_by });
     survives(&StoredAuthority { certificate: "C".into(), key: "K".into() });
     survives(&StoredMachine {

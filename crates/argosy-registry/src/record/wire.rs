@@ -151,6 +151,8 @@ pub(super) struct TokenMessage {
     /// Sixteen bytes, big endian; empty while unused.
     #[prost(bytes = "vec", tag = "5")]
     pub(super) used_by: Vec<u8>,
+    #[prost(bytes = "vec", tag = "6")]
+    pub(super) used_key: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
