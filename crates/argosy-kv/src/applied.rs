@@ -11,7 +11,7 @@ pub struct SpaceEvents {
     pub space: SpaceId,
     /// The revision.
     pub revision: Revision,
-    /// Its events; never empty.
+    /// Its events, those of v2 directories among them; never empty.
     pub events: Arc<[Event]>,
 }
 

@@ -9,7 +9,7 @@ use argosy_model::UnixMicros;
 use bytes::Bytes;
 use prost::Message;
 
-use crate::{LeaseId, Revision, SpaceId, Txn};
+use crate::{LeaseId, Revision, SpaceId, Txn, v2};
 
 /// The format number of encoded commands.
 pub const COMMAND_FORMAT: u32 = 1;
@@ -75,6 +75,8 @@ pub enum CommandKind {
     },
     /// Raises the cluster version.
     SetClusterVersion(ClusterVersion),
+    /// A write of the v2 API (and of v1).
+    V2(v2::Write),
 }
 
 /// Bytes are not a command this version understands.

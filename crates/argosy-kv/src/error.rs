@@ -59,6 +59,9 @@ pub enum KvError {
         /// What was asked for.
         wanted: crate::ClusterVersion,
     },
+    /// A v2 write was refused.
+    #[error(transparent)]
+    V2(crate::v2::Error),
     /// The log entry was applied before; nothing happened.
     #[error("log entry {index} was applied before")]
     AlreadyApplied {

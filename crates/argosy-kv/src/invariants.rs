@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::keyspace::{KeyEntry, Keyspace};
-use crate::{KeyValue, SpaceId, State};
+use crate::{KeyKind, KeyValue, SpaceId, State};
 
 /// A state breaks a rule that no state may break.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub fn check(state: &State) -> Check {
         let keyspace = state.space(space);
         check_counters(keyspace)?;
         check_history(keyspace)?;
-        for entry in keyspace.keys.iter() {
+        for entry in keyspace.keys.iter().chain(keyspace.directories.iter()) {
             check_versions(keyspace, entry)?;
         }
     }
@@ -68,9 +68,11 @@ fn check_history(keyspace: &Keyspace) -> Check {
             let kv = &event.kv;
             let placed = kv.mod_revision == revision && kv.sub_revision == sub;
             ensure(placed, "an event names its own place", || format!("{kv:?} in {revision}"))?;
-            ensure(keys.insert(&kv.key), "a key changes once in a revision", || {
-                format!("{:?} in {revision}", kv.key)
-            })?;
+            ensure(
+                keys.insert((kv.is_directory(), &kv.key)),
+                "a key changes once in a revision",
+                || format!("{:?} in {revision}", kv.key),
+            )?;
         }
         ensure(!entry.events.is_empty(), "a revision has events", || revision.to_string())?;
     }
@@ -81,7 +83,8 @@ fn check_history(keyspace: &Keyspace) -> Check {
     )
 }
 
-/// Versions ascend, count their puts, and keep their creation until the key ends.
+/// Versions ascend, count their puts, and keep their creation until the key ends. A directory
+/// that nobody made, and so without a marker, may end all the same.
 fn check_versions(keyspace: &Keyspace, entry: &KeyEntry) -> Check {
     let mut before: Option<&KeyValue> = None;
     for kv in entry.versions() {
@@ -92,12 +95,14 @@ fn check_versions(keyspace: &Keyspace, entry: &KeyEntry) -> Check {
                     && kv.create_revision == before.create_revision
             }
             Some(before) => {
-                kv.mod_revision > before.mod_revision && kv.is_live() != before.is_live()
+                let ends = kv.kind == KeyKind::DirectoryEnd;
+                kv.mod_revision > before.mod_revision && (ends || kv.is_live() != before.is_live())
             }
             None => true,
         };
         let fits = follows
             && kv.key == entry.newest.key
+            && kv.is_directory() == entry.newest.is_directory()
             && kv.mod_revision <= keyspace.revision
             && kv.create_revision <= kv.mod_revision
             && kv.is_live() == (kv.version > 0);
@@ -114,12 +119,21 @@ fn check_leases(state: &State) -> Check {
         for (space, key) in state.lease_keys(lease.id) {
             let holds = state.get(space, &key).is_some_and(|kv| kv.lease == lease.id);
             ensure(holds, "an attached key has the lease", || format!("{key:?}, {}", lease.id))?;
-            attached.insert((space, key));
+            attached.insert((space, false, key));
+        }
+        for (space, path) in state.leases.directories(lease.id) {
+            let marker = state.space(space).directory(&path);
+            let holds = marker.is_some_and(|kv| kv.lease == lease.id);
+            ensure(holds, "an attached directory has the lease", || format!("{path:?}"))?;
+            attached.insert((space, true, path));
         }
     }
     for space in SpaceId::ALL {
-        for kv in state.space(space).keys.iter().map(|entry| &entry.newest) {
-            let holds = kv.lease == 0 || attached.contains(&(space, kv.key.clone()));
+        let keyspace = state.space(space);
+        let entries = keyspace.keys.iter().chain(keyspace.directories.iter());
+        for kv in entries.map(|entry| &entry.newest) {
+            let place = (space, kv.is_directory(), kv.key.clone());
+            let holds = kv.lease == 0 || attached.contains(&place);
             ensure(holds, "a key with a lease is attached", || format!("{kv:?}"))?;
         }
     }
@@ -144,7 +158,7 @@ pub fn hash(state: &State) -> u64 {
     for keyspace in &state.spaces {
         hasher.number(keyspace.revision.cast_unsigned());
         hasher.number(keyspace.compact_revision.cast_unsigned());
-        for entry in keyspace.keys.iter() {
+        for entry in keyspace.keys.iter().chain(keyspace.directories.iter()) {
             for kv in entry.visible(keyspace.compact_revision) {
                 hasher.version(kv);
             }
@@ -184,6 +198,6 @@ impl Fnv {
             self.number(number.cast_unsigned());
         }
         self.number(u64::from(kv.sub_revision));
-        self.number(u64::from(kv.is_live()));
+        self.number(u64::from(kv.is_live()) + 2 * u64::from(kv.is_directory()));
     }
 }

@@ -13,6 +13,10 @@ pub enum KeyKind {
     Value,
     /// The end of a key.
     Tombstone,
+    /// A directory of the v2 API: a marker that no v3 client sees.
+    Directory,
+    /// The end of a directory, and of all that was in it.
+    DirectoryEnd,
 }
 
 /// What the v2 API calls the change that made a version; kept when it is applied, because it
@@ -33,6 +37,21 @@ pub enum Action {
     CompareAndDelete,
     /// The end of its lease.
     Expire,
+}
+
+impl Action {
+    /// Returns its name in the v2 API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Set => "set",
+            Action::Create => "create",
+            Action::Update => "update",
+            Action::CompareAndSwap => "compareAndSwap",
+            Action::Delete => "delete",
+            Action::CompareAndDelete => "compareAndDelete",
+            Action::Expire => "expire",
+        }
+    }
 }
 
 /// One version of a key. Never changed once stored, always shared.
@@ -63,7 +82,12 @@ pub struct KeyValue {
 impl KeyValue {
     /// Tells whether the key exists in this version.
     pub fn is_live(&self) -> bool {
-        self.kind != KeyKind::Tombstone
+        matches!(self.kind, KeyKind::Value | KeyKind::Directory)
+    }
+
+    /// Tells whether this is about a directory of the v2 API, which v3 does not have.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.kind, KeyKind::Directory | KeyKind::DirectoryEnd)
     }
 }
 
@@ -89,8 +113,8 @@ impl Event {
     /// Returns what the event did.
     pub fn kind(&self) -> EventKind {
         match self.kv.kind {
-            KeyKind::Value => EventKind::Put,
-            KeyKind::Tombstone => EventKind::Delete,
+            KeyKind::Value | KeyKind::Directory => EventKind::Put,
+            KeyKind::Tombstone | KeyKind::DirectoryEnd => EventKind::Delete,
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Keyspace {
     /// compaction is still sweeping.
     pub(crate) history_from: Revision,
     pub(crate) keys: Tree<KeyEntry>,
+    /// The markers of v2 directories, by path: out of the way of every v3 read.
+    pub(crate) directories: Tree<KeyEntry>,
     pub(crate) history: Tree<HistoryEntry>,
 }
 
@@ -61,6 +63,7 @@ impl Keyspace {
             compact_revision: NEVER_COMPACTED,
             history_from: FIRST_REVISION,
             keys: Tree::default(),
+            directories: Tree::default(),
             history: Tree::default(),
         }
     }
@@ -68,6 +71,20 @@ impl Keyspace {
     /// Returns the version of a key that is there now.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
         self.keys.get(key).map(|entry| &entry.newest).filter(|kv| kv.is_live())
+    }
+
+    /// Returns the marker of a v2 directory that is there now.
+    pub(crate) fn directory(&self, path: &[u8]) -> Option<&Arc<KeyValue>> {
+        self.directories.get(path).map(|entry| &entry.newest).filter(|kv| kv.is_live())
+    }
+
+    /// Returns the keys, or the markers of directories.
+    pub(crate) fn tree(&self, directories: bool) -> &Tree<KeyEntry> {
+        if directories { &self.directories } else { &self.keys }
+    }
+
+    pub(crate) fn tree_mut(&mut self, directories: bool) -> &mut Tree<KeyEntry> {
+        if directories { &mut self.directories } else { &mut self.keys }
     }
 
     /// Returns what is in a range now, by key.
@@ -78,13 +95,14 @@ impl Keyspace {
         self.keys.weighty_range(range.bounds()).map(|entry| &entry.newest)
     }
 
-    /// Returns what is at or above `key` now, by key.
+    /// Returns what is at or above `key` now, by key: keys, or markers of directories.
     pub(crate) fn live_from<'s>(
         &'s self,
+        directories: bool,
         key: &[u8],
     ) -> impl Iterator<Item = &'s Arc<KeyValue>> + use<'s> {
         let bounds = (Bound::Included(key), Bound::Unbounded);
-        self.keys.weighty_range(bounds).map(|entry| &entry.newest)
+        self.tree(directories).weighty_range(bounds).map(|entry| &entry.newest)
     }
 
     /// Returns the history from a revision on.
@@ -92,14 +110,15 @@ impl Keyspace {
         self.history.range((Bound::Included(&from), Bound::Unbounded))
     }
 
-    /// Returns the history from a revision on, as far as it may concern a range: exactly for
-    /// one key, which knows its own versions, else all of it.
+    /// Returns the history from a revision on, as far as it may concern a range of keys: exactly
+    /// for one key, which knows its own versions, else (or with directories) all of it.
     pub(crate) fn history_of<'s>(
         &'s self,
         range: &KeyRange,
+        directories: bool,
         from: Revision,
     ) -> Box<dyn Iterator<Item = &'s HistoryEntry> + 's> {
-        if !range.is_single() {
+        if !range.is_single() || directories {
             let bounds = (Bound::Included(&from), Bound::Unbounded);
             return Box::new(self.history.range(bounds));
         }
@@ -118,13 +137,14 @@ impl Keyspace {
         entry: Option<KeyEntry>,
         version: Arc<KeyValue>,
     ) -> Option<Arc<KeyValue>> {
+        let tree = self.tree_mut(version.is_directory());
         let Some(mut entry) = entry else {
-            self.keys.insert(KeyEntry::new(version));
+            tree.insert(KeyEntry::new(version));
             return None;
         };
         let before = Arc::clone(&entry.newest);
         entry.push(version);
-        self.keys.insert(entry);
+        tree.insert(entry);
         Some(before).filter(|kv| kv.is_live())
     }
 
@@ -135,15 +155,16 @@ impl Keyspace {
         self.revision
     }
 
-    /// Rebuilds a space from all its stored versions, ascending by key and revision.
+    /// Rebuilds a space from all its stored versions, ascending by key and revision: those of
+    /// keys, and those of directories.
     pub(crate) fn rebuild(
         revision: Revision,
         compact_revision: Revision,
         history_from: Revision,
-        entries: Vec<KeyEntry>,
+        [entries, directories]: [Vec<KeyEntry>; 2],
     ) -> Keyspace {
         let mut events: Vec<(Revision, u32, Event)> = Vec::new();
-        for entry in &entries {
+        for entry in entries.iter().chain(&directories) {
             let mut prev: Option<&Arc<KeyValue>> = None;
             for kv in entry.versions() {
                 if kv.mod_revision >= history_from {
@@ -169,6 +190,7 @@ impl Keyspace {
             compact_revision,
             history_from,
             keys: Tree::from_sorted(entries),
+            directories: Tree::from_sorted(directories),
             history: Tree::from_sorted(history),
         }
     }
@@ -176,6 +198,7 @@ impl Keyspace {
 
 /// Returns a tombstone: only key and place, as etcd's delete events show it.
 pub(crate) fn tombstone(
+    kind: crate::KeyKind,
     key: Bytes,
     mod_revision: Revision,
     sub_revision: u32,
@@ -190,7 +213,7 @@ pub(crate) fn tombstone(
         version: 0,
         lease: 0,
         sub_revision,
-        kind: crate::KeyKind::Tombstone,
+        kind,
         action,
         created_index,
     })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ClusterVersion, KeyValue, LeaseId, Revisions};
+use crate::{ClusterVersion, KeyValue, LeaseId, Revisions, v2};
 
 /// The answer to a range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub enum Response {
     LeaseRevoke {
         /// The revisions after it.
         revisions: Revisions,
-        /// Those that were there.
+        /// Those that are gone: also what had ended before.
         revoked: Vec<LeaseId>,
     },
     /// To a lease checkpoint.
@@ -93,6 +93,17 @@ pub enum Response {
         /// What it is now.
         version: ClusterVersion,
     },
+    /// To a v2 write.
+    V2 {
+        /// The revisions after it.
+        revisions: Revisions,
+        /// What it changed.
+        change: Box<v2::Change>,
+        /// The lease that has its full time from now on, and that time in seconds.
+        granted: Option<(LeaseId, i64)>,
+        /// Leases of former times to live, which ended with it.
+        ended: Vec<LeaseId>,
+    },
 }
 
 impl Response {
@@ -104,6 +115,7 @@ impl Response {
             | Response::LeaseGrant { revisions, .. }
             | Response::LeaseRevoke { revisions, .. }
             | Response::LeaseCheckpoint { revisions }
+            | Response::V2 { revisions, .. }
             | Response::ClusterVersion { revisions, .. } => *revisions,
         }
     }

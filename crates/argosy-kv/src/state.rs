@@ -14,7 +14,7 @@ use crate::{
     Revisions, SpaceEvents, SpaceId, Txn, TxnResponse,
 };
 
-pub(crate) use writer::Writer;
+pub(crate) use writer::{NewVersion, Writer};
 
 /// The replicated state of both spaces. Cloning takes constant time: all of it is shared and
 /// copied on write.
@@ -91,7 +91,8 @@ impl State {
         self.clone().apply_txn(txn).map(|(response, _)| response)
     }
 
-    /// Returns the events of `space` from revision `from` on, at most `max` revisions.
+    /// Returns the events of `space` from revision `from` on, at most `max` revisions; those of v2
+    /// directories ([`KeyValue::is_directory`]) among them.
     pub fn history(
         &self,
         space: SpaceId,

@@ -1,14 +1,26 @@
-//! The v2 view of the user space (etcd 2: `/v2/keys`): paths, directories, indexes.
+//! The v2 view of the user space (etcd 2: `/v2/keys`): paths, directories, indexes, writes.
 
+mod apply;
+mod change;
+mod error;
+mod find;
 mod list;
 mod path;
+mod write;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{KeyValue, LeaseId, Revision, SpaceId, State};
+use crate::{KeyValue, LeaseId, Revision, State};
 
+pub use change::{Change, changes_at};
+pub use error::Error;
+pub use write::{Verb, Write};
+
+pub(crate) use apply::Done;
+
+use find::Found;
 use list::Child;
 
 /// A node as v2 shows it.
@@ -30,50 +42,21 @@ pub struct Node {
     pub lease: LeaseId,
 }
 
-/// A v2 error: what the JSON body and the HTTP status are made of.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    /// etcd's error code, such as 100.
-    pub code: u32,
-    /// etcd's text for the code.
-    pub message: &'static str,
-    /// What it is about, usually the path.
-    pub cause: String,
-    /// The user revision (`X-Etcd-Index`).
-    pub index: Revision,
+/// Tells whether v2 has a path for this key.
+pub(crate) fn names(key: &[u8]) -> bool {
+    path::of_key(key).is_some()
 }
-
-/// etcd's error code for a path that is not there.
-const KEY_NOT_FOUND: (u32, &str) = (100, "Key not found");
-/// etcd's error code for a path that leads through a key.
-const NOT_A_DIRECTORY: (u32, &str) = (104, "Not a directory");
 
 /// Reads a path: a key with its value, or a directory with what is in it (one level, or all of
 /// it when `recursive`; by name when `sorted`, else in no particular order). Hidden nodes
 /// (`_...`) are left out of listings. `X-Etcd-Index` is `state.revision(SpaceId::User)`.
 pub fn get(state: &State, path: &str, recursive: bool, sorted: bool) -> Result<Node, Error> {
     let depth = if recursive { path::PATH_PARTS_MAX } else { 1 };
-    let listing = Listing { state, sorted };
-    let mut here = String::new();
-    let mut found = None;
-    let parts = path::parts(path);
-    for (at, part) in parts.iter().enumerate() {
-        here.push('/');
-        here.push_str(part);
-        if let Some(first) = list::first_below(state, &format!("{here}/")) {
-            found = Some(first);
-            continue;
-        }
-        let key = state.get(SpaceId::User, here.as_bytes());
-        return match key.filter(|kv| path::of_key(&kv.key).is_some()) {
-            Some(kv) if at + 1 == parts.len() => Ok(file(kv)),
-            Some(_) => Err(error(state, NOT_A_DIRECTORY, here)),
-            None => Err(error(state, KEY_NOT_FOUND, here)),
-        };
+    let (path, found) = find::find(state, &path::parts(path))?;
+    match found {
+        Found::File(kv) => Ok(file(kv)),
+        Found::Directory(index) => Ok(Listing { state, sorted }.directory(path, index, depth)),
     }
-    let path = if here.is_empty() { "/".to_owned() } else { here };
-    Ok(listing.directory(path, found, depth))
 }
 
 struct Listing<'s> {
@@ -82,10 +65,8 @@ struct Listing<'s> {
 }
 
 impl Listing<'_> {
-    /// Lists a directory `depth` levels down. A directory that nobody made has no index of its
-    /// own and takes those of the first key in it.
-    fn directory(&self, path: String, first: Option<&Arc<KeyValue>>, depth: usize) -> Node {
-        let index = first.map_or(0, |kv| kv.create_revision);
+    /// Lists a directory `depth` levels down.
+    fn directory(&self, path: String, own: find::Own, depth: usize) -> Node {
         let nodes = match depth {
             0 => Vec::new(),
             depth => {
@@ -97,7 +78,8 @@ impl Listing<'_> {
                 let node = |child| match child {
                     Child::File(kv) => file(kv),
                     Child::Directory { path, first } => {
-                        self.directory(path, Some(first), depth - 1)
+                        let own = find::Own::of(self.state, &path, Some(first));
+                        self.directory(path, own, depth - 1)
                     }
                 };
                 children.into_iter().map(node).collect()
@@ -108,13 +90,14 @@ impl Listing<'_> {
             value: None,
             dir: true,
             nodes,
-            modified_index: index,
-            created_index: index,
-            lease: 0,
+            modified_index: own.modified_index,
+            created_index: own.created_index,
+            lease: own.lease,
         }
     }
 }
 
+/// Returns a key as a node.
 fn file(kv: &Arc<KeyValue>) -> Node {
     Node {
         key: String::from_utf8_lossy(&kv.key).into_owned(),
@@ -125,10 +108,6 @@ fn file(kv: &Arc<KeyValue>) -> Node {
         created_index: kv.created_index,
         lease: kv.lease,
     }
-}
-
-fn error(state: &State, (code, message): (u32, &'static str), cause: String) -> Error {
-    Error { code, message, cause, index: state.revision(SpaceId::User) }
 }
 
 #[cfg(test)]

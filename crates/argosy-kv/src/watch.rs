@@ -18,13 +18,15 @@ pub const WATCH_QUEUE_REVISIONS_MAX: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchId(pub u64);
 
-/// Which events a watcher does not want.
+/// Which events a watcher wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WatchFilter {
     /// No puts.
     pub no_put: bool,
     /// No deletes.
     pub no_delete: bool,
+    /// Also those of v2 directories, which v3 clients do not know.
+    pub directories: bool,
 }
 
 /// What to watch.

@@ -8,7 +8,7 @@ use super::{COMMAND_FORMAT, ClusterVersion, Command, CommandKind, DecodeError};
 use crate::request::TXN_DEPTH_MAX;
 use crate::{
     Compare, CompareResult, CompareTarget, DeleteRequest, KeyRange, Op, PutRequest, RangeRequest,
-    SortOrder, SortTarget, SpaceId, Txn,
+    SortOrder, SortTarget, SpaceId, Txn, v2,
 };
 
 const RESULTS: [CompareResult; 4] =
@@ -16,6 +16,15 @@ const RESULTS: [CompareResult; 4] =
 const ORDERS: [SortOrder; 3] = [SortOrder::None, SortOrder::Ascend, SortOrder::Descend];
 const TARGETS: [SortTarget; 5] =
     [SortTarget::Key, SortTarget::Version, SortTarget::Create, SortTarget::Mod, SortTarget::Value];
+const VERBS: [v2::Verb; 7] = [
+    v2::Verb::Set,
+    v2::Verb::Create,
+    v2::Verb::CreateInOrder,
+    v2::Verb::Update,
+    v2::Verb::CompareAndSwap,
+    v2::Verb::Delete,
+    v2::Verb::CompareAndDelete,
+];
 
 /// Returns the number of a value: its place in the list.
 fn number<T: PartialEq>(values: &[T], value: &T) -> u32 {
@@ -57,6 +66,7 @@ pub(super) fn command_to_wire(command: &Command) -> wire::Command {
         CommandKind::SetClusterVersion(ClusterVersion { major, minor }) => {
             wire::Kind::SetClusterVersion(wire::ClusterVersion { major: *major, minor: *minor })
         }
+        CommandKind::V2(write) => wire::Kind::V2(v2_to_wire(write)),
     };
     wire::Command { format: COMMAND_FORMAT, proposed_at: command.proposed_at.0, kind: Some(kind) }
 }
@@ -83,8 +93,37 @@ pub(super) fn command_from_wire(wire: wire::Command) -> Result<Command, DecodeEr
             major: version.major,
             minor: version.minor,
         }),
+        wire::Kind::V2(write) => CommandKind::V2(v2_from_wire(write)?),
     };
     Ok(Command { proposed_at: UnixMicros(wire.proposed_at), kind })
+}
+
+fn v2_to_wire(write: &v2::Write) -> wire::V2Write {
+    wire::V2Write {
+        verb: number(&VERBS, &write.verb),
+        path: write.path.clone(),
+        value: write.value.clone(),
+        dir: write.dir,
+        recursive: write.recursive,
+        ttl_seconds: write.ttl_seconds,
+        refresh: write.refresh,
+        prev_value: write.prev_value.clone(),
+        prev_index: write.prev_index,
+    }
+}
+
+fn v2_from_wire(write: wire::V2Write) -> Result<v2::Write, DecodeError> {
+    Ok(v2::Write {
+        verb: value(&VERBS, write.verb, "v2 verb")?,
+        path: write.path,
+        value: write.value,
+        dir: write.dir,
+        recursive: write.recursive,
+        ttl_seconds: write.ttl_seconds,
+        refresh: write.refresh,
+        prev_value: write.prev_value,
+        prev_index: write.prev_index,
+    })
 }
 
 fn txn_to_wire(txn: &Txn) -> wire::Txn {

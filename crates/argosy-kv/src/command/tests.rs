@@ -26,6 +26,8 @@ fn every_other_command_comes_back_as_it_was() {
     check(CommandKind::LeaseRevoke { ids: vec![1, 2, 3], expired: true });
     check(CommandKind::LeaseCheckpoint { id: 4, remaining_seconds: 5 });
     check(CommandKind::SetClusterVersion(ClusterVersion { major: 1, minor: 2 }));
+    check(CommandKind::V2(v2_write()));
+    check(CommandKind::V2(v2::Write { ttl_seconds: Some(0), ..v2_write() }));
 }
 
 #[test]
@@ -59,6 +61,20 @@ fn what_is_not_understood_is_named() {
     );
 }
 
+fn v2_write() -> v2::Write {
+    v2::Write {
+        verb: v2::Verb::CompareAndDelete,
+        path: "/a".to_owned(),
+        value: "v".into(),
+        dir: true,
+        recursive: true,
+        ttl_seconds: None,
+        refresh: true,
+        prev_value: "p".into(),
+        prev_index: 7,
+    }
+}
+
 /// The encoding is stored: this very form must stay readable.
 #[test]
 fn the_encoding_of_format_1_is_frozen() {
@@ -70,4 +86,7 @@ fn the_encoding_of_format_1_is_frozen() {
     let hex: String = command.encode().iter().map(|byte| format!("{byte:02x}")).collect();
     expect_test::expect!["080110011a17120c08011a080a016b1201761805120712050a030a016b"]
         .assert_eq(&hex);
+    let command = Command { proposed_at: UnixMicros(1), kind: CommandKind::V2(v2_write()) };
+    let hex: String = command.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    expect_test::expect!["080110014a14080612022f611a01762001280138014201704807"].assert_eq(&hex);
 }

@@ -9,7 +9,7 @@ pub(super) struct Command {
     pub(super) format: u32,
     #[prost(uint64, tag = "2")]
     pub(super) proposed_at: u64,
-    #[prost(oneof = "Kind", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Kind", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub(super) kind: Option<Kind>,
 }
 
@@ -27,6 +27,8 @@ pub(super) enum Kind {
     LeaseCheckpoint(LeaseCheckpoint),
     #[prost(message, tag = "8")]
     SetClusterVersion(ClusterVersion),
+    #[prost(message, tag = "9")]
+    V2(V2Write),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -185,4 +187,27 @@ pub(super) struct ClusterVersion {
     pub(super) major: u32,
     #[prost(uint32, tag = "2")]
     pub(super) minor: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct V2Write {
+    /// The verb's place in `convert::VERBS`.
+    #[prost(uint32, tag = "1")]
+    pub(super) verb: u32,
+    #[prost(string, tag = "2")]
+    pub(super) path: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) value: Bytes,
+    #[prost(bool, tag = "4")]
+    pub(super) dir: bool,
+    #[prost(bool, tag = "5")]
+    pub(super) recursive: bool,
+    #[prost(int64, optional, tag = "6")]
+    pub(super) ttl_seconds: Option<i64>,
+    #[prost(bool, tag = "7")]
+    pub(super) refresh: bool,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub(super) prev_value: Bytes,
+    #[prost(int64, tag = "9")]
+    pub(super) prev_index: i64,
 }

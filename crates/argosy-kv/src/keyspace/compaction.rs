@@ -35,23 +35,26 @@ impl Keyspace {
             };
             let entry = entry.clone();
             for event in entry.events.iter() {
-                self.prune(&event.kv.key);
+                self.prune(event.kv.is_directory(), &event.kv.key);
             }
             self.history.remove(&entry.revision);
             self.history_from = entry.revision + 1;
         }
     }
 
-    fn prune(&mut self, key: &[u8]) {
-        let Some(entry) = self.keys.get(key) else { return };
+    fn prune(&mut self, directories: bool, key: &[u8]) {
+        let tree = self.tree(directories);
+        let Some(entry) = tree.get(key) else { return };
         let first = entry.versions().next().map(|kv| kv.mod_revision);
         let first_visible = entry.visible(self.compact_revision).next().map(|kv| kv.mod_revision);
         if first == first_visible {
             return;
         }
-        match entry.pruned(self.compact_revision) {
-            Some(pruned) => self.keys.insert(pruned),
-            None => self.keys.remove(key),
+        let pruned = entry.pruned(self.compact_revision);
+        let tree = self.tree_mut(directories);
+        match pruned {
+            Some(pruned) => tree.insert(pruned),
+            None => tree.remove(key),
         };
     }
 }

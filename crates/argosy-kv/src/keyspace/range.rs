@@ -109,7 +109,7 @@ impl Keyspace {
         }
         let since = self.history_since(revision + 1).flat_map(|entry| entry.events.iter());
         let changed: i64 = since
-            .filter(|event| range.contains(&event.kv.key))
+            .filter(|event| !event.kv.is_directory() && range.contains(&event.kv.key))
             .map(|event| match (event.prev.is_some(), event.kv.is_live()) {
                 (false, true) => 1,
                 (true, false) => -1,

@@ -84,6 +84,14 @@ impl LeaseClock {
                     self.stop(*id);
                 }
             }
+            Response::V2 { granted, ended, .. } => {
+                for id in ended {
+                    self.stop(*id);
+                }
+                if let Some((id, ttl_seconds)) = granted {
+                    self.start(*id, *ttl_seconds, seconds(*ttl_seconds), false, now);
+                }
+            }
             Response::Txn(_)
             | Response::Compact { .. }
             | Response::LeaseCheckpoint { .. }

@@ -28,6 +28,14 @@ impl Item for Attached {
 pub(crate) struct LeaseEntry {
     pub(crate) lease: Arc<Lease>,
     keys: Tree<Attached>,
+    /// Markers of v2 directories, which v3 clients do not see.
+    directories: Tree<Attached>,
+}
+
+impl LeaseEntry {
+    fn attached(&mut self, directories: bool) -> &mut Tree<Attached> {
+        if directories { &mut self.directories } else { &mut self.keys }
+    }
 }
 
 impl Item for LeaseEntry {
@@ -64,29 +72,49 @@ impl LeaseTable {
         entry.map_or_else(Vec::new, |entry| entry.keys.iter().map(|key| key.0.clone()).collect())
     }
 
+    /// Returns the attached directories by path.
+    pub(crate) fn directories(&self, id: LeaseId) -> Vec<(SpaceId, Bytes)> {
+        let Some(entry) = self.leases.get(&id) else { return Vec::new() };
+        entry.directories.iter().map(|key| key.0.clone()).collect()
+    }
+
     /// Adds a lease, or changes what is known of it; attached keys stay.
     pub(crate) fn put(&mut self, lease: Lease) {
-        let keys = self.leases.get(&lease.id).map(|entry| entry.keys.clone()).unwrap_or_default();
-        self.leases.insert(LeaseEntry { lease: Arc::new(lease), keys });
+        let before = self.leases.get(&lease.id);
+        let (keys, directories) =
+            before.map(|entry| (entry.keys.clone(), entry.directories.clone())).unwrap_or_default();
+        self.leases.insert(LeaseEntry { lease: Arc::new(lease), keys, directories });
     }
 
     pub(crate) fn remove(&mut self, id: LeaseId) {
         self.leases.remove(&id);
     }
 
-    /// Moves a key from one lease to another; 0 is none.
-    pub(crate) fn move_key(&mut self, space: SpaceId, key: &Bytes, from: LeaseId, to: LeaseId) {
+    /// Moves a key (or directory) from one lease to another; 0 is none. The lease of a v2 time to
+    /// live ends with the last that was attached to it.
+    pub(crate) fn move_key(
+        &mut self,
+        space: SpaceId,
+        (directory, key): (bool, &Bytes),
+        from: LeaseId,
+        to: LeaseId,
+    ) {
         if from == to {
             return;
         }
         if let Some(entry) = self.leases.get(&from) {
             let mut entry = entry.clone();
-            entry.keys.remove(&(space, key.clone()));
-            self.leases.insert(entry);
+            entry.attached(directory).remove(&(space, key.clone()));
+            let empty = entry.keys.first().is_none() && entry.directories.first().is_none();
+            if empty && entry.lease.minimum_exempt {
+                self.leases.remove(&from);
+            } else {
+                self.leases.insert(entry);
+            }
         }
         if let Some(entry) = self.leases.get(&to) {
             let mut entry = entry.clone();
-            entry.keys.insert(Attached((space, key.clone())));
+            entry.attached(directory).insert(Attached((space, key.clone())));
             self.leases.insert(entry);
         }
     }

@@ -27,11 +27,13 @@ impl State {
             }
             _ => {}
         });
-        for space in SpaceId::ALL {
+        for (directory, space) in
+            [false, true].into_iter().flat_map(|d| SpaceId::ALL.map(|s| (d, s)))
+        {
             let none = Tree::default();
-            let old = previous.map_or(&none, |state| &state.space(space).keys);
-            diff(old, &self.space(space).keys, &mut |old, new| {
-                key_changes(space, old, new, visit);
+            let old = previous.map_or(&none, |state| state.space(space).tree(directory));
+            diff(old, self.space(space).tree(directory), &mut |old, new| {
+                key_changes((directory, space), old, new, visit);
             });
         }
     }
@@ -39,7 +41,7 @@ impl State {
 
 /// A version is never changed, so only which ones there are can differ.
 fn key_changes(
-    space: SpaceId,
+    (directory, space): (bool, SpaceId),
     old: Option<&KeyEntry>,
     new: Option<&KeyEntry>,
     visit: &mut dyn FnMut(RecordChange),
@@ -69,7 +71,7 @@ fn key_changes(
     }
     let Some(name) = old.or(new).map(|entry| &entry.newest.key) else { return };
     for (revision, (before, now)) in versions {
-        let key = key::version(space, name, revision);
+        let key = key::version(directory, space, name, revision);
         match (before, now) {
             (false, Some(kv)) => visit(RecordChange::Put { key, value: encode_version(kv) }),
             (true, None) => visit(RecordChange::Remove { key }),

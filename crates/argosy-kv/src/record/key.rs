@@ -1,6 +1,6 @@
 //! The keys of records, and the numbers of stored kinds. All of this is frozen.
 //!
-//! `0` header; `1`, lease id; `2`, space, key, revision. Numbers are big-endian with the sign
+//! `0` header; `1`, lease id; `2`, space, key, revision; `3`, the same for a directory. Numbers are big-endian with the sign
 //! bit flipped and a key's zero bytes are escaped, so that records sort as what they name.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,6 +10,7 @@ use crate::{Action, KeyKind, LeaseId, Revision, SpaceId};
 const HEADER: u8 = 0;
 const LEASE: u8 = 1;
 const VERSION: u8 = 2;
+const DIRECTORY: u8 = 3;
 
 /// Stands for a zero byte within a key.
 const ZERO: [u8; 2] = [0, 1];
@@ -17,7 +18,8 @@ const ZERO: [u8; 2] = [0, 1];
 const END: [u8; 2] = [0, 0];
 
 /// Stored kinds, by number.
-pub(super) const KINDS: [KeyKind; 2] = [KeyKind::Value, KeyKind::Tombstone];
+pub(super) const KINDS: [KeyKind; 4] =
+    [KeyKind::Value, KeyKind::Tombstone, KeyKind::Directory, KeyKind::DirectoryEnd];
 
 /// Stored actions, by number.
 pub(super) const ACTIONS: [Action; 7] = [
@@ -35,7 +37,7 @@ pub(super) const ACTIONS: [Action; 7] = [
 pub(super) enum RecordKey {
     Header,
     Lease(LeaseId),
-    Version { space: SpaceId, key: Bytes, revision: Revision },
+    Version { directory: bool, space: SpaceId, key: Bytes, revision: Revision },
 }
 
 pub(super) fn header() -> Bytes {
@@ -49,9 +51,9 @@ pub(super) fn lease(id: LeaseId) -> Bytes {
     out.freeze()
 }
 
-pub(super) fn version(space: SpaceId, key: &[u8], revision: Revision) -> Bytes {
+pub(super) fn version(directory: bool, space: SpaceId, key: &[u8], revision: Revision) -> Bytes {
     let mut out = BytesMut::with_capacity(key.len() + 16);
-    out.put_u8(VERSION);
+    out.put_u8(if directory { DIRECTORY } else { VERSION });
     out.put_u8(if space == SpaceId::User { 0 } else { 1 });
     for byte in key {
         match byte {
@@ -69,12 +71,13 @@ pub(super) fn parse(bytes: &[u8]) -> Option<RecordKey> {
     match bytes.split_first()? {
         (&HEADER, []) => Some(RecordKey::Header),
         (&LEASE, rest) => Some(RecordKey::Lease(number(rest)?)),
-        (&VERSION, rest) => {
+        (&kind @ (VERSION | DIRECTORY), rest) => {
+            let directory = kind == DIRECTORY;
             let (space, rest) = rest.split_first()?;
             let space = *SpaceId::ALL.get(usize::from(*space))?;
             let (escaped, revision) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
             let key = unescape(escaped)?.into();
-            Some(RecordKey::Version { space, key, revision: number(revision)? })
+            Some(RecordKey::Version { directory, space, key, revision: number(revision)? })
         }
         _ => None,
     }

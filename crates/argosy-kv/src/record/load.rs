@@ -34,7 +34,8 @@ impl State {
 struct Loader {
     header: Option<wire::Header>,
     leases: LeaseTable,
-    entries: [Vec<KeyEntry>; 2],
+    /// Of each space: keys, and directories.
+    entries: [[Vec<KeyEntry>; 2]; 2],
 }
 
 impl Loader {
@@ -56,12 +57,13 @@ impl Loader {
                 let lease = decode_lease(id, value).ok_or_else(|| malformed("no lease"))?;
                 self.leases.put(lease);
             }
-            RecordKey::Version { space, key: name, revision } => {
-                let entries = &mut self.entries[space.index()];
+            RecordKey::Version { directory, space, key: name, revision } => {
+                let entries = &mut self.entries[space.index()][usize::from(directory)];
                 let same = entries.last_mut().filter(|entry| entry.newest.key == name);
                 // One allocation for the key of all its versions.
                 let name = same.as_ref().map_or(name, |entry| entry.newest.key.clone());
                 let version = decode_version(name, revision, value);
+                let version = version.filter(|version| version.is_directory() == directory);
                 let version = Arc::new(version.ok_or_else(|| malformed("no version"))?);
                 match same {
                     Some(entry) => entry.push(version),
@@ -77,8 +79,9 @@ impl Loader {
         let Loader { header, mut leases, entries } = self;
         let header = header.ok_or(RecordError::NoHeader)?;
         for (space, entries) in SpaceId::ALL.into_iter().zip(&entries) {
-            for kv in entries.iter().map(|entry| &entry.newest).filter(|kv| kv.lease != 0) {
-                leases.move_key(space, &kv.key, 0, kv.lease);
+            let newest = entries.iter().flatten().map(|entry| &entry.newest);
+            for kv in newest.filter(|kv| kv.lease != 0) {
+                leases.move_key(space, (kv.is_directory(), &kv.key), 0, kv.lease);
             }
         }
         let mut spaces = header.spaces.iter().zip(entries).map(|(space, entries)| {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::key::{self, RecordKey};
 use super::*;
 use crate::state::tests::Feed;
-use crate::{SpaceId, State};
+use crate::{CommandKind, SpaceId, State, v2};
 
 fn records(state: &State) -> Vec<(Bytes, Bytes)> {
     let mut records = Vec::new();
@@ -23,12 +23,14 @@ proptest! {
         a in (prop::collection::vec(0..3u8, 0..5), any::<i64>()),
         b in (prop::collection::vec(0..3u8, 0..5), any::<i64>()),
     ) {
-        let of = |(name, revision): &(Vec<u8>, i64)| key::version(SpaceId::User, name, *revision);
+        let of = |(name, revision): &(Vec<u8>, i64)| key::version(false, SpaceId::User, name, *revision);
         prop_assert_eq!(of(&a).cmp(&of(&b)), a.cmp(&b));
         prop_assert_eq!(key::lease(a.1).cmp(&key::lease(b.1)), a.1.cmp(&b.1));
         let (space, revision) = (SpaceId::Registry, a.1);
-        let parsed = key::parse(&key::version(space, &a.0, revision));
-        prop_assert_eq!(parsed, Some(RecordKey::Version { space, key: a.0.into(), revision }));
+        let directory = a.1 % 2 == 0;
+        let parsed = key::parse(&key::version(directory, space, &a.0, revision));
+        let expected = RecordKey::Version { directory, space, key: a.0.into(), revision };
+        prop_assert_eq!(parsed, Some(expected));
     }
 
     #[test]
@@ -93,14 +95,19 @@ fn the_records_of_format_1_are_frozen() {
     feed.grant(1, 5);
     feed.put_leased("a", "1", 1);
     feed.delete("a");
+    let make = v2::Write { path: "/d".to_owned(), dir: true, ..v2::Write::default() };
+    feed.apply(CommandKind::V2(make.clone()));
+    feed.apply(CommandKind::V2(v2::Write { verb: v2::Verb::Delete, ..make }));
     let hex = |bytes: &Bytes| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
     let lines: Vec<String> =
         records(&feed.state).iter().map(|(k, v)| format!("{} {}\n", hex(k), hex(v))).collect();
     expect_test::expect![[r#"
-        00 080110031801320f080310ffffffffffffffffff011801320f080110ffffffffffffffffff011801
+        00 080110051801320f080510ffffffffffffffffff011801320f080110ffffffffffffffffff011801
         018000000000000001 080520e907
         02006100008000000000000002 0a01311002180120014002
         02006100008000000000000003 300138044002
+        03002f6400008000000000000004 1004180130024004
+        03002f6400008000000000000005 300338044004
     "#]]
     .assert_eq(&lines.concat());
 }

@@ -6,7 +6,7 @@ use super::{State, Writer};
 use crate::keyspace::SWEEP_REVISIONS_MAX;
 use crate::{
     Action, Applied, ClusterVersion, Command, CommandKind, KvError, LEASE_TTL_MAX_SECONDS,
-    LEASE_TTL_MIN_SECONDS, Lease, LeaseId, Response, SpaceEvents, Txn, TxnResponse,
+    LEASE_TTL_MIN_SECONDS, Lease, LeaseId, Response, SpaceEvents, Txn, TxnResponse, v2,
 };
 
 /// The shortest v2 TTL, in seconds.
@@ -65,6 +65,12 @@ impl State {
                 Ok((Response::LeaseCheckpoint { revisions: self.revisions() }, vec![]))
             }
             CommandKind::SetClusterVersion(version) => self.set_cluster_version(*version),
+            CommandKind::V2(write) => {
+                let v2::Done { change, events, granted, ended } =
+                    self.apply_v2(write, command.proposed_at).map_err(KvError::V2)?;
+                let revisions = self.revisions();
+                Ok((Response::V2 { revisions, change: change.into(), granted, ended }, events))
+            }
         }
     }
 
@@ -109,18 +115,13 @@ impl State {
             return Err(KvError::LeaseNotFound { id: *id });
         }
         let action = if expired { Action::Expire } else { Action::Delete };
-        let mut revoked = Vec::new();
         let mut events = Vec::new();
         for id in ids {
-            if self.lease(*id).is_none() {
-                continue;
-            }
             let mut writer = Writer::new(self);
             writer.revoke(*id, action);
             events.extend(writer.finish());
-            revoked.push(*id);
         }
-        Ok((Response::LeaseRevoke { revisions: self.revisions(), revoked }, events))
+        Ok((Response::LeaseRevoke { revisions: self.revisions(), revoked: ids.to_vec() }, events))
     }
 
     fn set_cluster_version(&mut self, wanted: ClusterVersion) -> Outcome {
@@ -133,7 +134,7 @@ impl State {
 
     /// Chooses a positive lease id that is free: spread out by splitmix64, so that ids of
     /// neighbouring log entries do not look alike to people.
-    fn free_lease_id(&self, index: u64) -> LeaseId {
+    pub(crate) fn free_lease_id(&self, index: u64) -> LeaseId {
         let mut seed = index;
         loop {
             seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

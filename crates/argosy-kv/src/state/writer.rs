@@ -8,7 +8,7 @@ use super::State;
 use crate::keyspace::{KeyEntry, tombstone};
 use crate::{
     Action, DeleteRequest, DeleteResponse, Event, KeyKind, KeyValue, LeaseId, PutRequest,
-    PutResponse, Revisions, SpaceEvents, SpaceId,
+    PutResponse, Revision, Revisions, SpaceEvents, SpaceId,
 };
 
 /// Changes under way. Reads of the state see them at once; [`Writer::finish`] makes them a
@@ -16,6 +16,15 @@ use crate::{
 pub(crate) struct Writer<'a> {
     pub(crate) state: &'a mut State,
     events: [Vec<Event>; 2],
+}
+
+/// What a new version has that does not follow from the one before.
+pub(crate) struct NewVersion {
+    pub(crate) kind: KeyKind,
+    pub(crate) value: Bytes,
+    pub(crate) lease: LeaseId,
+    pub(crate) action: Action,
+    pub(crate) created_index: Revision,
 }
 
 impl<'a> Writer<'a> {
@@ -31,23 +40,44 @@ impl<'a> Writer<'a> {
         let before = entry.as_ref().map(|entry| &entry.newest).filter(|kv| kv.is_live()).cloned();
         let keep_value = before.as_ref().filter(|_| request.ignore_value);
         let keep_lease = before.as_ref().filter(|_| request.ignore_lease);
-        let kv = KeyValue {
-            // The key that is stored already, so that its versions share one allocation.
-            key: before.as_ref().map_or_else(|| request.key.clone(), |kv| kv.key.clone()),
-            value: keep_value.map_or_else(|| request.value.clone(), |kv| kv.value.clone()),
-            create_revision: before.as_ref().map_or(revision, |kv| kv.create_revision),
-            mod_revision: revision,
-            version: before.as_ref().map_or(0, |kv| kv.version) + 1,
-            lease: keep_lease.map_or(request.lease, |kv| kv.lease),
-            sub_revision: self.next_sub_revision(space),
+        let new = NewVersion {
             kind: KeyKind::Value,
+            value: keep_value.map_or_else(|| request.value.clone(), |kv| kv.value.clone()),
+            lease: keep_lease.map_or(request.lease, |kv| kv.lease),
             action: Action::Set,
             created_index: revision,
         };
-        let old_lease = before.as_ref().map_or(0, |kv| kv.lease);
-        self.state.leases.move_key(space, &kv.key, old_lease, kv.lease);
-        self.push(space, entry, kv.into());
+        self.write_on(space, &request.key, entry, new);
         PutResponse { prev_kv: before.filter(|_| request.prev_kv) }
+    }
+
+    /// Writes a version of a key or directory.
+    pub(crate) fn write(&mut self, space: SpaceId, key: &Bytes, new: NewVersion) {
+        let directory = new.kind == KeyKind::Directory;
+        let entry = self.state.space(space).tree(directory).get(key).cloned();
+        self.write_on(space, key, entry, new);
+    }
+
+    fn write_on(&mut self, space: SpaceId, key: &Bytes, entry: Option<KeyEntry>, new: NewVersion) {
+        let revision = self.state.space(space).revision + 1;
+        let before = entry.as_ref().map(|entry| &entry.newest).filter(|kv| kv.is_live());
+        let kv = KeyValue {
+            // The key that is stored already, so that its versions share one allocation.
+            key: before.map_or_else(|| key.clone(), |kv| kv.key.clone()),
+            value: new.value,
+            create_revision: before.map_or(revision, |kv| kv.create_revision),
+            mod_revision: revision,
+            version: before.map_or(0, |kv| kv.version) + 1,
+            lease: new.lease,
+            sub_revision: self.next_sub_revision(space),
+            kind: new.kind,
+            action: new.action,
+            created_index: new.created_index,
+        };
+        let old_lease = before.map_or(0, |kv| kv.lease);
+        let place = (kv.is_directory(), &kv.key);
+        self.state.leases.move_key(space, place, old_lease, kv.lease);
+        self.push(space, entry, kv.into());
     }
 
     /// Deletes a key or range.
@@ -62,8 +92,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Deletes the keys attached to a lease, in order, and the lease.
+    /// Deletes the keys attached to a lease, in order, its directories with all that is in them,
+    /// and the lease.
     pub(crate) fn revoke(&mut self, id: LeaseId, action: Action) {
+        for (space, path) in self.state.leases.directories(id) {
+            if let Some(marker) = self.state.space(space).directory(&path).cloned() {
+                self.end_directory(space, &path, action, marker.created_index);
+            }
+        }
         for (space, key) in self.state.leases.keys(id) {
             if let Some(kv) = self.state.space(space).get(&key).cloned() {
                 self.end(space, &kv, action);
@@ -95,13 +131,56 @@ impl<'a> Writer<'a> {
         changed
     }
 
-    fn end(&mut self, space: SpaceId, before: &KeyValue, action: Action) {
-        let key: Bytes = before.key.clone();
-        self.state.leases.move_key(space, &key, before.lease, 0);
+    /// Ends a directory of v2, marked or not, and everything in it that v2 can name. First of
+    /// all itself: that one event is what v2 shows.
+    pub(crate) fn end_directory(
+        &mut self,
+        space: SpaceId,
+        path: &Bytes,
+        action: Action,
+        created_index: Revision,
+    ) {
         let keyspace = self.state.space(space);
-        let (revision, entry) = (keyspace.revision + 1, keyspace.keys.get(&key).cloned());
-        let sub = self.next_sub_revision(space);
-        self.push(space, entry, tombstone(key, revision, sub, action, before.created_index));
+        let prefix = [path, b"/".as_slice()].concat();
+        let mut inside: Vec<Arc<KeyValue>> = Vec::new();
+        for directories in [false, true] {
+            let below = keyspace.live_from(directories, &prefix);
+            let below = below.take_while(|kv| kv.key.starts_with(&prefix));
+            inside.extend(below.filter(|kv| crate::v2::names(&kv.key)).cloned());
+        }
+        // A key of the same name was hidden, and goes with what hid it.
+        inside.extend(keyspace.get(path).cloned());
+        let lease = keyspace.directory(path).map_or(0, |marker| marker.lease);
+        self.end_as(space, KeyKind::DirectoryEnd, (path.clone(), lease), action, created_index);
+        for kv in inside {
+            self.end(space, &kv, action);
+        }
+    }
+
+    /// Ends a key or a directory by itself.
+    pub(crate) fn end(&mut self, space: SpaceId, before: &KeyValue, action: Action) {
+        let kind = match before.kind {
+            KeyKind::Directory | KeyKind::DirectoryEnd => KeyKind::DirectoryEnd,
+            KeyKind::Value | KeyKind::Tombstone => KeyKind::Tombstone,
+        };
+        let place = (before.key.clone(), before.lease);
+        self.end_as(space, kind, place, action, before.created_index);
+    }
+
+    fn end_as(
+        &mut self,
+        space: SpaceId,
+        kind: KeyKind,
+        (key, lease): (Bytes, LeaseId),
+        action: Action,
+        created_index: Revision,
+    ) {
+        let directory = kind == KeyKind::DirectoryEnd;
+        self.state.leases.move_key(space, (directory, &key), lease, 0);
+        let keyspace = self.state.space(space);
+        let entry = keyspace.tree(directory).get(&key).cloned();
+        let (revision, sub) = (keyspace.revision + 1, self.next_sub_revision(space));
+        self.push(space, entry, tombstone(kind, key, revision, sub, action, created_index));
     }
 
     fn next_sub_revision(&self, space: SpaceId) -> u32 {

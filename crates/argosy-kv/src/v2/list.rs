@@ -18,7 +18,7 @@ pub(super) enum Child<'s> {
     Directory {
         /// Its path.
         path: String,
-        /// The first key somewhere below it.
+        /// Its marker, or the first somewhere below it.
         first: &'s Arc<KeyValue>,
     },
 }
@@ -33,11 +33,26 @@ impl Child<'_> {
     }
 }
 
-/// Returns the first key below a directory (`prefix` ends in a slash) that v2 can name.
+/// Returns the first key or marker at or above `from`, if it is below `prefix`.
+fn next<'s>(state: &'s State, prefix: &str, from: &[u8]) -> Option<&'s Arc<KeyValue>> {
+    let space = state.space(SpaceId::User);
+    let first = |directories| {
+        let next: Option<&Arc<KeyValue>> = space.live_from(directories, from).next();
+        next.filter(|kv| kv.key.starts_with(prefix.as_bytes()))
+    };
+    first(true).into_iter().chain(first(false)).min_by(|a, b| a.key.cmp(&b.key))
+}
+
+/// Returns the first key or marker below a directory (`prefix` ends in a slash) that v2 can name.
 pub(super) fn first_below<'s>(state: &'s State, prefix: &str) -> Option<&'s Arc<KeyValue>> {
-    let keys = state.space(SpaceId::User).live_from(prefix.as_bytes());
-    keys.take_while(|kv| kv.key.starts_with(prefix.as_bytes()))
-        .find(|kv| path::of_key(&kv.key).is_some())
+    let mut from = prefix.as_bytes().to_vec();
+    while let Some(kv) = next(state, prefix, &from) {
+        if path::of_key(&kv.key).is_some() {
+            return Some(kv);
+        }
+        from = after_key(&kv.key);
+    }
+    None
 }
 
 /// Returns what is directly in a directory, hidden nodes left out, in key order. A directory
@@ -46,35 +61,35 @@ pub(super) fn children<'s>(state: &'s State, prefix: &str) -> Vec<Child<'s>> {
     let space = state.space(SpaceId::User);
     let mut children: Vec<Child<'s>> = Vec::new();
     let mut from = prefix.as_bytes().to_vec();
-    while let Some(kv) = space.live_from(&from).next() {
-        if !kv.key.starts_with(prefix.as_bytes()) {
-            break;
-        }
+    while let Some(kv) = next(state, prefix, &from) {
         let Some(rest) = path::of_key(&kv.key).and_then(|path| path.strip_prefix(prefix)) else {
             from = after_key(&kv.key);
             continue;
         };
         let hidden = rest.starts_with('_');
-        match rest.split_once('/') {
-            None => {
-                from = after_key(&kv.key);
-                if !hidden {
-                    children.push(Child::File(kv));
-                }
-            }
-            Some((name, _)) => {
-                let path = format!("{prefix}{name}");
-                from = path.as_bytes().to_vec();
-                from.push(AFTER_SLASH);
-                if hidden {
-                    continue;
-                }
-                if space.get(path.as_bytes()).is_some() {
-                    children.retain(|child| child.path() != path.as_bytes());
-                }
-                children.push(Child::Directory { path, first: kv });
-            }
+        let (name, below) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
+        if !below {
+            from = after_key(&kv.key);
+        } else {
+            from = format!("{prefix}{name}").into_bytes();
+            from.push(AFTER_SLASH);
         }
+        if hidden {
+            continue;
+        }
+        if !below && !kv.is_directory() {
+            children.push(Child::File(kv));
+            continue;
+        }
+        // Its marker, or a key that it hides, comes some way before what is in it.
+        let path = format!("{prefix}{name}");
+        if below && space.directory(path.as_bytes()).is_some() {
+            continue;
+        }
+        if below && space.get(path.as_bytes()).is_some() {
+            children.retain(|child| child.path() != path.as_bytes());
+        }
+        children.push(Child::Directory { path, first: kv });
     }
     children
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::tests::Feed;
-use crate::{Op, PutRequest, Txn, v1};
+use crate::{Op, PutRequest, SpaceId, Txn, v1};
 
 fn stage(keys: &[&'static str]) -> Feed {
     let mut feed = Feed::default();

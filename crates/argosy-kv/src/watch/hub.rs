@@ -270,7 +270,7 @@ fn catch_up(
     if from < keyspace.compact_revision {
         return Err(keyspace.compact_revision);
     }
-    for entry in keyspace.history_of(&request.range, from) {
+    for entry in keyspace.history_of(&request.range, request.filter.directories, from) {
         if room == 0 {
             return Ok(Position::Behind(entry.revision));
         }

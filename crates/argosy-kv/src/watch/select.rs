@@ -28,9 +28,12 @@ impl Selection {
     /// Returns what one watcher wants of it; `None` when its filter leaves nothing.
     pub(super) fn for_watcher(&self, filter: WatchFilter, prev_kv: bool) -> Option<Arc<[Event]>> {
         let events = if prev_kv { &self.full } else { self.bare() };
-        let wanted = |event: &&Event| match event.kind() {
-            EventKind::Put => !filter.no_put,
-            EventKind::Delete => !filter.no_delete,
+        let wanted = |event: &&Event| {
+            let kind = match event.kind() {
+                EventKind::Put => !filter.no_put,
+                EventKind::Delete => !filter.no_delete,
+            };
+            kind && (filter.directories || !event.kv.is_directory())
         };
         match events.iter().filter(wanted).count() {
             0 => None,

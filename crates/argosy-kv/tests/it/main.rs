@@ -6,6 +6,7 @@
 
 mod line;
 mod stage;
+mod v2;
 
 use std::path::Path;
 
@@ -52,4 +53,4 @@ macro_rules! scripts {
     };
 }
 
-scripts!(compaction, leases, ranges, revisions, transactions, v2_view, watches);
+scripts!(compaction, leases, ranges, revisions, transactions, v2_view, v2_writes, watches);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use argosy_kv::{
-    Applied, Command, CommandKind, Event, EventKind, KeyValue, OpResponse, RangeResponse, Response,
-    SpaceId, State, Txn, TxnResponse, WatchFilter, WatchHub, WatchId, WatchMessage, WatchRequest,
-    invariants, v1, v2,
+    Applied, Command, CommandKind, Event, EventKind, KeyValue, KvError, OpResponse, RangeResponse,
+    Response, SpaceId, State, Txn, TxnResponse, WatchFilter, WatchHub, WatchId, WatchMessage,
+    WatchRequest, invariants, v1, v2,
 };
 use argosy_model::UnixMicros;
 
@@ -39,10 +39,18 @@ impl Stage {
                 ttl_seconds: words.place(2).parse().unwrap(),
                 minimum_exempt: words.has("exempt"),
             },
+            // Ends every lease there is: those of v2 have names that say nothing.
+            "expire-all" => CommandKind::LeaseRevoke {
+                ids: self.state.leases().map(|lease| lease.id).collect(),
+                expired: true,
+            },
             "revoke" | "expire" => CommandKind::LeaseRevoke {
                 ids: line.split_whitespace().skip(1).map(|id| id.parse().unwrap()).collect(),
                 expired: words.place(0) == "expire",
             },
+            "v2" if words.place(1) != "get" && words.place(1) != "watch" => {
+                CommandKind::V2(crate::v2::write(&words))
+            }
             _ => return self.ask(&words),
         };
         self.apply(kind)
@@ -65,6 +73,9 @@ impl Stage {
                 show_response(&response, &mut out);
                 out
             }
+            Err(KvError::V2(v2::Error { code, message, cause, index })) => {
+                format!("error {code}: {message} ({cause}) index {index}\n")
+            }
             Err(error) => format!("error: {error}\n"),
         }
     }
@@ -85,6 +96,7 @@ impl Stage {
                     filter: WatchFilter {
                         no_put: words.has("no-put"),
                         no_delete: words.has("no-delete"),
+                        directories: words.has("directories"),
                     },
                     progress_notify: false,
                 };
@@ -98,7 +110,10 @@ impl Stage {
                     show_message(&message, &mut out);
                 }
             }
-            "v2" => match v2::get(&self.state, words.place(1), words.has("recursive"), true) {
+            "v2" if words.place(1) == "watch" => {
+                crate::v2::show_watch(&self.state, &words, &mut out);
+            }
+            "v2" => match v2::get(&self.state, words.place(2), words.has("recursive"), true) {
                 Ok(node) => show_node(&node, 0, &mut out),
                 Err(v2::Error { code, message, cause, index }) => {
                     writeln!(out, "error {code}: {message} ({cause}) index {index}").unwrap();
@@ -169,6 +184,15 @@ fn show_response(response: &Response, out: &mut String) {
             writeln!(out, "lease {id}, {ttl_seconds} s").unwrap();
         }
         Response::LeaseRevoke { revoked, .. } => writeln!(out, "revoked {revoked:?}").unwrap(),
+        Response::V2 { change, granted, ended, .. } => {
+            crate::v2::show_change(change, out);
+            if let Some((_, seconds)) = granted {
+                writeln!(out, "lives {seconds} s").unwrap();
+            }
+            if !ended.is_empty() {
+                writeln!(out, "former leases ended: {}", ended.len()).unwrap();
+            }
+        }
         Response::Compact { .. }
         | Response::LeaseCheckpoint { .. }
         | Response::ClusterVersion { .. } => {}

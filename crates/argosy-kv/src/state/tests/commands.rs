@@ -69,7 +69,7 @@ fn a_revoke_takes_the_keys_along_in_one_revision() {
     assert_eq!(keys(1), [("c".into(), Action::Expire)]);
     assert_eq!(applied.events[1].revision, applied.events[0].revision + 1);
     let revisions = feed.state.revisions();
-    assert_eq!(applied.response, Ok(Response::LeaseRevoke { revisions, revoked: vec![1, 2] }));
+    assert_eq!(applied.response, Ok(Response::LeaseRevoke { revisions, revoked: vec![1, 9, 2] }));
     assert_eq!(feed.get("b").unwrap().value, "detached");
 }
 

@@ -56,6 +56,7 @@ impl Model {
 
     /// Takes over the events of the next revision, checking each against what was there.
     pub(super) fn follow(&mut self, revision: i64, events: &[Event]) {
+        let events = events.iter().filter(|event| !event.kv.is_directory());
         assert_eq!(revision, self.revision() + 1);
         let mut map = self.at(self.revision()).clone();
         for event in events {

@@ -9,7 +9,7 @@ use super::Feed;
 use super::model::{self, Model, Seen};
 use crate::{
     CommandKind, CompareTarget, KvError, Op, OpResponse, RangeRequest, RecordChange, Response,
-    SpaceId, State, Txn, TxnResponse, invariants,
+    SpaceId, State, Txn, TxnResponse, invariants, v2,
 };
 
 fn command() -> impl Strategy<Value = CommandKind> {
@@ -19,6 +19,11 @@ fn command() -> impl Strategy<Value = CommandKind> {
         12 => (model::space(), model::put())
             .prop_map(|(space, put)| CommandKind::Txn(Txn::unconditional(vec![Op::Put(space, put)]))),
         6 => model::txn().prop_map(CommandKind::Txn),
+        4 => v2_write().prop_map(CommandKind::V2),
+        2 => (v2_path(), 0..6i64).prop_map(|(path, lease)| {
+            let put = crate::PutRequest { lease, ..crate::PutRequest::new(path, "v3") };
+            CommandKind::Txn(Txn::unconditional(vec![Op::Put(SpaceId::User, put)]))
+        }),
         2 => (model::space(), 0..120i64)
             .prop_map(|(space, revision)| CommandKind::Compact { space, revision }),
         2 => (0..6i64, 0..9i64, any::<bool>()).prop_map(|(id, ttl_seconds, minimum_exempt)| {
@@ -30,6 +35,36 @@ fn command() -> impl Strategy<Value = CommandKind> {
             CommandKind::LeaseCheckpoint { id, remaining_seconds }
         }),
     ]
+}
+
+fn v2_path() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["/", "/a", "/a/b", "/a/b/c", "/a/_h", "/d", "/d/e"])
+}
+
+fn v2_write() -> impl Strategy<Value = v2::Write> {
+    let verb = prop::sample::select(vec![
+        v2::Verb::Set,
+        v2::Verb::Create,
+        v2::Verb::CreateInOrder,
+        v2::Verb::Update,
+        v2::Verb::CompareAndSwap,
+        v2::Verb::Delete,
+        v2::Verb::CompareAndDelete,
+    ]);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (verb, v2_path(), flags, prop::option::of(0..9i64), 0..9i64).prop_map(
+        |(verb, path, (value, dir, recursive, refresh), ttl_seconds, prev_index)| v2::Write {
+            verb,
+            path: path.to_owned(),
+            value: if value { "v2" } else { "" }.into(),
+            dir,
+            recursive,
+            ttl_seconds,
+            refresh,
+            prev_value: if recursive { "v2" } else { "" }.into(),
+            prev_index: if prev_index < 5 { 0 } else { prev_index },
+        },
+    )
 }
 
 /// The records of a checkpoint, kept up by deltas.

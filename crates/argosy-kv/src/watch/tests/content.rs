@@ -32,7 +32,7 @@ fn the_version_before_comes_when_asked_for_and_readable() {
 fn filters_leave_out_whole_messages() {
     let mut stage = Stage::new();
     let with = |no_put, no_delete| WatchRequest {
-        filter: WatchFilter { no_put, no_delete },
+        filter: WatchFilter { no_put, no_delete, ..WatchFilter::default() },
         ..request(KeyRange::all(), 0)
     };
     let deletes = stage.hub.create(with(true, false)).unwrap();
