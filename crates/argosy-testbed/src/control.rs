@@ -85,7 +85,7 @@ impl Control {
     }
 
     /// Stops a machine in order: SIGTERM to every process that was spawned in it, then, after all
-    /// of them have ended or `grace` is over, the end of everything that is left.
+    /// of them have ended or `grace` (at most an hour) is over, the end of everything that is left.
     pub fn stop(&self, machine: &str, grace: Duration) -> Result<(), TestbedError> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.ask_done(&Request::Stop { machine: machine.to_owned(), grace_ms })
@@ -97,7 +97,8 @@ impl Control {
         self.ask_done(&Request::Kill { machine: machine.to_owned() })
     }
 
-    /// Freezes all processes of a machine. Its kernel still acknowledges what arrives.
+    /// Freezes all processes of a machine: by its cgroup, or, where it has none, by SIGSTOP, which
+    /// a parent inside may notice. Its kernel still acknowledges what arrives.
     pub fn pause(&self, machine: &str) -> Result<(), TestbedError> {
         self.ask_done(&Request::Pause { machine: machine.to_owned() })
     }

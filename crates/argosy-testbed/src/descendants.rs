@@ -20,7 +20,7 @@ pub(crate) fn stop(root: Pid, with_root: bool) -> io::Result<Vec<Pid>> {
         let mut tree = tree(root, &table);
         tree.retain(|pid| with_root || *pid != root);
         let at_rest = |pid: &Pid| table.get(pid).is_none_or(|it| "TtZX".contains(it.state));
-        if tree.iter().all(|pid| at_rest(pid)) {
+        if tree.iter().all(&at_rest) {
             return Ok(stopped);
         }
         for pid in tree.into_iter().filter(|pid| !at_rest(pid)) {

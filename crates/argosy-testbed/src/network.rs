@@ -155,10 +155,9 @@ impl Network {
             self.count(from, |it| it.cut += 1);
             return Route::Carry(Vec::new());
         }
-        if let Some(asked) = frame::asked_port(bytes) {
-            if asked != from && self.ports.contains_key(&asked) {
-                return Route::Answer(frame::arp_reply(bytes, asked));
-            }
+        let known = |asked: &Port| *asked != from && self.ports.contains_key(asked);
+        if let Some(asked) = frame::asked_port(bytes).filter(known) {
+            return Route::Answer(frame::arp_reply(bytes, asked));
         }
         let to: Vec<Port> = match frame::destination(bytes) {
             frame::Destination::Port(port) if self.ports.contains_key(&port) => vec![port],

@@ -131,9 +131,8 @@ pub(crate) const STATE: &str = "state.json";
 /// The name of the file with what the switch and the inits had to say on standard error.
 pub(crate) const LOG: &str = "log";
 
+/// The same for every terminal of a user: not $XDG_RUNTIME_DIR, which a terminal may lack and
+/// whose file system is too small for the data of machines.
 fn usual_base() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|it| Path::new(it).is_absolute()) {
-        Some(runtime) => PathBuf::from(runtime).join("argosy-testbed"),
-        None => PathBuf::from(format!("/tmp/argosy-testbed-{}", geteuid().as_raw())),
-    }
+    PathBuf::from(format!("/tmp/argosy-testbed-{}", geteuid().as_raw()))
 }

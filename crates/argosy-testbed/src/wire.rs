@@ -143,6 +143,9 @@ pub(crate) struct Isolation {
     pub(crate) address: [u8; 4],
     /// Each cgroup directory of the machine, and the mount point of its hierarchy.
     pub(crate) cgroups: Vec<(PathBuf, PathBuf)>,
+    /// Where a second /proc is mounted, with nothing mounted over any part of it. Without one the
+    /// kernel forbids every user namespace inside the machine a /proc of its own.
+    pub(crate) plain_proc: PathBuf,
     /// Files to show in the place of others, where those exist.
     pub(crate) files: Vec<(PathBuf, PathBuf)>,
 }

@@ -10,6 +10,9 @@ use super::say;
 /// How long an echo may take. Longer than any delay the tests set.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
+/// Asks with the first and waits for the second.
+type Exchange = dyn FnMut(&[u8; 8], &mut [u8; 8]) -> io::Result<()>;
+
 /// Sends back whatever comes in, by TCP and UDP.
 pub(crate) fn echo(address: &str) {
     let (tcp, udp) = (TcpListener::bind(address).unwrap(), UdpSocket::bind(address).unwrap());
@@ -38,7 +41,7 @@ pub(crate) fn echo(address: &str) {
 /// Prints the microseconds that each of so many echoes took, `lost` for one that did not come in
 /// time, or `closed`.
 pub(crate) fn ping(kind: &str, address: &str, count: usize) {
-    let mut exchange: Box<dyn FnMut(&[u8; 8], &mut [u8; 8]) -> io::Result<()>> = match kind {
+    let mut exchange: Box<Exchange> = match kind {
         "tcp" => {
             let address = address.parse().unwrap();
             let mut stream = match TcpStream::connect_timeout(&address, ANSWER_LIMIT) {

@@ -35,6 +35,8 @@ fn mounts(isolation: &Isolation) -> Result<(), Refusal> {
         step("show the machine its cgroups", mount_bind(own, mount_point))?;
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let plain = &isolation.plain_proc;
+    step("mount a plain /proc", mount("proc", plain, "proc", flags, None))?;
     step("mount /proc", mount("proc", "/proc", "proc", flags, None))?;
     if Path::new("/dev/shm").is_dir() {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;

@@ -101,6 +101,10 @@ impl Files {
         self.root.join("run")
     }
 
+    pub(super) fn plain_proc(&self) -> PathBuf {
+        self.root.join("proc")
+    }
+
     pub(super) fn machine_id(&self) -> PathBuf {
         self.root.join("machine-id")
     }
@@ -112,6 +116,7 @@ impl Files {
     /// Makes what a start needs: an empty runtime directory and a new boot id, as after a boot.
     pub(super) fn prepare(&self, machine_id: &str) -> io::Result<()> {
         fs::create_dir_all(self.data())?;
+        fs::create_dir_all(self.plain_proc())?;
         match fs::remove_dir_all(self.runtime()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

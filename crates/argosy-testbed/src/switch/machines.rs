@@ -46,12 +46,14 @@ impl Switch {
             Some(relay) => {
                 relay.attach_machine(port, number).map_err(step("lay the cable"))?;
                 let shown = |path: &str, own| (own, PathBuf::from(path));
+                let plain_proc = files.plain_proc();
                 let files = vec![
                     shown("/etc/hosts", self.boot.directory.join("hosts")),
                     shown("/etc/machine-id", files.machine_id()),
                     shown(BOOT_ID, files.boot_id()),
                 ];
-                Some(Isolation { address: relay::address(port).octets(), cgroups, files })
+                let address = relay::address(port).octets();
+                Some(Isolation { address, cgroups, plain_proc, files })
             }
         };
         let configure = ToInit::Configure(Configure { host_name: name.to_owned(), isolation });

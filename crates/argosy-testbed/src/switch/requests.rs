@@ -14,6 +14,9 @@ use crate::{DelayScope, ForwardTarget, MachineState, Refusal};
 /// The longest delay: more is a partition.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
+/// The longest grace, an hour: a sum with a clock must not overflow.
+const GRACE_MS_MAX: u64 = 3_600_000;
+
 /// When a request is answered.
 enum Reply {
     Now(Answer),
@@ -47,7 +50,7 @@ impl Switch {
             Request::AddMachine { machine } => return self.add(id, &machine),
             Request::Start { machine } => return self.start(id, &machine),
             Request::Stop { machine, grace_ms } => {
-                self.stop(&machine, grace_ms)?;
+                self.stop(&machine, grace_ms.min(GRACE_MS_MAX))?;
                 return Ok(self.wait_for(id, &machine));
             }
             Request::Kill { machine } => {

@@ -77,6 +77,16 @@ fn a_machine_has_its_own_world() {
 }
 
 #[test]
+fn a_machine_can_hold_namespaces_of_its_own() {
+    isolated(|bed| {
+        bed.control.add_machine("m1").unwrap();
+        let nested = "unshare --user --map-root-user --pid --fork --mount-proc --net ls -d /proc/1";
+        assert_eq!(bed.shell("m1", nested), "/proc/1\n");
+        bed.end();
+    });
+}
+
+#[test]
 fn as_root_a_machine_has_its_own_cgroups() {
     let bed = Bed::start(User::Root, "root");
     bed.control.add_machine("m1").unwrap();

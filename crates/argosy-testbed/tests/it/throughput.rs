@@ -22,16 +22,16 @@ fn measure(user: User, mode: &str) -> f64 {
     assert_eq!(sink.line(), "sink");
     let mut flood = bed.talk("m1", &["flood", "10.77.0.2:5001", "500000000"]);
     let bits = flood.line().parse::<f64>().unwrap() * 8.0;
-    let counters = bed.control.machine("m2").unwrap().counters;
-    eprintln!("{mode}: {:.0} Mbit/s, {counters:?}", bits / 1e6);
     bed.end();
     bits
 }
 
 #[test]
 fn tcp_between_two_machines_is_fast_enough() {
-    assert!(measure(User::Root, "root") > 5e8);
-    assert!(measure(User::Nobody, "user") > 5e8);
+    for (user, mode) in [(User::Root, "root"), (User::Nobody, "user")] {
+        let bits = measure(user, mode);
+        assert!(bits > 5e8, "{mode}: {bits:.0} bit/s");
+    }
 }
 
 #[test]
@@ -44,6 +44,6 @@ fn an_idle_switch_sleeps() {
     // 1.8 seconds in which the switch waits for a frame to become due.
     assert!(bed.ping("tcp", "m2", "m1", 1)[0].is_some());
     let used = ticks(switch) - before;
-    assert!(used < 18, "{used} ticks of 360");
+    assert!(used < 18, "{used} ticks of 180");
     bed.end();
 }
