@@ -1,0 +1,158 @@
+//! One request: sent to an endpoint, and to another one where that is allowed.
+
+use std::error::Error;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use http::{Request, Response, StatusCode, Version};
+
+use super::Failed;
+use super::body::{BodyError, RequestBody, ResponseBody};
+use super::upstream::{Leased, Upstream};
+use crate::headers;
+use crate::retry::{self, Attempt, Decision, Failure};
+use crate::worker::{LocalEndpoint, OpenClient};
+
+/// What a try came to, if not to a response.
+enum Missed {
+    /// The endpoint's side failed; the request comes back if it was not used up.
+    Endpoint(Failure, Option<Box<Request<RequestBody>>>),
+    /// The client's body failed.
+    Client(Failed),
+}
+
+/// Forwards a prepared request.
+pub(super) async fn forward(
+    client: &OpenClient,
+    request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Failed> {
+    let idempotent = retry::idempotent(request.method());
+    // A request that may be sent twice is copied before it is used up; its body cannot be.
+    let copies = idempotent && request.body().progress().is_none();
+    let mut attempt = Attempt { idempotent, ..Attempt::default() };
+    let (mut tried, mut fresh) = (Vec::new(), false);
+    let mut next = request;
+    loop {
+        let Some(endpoint) = client.listener.pick(&tried) else {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(Failed { status, why: "it has no endpoint" });
+        };
+        let spare = copies.then(|| copy(&next));
+        attempt.tries += 1;
+        let (failure, unused) = match send(client, &endpoint, next, fresh).await {
+            Ok(response) => return Ok(response),
+            Err(Missed::Client(failed)) => return Err(failed),
+            Err(Missed::Endpoint(failure, unused)) => (failure, unused),
+        };
+        let left = unused.map(|request| *request).or(spare);
+        attempt.whole = left.is_some();
+        let late = matches!(failure, Failure::ConnectTimeout | Failure::ResponseTimeout);
+        attempt.timed_out += u32::from(late);
+        match (retry::decide(failure, attempt), left) {
+            (Decision::Again, Some(request)) => next = request,
+            (Decision::Answer(status), _) => return Err(Failed { status, why: why(failure) }),
+            (Decision::Again, None) => {
+                return Err(Failed { status: StatusCode::BAD_GATEWAY, why: why(failure) });
+            }
+        }
+        client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
+        // Other idle connections have probably met the same end.
+        fresh = true;
+        tried.push(endpoint);
+    }
+}
+
+/// One try.
+async fn send(
+    client: &OpenClient,
+    endpoint: &Rc<LocalEndpoint>,
+    request: Request<RequestBody>,
+    fresh: bool,
+) -> Result<Response<ResponseBody>, Missed> {
+    let limits = &client.listener.worker.shared.config.limits;
+    let busy = client.busy(endpoint);
+    let idle = if fresh { None } else { Upstream::take(endpoint) };
+    let mut upstream = match idle {
+        Some(upstream) => upstream,
+        None => match Upstream::open(endpoint, limits).await {
+            Ok(upstream) => upstream,
+            Err(failure) => {
+                endpoint.cell.failed();
+                return Err(Missed::Endpoint(failure, Some(Box::new(request))));
+            }
+        },
+    };
+    // Withdrawn while the connection was opened: nothing new goes there, whoever withdrew it
+    // may have been told so.
+    if endpoint.cell.is_withdrawn() {
+        return Err(Missed::Endpoint(Failure::NotSent, Some(Box::new(request))));
+    }
+    let response = match upstream.exchange(request, limits.first_byte).await {
+        Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => response,
+        Some(Ok(_)) => {
+            endpoint.cell.failed();
+            return Err(Missed::Endpoint(Failure::Malformed, None));
+        }
+        None => {
+            endpoint.cell.failed();
+            return Err(Missed::Endpoint(Failure::ResponseTimeout, None));
+        }
+        Some(Err(mut missed)) => {
+            if let Some(request) = missed.take_message() {
+                return Err(Missed::Endpoint(Failure::NotSent, Some(Box::new(request))));
+            }
+            let error = missed.into_error();
+            if let Some(failed) = clients_fault(&error) {
+                return Err(Missed::Client(failed));
+            }
+            let failure = if error.is_parse() { Failure::Malformed } else { Failure::Reset };
+            tracing::debug!(
+                address = %endpoint.cell.endpoint.address,
+                error = &error as &dyn Error,
+                "no response"
+            );
+            // That an endpoint closes an idle connection is no failure of it.
+            if !(upstream.reused && failure == Failure::Reset) {
+                endpoint.cell.failed();
+            }
+            return Err(Missed::Endpoint(failure, None));
+        }
+    };
+    endpoint.cell.succeeded();
+    let (mut head, incoming) = response.into_parts();
+    headers::strip_hop_by_hop(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let leased = Leased::new(Some(upstream), Rc::clone(endpoint), busy);
+    Ok(Response::from_parts(head, ResponseBody::of(incoming, leased, limits.stalled)))
+}
+
+/// Returns the answer for a request whose own body failed.
+fn clients_fault(error: &hyper::Error) -> Option<Failed> {
+    match error.source()?.downcast_ref()? {
+        BodyError::Stalled => {
+            Some(Failed { status: StatusCode::REQUEST_TIMEOUT, why: "the request's body stalled" })
+        }
+        BodyError::Cut(_) => {
+            Some(Failed { status: StatusCode::BAD_REQUEST, why: "the request's body is broken" })
+        }
+    }
+}
+
+pub(super) fn why(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused => "no endpoint could be connected to",
+        Failure::ConnectTimeout => "no endpoint took the connection in time",
+        Failure::NotSent => "the connection to the endpoint was lost",
+        Failure::Reset => "the endpoint closed the connection without a response",
+        Failure::ResponseTimeout => "the endpoint did not answer in time",
+        Failure::Malformed => "the endpoint's response is malformed",
+    }
+}
+
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::none());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}

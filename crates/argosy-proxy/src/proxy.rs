@@ -1,0 +1,145 @@
+//! The running proxy as its owner sees it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::control::{self, Control};
+use crate::directive::{Directive, ListenerCell, Shared};
+use crate::endpoint::Clock;
+use crate::status::ServiceStatus;
+use crate::{ProxyConfig, ProxyStatus, Table, socket, worker};
+
+/// A proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start the thread {name}")]
+    Thread {
+        /// The thread's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A thread's event loop cannot be made.
+    #[error("cannot make an event loop")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Client connections that were still busy when the time was over, and were cut.
+    pub cut: u64,
+}
+
+/// A running proxy. Dropped without [`Proxy::shutdown`] it stops at once.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    directive: watch::Receiver<Arc<Directive>>,
+    acknowledged: watch::Receiver<u64>,
+    stop: oneshot::Sender<Duration>,
+    stopped: oneshot::Receiver<Shutdown>,
+}
+
+impl Proxy {
+    /// Listens and serves, on threads of its own. The last of `tables` counts; when its sender
+    /// goes away the proxy goes on with what it has.
+    pub fn start(
+        config: ProxyConfig,
+        tables: watch::Receiver<Arc<Table>>,
+    ) -> Result<Proxy, StartError> {
+        let workers = config.workers.max(1);
+        let mut cells = Vec::new();
+        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        for listener in &config.listeners {
+            let opened = socket::listen(listener.address, workers)
+                .map_err(|source| StartError::Listen { address: listener.address, source })?;
+            let address = opened.address;
+            cells.push(ListenerCell::new(listener.clone(), address));
+            for (worker, socket) in sockets.iter_mut().zip(opened.sockets) {
+                worker.push(socket);
+            }
+        }
+        let shared = Arc::new(Shared {
+            config,
+            listeners: cells,
+            clock: Clock::new(),
+            followed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            progress: Notify::new(),
+        });
+        let (control, directive, acknowledged) = Control::new(Arc::clone(&shared), tables);
+        // The first directive is made before a worker runs, so that no early client is told
+        // that its service has no endpoint.
+        let mut threads = Vec::new();
+        for (number, sockets) in sockets.into_iter().enumerate() {
+            let (shared, directive) = (Arc::clone(&shared), directive.clone());
+            threads.push(worker::spawn(number, sockets, shared, directive)?);
+        }
+        let (stop, stopping) = oneshot::channel();
+        let (done, stopped) = oneshot::channel();
+        let run =
+            move |threads: Vec<JoinHandle<()>>| control::run(control, stopping, threads, done);
+        let name = "proxy-control".to_owned();
+        let runtime = control::runtime().map_err(StartError::Runtime)?;
+        thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || runtime.block_on(run(threads)))
+            .map_err(|source| StartError::Thread { name, source })?;
+        Ok(Proxy { shared, directive, acknowledged, stop, stopped })
+    }
+
+    /// Returns where it listens, in the order of the configured listeners.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.shared.listeners.iter().map(|listener| listener.address).collect()
+    }
+
+    /// Returns the generation that the whole proxy follows. Once it is at or above a table's,
+    /// no listener sends a new request to an endpoint that this table has withdrawn; requests
+    /// sent before may still run there.
+    pub fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.clone()
+    }
+
+    /// Returns counters and states.
+    pub fn status(&self) -> ProxyStatus {
+        let directive = Arc::clone(&self.directive.borrow());
+        let service = |(name, endpoints): (&String, &Arc<[_]>)| {
+            let withdrawn = directive.draining.iter().filter(|one| one.service == *name);
+            let mut endpoints: Vec<_> = endpoints.iter().map(Arc::as_ref).collect();
+            endpoints.extend(withdrawn.map(|one| one.endpoint.as_ref()));
+            let mut endpoints: Vec<_> = endpoints.into_iter().map(|one| one.status()).collect();
+            endpoints.sort_by(|a, b| (&a.instance, a.epoch).cmp(&(&b.instance, b.epoch)));
+            ServiceStatus { name: name.clone(), endpoints }
+        };
+        ProxyStatus {
+            generation: directive.generation,
+            acknowledged: *self.acknowledged.borrow(),
+            listeners: self.shared.listeners.iter().map(ListenerCell::status).collect(),
+            services: directive.services.iter().map(service).collect(),
+        }
+    }
+
+    /// Stops listening at once, lets running requests and connections finish for `drain`, then
+    /// cuts the rest.
+    pub async fn shutdown(self, drain: Duration) -> Shutdown {
+        // An error means that the control thread is gone, and everything with it.
+        let _ = self.stop.send(drain);
+        self.stopped.await.unwrap_or(Shutdown { cut: 0 })
+    }
+}

@@ -1,0 +1,103 @@
+//! The table: where each service is. Plain data, and its form on disk.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use argosy_model::{Epoch, MachineId};
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+/// Where all services are, at one generation. A proxy follows rising generations only and
+/// ignores a table whose generation is not above the one it has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    /// Rises with every change.
+    pub generation: u64,
+    /// The endpoints of each service, by its name.
+    pub services: BTreeMap<String, Vec<Endpoint>>,
+}
+
+/// One instance of a service that may be sent requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The instance, such as `web@1.service`; unique within its service.
+    pub instance: String,
+    /// The machine it runs on.
+    pub machine: MachineId,
+    /// The epoch it runs with. A changed epoch is another endpoint, with a clean record.
+    pub epoch: Epoch,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Where its machine stands; empty when unknown.
+    pub zone: String,
+    /// Whether its registration still holds.
+    pub standing: Standing,
+}
+
+/// Whether an endpoint's registration still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It is registered.
+    #[default]
+    Held,
+    /// Its registration ran out and nobody withdrew it: it may be gone, or whoever renews
+    /// registrations may be. [`crate::expiry`] says whether it is still used.
+    Expired,
+}
+
+/// The table on disk cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Reading the file failed.
+    #[error("cannot read the table {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Writing the file failed; what was there before still is.
+    #[error("cannot write the table {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is damaged.
+    #[error("{} is no table: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Written by a later version.
+    #[error("{} has format {format}; this version knows up to {known}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+}
+
+impl Table {
+    /// Reads a stored table; none if the file does not exist.
+    pub fn load(path: &Path) -> Result<Option<Table>, TableError> {
+        file::load(path)
+    }
+
+    /// Stores the table in place of what was there. When this returns it survives the machine's
+    /// death; when it fails the older table is still there.
+    pub fn store(&self, path: &Path) -> Result<(), TableError> {
+        file::store(self, path)
+    }
+}
