@@ -172,15 +172,35 @@ impl Identity {
         if !is_signed_by(&certificate, &authority).map_err(unreadable)? {
             return Err(IdentityError::NotSigned);
         }
-        Ok(Identity {
+        Ok(Self::assemble(key, chain_pem, facts, issuer.key, [certificate, authority]))
+    }
+
+    fn assemble(
+        key: &MachineKey,
+        chain_pem: &str,
+        facts: PeerIdentity,
+        issued_by: KeyHash,
+        [certificate, authority]: [CertificateDer<'static>; 2],
+    ) -> Self {
+        Identity {
             facts,
-            issued_by: issuer.key,
+            issued_by,
             key: PrivatePkcs8KeyDer::from(key.pair.serialize_der()),
             key_pem: key.pair.serialize_pem(),
             certificate,
             authority,
             chain_pem: chain_pem.to_owned(),
-        })
+        }
+    }
+
+    /// An identity that [`new`](Self::new) would refuse, as an attacker could build it.
+    #[cfg(test)]
+    pub(crate) fn forged(key: &MachineKey, certificate: &str, authority: &str) -> Self {
+        let der = |pem: &str| crate::authority::certificate_der(pem).unwrap();
+        let [certificate, authority] = [der(certificate), der(authority)];
+        let facts = read_machine(&certificate).unwrap();
+        let pin = crate::certificate::read_authority(&authority).unwrap().key;
+        Self::assemble(key, "", facts, pin, [certificate, authority])
     }
 
     /// Reads what [`save`](Self::save) wrote.

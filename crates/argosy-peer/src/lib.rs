@@ -18,6 +18,8 @@ mod service;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tls_fault;
 mod token;

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use argosy_model::MachineId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::LazyConfigAcceptor;
@@ -25,6 +27,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const PENDING_HANDSHAKES_MAX: usize = 256;
 /// After accept(2) failed (mostly: too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Joins come from anyone who reaches the port, and each may hold a connection for some seconds.
+/// A rack that is switched on at once still fits.
+const JOINS_MAX: usize = 64;
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +49,18 @@ pub struct ListenerLimits {
     /// At most so many at once. One more drops the oldest: an honest one is done within
     /// milliseconds, so what has waited longest is what is slow on purpose.
     pub pending_max: usize,
+    /// At most so many joins from the greeting until their stream is dropped. One more is
+    /// refused as unavailable.
+    pub joins_max: usize,
 }
 
 impl Default for ListenerLimits {
     fn default() -> Self {
-        ListenerLimits { handshake_timeout: HANDSHAKE_TIMEOUT, pending_max: PENDING_HANDSHAKES_MAX }
+        ListenerLimits {
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            pending_max: PENDING_HANDSHAKES_MAX,
+            joins_max: JOINS_MAX,
+        }
     }
 }
 
@@ -92,11 +104,11 @@ pub enum HandshakeError {
     /// TLS failed.
     #[error(transparent)]
     Tls(#[from] TlsFault),
-    /// It proved who it is and may not use the service. It was told.
-    #[error("machine {machine} was refused")]
+    /// It may not use the service, and was told.
+    #[error("{} was refused", machine.map_or("a joining machine".to_owned(), |id| format!("machine {id}")))]
     Refused {
-        /// Who.
-        machine: argosy_model::MachineId,
+        /// Who; `None` if it has no certificate yet.
+        machine: Option<MachineId>,
         /// Why.
         source: Refusal,
     },
@@ -119,13 +131,19 @@ type Outcome = Result<Accepted, AcceptError>;
 /// The machine-to-machine port of this machine.
 pub struct PeerListener {
     tcp: TcpListener,
-    tls: Arc<TlsConfigs>,
-    access: Arc<dyn Authorise>,
+    rules: Arc<Rules>,
     limits: ListenerLimits,
     handshakes: JoinSet<Outcome>,
     /// The unfinished ones, oldest first.
     pending: VecDeque<Pending>,
     paused_until: Option<Instant>,
+}
+
+/// What every handshake goes by.
+struct Rules {
+    tls: Arc<TlsConfigs>,
+    access: Arc<dyn Authorise>,
+    joins: Arc<Semaphore>,
 }
 
 struct Pending {
@@ -146,8 +164,11 @@ impl PeerListener {
         let tcp = tcp.map_err(|source| BindError { address, source })?;
         Ok(PeerListener {
             tcp,
-            tls,
-            access,
+            rules: Arc::new(Rules {
+                tls,
+                access,
+                joins: Arc::new(Semaphore::new(limits.joins_max)),
+            }),
             limits,
             handshakes: JoinSet::new(),
             pending: VecDeque::new(),
@@ -172,7 +193,7 @@ impl PeerListener {
                 () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {
                     self.paused_until = None;
                 }
-                accepted = self.tcp.accept(), if pause.is_none() => match accepted {
+                accepted = self.tcp.accept(), if pause.is_none() && !self.is_full() => match accepted {
                     Ok((tcp, remote)) => self.begin(tcp, remote),
                     Err(source) => {
                         self.paused_until = Some(Instant::now() + ACCEPT_PAUSE);
@@ -183,17 +204,22 @@ impl PeerListener {
         }
     }
 
+    /// Whether even the one that was dropped to make room is still there.
+    fn is_full(&self) -> bool {
+        self.pending.len() > self.limits.pending_max
+    }
+
     fn begin(&mut self, tcp: TcpStream, remote: SocketAddr) {
         if self.pending.len() >= self.limits.pending_max
             && let Some(oldest) = self.pending.front()
         {
             oldest.task.abort();
         }
-        let (tls, access) = (Arc::clone(&self.tls), Arc::clone(&self.access));
+        let rules = Arc::clone(&self.rules);
         let limit = self.limits.handshake_timeout;
         let task = self.handshakes.spawn(async move {
             let mut service = None;
-            let work = shake_hands(tcp, remote, &tls, &*access, &mut service);
+            let work = shake_hands(tcp, remote, &rules, &mut service);
             let result = match timeout(limit, work).await {
                 Ok(result) => result,
                 Err(_) => Err(HandshakeError::TimedOut { limit }),
@@ -224,8 +250,7 @@ impl PeerListener {
 async fn shake_hands(
     tcp: TcpStream,
     remote: SocketAddr,
-    tls: &TlsConfigs,
-    access: &dyn Authorise,
+    rules: &Rules,
     asked: &mut Option<Service>,
 ) -> Result<Accepted, HandshakeError> {
     let fault = TlsFault::from_io;
@@ -237,7 +262,7 @@ async fn shake_hands(
         None => return Err(TlsFault::NoService.into()),
     };
     // For an unknown service any configuration will do: rustls sends no_application_protocol.
-    let config = tls.server(asked.unwrap_or(Service::Join));
+    let config = rules.tls.server(asked.unwrap_or(Service::Join));
     let tls_stream = hello.into_stream(config).await.map_err(fault)?;
     let service = asked.ok_or(TlsFault::NoService)?;
     let mut stream = PeerStream::new(tls_stream);
@@ -246,34 +271,28 @@ async fn shake_hands(
         _ => Some(stream.identify()?),
     };
     let verdict = match &peer {
-        Some(peer) => judge(peer, tls, service, access),
-        None => Ok(()),
+        Some(peer) => judge(peer, rules, service),
+        None => {
+            rules.joins.clone().try_acquire_owned().map(|slot| stream.hold(slot)).map_err(|_| {
+                Refusal::new(RefusalKind::Unavailable, "too many machines are joining here at once")
+            })
+        }
     };
     greeting::send(&mut stream, verdict.as_ref().copied()).await.map_err(fault)?;
-    match (verdict, &peer) {
-        (Err(source), Some(peer)) => {
-            // It has been told; whether it hears the end of the connection does not matter.
-            drop(stream.shutdown().await);
-            Err(HandshakeError::Refused { machine: peer.machine, source })
-        }
-        _ => Ok(Accepted { stream, service, peer, remote }),
+    if let Err(source) = verdict {
+        // It has been told; whether it hears the end of the connection does not matter.
+        drop(stream.shutdown().await);
+        return Err(HandshakeError::Refused { machine: peer.map(|peer| peer.machine), source });
     }
+    Ok(Accepted { stream, service, peer, remote })
 }
 
-fn judge(
-    peer: &PeerIdentity,
-    tls: &TlsConfigs,
-    service: Service,
-    access: &dyn Authorise,
-) -> Result<(), Refusal> {
-    let ours = tls.identity().cluster;
+fn judge(peer: &PeerIdentity, rules: &Rules, service: Service) -> Result<(), Refusal> {
+    let ours = rules.tls.identity().cluster;
     if peer.cluster != ours {
         let message =
             format!("machine {} is of cluster {}, this is {ours}", peer.machine, peer.cluster);
         return Err(Refusal::new(RefusalKind::WrongCluster, message));
     }
-    access.authorise(service, peer)
+    rules.access.authorise(service, peer)
 }
-
-#[cfg(test)]
-mod tests;

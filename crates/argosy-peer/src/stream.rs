@@ -9,6 +9,7 @@ use rustix::net::sockopt;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsStream;
 
 use crate::certificate::read_machine;
@@ -27,11 +28,17 @@ const UNACKNOWLEDGED_MS_MAX: u32 = 30_000;
 #[derive(Debug)]
 pub struct PeerStream {
     inner: Box<TlsStream<TcpStream>>,
+    /// Its place among a bounded number of connections, given back when it is dropped.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl PeerStream {
     pub(crate) fn new(inner: impl Into<TlsStream<TcpStream>>) -> Self {
-        PeerStream { inner: Box::new(inner.into()) }
+        PeerStream { inner: Box::new(inner.into()), slot: None }
+    }
+
+    pub(crate) fn hold(&mut self, slot: OwnedSemaphorePermit) {
+        self.slot = Some(slot);
     }
 
     /// Returns the certificates that the other side showed, its own first.

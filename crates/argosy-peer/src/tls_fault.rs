@@ -111,11 +111,6 @@ impl TlsFault {
         }
     }
 
-    /// Whether the connection broke without the other side having said why.
-    pub(crate) fn is_broken(&self) -> bool {
-        matches!(self, TlsFault::Broken { .. })
-    }
-
     fn from_rustls(error: &rustls::Error) -> Self {
         match error {
             rustls::Error::InvalidMessage(
