@@ -119,10 +119,8 @@ fn a_request_must_prove_its_key_and_have_one_we_take() {
     let (_, victim) = x509_parser::parse_x509_certificate(stolen_key.certificate()).unwrap();
     let victim = victim.public_key().subject_public_key.data.to_vec();
     let mut forged = der(good_request.pem());
-    let at = forged.windows(2).rposition(|pair| pair == [0x00, 0x04]).map(|at| at + 1);
-    let at = at.filter(|at| at + victim.len() <= forged.len()).unwrap_or_else(|| {
-        forged.windows(4).position(|w| w == [0x03, 0x42, 0x00, 0x04]).unwrap() + 3
-    });
+    // A bit string of 66 bytes without unused bits, then the uncompressed point.
+    let at = forged.windows(4).position(|head| head == [0x03, 0x42, 0x00, 0x04]).unwrap() + 3;
     forged[at..at + victim.len()].copy_from_slice(&victim);
     let forged = pem_text(&forged);
     let read = SigningRequest::from_pem(&forged);

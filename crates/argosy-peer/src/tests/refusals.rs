@@ -40,6 +40,14 @@ fn refusal(result: Result<Dialled, DialError>) -> Refusal {
     }
 }
 
+/// Takes the key out of an identity, whose certificate does not matter.
+fn private(key: &MachineKey) -> PrivateKeyDer<'static> {
+    let ca = authority();
+    let name = format!("argosy://{CLUSTER}/machine/{CLIENT}");
+    let certificate = certificate_named(&ca, key, &name);
+    Identity::new(key, &certificate, ca.certificate_pem()).unwrap().key()
+}
+
 /// A client's configuration that trusts `ca` and shows `chain`, whatever it is.
 fn raw_client(
     ca: &ClusterCa,
@@ -147,10 +155,16 @@ async fn expired_and_not_yet_valid() {
 #[tokio::test]
 async fn another_cluster() {
     let ca = authority();
-    let alien = identity_of_other_cluster(&ca, CLIENT);
-    let (server, client) = meet(identity(&ca, SERVER), alien, Service::Http, None).await;
-    assert_eq!(refusal(client).kind, RefusalKind::WrongCluster);
-    match handshake_error(server) {
+    // A machine of the other cluster would notice by itself; this one does not look.
+    let key = MachineKey::generate().unwrap();
+    let name = format!("argosy://{OTHER_CLUSTER}/machine/{CLIENT}");
+    let certificate = certificate_named(&ca, &key, &name);
+    let config = raw_client(&ca, Some((&[&certificate], private(&key))), &["argosy-http/1"]);
+    let (address, accepted) = accept_one(listener(identity(&ca, SERVER), everyone()).await);
+    let opened = within(open(address, Service::Http, config, DialTimeouts::default())).await;
+    let Err(DialError::Refused { source, .. }) = opened else { panic!("{opened:?}") };
+    assert_eq!(source.kind, RefusalKind::WrongCluster);
+    match handshake_error(accepted.await.unwrap()) {
         HandshakeError::Refused { machine, source } => {
             assert_eq!((machine, source.kind), (Some(CLIENT), RefusalKind::WrongCluster));
         }
@@ -189,21 +203,10 @@ async fn a_certificate_that_names_no_machine() {
         let key = MachineKey::generate().unwrap();
         let certificate = certificate_named(&ca, &key, &name);
         assert!(Identity::new(&key, &certificate, ca.certificate_pem()).is_err(), "{name}");
-        let pair = identity(&ca, CLIENT);
-        let chain = [certificate.as_str()];
-        drop(pair);
-        let config = raw_client(&ca, Some((&chain, private(&key))), &["argosy-raft/1"]);
+        let config = raw_client(&ca, Some((&[&certificate], private(&key))), &["argosy-raft/1"]);
         let (server, _) = meet_raw(&ca, config).await;
         assert!(matches!(tls_fault(server), TlsFault::BadCertificate { .. }), "{name}");
     }
-}
-
-fn private(key: &MachineKey) -> PrivateKeyDer<'static> {
-    let ca = authority();
-    let request = key.signing_request().unwrap();
-    let validity = crate::Validity::of_machine(std::time::SystemTime::now());
-    let certificate = ca.issue(&request, CLIENT, validity).unwrap();
-    Identity::new(key, &certificate, ca.certificate_pem()).unwrap().key()
 }
 
 #[tokio::test]
