@@ -1,12 +1,20 @@
 //! Everything on the client ports that is not gRPC: version, health, v2 and v1 keys.
 
-mod query;
+mod form;
+mod leftovers;
+mod node;
+mod parameters;
+mod poll;
 mod ttl;
 mod v1;
 mod v2;
+mod write;
+
+pub(crate) use leftovers::Leftovers;
 
 use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,6 +36,9 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/keys", any(v1::keys))
         .route("/v1/keys/", any(v1::keys))
         .route("/v1/keys/{*path}", any(v1::keys))
+        .route("/v1/watch", any(v1::watch))
+        .route("/v1/watch/", any(v1::watch))
+        .route("/v1/watch/{*path}", any(v1::watch))
         .with_state(api)
 }
 
@@ -90,7 +101,9 @@ async fn machines(State(api): State<Api>) -> String {
 /// slash, none at the end, no empty, `.` or `..` part, as etcd's multiplexer leaves it.
 fn key_path(request: &Request, prefix: &str) -> String {
     let path = request.uri().path();
-    clean(&percent_decode(path.strip_prefix(prefix).unwrap_or(path)))
+    let path = percent_decode(path.strip_prefix(prefix).unwrap_or(path).as_bytes());
+    // v2 keys are text.
+    clean(&String::from_utf8_lossy(&path))
 }
 
 fn clean(path: &str) -> String {
@@ -107,10 +120,17 @@ fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Decodes `%xx`; what is not UTF-8 afterwards is replaced, as v2 keys are text.
-fn percent_decode(text: &str) -> String {
+/// Renders an answer as a line, as etcd's encoder ends them.
+fn json_line(answer: &impl Serialize) -> Bytes {
+    let mut json = serde_json::to_vec(answer).expect("answers have only text for keys");
+    json.push(b'\n');
+    json.into()
+}
+
+/// Decodes `%xx`.
+fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((first, tail)) = rest.split_first() {
         let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
         if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
@@ -121,7 +141,7 @@ fn percent_decode(text: &str) -> String {
             rest = tail;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_store::StoreHandle;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -179,7 +179,7 @@ async fn connection(stream: TcpStream, router: Router, mut stopping: watch::Rece
         .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let service = TowerToHyperService::new(router);
+    let service = TowerToHyperService::new(router.layer(Extension(http::Leftovers::default())));
     let mut serving = pin!(builder.serve_connection(TokioIo::new(Mended::new(stream)), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => Some(ended),

@@ -67,7 +67,9 @@ fn kv_code(error: &KvError) -> Code {
         KvError::LeaseNotFound { .. } => Code::NotFound,
         KvError::LeaseExists { .. } => Code::FailedPrecondition,
         // No request of this API leads to these.
-        KvError::ClusterVersionFalls { .. } | KvError::AlreadyApplied { .. } => Code::Internal,
+        KvError::ClusterVersionFalls { .. } | KvError::AlreadyApplied { .. } | KvError::V2(_) => {
+            Code::Internal
+        }
     }
 }
 

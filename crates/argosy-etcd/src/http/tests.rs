@@ -37,8 +37,7 @@ fn percent_codes_are_decoded() {
         ("100%", "100%"),
         ("%zz%4", "%zz%4"),
         ("%+1", "%+1"),
-        ("%ff", "\u{fffd}"),
     ] {
-        assert_eq!(percent_decode(given), expected, "{given:?}");
+        assert_eq!(percent_decode(given.as_bytes()), expected.as_bytes(), "{given:?}");
     }
 }

@@ -36,6 +36,17 @@ impl Expiries {
         Expiries { now: Timestamp::now(), remaining }
     }
 
+    /// Returns the answer for what has no lease.
+    pub(super) fn none() -> Expiries {
+        Expiries { now: Timestamp::now(), remaining: BTreeMap::new() }
+    }
+
+    /// Returns the answer for a lease that has just begun.
+    pub(super) fn starting(id: LeaseId, seconds: i64) -> Expiries {
+        let left = Duration::from_secs(seconds.unsigned_abs());
+        Expiries { now: Timestamp::now(), remaining: BTreeMap::from([(id, left)]) }
+    }
+
     /// Returns when keys of this lease end; `None` without one.
     pub(super) fn of(&self, lease: LeaseId) -> Option<Expiry> {
         let left = *self.remaining.get(&lease)?;

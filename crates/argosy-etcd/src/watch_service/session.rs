@@ -168,6 +168,7 @@ fn watch_request(request: &pb::WatchCreateRequest) -> WatchRequest {
         start_revision: request.start_revision,
         prev_kv: request.prev_kv,
         filter: WatchFilter {
+            directories: false,
             no_put: without(FilterType::Noput),
             no_delete: without(FilterType::Nodelete),
         },

@@ -4,6 +4,7 @@
 mod calls;
 mod generator;
 mod v2_reads;
+mod v2_writes;
 mod watches;
 
 use crate::debian::Etcd;

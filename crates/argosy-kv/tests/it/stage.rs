@@ -111,7 +111,7 @@ impl Stage {
                 }
             }
             "v2" if words.place(1) == "watch" => {
-                crate::v2::show_watch(&self.state, &words, &mut out);
+                crate::v2::show_watch(&self.state, words, &mut out);
             }
             "v2" => match v2::get(&self.state, words.place(2), words.has("recursive"), true) {
                 Ok(node) => show_node(&node, 0, &mut out),

@@ -87,7 +87,7 @@ fn an_empty_key_is_the_smallest() {
     all.filters = vec![1, 7];
     let wanted = watch_request(&all);
     assert_eq!(wanted.range, KeyRange::all());
-    assert_eq!(wanted.filter, WatchFilter { no_put: false, no_delete: true });
+    assert_eq!(wanted.filter, WatchFilter { no_delete: true, ..WatchFilter::default() });
 }
 
 #[test]

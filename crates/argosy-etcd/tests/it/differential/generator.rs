@@ -59,7 +59,7 @@ impl Generator {
         i32::try_from(self.below(u64::from(limit.unsigned_abs()))).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         let at = self.below(of.len() as u64);
         of[usize::try_from(at).unwrap()]
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 
-fn leaf(key: &str, value: &'static str, index: i64, lease: LeaseId) -> v2::Node {
-    v2::Node {
+fn leaf(key: &str, value: &'static str, index: i64, lease: LeaseId) -> Node {
+    Node {
         key: key.to_owned(),
         value: Some(Bytes::from(value)),
         dir: false,
@@ -19,15 +19,15 @@ fn leaf(key: &str, value: &'static str, index: i64, lease: LeaseId) -> v2::Node 
     }
 }
 
-fn directory(key: &str, index: i64, nodes: Vec<v2::Node>) -> v2::Node {
-    v2::Node { value: None, dir: true, nodes, ..leaf(key, "", index, 0) }
+fn directory(key: &str, index: i64, nodes: Vec<Node>) -> Node {
+    Node { value: None, dir: true, nodes, ..leaf(key, "", index, 0) }
 }
 
-fn render(node: v2::Node) -> String {
+fn render(node: Node) -> String {
     let now = "2026-11-23T17:19:08.509105076Z".parse().unwrap();
     let left = BTreeMap::from([(7, Duration::from_millis(99_001))]);
     let node = node_json(node, &Expiries::fixed(now, left));
-    serde_json::to_string(&Get { action: "get", node }).unwrap()
+    serde_json::to_string(&ActionJson { action: "get", node: Some(node), prev_node: None }).unwrap()
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn a_time_to_live_is_rounded_up() {
 #[test]
 fn an_error_leaves_an_empty_cause_out() {
     let mut error =
-        v2::Error { code: 100, message: "Key not found", cause: "/foo".to_owned(), index: 6 };
-    let render = |error: &v2::Error| serde_json::to_string(&error_json(error)).unwrap();
+        Error { code: 100, message: "Key not found", cause: "/foo".to_owned(), index: 6 };
+    let render = |error: &Error| serde_json::to_string(&error_json(error)).unwrap();
     assert_eq!(
         render(&error),
         r#"{"errorCode":100,"message":"Key not found","cause":"/foo","index":6}"#

@@ -1,0 +1,263 @@
+//! Seeded v2 writes on Debian's etcd and on the server: status, JSON and the whole tree after
+//! each must be the same. Indexes are compared by the write that made them, because etcd counts
+//! v2 changes apart from v3 revisions.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::generator::Generator;
+use crate::debian::Etcd;
+use crate::http::send;
+use crate::ours::Ours;
+
+/// Seeds to run, each in a directory of its own.
+const SEEDS: std::ops::Range<u64> = 0..12;
+
+/// Writes of one seed.
+const STEPS: usize = 150;
+
+/// Few paths, so that keys, directories and what is in the way of them meet often.
+const PATHS: [&str; 9] = ["", "/a", "/a/b", "/a/b/c", "/d", "/d/e", "/_h", "/d/_h/x", "/q"];
+
+/// One server, and what its indexes stand for.
+struct Side {
+    endpoint: String,
+    /// The write, counted from 1, that made an index.
+    writes: BTreeMap<u64, usize>,
+    /// The index of each write that succeeded.
+    indexes: BTreeMap<usize, u64>,
+}
+
+impl Side {
+    fn new(endpoint: &str) -> Side {
+        Side { endpoint: endpoint.to_owned(), writes: BTreeMap::new(), indexes: BTreeMap::new() }
+    }
+
+    /// Sends a request in which `@N` stands for the index of write N, and normalises the answer.
+    async fn ask(&mut self, step: usize, request: &Request) -> (u16, Value) {
+        let fill = |text: &str| -> String {
+            let mut out = String::new();
+            for (at, part) in text.split('@').enumerate() {
+                if at == 0 {
+                    out.push_str(part);
+                    continue;
+                }
+                let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+                let write: usize = part[..end].parse().unwrap();
+                let index = self.indexes.get(&write).copied().unwrap_or(0);
+                // In a path it is the name of an in-order key.
+                match out.ends_with('/') {
+                    true => out.push_str(&format!("{index:020}")),
+                    false => out.push_str(&index.to_string()),
+                }
+                out.push_str(&part[end..]);
+            }
+            out
+        };
+        let (path, form) = (fill(&request.path), fill(&request.form));
+        let (status, _, body) = send(&self.endpoint, request.method, &path, &form).await;
+        let mut json: Value = match serde_json::from_str(&text_of(&body)) {
+            Ok(json) => json,
+            Err(_) => panic!("JSON in {body:?} for {request:?}"),
+        };
+        if request.method != "GET"
+            && let Some(index) = json.pointer("/node/modifiedIndex").and_then(Value::as_u64)
+        {
+            self.writes.insert(index, step);
+            self.indexes.insert(step, index);
+        }
+        self.normalise(&mut json);
+        (status, json)
+    }
+
+    fn normalise(&self, json: &mut Value) {
+        match json {
+            Value::Object(fields) => {
+                for (name, value) in fields.iter_mut() {
+                    match name.as_str() {
+                        "modifiedIndex" | "createdIndex" | "index" => {
+                            let write = value.as_u64().and_then(|index| self.writes.get(&index));
+                            *value = write.map_or(Value::Null, |write| (*write).into());
+                        }
+                        // Given in hundreds, and read a moment later.
+                        "ttl" => *value = ((value.as_u64().unwrap() + 50) / 100 * 100).into(),
+                        "expiration" => *value = value.as_str().unwrap().ends_with('Z').into(),
+                        "key" | "cause" => *value = self.names(value.as_str().unwrap()).into(),
+                        _ => self.normalise(value),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.normalise(item)),
+            _ => {}
+        }
+    }
+
+    /// Replaces the names of in-order keys, and indexes within the causes of errors.
+    fn names(&self, text: &str) -> String {
+        let number = |word: &str| -> String {
+            let bare = word.trim_matches(['[', ']']);
+            let write = bare.parse().ok().and_then(|index: u64| self.writes.get(&index));
+            match write.filter(|_| bare.len() == 20 || word.len() != bare.len()) {
+                Some(write) => format!("#{write}"),
+                None => word.to_owned(),
+            }
+        };
+        let parts = |word: &str| word.split('/').map(number).collect::<Vec<_>>().join("/");
+        text.split(' ').map(parts).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Undoes chunks, if a body came in some.
+fn text_of(body: &str) -> String {
+    let Some((_, rest)) = body.split_once("\r\n").filter(|_| !body.starts_with('{')) else {
+        return body.to_owned();
+    };
+    rest.split("\r\n").next().unwrap_or_default().to_owned()
+}
+
+#[derive(Debug, Clone)]
+struct Request {
+    method: &'static str,
+    path: String,
+    form: String,
+}
+
+fn read(path: &str) -> Request {
+    Request { method: "GET", path: format!("/v2/keys{path}"), form: String::new() }
+}
+
+/// What is known while a seed runs.
+struct Course {
+    random: Generator,
+    root: String,
+    /// Steps that made in-order keys, with the path.
+    in_order: Vec<(usize, String)>,
+}
+
+impl Course {
+    fn path(&mut self) -> String {
+        if self.random.one_in(8)
+            && let Some((step, path)) = self.in_order.last()
+        {
+            return format!("{path}/@{step}");
+        }
+        format!("{}{}", self.root, self.random.pick(&PATHS))
+    }
+
+    fn request(&mut self, step: usize) -> Request {
+        let mut path = self.path();
+        let mut fields: Vec<String> = Vec::new();
+        let method = match self.random.below(10) {
+            0..6 => "PUT",
+            6 => "POST",
+            _ => "DELETE",
+        };
+        let field = |random: &mut Generator, fields: &mut Vec<String>, one_in, texts: &[&str]| {
+            if random.one_in(one_in) {
+                fields.push(random.pick(texts).to_owned());
+            }
+        };
+        let random = &mut self.random;
+        if method == "DELETE" {
+            field(random, &mut fields, 3, &["dir=true", "dir=1"]);
+            field(random, &mut fields, 4, &["recursive=true"]);
+        } else {
+            field(random, &mut fields, 4, &["dir=true"]);
+            if !fields.is_empty() && random.one_in(2) {
+                fields.push("value=".to_owned());
+            } else {
+                let value = random.below(4);
+                fields.push(format!("value=v+{value}%26"));
+            }
+            field(random, &mut fields, 5, &["ttl=500", "ttl=1000", "ttl="]);
+            field(random, &mut fields, 3, &["prevExist=true", "prevExist=false"]);
+            field(random, &mut fields, 30, &["ttl=x", "ttl=-1", "prevExist=maybe"]);
+            field(random, &mut fields, 30, &["refresh=true", "refresh=x", "wait=true"]);
+            field(random, &mut fields, 40, &["noValueOnSuccess=true"]);
+        }
+        field(random, &mut fields, 9, &["prevValue=v+1%26", "prevValue=v+2%26", "prevValue="]);
+        field(random, &mut fields, 40, &["prevIndex=x", "prevIndex=0"]);
+        if random.one_in(6) {
+            let back = usize::try_from(random.below(12)).unwrap();
+            fields.push(format!("prevIndex=@{}", step.saturating_sub(back)));
+        }
+        let text = fields.join("&");
+        let in_query = method == "DELETE" || random.one_in(4);
+        if method == "POST" {
+            self.in_order.push((step, path.clone()));
+        }
+        if in_query {
+            path = format!("{path}?{text}");
+        }
+        let form = if in_query { String::new() } else { text };
+        Request { method, path: format!("/v2/keys{path}"), form }
+    }
+}
+
+/// Leaves out what is decided otherwise here: a refresh makes no index.
+fn is_left_out(request: &Request) -> bool {
+    let text = format!("{}&{}", request.path, request.form);
+    text.contains("refresh=true") && text.contains("ttl=")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn v2_writes_are_alike() {
+    let etcd = Etcd::start().await;
+    let ours = Ours::start().await;
+    let mut theirs = Side::new(&etcd.endpoint);
+    let mut ours_side = Side::new(&ours.endpoint);
+    let mut step = 0;
+    for seed in SEEDS {
+        let root = format!("/seed{seed}");
+        let random = Generator::new(seed + 1000);
+        let mut course = Course { random, root: root.clone(), in_order: Vec::new() };
+        let mut watched: Vec<(usize, String)> = Vec::new();
+        for _ in 0..STEPS {
+            step += 1;
+            let request = course.request(step);
+            if is_left_out(&request) {
+                continue;
+            }
+            let expected = theirs.ask(step, &request).await;
+            let found = ours_side.ask(step, &request).await;
+            assert_eq!(found, expected, "left is ours, seed {seed} step {step}: {request:?}");
+            if let Some(key) = expected.1.pointer("/node/key").and_then(Value::as_str)
+                && !key.contains('#')
+            {
+                watched.push((step, key.to_owned()));
+            }
+            let all = read(&format!("{root}?recursive=true&sorted=true"));
+            let expected = sorted(theirs.ask(step, &all).await);
+            let found = sorted(ours_side.ask(step, &all).await);
+            assert_eq!(found, expected, "left is ours, seed {seed} after step {step}: {request:?}");
+        }
+        // Each of these has something to tell at once.
+        for (step, key) in watched {
+            for recursive in ["", "&recursive=true"] {
+                let back = step.saturating_sub(usize::try_from(course.random.below(20)).unwrap());
+                let from = (back..=step).find(|step| theirs.indexes.contains_key(step)).unwrap();
+                let wait = read(&format!("{key}?wait=true&waitIndex=@{from}{recursive}"));
+                let expected = theirs.ask(step, &wait).await;
+                let found = ours_side.ask(step, &wait).await;
+                assert_eq!(found, expected, "left is ours, seed {seed}: {wait:?}");
+            }
+        }
+    }
+    ours.end().await;
+    etcd.end().await;
+}
+
+/// Sorts in-order names, which are normalised, by their writes.
+fn sorted((status, mut json): (u16, Value)) -> (u16, Value) {
+    fn sort(fields: &mut Map<String, Value>) {
+        if let Some(Value::Array(nodes)) = fields.get_mut("nodes") {
+            nodes.sort_by_key(|node| node["key"].as_str().map(str::to_owned));
+            nodes.iter_mut().filter_map(Value::as_object_mut).for_each(sort);
+        }
+    }
+    if let Some(Value::Object(node)) = json.get_mut("node") {
+        sort(node);
+    }
+    (status, json)
+}
