@@ -49,6 +49,8 @@ pub struct PeerIdentity {
     pub machine: MachineId,
     /// Its key.
     pub key: KeyHash,
+    /// When its certificate begins.
+    pub valid_from: SystemTime,
     /// When its certificate ends. An open connection outlives it.
     pub expires: SystemTime,
 }
@@ -99,6 +101,7 @@ pub(crate) fn read_machine(der: &[u8]) -> Result<PeerIdentity, CertificateError>
         cluster: ClusterId(cluster),
         machine: MachineId(machine),
         key: KeyHash::of(certificate.tbs_certificate.subject_pki.raw),
+        valid_from: time(certificate.validity().not_before.timestamp()),
         expires: time(certificate.validity().not_after.timestamp()),
     })
 }

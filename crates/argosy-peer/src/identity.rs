@@ -247,10 +247,11 @@ impl Identity {
         self.facts.expires
     }
 
-    /// Whether two thirds of a certificate's usual life are over at `now`, so that a new one
-    /// should be asked for.
+    /// Whether two thirds of the certificate's life are over at `now`, so that a new one should
+    /// be asked for.
     pub fn is_renewal_due(&self, now: SystemTime) -> bool {
-        self.facts.expires <= now + crate::MACHINE_CERTIFICATE_LIFE / 3
+        let life = self.facts.expires.duration_since(self.facts.valid_from).unwrap_or_default();
+        now >= self.facts.expires - life / 3
     }
 
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {

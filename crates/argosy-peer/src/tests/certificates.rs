@@ -15,6 +15,18 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A P-384 key whose request is signed with SHA-256, as for P-256 (made by OpenSSL).
+const P384_WITH_SHA256: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----
+MIIBAzCBiwIBADAMMQowCAYDVQQDDAF4MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE
+WCLANjKYYKjv9jp/78wavZP6M62ImECmkYEp43GpVBsrrOQSBBFi00fpzTWUEeMn
+fL69qsBMMKdFM+vrYmK5VK3WDiXWGvEJ9a96M2ub/Kkf5GmseTbgBD+tRYwhScdU
+oAAwCgYIKoZIzj0EAwIDZwAwZAIwA4JWIHRkMF48N3Ob9+8zahDyzriJ+hWv2EJI
+9waUZBFikd6HJbjz7kRbc9b4grALAjB5bCubemxPrQcJ0bgzJEyWB8YPNfLrLkCo
+aL4KbxFVpaYz3/92X+0dUm01Bzd6FxQ=
+-----END CERTIFICATE REQUEST-----
+";
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -132,6 +144,8 @@ fn a_request_must_prove_its_key_and_have_one_we_take() {
         let read = SigningRequest::from_pem(&request.pem().unwrap());
         assert!(matches!(read, Err(AuthorityError::SigningRequest { .. })), "{read:?}");
     }
+    let read = SigningRequest::from_pem(P384_WITH_SHA256);
+    assert!(matches!(read, Err(AuthorityError::SigningRequest { .. })), "{read:?}");
     let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let request = CertificateParams::default().serialize_request(&ed25519).unwrap();
     assert!(SigningRequest::from_pem(&request.pem().unwrap()).is_ok());
@@ -227,9 +241,12 @@ fn a_missing_or_damaged_file_is_named() {
 #[test]
 fn renewal_is_due_in_the_last_third() {
     let ca = authority();
-    let identity = identity(&ca, CLIENT);
-    let third = MACHINE_CERTIFICATE_LIFE / 3;
-    assert!(!identity.is_renewal_due(identity.expires() - third - SECOND));
-    assert!(identity.is_renewal_due(identity.expires() - third + SECOND));
-    assert!(identity.is_renewal_due(identity.expires() + SECOND));
+    for life in [MACHINE_CERTIFICATE_LIFE, 3600 * SECOND] {
+        let identity = identity_valid(&ca, CLIENT, Validity::starting(SystemTime::now(), life));
+        // Begun five minutes early.
+        let third = (life + 300 * SECOND) / 3;
+        assert!(!identity.is_renewal_due(identity.expires() - third - SECOND));
+        assert!(identity.is_renewal_due(identity.expires() - third + SECOND));
+        assert!(identity.is_renewal_due(identity.expires() + SECOND));
+    }
 }
