@@ -19,6 +19,11 @@ pub const CHECKPOINT_ENTRIES: u64 = 10_000;
 /// that a restart reads long.
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 
+/// Entries kept in memory below the last checkpoint: a member that was away for a moment
+/// catches up from them, and one that was away for longer receives the whole state. As many
+/// as in etcd (`SnapshotCatchUpEntries`).
+pub const KEEP_ENTRIES: u64 = 5_000;
+
 /// Where a store is and how it behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -34,6 +39,8 @@ pub struct StoreConfig {
     pub checkpoint_entries: u64,
     /// Bytes of log after which a checkpoint starts. See [`CHECKPOINT_BYTES`].
     pub checkpoint_bytes: u64,
+    /// Entries kept for members that lag. See [`KEEP_ENTRIES`].
+    pub keep_entries: u64,
     /// Size of one log segment. See [`SEGMENT_BYTES`].
     pub segment_bytes: u64,
     /// How often quiet watchers that asked for it are told of progress. See
@@ -51,6 +58,7 @@ impl StoreConfig {
             tick: TICK,
             checkpoint_entries: CHECKPOINT_ENTRIES,
             checkpoint_bytes: CHECKPOINT_BYTES,
+            keep_entries: KEEP_ENTRIES,
             segment_bytes: SEGMENT_BYTES,
             watch_progress_interval: WATCH_PROGRESS_INTERVAL,
         }

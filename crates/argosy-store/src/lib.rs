@@ -30,7 +30,8 @@ mod watch;
 pub use argosy_consensus::{MemberChangeRefused, MemberId, Membership, ReplicaStatus, Role};
 pub use checkpoint::CheckpointFileError;
 pub use config::{
-    CHECKPOINT_BYTES, CHECKPOINT_ENTRIES, SEGMENT_BYTES, StoreConfig, TICK, WATCH_PROGRESS_INTERVAL,
+    CHECKPOINT_BYTES, CHECKPOINT_ENTRIES, KEEP_ENTRIES, SEGMENT_BYTES, StoreConfig, TICK,
+    WATCH_PROGRESS_INTERVAL,
 };
 pub use error::{OpenError, StoreError, WatchCreateError};
 pub use handle::{COMMAND_BYTES_MAX, PENDING_REQUESTS_MAX, PROMOTION_LAG_MAX, StoreHandle};

@@ -208,6 +208,7 @@ fn identity(config: &StoreConfig) -> Identity {
 fn replica_config(config: &StoreConfig) -> Config {
     Config {
         checkpoint_entries: config.checkpoint_entries,
+        keep_entries: config.keep_entries,
         // More than the address space holds is never reached anyway.
         checkpoint_bytes: usize::try_from(config.checkpoint_bytes).unwrap_or(usize::MAX),
         ..Config::new(config.member_id, random(), random())

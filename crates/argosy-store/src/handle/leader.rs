@@ -27,15 +27,12 @@ impl StoreHandle {
     /// # Errors
     /// When no leader answers in time, or the store is shut down.
     pub async fn lease_renew(&self, id: LeaseId) -> Result<Option<i64>, StoreError> {
-        self.of_leader(
-            Asked::Renew(id),
-            async || self.lease_renew_here(id).await,
-            |outcome| match outcome {
-                Outcome::Done(Nothing {}) => Some(None),
-                Outcome::Renewed(seconds) => Some(Some(seconds)),
-                _ => None,
-            },
-        )
+        let here = |store: StoreHandle| async move { store.lease_renew_here(id).await };
+        self.of_leader(Asked::Renew(id), here, |outcome| match outcome {
+            Outcome::Done(Nothing {}) => Some(None),
+            Outcome::Renewed(seconds) => Some(Some(seconds)),
+            _ => None,
+        })
         .await
     }
 
@@ -44,7 +41,7 @@ impl StoreHandle {
     /// # Errors
     /// As [`StoreHandle::lease_renew`].
     pub async fn lease_remaining(&self, id: LeaseId) -> Result<Option<Duration>, StoreError> {
-        let here = async || self.lease_remaining_here(id).await;
+        let here = |store: StoreHandle| async move { store.lease_remaining_here(id).await };
         self.of_leader(Asked::Remaining(id), here, |outcome| match outcome {
             Outcome::Done(Nothing {}) => Some(None),
             Outcome::Remaining(nanos) => Some(Some(Duration::from_nanos(nanos))),
@@ -58,7 +55,7 @@ impl StoreHandle {
     /// # Errors
     /// As [`StoreHandle::lease_renew`].
     pub async fn lease_list(&self) -> Result<Vec<LeaseId>, StoreError> {
-        let here = async || self.lease_list_here().await;
+        let here = |store: StoreHandle| async move { store.lease_list_here().await };
         self.of_leader(Asked::Leases(Nothing {}), here, |outcome| match outcome {
             Outcome::Leases(leases) => Some(leases.ids),
             _ => None,
@@ -79,19 +76,19 @@ impl StoreHandle {
     }
 
     /// Asks the leader something that may be asked twice, until one answers.
-    async fn of_leader<T>(
+    async fn of_leader<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         asked: Asked,
-        here: impl AsyncFn() -> Result<T, StoreError>,
-        read: impl Fn(Outcome) -> Option<T>,
+        here: impl Fn(StoreHandle) -> F,
+        read: fn(Outcome) -> Option<T>,
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + PATIENCE;
         let mut leadership = self.leadership();
         loop {
             leadership.mark_unchanged();
             let outcome = match self.other_leader() {
-                None => here().await,
-                Some(leader) => self.ask_member(leader, asked.clone(), &read).await,
+                None => here(self.clone()).await,
+                Some(leader) => self.ask_member(leader, asked.clone(), read).await,
             };
             let again = match &outcome {
                 Ok(_) => false,
@@ -112,7 +109,7 @@ impl StoreHandle {
         &self,
         member: MemberId,
         asked: Asked,
-        read: impl Fn(Outcome) -> Option<T>,
+        read: fn(Outcome) -> Option<T>,
     ) -> Result<T, StoreError> {
         let links = self.shared.links.as_ref().ok_or(StoreError::Unreachable { member })?;
         let Answered { applied, outcome, .. } = links.ask(member, asked).await?;

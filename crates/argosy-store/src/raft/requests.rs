@@ -200,11 +200,15 @@ impl RaftThread {
         // A revoke may just have decided what a renewal waits for.
         let expiring = std::mem::take(&mut self.pending.expiring);
         self.pending.new_reads.extend(expiring);
-        let Some(response) = response else { return };
+        let proposer = request.and_then(|request| self.pending.proposals.remove(&request));
+        let Some(response) = response else {
+            // An empty entry took the place of what was asked for.
+            let dropped = proposer.map(|proposer| (proposer, Err(StoreError::Dropped)));
+            return self.pending.decided.extend(dropped);
+        };
         if let Ok(response) = &response {
             self.leases.observe(response, now);
         }
-        let proposer = request.and_then(|request| self.pending.proposals.remove(&request));
         if let Some(proposer) = proposer {
             self.pending.decided.push((proposer, response.map_err(StoreError::Rejected)));
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic, also in its fixture")]
 
 mod checkpoints;
+mod cluster;
 mod crash;
 mod fixture;
 mod groups;

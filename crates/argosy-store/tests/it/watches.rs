@@ -7,7 +7,7 @@ use argosy_store::{StoreHandle, WATCH_DELIVERIES_MAX, WatchDelivery, WatchStream
 
 use crate::fixture::{Home, led, put, runtime};
 
-fn everything(start_revision: Revision) -> WatchRequest {
+pub(crate) fn everything(start_revision: Revision) -> WatchRequest {
     WatchRequest {
         space: SpaceId::User,
         range: KeyRange::all(),
