@@ -329,6 +329,20 @@ pub(crate) struct ClientListen {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct PeerPort {
+    /// The port at this machine's own address on which other machines reach it.
+    #[arg(
+        long,
+        env = "ARGOSY_PEER_PORT",
+        value_name = "PORT",
+        default_value_t = 2380,
+        value_parser = clap::value_parser!(u16).range(1..),
+        hide_env_values = true
+    )]
+    pub(crate) peer_port: u16,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct UnitPath {
     /// Directories of this machine's own units, first wins.
     #[arg(
@@ -348,6 +362,8 @@ pub(crate) struct Supervisor {
     pub(crate) data: DataDir,
     #[command(flatten)]
     pub(crate) client: ClientListen,
+    #[command(flatten)]
+    pub(crate) peer: PeerPort,
     #[command(flatten)]
     pub(crate) units: UnitPath,
     /// Run units of this machine alone, without a daemon.
@@ -372,4 +388,6 @@ pub(crate) struct Daemon {
     pub(crate) data: DataDir,
     #[command(flatten)]
     pub(crate) client: ClientListen,
+    #[command(flatten)]
+    pub(crate) peer: PeerPort,
 }

@@ -4,14 +4,23 @@
 //! then, if the machine belongs to a cluster, the [`node::Node`]. At the end the same backwards.
 //! The units belong to the keeper: nothing here stops one by ending.
 
+mod admission;
 mod app;
+mod begin;
+mod book;
 mod control;
 mod edit;
 mod identity;
+mod join;
 mod journal;
 mod listeners;
+mod machine_port;
+mod machine_routes;
+mod machine_server;
 mod node;
 mod picture;
+mod report_wire;
+mod reporter;
 mod routes;
 mod why;
 
@@ -29,6 +38,7 @@ use crate::args::{Daemon, Global};
 use crate::failure::{Exit, Failure};
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 use app::App;
+use listeners::Listen;
 
 /// Owner and group may connect; who may change things is decided by the peer's user id.
 const API_SOCKET_MODE: u32 = 0o660;
@@ -57,11 +67,13 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
         .enable_all()
         .build()
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
-    runtime.block_on(serve(places, options.client.client_listen))?;
+    let listen =
+        Listen { clients: options.client.client_listen, peer_port: options.peer.peer_port };
+    runtime.block_on(serve(places, listen))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(places: Places, client_listen: Vec<std::net::SocketAddr>) -> Result<(), Failure> {
+async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
     let failed = |what: &str, error: &dyn std::error::Error| {
         Failure::new(Exit::BadInput, format!("{what}: {error}"))
     };
@@ -72,7 +84,7 @@ async fn serve(places: Places, client_listen: Vec<std::net::SocketAddr>) -> Resu
     let listener = bind_unix(&places.api_socket, API_SOCKET_MODE).map_err(|error| {
         failed(&format!("cannot listen on {}", places.api_socket.display()), &error)
     })?;
-    let app = Arc::new(App::open(places.clone(), client_listen).await?);
+    let app = App::open(places.clone(), listen).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut until = stopped.clone();
     let server = tokio::spawn(argosy_api::serve_unix(

@@ -34,6 +34,7 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         for address in &options.client.client_listen {
             daemon.extend(["--client-listen".into(), address.to_string().into()]);
         }
+        daemon.extend(["--peer-port".into(), options.peer.peer_port.to_string().into()]);
         config.daemon_argv = Some(daemon);
     }
     argosy_keeper::run(config).map_err(|error| {

@@ -1,71 +1,59 @@
 //! The daemon's one state: a machine without a cluster, or a node of one.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use argosy_api::operator::{InitRequest, MachineReport};
+use argosy_api::operator::{InitRequest, JoinRequest, MachineReport};
 use argosy_api::{ApiError, ErrorCode};
-use argosy_model::{ClusterId, MachineId};
+use argosy_model::MachineId;
+use argosy_peer::Identity;
 use argosy_store::{MemberId, Store, StoreConfig};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
+use super::begin::{self, Beginning};
 use super::identity::{self, Membership};
-use super::node::Node;
-use super::{Places, listeners};
-use crate::failure::{Exit, Failure, chain};
-
-/// First value of the store's incarnation; a restore raises it.
-const FIRST_INCARNATION: u64 = 1;
+use super::listeners::Listen;
+use super::node::{Node, Parts};
+use super::{Places, join};
+use crate::failure::{Exit, Failure};
 
 /// What the operator API acts on.
 pub(crate) struct App {
-    places: Places,
-    client_listen: Vec<SocketAddr>,
-    machine_id: MachineId,
+    pub(crate) places: Places,
+    pub(crate) listen: Listen,
+    pub(crate) machine_id: MachineId,
     node: Mutex<Option<Arc<Node>>>,
 }
 
 impl App {
-    /// Reads who this machine is, and joins its cluster's work if it has one.
-    pub(crate) async fn open(
-        places: Places,
-        client_listen: Vec<SocketAddr>,
-    ) -> Result<App, Failure> {
+    /// Reads who this machine is, and takes up its cluster's work if it has one.
+    pub(crate) async fn open(places: Places, listen: Listen) -> Result<Arc<App>, Failure> {
         let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::BadInput, error);
         let machine_id = identity::machine_id(&places.data_dir).map_err(|e| failed(&e))?;
         let membership = identity::membership(&places.data_dir).map_err(|e| failed(&e))?;
-        let app = App { places, client_listen, machine_id, node: Mutex::new(None) };
+        let app = Arc::new(App { places, listen, machine_id, node: Mutex::new(None) });
         if let Some(membership) = membership {
-            let listeners = listeners::bind(&app.client_listen).await.map_err(Failure::from)?;
-            let store = Store::open(app.store_config(&membership)).map_err(|e| failed(&e))?;
-            let node = app.start(membership, store, listeners);
-            *app.node.lock().await = Some(Arc::new(node));
+            let tls = app.places.data_dir.join("tls");
+            let identity = Identity::load(&tls).map_err(|e| failed(&e))?;
+            let parts = Parts::prepare(&app, &membership, identity).await.map_err(Failure::from)?;
+            let config = app.store_config(&membership);
+            let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
+                .map_err(|e| failed(&e))?;
+            let node = Node::start(&app, membership, store, parts);
+            *app.node.lock().await = Some(node);
         }
         Ok(app)
     }
 
-    fn store_config(&self, membership: &Membership) -> StoreConfig {
+    pub(crate) fn store_config(&self, membership: &Membership) -> StoreConfig {
         let dir = self.places.data_dir.join("store");
         StoreConfig::new(dir, membership.cluster_id, MemberId(membership.member_id))
-    }
-
-    fn start(
-        &self,
-        membership: Membership,
-        store: Store,
-        listeners: Vec<tokio::net::TcpListener>,
-    ) -> Node {
-        let urls = listeners::urls(&self.client_listen);
-        Node::start(self.machine_id, membership, store, (listeners, urls), &self.places)
     }
 
     /// Returns the node, or what to do to have one.
     pub(crate) async fn node(&self) -> Result<Arc<Node>, ApiError> {
         self.node.lock().await.clone().ok_or_else(|| {
             ApiError::new(ErrorCode::Conflict, "this machine belongs to no cluster")
-                .with_help("make one: argosy cluster init")
+                .with_help("make one: argosy cluster init; or join one: argosy cluster join")
         })
     }
 
@@ -88,44 +76,48 @@ impl App {
     }
 
     /// Makes this machine the first of a new cluster: all of it, or nothing.
-    pub(crate) async fn init(&self, request: InitRequest) -> Result<MachineReport, ApiError> {
-        let mut node = self.node.lock().await;
-        if let Some(node) = &*node {
-            let id = node.membership().cluster_id;
-            let message = format!("this machine belongs to cluster {id} already");
-            return Err(ApiError::new(ErrorCode::Conflict, message)
-                .with_help("look at it: argosy cluster status"));
-        }
-        let membership = new_membership(request)?;
-        // Addresses first: they are what fails, and nothing is left behind.
-        let listeners = listeners::bind(&self.client_listen).await?;
-        let store = self.new_store(&membership)?;
-        identity::store_membership(&self.places.data_dir, &membership)
-            .map_err(|error| ApiError::from_chain(ErrorCode::Internal, &error))?;
-        *node = Some(Arc::new(self.start(membership, store, listeners)));
-        let started = node.clone();
-        drop(node);
-        if let Some(node) = started {
-            node.announce_machine().await?;
-        }
-        self.report().await
+    pub(crate) async fn init(
+        self: &Arc<Self>,
+        request: InitRequest,
+    ) -> Result<MachineReport, ApiError> {
+        let node = self.without_cluster().await?;
+        let began = begin::first(self, request).await?;
+        self.enter(node, began).await
     }
 
-    fn new_store(&self, membership: &Membership) -> Result<Store, ApiError> {
-        let config = self.store_config(membership);
-        // Left by an init that was cut off before the machine belonged to a cluster: nothing in
-        // it was ever acknowledged.
-        match fs::remove_dir_all(&config.dir) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let message = format!("cannot clear {}: {error}", config.dir.display());
-                return Err(ApiError::new(ErrorCode::Internal, message));
-            }
-        }
-        Store::initialise(&config)
-            .and_then(|()| Store::open(config))
-            .map_err(|error| ApiError::new(ErrorCode::Internal, chain(&error)))
+    /// Makes this machine a part of an existing cluster: all of it, or nothing.
+    pub(crate) async fn join(
+        self: &Arc<Self>,
+        request: JoinRequest,
+    ) -> Result<MachineReport, ApiError> {
+        let node = self.without_cluster().await?;
+        let began = join::another(self, request).await?;
+        self.enter(node, began).await
+    }
+
+    /// Returns the place of the node, empty and locked, so that nobody else fills it.
+    async fn without_cluster(&self) -> Result<MutexGuard<'_, Option<Arc<Node>>>, ApiError> {
+        let node = self.node.lock().await;
+        let Some(existing) = &*node else {
+            return Ok(node);
+        };
+        let id = existing.membership().cluster_id;
+        let message = format!("this machine belongs to cluster {id} already");
+        Err(ApiError::new(ErrorCode::Conflict, message)
+            .with_help("look at it: argosy cluster status"))
+    }
+
+    async fn enter(
+        self: &Arc<Self>,
+        mut place: MutexGuard<'_, Option<Arc<Node>>>,
+        began: Beginning,
+    ) -> Result<MachineReport, ApiError> {
+        let Beginning { membership, store, parts } = began;
+        let node = Node::start(self, membership, store, parts);
+        *place = Some(Arc::clone(&node));
+        drop(place);
+        node.until_known().await?;
+        self.report().await
     }
 
     /// Ends the node in order.
@@ -135,28 +127,4 @@ impl App {
             node.shutdown().await;
         }
     }
-}
-
-fn new_membership(request: InitRequest) -> Result<Membership, ApiError> {
-    let internal =
-        |error: identity::IdentityError| ApiError::from_chain(ErrorCode::Internal, &error);
-    let address = request.address.unwrap_or_else(|| "127.0.0.1".into());
-    if address.parse::<std::net::IpAddr>().is_err() {
-        let message = format!("{address:?} is not an IP address");
-        return Err(ApiError::new(ErrorCode::BadInput, message));
-    }
-    let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let name = request.name.unwrap_or(host_name);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
-        let message = format!("{name:?} is not a machine name");
-        return Err(ApiError::new(ErrorCode::BadInput, message)
-            .with_help("use up to 64 letters, digits, dots and dashes: --name m1"));
-    }
-    let metadata: BTreeMap<String, String> = request.metadata.into_iter().collect();
-    // Zero is nobody's member id.
-    let member_id = (identity::random_u128().map_err(internal)? as u64).max(1);
-    let cluster_id = ClusterId(identity::random_u128().map_err(internal)?);
-    let incarnation = FIRST_INCARNATION;
-    Ok(Membership { cluster_id, member_id, incarnation, name, address, metadata })
 }

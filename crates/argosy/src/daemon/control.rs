@@ -3,22 +3,24 @@
 //! `select` over every source, one closed enum, synchronous decisions, then the effects. The
 //! loop owns the cluster view and both machines; everybody else sees a [`Picture`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_kv::{CommandKind, KvError, Response, Revision, SpaceId, Txn};
 use argosy_model::MachineId;
+use argosy_peer::AccessList;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, LeaderConfig,
-    LeaderEffect, LeaderEvent, LeaderMachine,
+    LeaderEffect, LeaderEvent, LeaderMachine, MachineReport,
 };
 use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource};
-use argosy_store::{Leadership, StoreError, StoreHandle};
+use argosy_store::{Leadership, MemberId, Membership, StoreError, StoreHandle};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::identity::Membership;
+use super::book::Book;
+use super::identity;
 use super::picture::Picture;
 
 /// Revisions of history taken over in one go: enough that a restart catches up in a few steps,
@@ -29,11 +31,15 @@ const LOST_AFTER: Duration = Duration::from_secs(3);
 /// How often machines look at the time when nothing else happens.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
+/// Voters of a cluster that has as many machines: it goes on after the loss of one.
+const VOTERS: usize = 3;
+
 /// What wakes the loop.
 enum Event {
     Applied,
     Leadership,
     Backend(BackendEvent),
+    Report(MachineReport),
     Committed { who: Who, request: u64, outcome: Outcome },
     Tick,
 }
@@ -45,10 +51,22 @@ enum Who {
     Agent,
 }
 
-/// The ends of the backend that the loop holds.
-pub(crate) struct BackendEnds {
+/// What the loop is connected to.
+pub(crate) struct Ends {
+    /// To the supervisor.
     pub(crate) requests: mpsc::Sender<BackendRequest>,
+    /// From the supervisor.
     pub(crate) events: mpsc::Receiver<BackendEvent>,
+    /// Reports of other machines, for when this one leads.
+    pub(crate) reports: mpsc::Receiver<MachineReport>,
+    /// This machine's own report, for whoever leads.
+    pub(crate) own_report: watch::Sender<Option<MachineReport>>,
+    /// What operators see.
+    pub(crate) picture: watch::Sender<Picture>,
+    /// Where the other machines are.
+    pub(crate) book: Arc<Book>,
+    /// Which of them may replicate.
+    pub(crate) access: Arc<AccessList>,
 }
 
 /// The loop and what it owns.
@@ -58,9 +76,10 @@ pub(crate) struct Control {
     builder: ClusterViewBuilder,
     leader: LeaderMachine,
     agent: AgentMachine,
-    backend: BackendEnds,
+    ends: Ends,
     commits: JoinSet<(Who, u64, Outcome)>,
-    picture: watch::Sender<Picture>,
+    /// The change of the store's membership that is under way, if any.
+    promotion: JoinSet<()>,
 }
 
 /// Returns the time since boot, suspend included (CLOCK_BOOTTIME): what fences and reports use.
@@ -73,10 +92,9 @@ fn boot_time() -> Duration {
 impl Control {
     pub(crate) fn new(
         machine: MachineId,
-        membership: &Membership,
+        membership: &identity::Membership,
         store: StoreHandle,
-        backend: BackendEnds,
-        picture: watch::Sender<Picture>,
+        ends: Ends,
     ) -> Control {
         let specs = spec_source();
         let leader = LeaderMachine::new(LeaderConfig {
@@ -92,7 +110,8 @@ impl Control {
         });
         let builder = ClusterViewBuilder::new(Arc::clone(&specs));
         let commits = JoinSet::new();
-        Control { store, specs, builder, leader, agent, backend, commits, picture }
+        let promotion = JoinSet::new();
+        Control { store, specs, builder, leader, agent, ends, commits, promotion }
     }
 
     /// Runs until `stopped` says so or the store is closed.
@@ -114,7 +133,8 @@ impl Control {
                     Ok(()) => Event::Applied,
                     Err(_) => return,
                 },
-                Some(event) = self.backend.events.recv() => Event::Backend(event),
+                Some(event) = self.ends.events.recv() => Event::Backend(event),
+                Some(report) = self.ends.reports.recv() => Event::Report(report),
                 Some(Ok((who, request, outcome))) = self.commits.join_next() => {
                     Event::Committed { who, request, outcome }
                 }
@@ -153,6 +173,7 @@ impl Control {
                 }
                 self.agent_handles(AgentEvent::Backend(event), now).await;
             }
+            Event::Report(report) => self.leader_handles(LeaderEvent::Report(report), now),
             Event::Committed { who, request, outcome } => {
                 // The outcome names a revision; decide with a view that has reached it.
                 self.catch_up();
@@ -166,6 +187,7 @@ impl Control {
                 }
             }
             Event::Tick => {
+                self.promote(leadership);
                 self.leader_handles(LeaderEvent::Tick, now);
                 self.agent_handles(AgentEvent::Tick, now).await;
             }
@@ -199,7 +221,34 @@ impl Control {
                 }
             }
         }
+        if changed {
+            self.follow_machines();
+        }
         changed
+    }
+
+    /// Lets those connect that the registry names.
+    fn follow_machines(&self) {
+        self.ends.book.follow(self.builder.view());
+        let members = self.ends.book.members().iter().map(|place| place.machine).collect();
+        self.ends.access.set(members, BTreeSet::new());
+    }
+
+    /// Makes learners voters once there are enough for a majority that survives a loss.
+    fn promote(&mut self, leadership: Leadership) {
+        while self.promotion.try_join_next().is_some() {}
+        let wanted = promotions(&self.store.membership());
+        if !leadership.is_leader || wanted.is_empty() || !self.promotion.is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        self.promotion.spawn(async move {
+            match store.promote(&wanted).await {
+                Ok(()) => tracing::info!(members = ?wanted, "voters added"),
+                // A learner that lags or is away is asked again at the next tick.
+                Err(error) => tracing::debug!(%error, "no voters added yet"),
+            }
+        });
     }
 
     fn revision(&self) -> Revision {
@@ -228,12 +277,13 @@ impl Control {
                 AgentEffect::Step(step) => {
                     tracing::info!(unit = %step.action.unit(), reason = %step.reason, "step");
                     // A full queue means a slow supervisor: waiting here is the back-pressure.
-                    if self.backend.requests.send(step.action).await.is_err() {
+                    if self.ends.requests.send(step.action).await.is_err() {
                         tracing::warn!("the backend is gone");
                     }
                 }
                 AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),
                 AgentEffect::Report(report) => {
+                    self.ends.own_report.send_replace(Some(report.clone()));
                     self.leader_handles(LeaderEvent::Report(report), now);
                 }
             }
@@ -248,7 +298,7 @@ impl Control {
     fn publish(&self) {
         let view = self.builder.view();
         let reports = self.leader.reports();
-        self.picture.send_if_modified(|picture| {
+        self.ends.picture.send_if_modified(|picture| {
             let new_view = picture.view.revision() != view.revision();
             let new_reports = &picture.reports != reports;
             if new_view {
@@ -260,6 +310,16 @@ impl Control {
             new_view || new_reports
         });
     }
+}
+
+/// Returns the learners that should vote: one machine votes alone, two gain nothing from a second
+/// voter, three or more have three.
+fn promotions(membership: &Membership) -> Vec<MemberId> {
+    let missing = VOTERS.saturating_sub(membership.voters.len());
+    if membership.voters.len() + membership.learners.len() < VOTERS {
+        return Vec::new();
+    }
+    membership.learners.iter().copied().take(missing).collect()
 }
 
 /// Proposes a guarded transaction.
@@ -295,4 +355,27 @@ fn spec_source() -> SpecSource {
             (None, None) => Err(format!("{name} is not understood")),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(voters: &[u64], learners: &[u64], expected: &[u64]) {
+        let ids = |ids: &[u64]| ids.iter().map(|id| MemberId(*id)).collect();
+        let membership =
+            Membership { voters: ids(voters), learners: ids(learners), removed: BTreeSet::new() };
+        let expected: Vec<MemberId> = expected.iter().map(|id| MemberId(*id)).collect();
+        assert_eq!(promotions(&membership), expected);
+    }
+
+    #[test]
+    fn the_third_machine_makes_three_voters() {
+        check(&[1], &[], &[]);
+        check(&[1], &[2], &[]);
+        check(&[1], &[2, 3], &[2, 3]);
+        check(&[1, 2], &[3], &[3]);
+        check(&[1, 2, 3], &[4], &[]);
+    }
 }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use argosy_model::{ClusterId, MachineId};
+use argosy_store::MemberId;
 use serde::{Deserialize, Serialize};
+
+use super::book::Place;
 
 /// Version of `machine.json`.
 const FORMAT: u32 = 1;
@@ -22,6 +26,10 @@ pub(crate) struct Membership {
     pub(crate) name: String,
     pub(crate) address: String,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// The machine port.
+    pub(crate) port: u16,
+    /// The store members known when this machine joined; the registry knows better later.
+    pub(crate) members: Vec<Place>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +41,9 @@ struct MachineFile {
     name: String,
     address: String,
     metadata: BTreeMap<String, String>,
+    port: u16,
+    /// Machine id, member id, machine port.
+    members: Vec<(String, u64, SocketAddr)>,
 }
 
 /// An identity file cannot be read or written.
@@ -86,8 +97,32 @@ pub(crate) fn membership(data_dir: &Path) -> Result<Option<Membership>, Identity
     let Ok(cluster_id) = file.cluster_id.parse() else {
         return Err(IdentityError::Content { path, what: "a cluster id" });
     };
-    let MachineFile { member_id, incarnation, name, address, metadata, .. } = file;
-    Ok(Some(Membership { cluster_id, member_id, incarnation, name, address, metadata }))
+    let Some(members) = places(&file.members) else {
+        return Err(IdentityError::Content { path, what: "machine ids" });
+    };
+    let MachineFile { member_id, incarnation, name, address, metadata, port, .. } = file;
+    Ok(Some(Membership {
+        cluster_id,
+        member_id,
+        incarnation,
+        name,
+        address,
+        metadata,
+        port,
+        members,
+    }))
+}
+
+/// Reads store members from their written form; `None` if an id is not one.
+pub(crate) fn places(members: &[(String, u64, SocketAddr)]) -> Option<Vec<Place>> {
+    let place = |(machine, member, address): &(String, u64, SocketAddr)| {
+        Some(Place {
+            machine: machine.parse().ok()?,
+            member: Some(MemberId(*member)),
+            address: *address,
+        })
+    };
+    members.iter().map(place).collect()
 }
 
 /// Stores this machine's place in a cluster. From then on it belongs to it.
@@ -104,6 +139,12 @@ pub(crate) fn store_membership(
         name: membership.name.clone(),
         address: membership.address.clone(),
         metadata: membership.metadata.clone(),
+        port: membership.port,
+        members: membership
+            .members
+            .iter()
+            .filter_map(|place| Some((place.machine.to_string(), place.member?.0, place.address)))
+            .collect(),
     };
     let mut bytes = serde_json::to_vec_pretty(&file).map_err(|error| IdentityError::File {
         operation: "encode",
@@ -162,6 +203,12 @@ mod tests {
             name: "m1".into(),
             address: "127.0.0.1".into(),
             metadata: BTreeMap::from([("zone".into(), "a".into())]),
+            port: 2380,
+            members: vec![Place {
+                machine: MachineId(3),
+                member: Some(MemberId(4)),
+                address: "127.0.0.1:2380".parse().unwrap(),
+            }],
         };
         store_membership(dir.path(), &stored).unwrap();
         assert_eq!(membership(dir.path()).unwrap(), Some(stored));

@@ -1,27 +1,64 @@
-//! A machine that belongs to a cluster: its store, its client ports, its control loop.
+//! A machine that belongs to a cluster: its store, its ports, its control loop.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_api::operator::ClusterReport;
 use argosy_api::{ApiError, Client, ErrorCode};
 use argosy_kv::SpaceId;
-use argosy_model::{ActiveState, MachineId};
+use argosy_model::{ActiveState, MachineId, UnitName};
 use argosy_native::NativeBackend;
-use argosy_registry::{StoredMachine, Wanted};
-use argosy_store::{Store, StoreHandle};
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use argosy_peer::{AccessList, Identity, TlsConfigs};
+use argosy_registry::Wanted;
+use argosy_store::{LinkState, Store, StoreHandle};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::Places;
-use super::control::{BackendEnds, Control};
-use super::edit;
+use super::admission::Admission;
+use super::app::App;
+use super::book::Book;
+use super::control::{Control, Ends};
 use super::identity::Membership;
+use super::listeners::Ports;
+use super::machine_port::MachinePort;
+use super::machine_routes::{self, REPORTS_WAITING_MAX};
+use super::machine_server::MachineServer;
 use super::picture::Picture;
+use super::{begin, reporter};
 use crate::failure::chain;
 
 /// How long a request waits for the cluster to have a leader, or for the loop to see a write.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+/// How long a new member waits for its first state: a large store takes a while to arrive.
+const FIRST_STATE_MAX: Duration = Duration::from_secs(60);
+
+/// What a node needs before it has a store.
+pub(crate) struct Parts {
+    pub(crate) port: MachinePort,
+    access: Arc<AccessList>,
+    ports: Ports,
+}
+
+impl Parts {
+    /// Binds the ports and takes up the machine's identity.
+    pub(crate) async fn prepare(
+        app: &App,
+        membership: &Membership,
+        identity: Identity,
+    ) -> Result<Parts, ApiError> {
+        let tls = TlsConfigs::new(identity).map_err(|error| begin::internal(&error))?;
+        let address: IpAddr = membership.address.parse().map_err(|_| {
+            let message = format!("{:?} is not an IP address", membership.address);
+            ApiError::new(ErrorCode::Internal, message)
+        })?;
+        let book = Arc::new(Book::new(membership.members.iter().copied()));
+        let access = Arc::new(AccessList::new());
+        access.set(book.members().iter().map(|place| place.machine).collect(), Default::default());
+        let ports = app.listen.bind(address, Arc::clone(&tls), Arc::clone(&access)).await?;
+        Ok(Parts { port: MachinePort::new(tls, book), access, ports })
+    }
+}
 
 /// A running node.
 pub(crate) struct Node {
@@ -29,6 +66,7 @@ pub(crate) struct Node {
     membership: Membership,
     client_urls: Vec<String>,
     store: StoreHandle,
+    port: MachinePort,
     picture: watch::Receiver<Picture>,
     supervisor: Client,
     running: Mutex<Option<Running>>,
@@ -42,33 +80,32 @@ struct Running {
 }
 
 impl Node {
-    /// Starts the store's client ports, the backend and the control loop.
+    /// Starts the ports, the backend and the control loop.
     pub(crate) fn start(
-        machine_id: MachineId,
+        app: &Arc<App>,
         membership: Membership,
         store: Store,
-        (listeners, client_urls): (Vec<TcpListener>, Vec<String>),
-        places: &Places,
-    ) -> Node {
+        parts: Parts,
+    ) -> Arc<Node> {
+        let Parts { port, access, ports } = parts;
         let handle = store.handle();
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let client_urls = app.listen.client_urls();
         let info = argosy_etcd::ServerInfo {
             name: membership.name.clone(),
             client_urls: client_urls.clone(),
-            // No other member exists yet that could reach this one.
-            peer_urls: Vec::new(),
+            peer_urls: vec![format!("https://{}:{}", membership.address, membership.port)],
         };
         let server = argosy_etcd::Server::new(handle.clone(), info);
         let mut until = stopped.clone();
         tasks.spawn(async move {
             let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
-            if let Err(error) = server.serve(listeners, stopped).await {
+            if let Err(error) = server.serve(ports.clients, stopped).await {
                 tracing::error!(error = chain(&error), "the store's client ports failed");
             }
         });
-        let backend = NativeBackend::start(places.supervisor_socket.clone());
-        let ends = BackendEnds { requests: backend.requests, events: backend.events };
+        let backend = NativeBackend::start(app.places.supervisor_socket.clone());
         let mut until = stopped.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -77,17 +114,51 @@ impl Node {
             }
         });
         let (picture, pictures) = watch::channel(Picture::default());
-        let control = Control::new(machine_id, &membership, handle.clone(), ends, picture);
-        tasks.spawn(control.run(stopped));
-        Node {
-            machine_id,
+        let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
+        let (own_report, own_reports) = watch::channel(None);
+        let ends = Ends {
+            requests: backend.requests,
+            events: backend.events,
+            reports,
+            own_report,
+            picture,
+            book: Arc::clone(port.book()),
+            access,
+        };
+        let control = Control::new(app.machine_id, &membership, handle.clone(), ends);
+        tasks.spawn(control.run(stopped.clone()));
+        tasks.spawn(reporter::run(port.clone(), own_reports, handle.leadership()));
+        let admission = Arc::new(Admission::default());
+        let server = MachineServer {
+            store: handle.clone(),
+            port: port.clone(),
+            router: machine_routes::router(Arc::clone(app), report, stopped.clone()),
+            admission: Arc::clone(&admission),
+        };
+        tasks.spawn(server.run(ports.machines, stopped));
+        let node = Arc::new(Node {
+            machine_id: app.machine_id,
             membership,
             client_urls,
             store: handle,
+            port,
             picture: pictures,
-            supervisor: Client::new(places.supervisor_socket.clone()),
+            supervisor: Client::new(app.places.supervisor_socket.clone()),
             running: Mutex::new(Some(Running { store, stop, tasks })),
-        }
+        });
+        admission.serve(&node);
+        node
+    }
+
+    pub(crate) fn port(&self) -> &MachinePort {
+        &self.port
+    }
+
+    /// Returns a client of the machine that leads, if it is another one.
+    pub(crate) fn other_leader(&self) -> Option<Client> {
+        let leadership = *self.store.leadership().borrow();
+        let leader = leadership.leader.filter(|_| !leadership.is_leader)?;
+        (leader.0 != self.membership.member_id).then(|| self.port.client_of_member(leader))
     }
 
     pub(crate) fn membership(&self) -> &Membership {
@@ -100,6 +171,15 @@ impl Node {
 
     pub(crate) fn supervisor(&self) -> &Client {
         &self.supervisor
+    }
+
+    /// Returns a client that has a unit's journal: of the machine the unit is on, else of this
+    /// one.
+    pub(crate) fn journal_of(&self, unit: &UnitName) -> Client {
+        match self.picture.borrow().machine_of(unit) {
+            Some((machine, _)) if machine != self.machine_id => self.port.client_of(machine),
+            _ => self.supervisor.clone(),
+        }
     }
 
     /// Returns the latest picture.
@@ -133,19 +213,20 @@ impl Node {
         })
     }
 
-    /// Stores or refreshes this machine's own record.
-    pub(crate) async fn announce_machine(&self) -> Result<(), ApiError> {
-        let machine = StoredMachine {
-            id: self.machine_id,
-            name: self.membership.name.clone(),
-            address: self.membership.address.clone(),
-            metadata: self.membership.metadata.clone(),
-            cordoned: false,
-            lost: false,
-            port: 0,
-            member: self.membership.member_id,
-        };
-        edit::change(self, |edit| edit.put_machine(machine.clone())).await
+    /// Waits until this machine's own record has reached it.
+    pub(crate) async fn until_known(&self) -> Result<(), ApiError> {
+        let mut pictures = self.picture.clone();
+        let known =
+            pictures.wait_for(|picture| picture.view.machines().contains_key(&self.machine_id));
+        match tokio::time::timeout(FIRST_STATE_MAX, known).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping")),
+            Err(_) => {
+                let message = "the machine belongs to the cluster, but no state has arrived yet";
+                Err(ApiError::new(ErrorCode::TimedOut, message)
+                    .with_help("it goes on; watch it: argosy cluster status"))
+            }
+        }
     }
 
     /// Returns the cluster at a glance, and what is wrong with it.
@@ -159,6 +240,14 @@ impl Node {
         }
         if let Err(error) = self.supervisor.get::<serde_json::Value>("/v1/units").await {
             problems.push(format!("the supervisor does not answer: {}", chain(&error)));
+        }
+        for link in self.store.links() {
+            if let LinkState::Down { why } = &link.state {
+                let machine = self.port.book().member(link.member);
+                let name = machine.map(|place| picture.machine_name(place.machine));
+                let name = name.unwrap_or_else(|| format!("member {}", link.member.0));
+                problems.push(format!("{name} cannot be reached by the store: {why}"));
+            }
         }
         for (key, problem) in picture.view.unreadable() {
             problems.push(format!("the record {key} cannot be read: {problem}"));
@@ -180,12 +269,9 @@ impl Node {
             let is_active = status.is_some_and(|status| status.active() == ActiveState::Active);
             active += u32::from(is_active);
         }
-        let leader = leadership.leader.map(|member| {
-            if member.0 == self.membership.member_id {
-                self.membership.name.clone()
-            } else {
-                format!("member {}", member.0)
-            }
+        let leader = leadership.leader.map(|member| match self.port.book().member(member) {
+            Some(place) => picture.machine_name(place.machine),
+            None => format!("member {}", member.0),
         });
         let report = ClusterReport {
             cluster_id: self.membership.cluster_id.to_string(),

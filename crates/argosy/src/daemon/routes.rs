@@ -1,27 +1,32 @@
 //! The operator API's routes: who may call them, and which part answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::operator::{
-    InitRequest, MachineReport, MachineView, SubmitReply, SubmitRequest, UnitText, UnitView,
-    VerbRequest, WhyReport,
+    InitRequest, JoinRequest, MachineReport, MachineView, SubmitReply, SubmitRequest, TokenReply,
+    TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
-use argosy_api::{ApiError, ErrorCode, Peer};
+use argosy_api::{ApiError, ClientError, ErrorCode, Peer};
 use argosy_model::UnitName;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::{edit, journal, why};
+use super::{admission, edit, journal, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
 const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Longest life of a join token: a week.
+const TOKEN_SECONDS_MAX: u64 = 7 * 86_400;
 
 #[derive(Clone)]
 struct Shared {
@@ -33,20 +38,64 @@ type Reply<T> = Result<Json<T>, ApiError>;
 
 /// Returns the router of the daemon's socket.
 pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
+    let shared = Shared { app: Arc::clone(&app), stopped: stopped.clone() };
+    let to_leader = middleware::from_fn_with_state(shared.clone(), to_leader);
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/cluster/init", post(init))
+        .route("/v1/cluster/join", post(join))
+        .route("/v1/journal", get(read_journal))
+        .with_state(shared)
+        .merge(leader_router(app, stopped).layer(to_leader))
+        .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
+        .layer(middleware::from_fn(only_owners_write))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Returns the routes that the leader answers: it alone has every machine's report.
+pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
+    Router::new()
         .route("/v1/machines", get(machines))
+        .route("/v1/tokens", get(tokens).post(create_token))
+        .route("/v1/tokens/{id}", delete(revoke_token))
         .route("/v1/units", get(units).post(submit))
         .route("/v1/units/{name}", get(unit).delete(destroy))
         .route("/v1/units/{name}/text", get(text))
         .route("/v1/units/{name}/why", get(explain))
         .route("/v1/units/{name}/{verb}", post(verb))
-        .route("/v1/journal", get(read_journal))
-        .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
-        .layer(middleware::from_fn(only_owners_write))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Shared { app, stopped })
+}
+
+/// Passes a request on to the machine that leads. Without a leader, or when it cannot be
+/// reached, this machine answers what it can from its own copy.
+async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let leader = match shared.app.node().await {
+        Ok(node) => node.other_leader(),
+        Err(error) => return error.into_response(),
+    };
+    let Some(leader) = leader else {
+        return next.run(request).await;
+    };
+    let (parts, body) = request.into_parts();
+    let body = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(error) => {
+            return ApiError::from_chain(ErrorCode::BadInput, &error).into_response();
+        }
+    };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = format!("/operator{target}");
+    match leader.forward(parts.method.clone(), &target, body.clone()).await {
+        Ok((status, answer)) => {
+            (status, [(CONTENT_TYPE, "application/json")], answer).into_response()
+        }
+        Err(ClientError::Connect { .. }) => {
+            next.run(Request::from_parts(parts, axum::body::Body::from(body))).await
+        }
+        Err(error) => ApiError::from_chain(ErrorCode::Unavailable, &error)
+            .with_help("whether it was done is not known; look at it and try again")
+            .into_response(),
+    }
 }
 
 /// Lets everybody who may connect read, and only root or the daemon's own user change.
@@ -77,6 +126,36 @@ async fn init(
     Json(request): Json<InitRequest>,
 ) -> Reply<MachineReport> {
     shared.app.init(request).await.map(Json)
+}
+
+async fn join(
+    State(shared): State<Shared>,
+    Json(request): Json<JoinRequest>,
+) -> Reply<MachineReport> {
+    shared.app.join(request).await.map(Json)
+}
+
+async fn tokens(State(shared): State<Shared>) -> Reply<Vec<TokenView>> {
+    let node = shared.app.node().await?;
+    admission::list_tokens(&node).await.map(Json)
+}
+
+async fn create_token(
+    State(shared): State<Shared>,
+    Json(request): Json<TokenRequest>,
+) -> Reply<TokenReply> {
+    let node = shared.app.node().await?;
+    let life = Duration::from_secs(request.seconds.min(TOKEN_SECONDS_MAX));
+    admission::create_token(&node, life).await.map(Json)
+}
+
+async fn revoke_token(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let node = shared.app.node().await?;
+    admission::revoke_token(&node, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn machines(State(shared): State<Shared>) -> Reply<Vec<MachineView>> {
@@ -140,5 +219,7 @@ async fn read_journal(
     Query(query): Query<JournalQuery>,
 ) -> Result<Response, ApiError> {
     let node = shared.app.node().await?;
-    journal::stream(node.supervisor(), &query, shared.stopped).await
+    let unit = query.unit.clone().and_then(|name| UnitName::new(name).ok());
+    let client = unit.map_or_else(|| node.supervisor().clone(), |unit| node.journal_of(&unit));
+    journal::stream(&client, &query, shared.stopped).await
 }

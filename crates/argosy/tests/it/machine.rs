@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,9 +17,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Machine {
     dir: TempDir,
+    /// A loopback address of its own, so that every machine can use the same ports.
+    address: Ipv4Addr,
     supervisor: Option<Child>,
     pub(crate) store_port: u16,
     pub(crate) old_port: u16,
+    peer_port: u16,
 }
 
 /// What a command printed and how it ended.
@@ -46,18 +50,34 @@ impl Ran {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+fn free_port(address: Ipv4Addr) -> u16 {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Machine {
     /// Makes the directories; nothing runs yet.
     pub(crate) fn new() -> Machine {
+        Machine::at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Makes machines with addresses that no other test has.
+    pub(crate) fn at_addresses(count: u8) -> Vec<Machine> {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let block = NEXT.fetch_add(1, Ordering::Relaxed);
+        // The process id keeps test runs apart that share a computer.
+        let [low, high, ..] = std::process::id().to_le_bytes();
+        let second = 16 + (high ^ block.wrapping_mul(37)) % 200;
+        (1..=count).map(|last| Machine::at(Ipv4Addr::new(127, second, low, last))).collect()
+    }
+
+    fn at(address: Ipv4Addr) -> Machine {
         let dir = tempfile::Builder::new().prefix("argosy-it-").tempdir().unwrap();
         for name in ["units", "files"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Machine { dir, supervisor: None, store_port: free_port(), old_port: free_port() }
+        let (store_port, old_port) = (free_port(address), free_port(address));
+        let peer_port = free_port(address);
+        Machine { dir, address, supervisor: None, store_port, old_port, peer_port }
     }
 
     /// Starts keeper, supervisor and daemon, and waits until both sockets answer.
@@ -95,6 +115,10 @@ impl Machine {
         self.dir.path().join(name)
     }
 
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
     pub(crate) fn keeper_pid(&self) -> u32 {
         self.supervisor.as_ref().unwrap().id()
     }
@@ -102,7 +126,8 @@ impl Machine {
     /// Returns the command with everything pointed at this machine.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(ARGOSY);
-        let listen = format!("127.0.0.1:{},127.0.0.1:{}", self.store_port, self.old_port);
+        let address = self.address;
+        let listen = format!("{address}:{},{address}:{}", self.store_port, self.old_port);
         command
             .args(arguments)
             .env_remove("ARGOSY_SOCKET")
@@ -110,6 +135,7 @@ impl Machine {
             .env("ARGOSY_DATA_DIR", self.path("data"))
             .env("ARGOSY_UNIT_PATH", self.path("units"))
             .env("ARGOSY_CLIENT_LISTEN", listen)
+            .env("ARGOSY_PEER_PORT", self.peer_port.to_string())
             .current_dir(self.path("files"));
         command
     }
@@ -139,7 +165,7 @@ impl Machine {
 
     /// Asks the store over HTTP with curl, as a user would.
     pub(crate) fn curl(&self, port: u16, path: &str) -> Ran {
-        let url = format!("http://127.0.0.1:{port}{path}");
+        let url = format!("http://{}:{port}{path}", self.address);
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--max-time", "10", "--location", &url]);
         command.output().unwrap().into()
@@ -148,7 +174,7 @@ impl Machine {
     pub(crate) fn etcdctl(&self, arguments: &[&str]) -> Ran {
         Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints=127.0.0.1:{}", self.store_port))
+            .arg(format!("--endpoints={}:{}", self.address, self.store_port))
             .args(arguments)
             .output()
             .unwrap()
@@ -199,6 +225,26 @@ impl Machine {
         }
         let from = text.len().saturating_sub(20_000);
         text.split_off((from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0))
+    }
+
+    /// Kills every process of the machine at once, as a power cut would.
+    pub(crate) fn lose(&mut self) {
+        let Some(mut keeper) = self.supervisor.take() else { return };
+        let mut doomed = vec![keeper.id()];
+        let mut next = 0;
+        while next < doomed.len() {
+            let pid = doomed[next];
+            next += 1;
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+            let children = children.unwrap_or_default();
+            doomed.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        for pid in doomed {
+            let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        keeper.wait().unwrap();
     }
 
     /// Ends the keeper in order, units included, and returns whether it ended well.

@@ -7,3 +7,4 @@ mod first_unit;
 mod local;
 mod machine;
 mod taking_over;
+mod three_machines;

@@ -1,0 +1,271 @@
+//! Letting machines in: the cluster's authority, tokens, and the answer to a join.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use argosy_api::operator::{TokenReply, TokenView};
+use argosy_api::{ApiError, ErrorCode};
+use argosy_model::{MachineId, UnixMicros};
+use argosy_peer::{
+    ClusterCa, JoinRefusal, JoinRefusalKind, JoinReply, JoinRequest, JoinResponder, JoinRole,
+    JoinToken, Validity,
+};
+use argosy_registry::admission::{self, TokenRefused};
+use argosy_registry::{Edit, Outcome, StoredAuthority, StoredMachine, StoredToken};
+use argosy_store::MemberId;
+use serde::{Deserialize, Serialize};
+
+use super::control::propose;
+use super::identity;
+use super::node::Node;
+use crate::failure::chain;
+
+/// Machines of one cluster for now: each holds the whole store, voting or not.
+pub(crate) const MACHINES_MAX: usize = 16;
+/// Attempts before a join gives up: each loses only to somebody else's change.
+const ATTEMPTS_MAX: usize = 10;
+
+/// What a joining machine says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JoinPayload {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// What it is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WelcomePayload {
+    pub(crate) member_id: u64,
+    pub(crate) incarnation: u64,
+    /// Machine id, member id, machine port of each store member.
+    pub(crate) members: Vec<(String, u64, SocketAddr)>,
+}
+
+/// Answers joins on behalf of a node.
+#[derive(Default)]
+pub(crate) struct Admission {
+    /// Set once the node exists; it owns this, so only weakly.
+    node: OnceLock<Weak<Node>>,
+}
+
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn refusal(kind: JoinRefusalKind, message: impl Into<String>) -> JoinRefusal {
+    JoinRefusal { kind, message: message.into() }
+}
+
+impl Admission {
+    pub(crate) fn serve(&self, node: &Arc<Node>) {
+        // Only the first call counts, and there is only one.
+        drop(self.node.set(Arc::downgrade(node)));
+    }
+
+    /// Decides on a join and answers it.
+    pub(crate) async fn answer(&self, request: JoinRequest, responder: JoinResponder) {
+        let machine = request.machine;
+        let reply = match self.node.get().and_then(Weak::upgrade) {
+            None => Err(refusal(JoinRefusalKind::Unavailable, "the machine is still starting")),
+            Some(node) => admit(&node, request).await,
+        };
+        let reply = match reply {
+            Ok(accepted) => {
+                tracing::info!(%machine, "a machine joins");
+                accepted
+            }
+            Err(refused) => {
+                tracing::warn!(%machine, why = refused.message, "a join was refused");
+                JoinReply::Refused(refused)
+            }
+        };
+        if let Err(error) = responder.reply(&reply).await {
+            tracing::warn!(%machine, error = chain(&error), "a join's answer was lost");
+        }
+    }
+}
+
+async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefusal> {
+    let payload: JoinPayload = serde_json::from_slice(&request.payload).map_err(|error| {
+        refusal(JoinRefusalKind::Refused, format!("the request is not understood: {error}"))
+    })?;
+    let member = enter(node, &request, &payload).await?;
+    let unavailable =
+        |error: &dyn std::error::Error| refusal(JoinRefusalKind::Unavailable, chain(error));
+    let known = node.store().membership();
+    if !known.voters.contains(&member) && !known.learners.contains(&member) {
+        node.store().add_learner(member).await.map_err(|error| unavailable(&error))?;
+    }
+    let authority = authority(node).map_err(|error| unavailable(&error))?;
+    let validity = Validity::of_machine(SystemTime::now());
+    let certificate = authority
+        .issue(&request.signing_request, request.machine, validity)
+        .map_err(|error| unavailable(&error))?;
+    let members = node.port().book().members();
+    let welcome = WelcomePayload {
+        member_id: member.0,
+        incarnation: node.membership().incarnation,
+        members: members
+            .into_iter()
+            .filter_map(|p| Some((p.machine.to_string(), p.member?.0, p.address)))
+            .collect(),
+    };
+    let payload = serde_json::to_vec(&welcome).map_err(|error| unavailable(&error))?;
+    let authority = authority.certificate_pem().to_owned();
+    Ok(JoinReply::Accepted { certificate, authority, payload })
+}
+
+/// Uses the token up and stores the machine's record, in one transaction.
+async fn enter(
+    node: &Node,
+    request: &JoinRequest,
+    payload: &JoinPayload,
+) -> Result<MemberId, JoinRefusal> {
+    let unavailable = |error: ApiError| refusal(JoinRefusalKind::Unavailable, error.message);
+    for _ in 0..ATTEMPTS_MAX {
+        let picture = node.fresh_picture().await.map_err(unavailable)?;
+        let before = picture.view.machines().get(&request.machine).map(|stored| &stored.value);
+        if before.is_none() && picture.view.machines().len() >= MACHINES_MAX {
+            let message = format!("the cluster has {MACHINES_MAX} machines, the most for now");
+            return Err(refusal(JoinRefusalKind::Refused, message));
+        }
+        let member = match before {
+            // The same machine again: its first join was cut off.
+            Some(stored) if stored.member != 0 => stored.member,
+            _ => new_member_id()?,
+        };
+        let who = (request.machine, request.signing_request.key().0);
+        let used = admission::use_token(
+            &node.store().view(),
+            &request.token_id,
+            request.secret.hash(),
+            who,
+            now(),
+        )
+        .map_err(token_refused)?;
+        let mut edit = Edit::new(&picture.view);
+        edit.put_machine(StoredMachine {
+            id: request.machine,
+            name: payload.name.clone(),
+            address: payload.address.clone(),
+            metadata: payload.metadata.clone(),
+            cordoned: false,
+            lost: false,
+            port: payload.port,
+            member,
+        })
+        .map_err(|error| refusal(JoinRefusalKind::Refused, error.to_string()))?;
+        let txn = match edit.finish() {
+            Some(changed) => admission::together(used, changed),
+            None => used,
+        };
+        match propose(node.store(), txn).await {
+            Outcome::Done(_) => {
+                // The book must know the machine before the leader is told to connect to it.
+                node.fresh_picture().await.map_err(unavailable)?;
+                return Ok(MemberId(member));
+            }
+            Outcome::Conflict(_) => {}
+            Outcome::Unknown => {
+                let message = "the store did not say whether the machine was let in; try again";
+                return Err(refusal(JoinRefusalKind::Unavailable, message));
+            }
+        }
+    }
+    Err(refusal(JoinRefusalKind::Unavailable, "others keep changing the cluster; try again"))
+}
+
+fn new_member_id() -> Result<u64, JoinRefusal> {
+    let random = identity::random_u128()
+        .map_err(|error| refusal(JoinRefusalKind::Unavailable, chain(&error)))?;
+    // Zero is nobody's member id.
+    Ok((random as u64).max(1))
+}
+
+fn token_refused(error: TokenRefused) -> JoinRefusal {
+    refusal(JoinRefusalKind::Token, format!("{error}; make another: argosy token create"))
+}
+
+/// The cluster's authority cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthorityProblem {
+    #[error("the cluster's certificate authority is not stored yet")]
+    Missing,
+    #[error("the stored certificate authority cannot be read")]
+    Unreadable(#[source] argosy_registry::RecordError),
+    #[error("the stored certificate authority cannot be used")]
+    Unusable(#[source] argosy_peer::AuthorityError),
+}
+
+fn authority(node: &Node) -> Result<ClusterCa, AuthorityProblem> {
+    let stored: StoredAuthority = admission::authority(&node.store().view())
+        .ok_or(AuthorityProblem::Missing)?
+        .map_err(AuthorityProblem::Unreadable)?;
+    ClusterCa::from_pem(&stored.certificate, &stored.key).map_err(AuthorityProblem::Unusable)
+}
+
+/// Makes a token for one machine.
+pub(crate) async fn create_token(node: &Node, life: Duration) -> Result<TokenReply, ApiError> {
+    node.fresh_picture().await?;
+    let internal = |error: &dyn std::error::Error| ApiError::new(ErrorCode::Internal, chain(error));
+    let authority = authority(node).map_err(|error| internal(&error))?;
+    let voters = node.store().membership().voters;
+    let addresses: Vec<SocketAddr> = node
+        .port()
+        .book()
+        .members()
+        .into_iter()
+        .filter(|place| place.member.is_some_and(|member| voters.contains(&member)))
+        .map(|place| place.address)
+        .take(argosy_peer::TOKEN_ADDRESSES_MAX)
+        .collect();
+    let expires = UnixMicros(now().0 + u64::try_from(life.as_micros()).unwrap_or(u64::MAX / 2));
+    let (token, _) = JoinToken::create(authority.pin(), JoinRole::Member, addresses, expires)
+        .map_err(|error| internal(&error))?;
+    let stored = StoredToken {
+        id: token.id.clone(),
+        secret_hash: token.secret.hash(),
+        expires,
+        used_by: None,
+    };
+    match propose(node.store(), admission::add_token(&stored)).await {
+        Outcome::Done(_) => {
+            Ok(TokenReply { id: token.id.clone(), token: token.text(), expires: expires.0 })
+        }
+        Outcome::Conflict(_) | Outcome::Unknown => {
+            Err(ApiError::new(ErrorCode::TimedOut, "the token may not be stored; make another"))
+        }
+    }
+}
+
+/// Lists tokens, without their secrets.
+pub(crate) async fn list_tokens(node: &Node) -> Result<Vec<TokenView>, ApiError> {
+    let picture = node.fresh_picture().await?;
+    let tokens = admission::tokens(&node.store().view())
+        .map_err(|error| ApiError::from_chain(ErrorCode::Internal, &error))?;
+    let view = |token: StoredToken| TokenView {
+        id: token.id,
+        expires: token.expires.0,
+        used_by: token.used_by.map(|(machine, _): (MachineId, _)| picture.machine_name(machine)),
+    };
+    Ok(tokens.into_iter().map(view).collect())
+}
+
+/// Makes a token useless.
+pub(crate) async fn revoke_token(node: &Node, id: &str) -> Result<(), ApiError> {
+    if !list_tokens(node).await?.iter().any(|token| token.id == id) {
+        return Err(ApiError::new(ErrorCode::NotFound, format!("there is no token {id}"))
+            .with_help("list them: argosy token list"));
+    }
+    match propose(node.store(), admission::revoke_token(id)).await {
+        Outcome::Done(_) => Ok(()),
+        Outcome::Conflict(_) | Outcome::Unknown => {
+            Err(ApiError::new(ErrorCode::TimedOut, "the token may still be good; try again"))
+        }
+    }
+}

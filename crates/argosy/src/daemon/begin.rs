@@ -1,0 +1,174 @@
+//! The first machine of a cluster: authority, certificate, store, and its own record, made in an
+//! order in which a crash leaves nothing that counts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use argosy_api::operator::InitRequest;
+use argosy_api::{ApiError, ErrorCode};
+use argosy_model::ClusterId;
+use argosy_peer::{ClusterCa, Identity, MachineKey, Validity};
+use argosy_registry::admission::{set_authority, together};
+use argosy_registry::{ClusterView, Edit, Outcome, StoredAuthority, StoredMachine};
+use argosy_store::Store;
+
+use super::app::App;
+use super::control::propose;
+use super::identity::{self, Membership};
+use super::node::Parts;
+use crate::failure::chain;
+
+/// First value of the store's incarnation; a restore raises it.
+const FIRST_INCARNATION: u64 = 1;
+/// A store with one voter leads as soon as its disk answers.
+const LEAD_MAX: Duration = Duration::from_secs(30);
+
+/// Everything a node begins with.
+pub(crate) struct Beginning {
+    pub(crate) membership: Membership,
+    pub(crate) store: Store,
+    pub(crate) parts: Parts,
+}
+
+pub(crate) fn internal(error: &dyn std::error::Error) -> ApiError {
+    ApiError::new(ErrorCode::Internal, chain(error))
+}
+
+/// What an operator says of a machine, checked.
+pub(crate) struct Described {
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+pub(crate) fn describe(request: InitRequest) -> Result<Described, ApiError> {
+    let bad = |message: String| ApiError::new(ErrorCode::BadInput, message);
+    let address = request.address.unwrap_or_else(|| "127.0.0.1".into());
+    let address = address.parse().map_err(|_| bad(format!("{address:?} is not an IP address")))?;
+    let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = request.name.unwrap_or(host_name);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+        return Err(bad(format!("{name:?} is not a machine name"))
+            .with_help("use up to 64 letters, digits, dots and dashes: --name m1"));
+    }
+    Ok(Described { name, address, metadata: request.metadata.into_iter().collect() })
+}
+
+/// Makes a cluster of this machine alone.
+pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginning, ApiError> {
+    let Described { name, address, metadata } = describe(request)?;
+    let cluster_id = ClusterId(identity::random_u128().map_err(|error| internal(&error))?);
+    // Zero is nobody's member id.
+    let member_id = (identity::random_u128().map_err(|error| internal(&error))? as u64).max(1);
+    let membership = Membership {
+        cluster_id,
+        member_id,
+        incarnation: FIRST_INCARNATION,
+        name,
+        address: address.to_string(),
+        metadata,
+        port: app.listen.peer_port,
+        members: Vec::new(),
+    };
+    let authority = ClusterCa::create(cluster_id).map_err(|error| internal(&error))?;
+    let identity = certify(app, &authority).map_err(|error| internal(error.as_ref()))?;
+    save_identity(app, &identity)?;
+    // Ports before the store: they are what fails, and nothing that counts is left behind.
+    let parts = Parts::prepare(app, &membership, identity).await?;
+    clear_store(app)?;
+    let config = app.store_config(&membership);
+    Store::initialise(&config).map_err(|error| internal(&error))?;
+    let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
+        .map_err(|error| internal(&error))?;
+    enter_itself(app, &store, &membership, &authority).await?;
+    save_membership(app, &membership)?;
+    Ok(Beginning { membership, store, parts })
+}
+
+fn certify(
+    app: &App,
+    authority: &ClusterCa,
+) -> Result<Identity, Box<dyn std::error::Error + Send + Sync>> {
+    let key = MachineKey::generate()?;
+    let validity = Validity::of_machine(SystemTime::now());
+    let certificate = authority.issue(&key.signing_request()?, app.machine_id, validity)?;
+    Ok(Identity::new(&key, &certificate, authority.certificate_pem())?)
+}
+
+/// Removes what an init or join left that was cut off before the machine belonged to a cluster:
+/// nothing in it was ever acknowledged.
+pub(crate) fn clear_store(app: &App) -> Result<(), ApiError> {
+    let dir = app.places.data_dir.join("store");
+    match fs::remove_dir_all(&dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let message = format!("cannot clear {}: {error}", dir.display());
+            Err(ApiError::new(ErrorCode::Internal, message))
+        }
+    }
+}
+
+/// Stores the authority and this machine's record as the first transaction.
+async fn enter_itself(
+    app: &App,
+    store: &Store,
+    membership: &Membership,
+    authority: &ClusterCa,
+) -> Result<(), ApiError> {
+    let handle = store.handle();
+    let mut leadership = handle.leadership();
+    let leads = leadership.wait_for(|leadership| leadership.is_leader);
+    match tokio::time::timeout(LEAD_MAX, leads).await {
+        Ok(Ok(_)) => {}
+        _ => return Err(ApiError::new(ErrorCode::Internal, "the new store does not start")),
+    }
+    let stored = StoredAuthority {
+        certificate: authority.certificate_pem().to_owned(),
+        key: authority.key_pem(),
+    };
+    let empty = ClusterView::default();
+    let mut edit = Edit::new(&empty);
+    edit.put_machine(StoredMachine {
+        id: app.machine_id,
+        name: membership.name.clone(),
+        address: membership.address.clone(),
+        metadata: membership.metadata.clone(),
+        cordoned: false,
+        lost: false,
+        port: membership.port,
+        member: membership.member_id,
+    })
+    .map_err(|error| internal(&error))?;
+    let machine = edit.finish().unwrap_or_default();
+    match propose(&handle, together(set_authority(&stored), machine)).await {
+        Outcome::Done(_) => Ok(()),
+        Outcome::Conflict(_) | Outcome::Unknown => {
+            Err(ApiError::new(ErrorCode::Internal, "the new store took no first record"))
+        }
+    }
+}
+
+/// Stores key and certificate. They do not count before the membership is stored.
+pub(crate) fn save_identity(app: &App, identity: &Identity) -> Result<(), ApiError> {
+    let tls = app.places.data_dir.join("tls");
+    make_private(&tls)?;
+    identity.save(&tls).map_err(|error| internal(&error))
+}
+
+/// Stores which cluster this machine belongs to from now on. The last step.
+pub(crate) fn save_membership(app: &App, membership: &Membership) -> Result<(), ApiError> {
+    identity::store_membership(&app.places.data_dir, membership).map_err(|error| internal(&error))
+}
+
+pub(crate) fn make_private(dir: &Path) -> Result<(), ApiError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        ApiError::new(ErrorCode::Internal, format!("cannot make {}: {error}", dir.display()))
+    })
+}

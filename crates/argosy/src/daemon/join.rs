@@ -1,0 +1,75 @@
+//! Joining an existing cluster: a token becomes a certificate and an empty store that waits for
+//! the leader.
+
+use std::sync::Arc;
+
+use argosy_api::operator::JoinRequest;
+use argosy_api::{ApiError, ErrorCode};
+use argosy_peer::{DialTimeouts, JoinError, JoinToken, MachineKey};
+use argosy_store::Store;
+
+use super::admission::{JoinPayload, WelcomePayload};
+use super::app::App;
+use super::begin::{
+    Beginning, Described, clear_store, describe, internal, make_private, save_identity,
+    save_membership,
+};
+use super::identity::{self, Membership};
+use super::node::Parts;
+use crate::failure::chain;
+
+/// Joins with a token. The machine belongs to the cluster once its place is stored; before that
+/// the same machine may use the same token again.
+pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Beginning, ApiError> {
+    let bad = |error: &dyn std::error::Error| {
+        ApiError::new(ErrorCode::BadInput, chain(error))
+            .with_help("make a token on a machine of the cluster: argosy token create")
+    };
+    let token = JoinToken::parse(&request.token).map_err(|error| bad(&error))?;
+    let Described { name, address, metadata } = describe(request.machine)?;
+    let tls = app.places.data_dir.join("tls");
+    make_private(&tls)?;
+    // Kept over a join that was cut off: the token is bound to it.
+    let key = MachineKey::load_or_generate(&tls).map_err(|error| internal(&error))?;
+    let port = app.listen.peer_port;
+    let payload = JoinPayload { name, address: address.to_string(), port, metadata };
+    let bytes = serde_json::to_vec(&payload).map_err(|error| internal(&error))?;
+    let timeouts = DialTimeouts::default();
+    let joined = argosy_peer::join(&token, app.machine_id, &key, &bytes, timeouts)
+        .await
+        .map_err(|error| refused(&error))?;
+    let welcome: WelcomePayload =
+        serde_json::from_slice(&joined.payload).map_err(|error| internal(&error))?;
+    let members = identity::places(&welcome.members).ok_or_else(|| {
+        ApiError::new(ErrorCode::Internal, "the cluster's answer names no machines")
+    })?;
+    let JoinPayload { name, address, port, metadata } = payload;
+    let membership = Membership {
+        cluster_id: joined.identity.cluster(),
+        member_id: welcome.member_id,
+        incarnation: welcome.incarnation,
+        name,
+        address,
+        metadata,
+        port,
+        members,
+    };
+    save_identity(app, &joined.identity)?;
+    let parts = Parts::prepare(app, &membership, joined.identity).await?;
+    clear_store(app)?;
+    let config = app.store_config(&membership);
+    Store::join(&config).map_err(|error| internal(&error))?;
+    save_membership(app, &membership)?;
+    let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
+        .map_err(|error| internal(&error))?;
+    Ok(Beginning { membership, store, parts })
+}
+
+fn refused(error: &JoinError) -> ApiError {
+    let code = match error {
+        JoinError::Refused { .. } => ErrorCode::Conflict,
+        _ => ErrorCode::Unavailable,
+    };
+    ApiError::new(code, chain(error))
+        .with_help("check the address and the time, or make another token: argosy token create")
+}

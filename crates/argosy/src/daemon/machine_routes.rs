@@ -1,0 +1,81 @@
+//! What machines ask of one another over the machine port: reports, journals, and operators'
+//! requests that only the leader can answer.
+
+use std::sync::Arc;
+
+use argosy_api::journal_line::JournalQuery;
+use argosy_api::{ApiError, ErrorCode, Peer};
+use argosy_model::MachineId;
+use argosy_reconcile::MachineReport;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use tokio::sync::{mpsc, watch};
+
+use super::app::App;
+use super::journal;
+use super::report_wire::ReportWire;
+use super::routes;
+
+/// Largest request: the report of a machine with 2,000 units of about 2 KiB, and room.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Reports that wait for the control loop. Each replaces the one before of its machine, so a
+/// few for each of a thousand machines are never useful at once.
+pub(crate) const REPORTS_WAITING_MAX: usize = 256;
+
+/// The machine at the other end, as its certificate says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller(pub(crate) MachineId);
+
+#[derive(Clone)]
+struct Shared {
+    app: Arc<App>,
+    reports: mpsc::Sender<MachineReport>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Returns the router of the machine port's HTTP service. Each connection adds its [`Caller`].
+pub(crate) fn router(
+    app: Arc<App>,
+    reports: mpsc::Sender<MachineReport>,
+    stopped: watch::Receiver<bool>,
+) -> Router {
+    // A machine of the cluster speaks for an operator whom it has checked itself.
+    let operator = MockConnectInfo(Peer { uid: Some(0), pid: None });
+    let operators = routes::leader_router(Arc::clone(&app), stopped.clone()).layer(operator);
+    Router::new()
+        .route("/v1/report", post(report))
+        .route("/v1/journal", get(read_journal))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Shared { app, reports, stopped })
+        .nest("/operator", operators)
+}
+
+async fn report(
+    State(shared): State<Shared>,
+    Extension(Caller(caller)): Extension<Caller>,
+    Json(wire): Json<ReportWire>,
+) -> Result<StatusCode, ApiError> {
+    let report = MachineReport::try_from(wire)
+        .map_err(|error| ApiError::from_chain(ErrorCode::BadInput, &error))?;
+    if report.machine != caller {
+        let message = format!("{caller} reports for {}", report.machine);
+        return Err(ApiError::new(ErrorCode::PermissionDenied, message));
+    }
+    match shared.reports.try_send(report) {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(_) => Err(ApiError::new(ErrorCode::Unavailable, "too many reports wait")),
+    }
+}
+
+async fn read_journal(
+    State(shared): State<Shared>,
+    Query(query): Query<JournalQuery>,
+) -> Result<Response, ApiError> {
+    let node = shared.app.node().await?;
+    journal::stream(node.supervisor(), &query, shared.stopped).await
+}

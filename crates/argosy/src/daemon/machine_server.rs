@@ -1,0 +1,109 @@
+//! The machine port's server: hands each authenticated connection to the part it is for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_peer::{AcceptError, Accepted, PeerListener, Service, receive_join};
+use argosy_store::StoreHandle;
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::admission::Admission;
+use super::machine_port::MachinePort;
+use super::machine_routes::Caller;
+use crate::failure::chain;
+
+/// Connections served at once. A machine has a few from each other one; the rest is room for
+/// operators' requests that are passed on.
+const CONNECTIONS_MAX: usize = 1_024;
+/// Connections that are still open this long after the end was announced are cut.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// What connections are handed to.
+pub(crate) struct MachineServer {
+    pub(crate) store: StoreHandle,
+    pub(crate) port: MachinePort,
+    pub(crate) router: Router,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl MachineServer {
+    /// Accepts until `stopped` says so.
+    pub(crate) async fn run(self, mut listener: PeerListener, mut stopped: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            let full = connections.len() >= CONNECTIONS_MAX;
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if !full => match accepted {
+                    Ok(accepted) => self.hand_over(accepted, &mut connections),
+                    Err(error @ AcceptError::Peer { .. }) => {
+                        tracing::warn!(error = chain(&error), "a connection was refused");
+                    }
+                    Err(error) => tracing::warn!(error = chain(&error), "machine port"),
+                },
+            }
+        }
+        let drained = async { while connections.join_next().await.is_some() {} };
+        // Whatever is left is cut when the set is dropped.
+        drop(tokio::time::timeout(DRAIN_MAX, drained).await);
+    }
+
+    fn hand_over(&self, accepted: Accepted, connections: &mut JoinSet<()>) {
+        let Accepted { stream, service, peer, remote } = accepted;
+        let member = peer
+            .as_ref()
+            .and_then(|peer| self.port.book().machine(peer.machine))
+            .and_then(|place| place.member);
+        match (service, peer, member) {
+            (Service::Join, _, _) => {
+                let admission = Arc::clone(&self.admission);
+                connections.spawn(async move {
+                    match receive_join(stream).await {
+                        Ok((request, responder)) => admission.answer(request, responder).await,
+                        Err(error) => {
+                            tracing::warn!(%remote, error = chain(&error), "a join broke off");
+                        }
+                    }
+                });
+            }
+            (Service::Raft, _, Some(member)) => {
+                let store = self.store.clone();
+                connections.spawn(async move {
+                    if let Err(error) = store.serve_raft(stream, member).await {
+                        tracing::debug!(error = chain(&error), "a raft connection ended");
+                    }
+                });
+            }
+            (Service::Snapshot, _, Some(member)) => {
+                let store = self.store.clone();
+                connections.spawn(async move {
+                    if let Err(error) = store.serve_snapshot(stream, member).await {
+                        tracing::warn!(error = chain(&error), "a snapshot did not arrive");
+                    }
+                });
+            }
+            (Service::Http, Some(peer), _) => {
+                let router = self.router.clone().layer(Extension(Caller(peer.machine)));
+                connections.spawn(async move {
+                    let service = TowerToHyperService::new(router);
+                    let served = auto::Builder::new(TokioExecutor::new())
+                        .http1_only()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                    if let Err(error) = served {
+                        tracing::debug!(%remote, %error, "a connection between machines broke");
+                    }
+                });
+            }
+            (service, _, _) => {
+                tracing::warn!(%remote, %service, "a connection for a service that is not here");
+            }
+        }
+    }
+}

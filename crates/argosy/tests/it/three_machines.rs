@@ -1,0 +1,143 @@
+//! Three machines on loopback addresses of their own: joining, one store, and the loss of one.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::machine::Machine;
+
+/// Starts a cluster of three: m1, m2, m3.
+fn three() -> Vec<Machine> {
+    let mut machines = Machine::at_addresses(3);
+    for machine in &mut machines {
+        machine.start(&[]);
+    }
+    let first = &machines[0];
+    first
+        .run(&[
+            "cluster",
+            "init",
+            "--name",
+            "m1",
+            "--address",
+            &first.address(),
+            "--label",
+            "zone=a",
+        ])
+        .ok();
+    for (at, zone) in [(1, "zone=b"), (2, "zone=c")] {
+        let name = format!("m{}", at + 1);
+        join(&machines[0], &machines[at], &name, zone);
+    }
+    for machine in &machines {
+        machine.wait("all machines on every machine", |m| {
+            m.run(&["list-machines"]).stdout.matches("ready").count() == 3
+        });
+    }
+    machines
+}
+
+fn token(machine: &Machine) -> String {
+    machine.run(&["token", "create"]).ok().stdout
+}
+
+fn join(member: &Machine, joiner: &Machine, name: &str, label: &str) {
+    let ran = try_join(joiner, &token(member), name, label);
+    assert!(ran.0, "{}", ran.1);
+}
+
+fn try_join(joiner: &Machine, token: &str, name: &str, label: &str) -> (bool, String) {
+    let address = joiner.address();
+    let mut child = joiner
+        .command(&["cluster", "join", "--name", name, "--address", &address, "--label", label])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn one_store_on_three_machines() {
+    let machines = three();
+    machines[1].etcdctl(&["put", "color", "blue"]).ok();
+    assert_eq!(machines[2].etcdctl(&["get", "color"]).ok().stdout, "color\nblue\n");
+    for machine in &machines {
+        machine.wait("three voters", |m| m.json(&["cluster", "status"])["cluster"]["voters"] == 3);
+    }
+    // Any machine takes an operator's command, and any shows the result.
+    machines[2].file("steady.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machines[2].run(&["apply", "steady.service"]).ok();
+    for machine in &machines {
+        let listed = machine.run(&["list-units"]).ok().stdout;
+        assert!(listed.contains("running"), "{listed}");
+    }
+}
+
+#[test]
+fn a_token_opens_the_door_once() {
+    let mut machines = Machine::at_addresses(3);
+    for machine in &mut machines {
+        machine.start(&[]);
+    }
+    machines[0].run(&["cluster", "init", "--name", "m1", "--address", &machines[0].address()]).ok();
+    let token = token(&machines[0]);
+    assert!(try_join(&machines[1], &token, "m2", "zone=b").0);
+    let (joined, why) = try_join(&machines[2], &token, "m3", "zone=c");
+    assert!(!joined && why.contains("used"), "{why}");
+    assert!(!machines[2].path("data/machine.json").exists());
+    let (joined, why) = try_join(&machines[2], "argosy1-nonsense", "m3", "zone=c");
+    assert!(!joined && why.contains("token"), "{why}");
+    let used = machines[0].run(&["token", "list"]).ok().stdout;
+    assert!(used.contains("m2"), "{used}");
+}
+
+/// Returns how many of the running instances each machine has.
+fn spread(machine: &Machine) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for unit in machine.json(&["list-units"]).as_array().unwrap() {
+        if unit["status"]["active"] == "active" {
+            *found.entry(unit["machine"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn units_of_a_lost_machine_run_elsewhere() {
+    let mut machines = three();
+    machines[0].file(
+        "api@.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=6\nData=disposable\n",
+    );
+    machines[0].run(&["apply", "api@.service"]).ok();
+    machines[0].wait("two instances on each machine", |m| {
+        spread(m) == BTreeMap::from([("m1".into(), 2), ("m2".into(), 2), ("m3".into(), 2)])
+    });
+    let leader = machines[0].json(&["cluster", "status"])["cluster"]["leader"].clone();
+    let lost = usize::from(leader.as_str().unwrap().as_bytes()[1] - b'1');
+    machines[lost].lose();
+    let rest: Vec<&Machine> =
+        machines.iter().enumerate().filter(|(at, _)| *at != lost).map(|(_, m)| m).collect();
+    rest[0].wait("all six on the other two", |m| {
+        m.run(&["list-machines"]).stdout.contains("lost")
+            && spread(m).values().sum::<usize>() == 6
+            && !spread(m).contains_key(leader.as_str().unwrap())
+    });
+    rest[1].etcdctl(&["put", "after", "loss"]).ok();
+    assert_eq!(rest[0].etcdctl(&["get", "after"]).ok().stdout, "after\nloss\n");
+}
+
+#[test]
+fn a_member_that_was_away_catches_up() {
+    let mut machines = three();
+    assert!(machines[2].stop());
+    for number in 0..50 {
+        machines[0].etcdctl(&["put", &format!("k{number}"), "v"]).ok();
+    }
+    machines[2].start(&[]);
+    machines[2].wait("the missed writes", |m| m.etcdctl(&["get", "k49"]).stdout == "k49\nv\n");
+}
