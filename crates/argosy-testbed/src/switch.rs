@@ -1,4 +1,5 @@
-//! The process that holds a testbed: `poll` -> one token -> what it asks for, on one thread.
+//! The process that holds a testbed: `poll` -> one token -> what it asks for, on one thread. The
+//! frames of the machines, and connections from outside, have threads of their own.
 //! Whatever ends it or its owner, nothing stays.
 
 mod clients;
@@ -19,7 +20,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{WaitOptions, wait};
 
 use crate::cgroup::Cgroups;
-use crate::network::Port;
 use crate::place::STATE;
 use crate::report::Status;
 use crate::wire::{self, Answer, Boot};
@@ -39,7 +39,6 @@ enum Token {
     Signals,
     Listener,
     Client(u64),
-    Port(Port),
     /// The init of a machine has something to say.
     InitSays(String),
     /// The init of a machine has ended.
@@ -95,12 +94,8 @@ impl Switch {
                 return Ok(());
             }
             let ready = self.wait()?;
-            let now = self.now();
-            if let Some(relay) = &mut self.relay {
-                relay.send_due(now);
-            }
             for token in ready {
-                self.handle(&token, now);
+                self.handle(&token);
             }
             self.enforce_deadlines();
         }
@@ -133,15 +128,9 @@ impl Switch {
             tokens.push(Token::InitEnded(name.clone()));
             fds.push(init.pidfd.as_fd());
         }
-        for (port, socket) in self.relay.iter().flat_map(Relay::sockets) {
-            tokens.push(Token::Port(port));
-            fds.push(socket);
-        }
         let mut polled: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let deadlines = self.machines.values().filter_map(Machine::deadline);
-        let due = self.relay.as_ref().and_then(Relay::next_due);
-        let next = deadlines.chain(due).min();
+        let next = self.machines.values().filter_map(Machine::deadline).min();
         let left = next.map(|next| next.saturating_sub(self.now()));
         let left = left.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         match poll(&mut polled, left.as_ref()) {
@@ -152,17 +141,12 @@ impl Switch {
         Ok(ready.map(|(token, _)| token).collect())
     }
 
-    fn handle(&mut self, token: &Token, now: Duration) {
+    fn handle(&mut self, token: &Token) {
         match token {
             Token::Owner => self.begin_end(None),
             Token::Signals => self.take_signals(),
             Token::Listener => self.clients.accept(&self.listener),
             Token::Client(id) => self.serve(*id),
-            Token::Port(port) => {
-                if let Some(relay) = &mut self.relay {
-                    relay.take_frames(*port, now);
-                }
-            }
             Token::InitSays(name) => self.hear_init(name),
             Token::InitEnded(name) => self.init_ended(name),
         }

@@ -46,7 +46,6 @@ impl Switch {
         if self.boot.mode == Mode::Loopback {
             descendants::kill(getpid(), false)?;
         }
-        self.relay = None;
         self.cgroups.remove()?;
         fs::remove_dir_all(&self.boot.directory)?;
         leftovers::remove_names(&self.boot.lock, self.boot.base.take());

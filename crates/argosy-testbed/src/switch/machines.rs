@@ -12,7 +12,7 @@ use super::machine::{Init, Machine};
 use super::{Switch, relay};
 use crate::init::BOOT_ID;
 use crate::wire::{self, Answer, Configure, FromInit, Isolation, ToInit};
-use crate::{Exit, MachineInfo, MachineState, Mode, Refusal, descendants, role, sys};
+use crate::{Counters, Exit, MachineInfo, MachineState, Mode, Refusal, descendants, role, sys};
 
 /// What an init may take to end by itself after the grace it was given, until it is killed.
 const STOP_MARGIN: Duration = Duration::from_secs(2);
@@ -157,7 +157,7 @@ impl Switch {
         let Some(machine) = self.machines.get_mut(name) else {
             return Err(Refusal::NoSuchMachine { machine: name.to_owned() });
         };
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &self.relay {
             relay.silence(machine.port);
         }
         let (port, isolated) = (machine.port, self.boot.mode != Mode::Loopback);
@@ -244,17 +244,18 @@ impl Switch {
     }
 
     pub(super) fn info(&self, name: &str, machine: &Machine) -> MachineInfo {
-        let network = self.relay.as_ref().map(|relay| &relay.network);
+        let report = self.relay.as_ref().map(|relay| relay.report(machine.port));
+        let (counters, link_up) = report.unwrap_or((Counters::default(), true));
         MachineInfo {
             name: name.to_owned(),
             state: machine.state,
             address: self.address(machine),
-            link_up: network.is_none_or(|network| network.is_plugged(machine.port)),
+            link_up,
             init_pid: machine.init().map(|init| init.pid.as_raw_nonzero().get().unsigned_abs()),
             machine_id: machine.machine_id.clone(),
             data_directory: machine.files.data(),
             runtime_directory: machine.files.runtime(),
-            counters: network.map(|network| network.counters(machine.port)).unwrap_or_default(),
+            counters,
         }
     }
 

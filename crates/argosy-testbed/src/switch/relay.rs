@@ -1,59 +1,54 @@
-//! The switch's hands: moves frames between packet sockets as [`Network`] decides.
+//! The switch's network: cables to machines, and the thread that carries frames between them.
+//!
+//! Laying, cutting and closing a cable makes the kernel wait for all its processors, tens of
+//! milliseconds at times. All of that happens outside the carrier's lock, so that one machine's
+//! end delays no frame of another.
 
-use std::collections::BTreeMap;
+mod carrier;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
-
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::init::INTERFACE;
 use crate::netlink::{End, Netlink};
-use crate::network::{
-    ARP_REPLY_BYTES, DelayLine, HOST_PORT, Network, Offer, PREFIX, Port, Route, mac,
-};
-use crate::sys;
+use crate::network::{Delay, HOST_PORT, PREFIX, Port, mac};
+use crate::{Counters, sys};
 
-/// The virtio network header that stands before each frame (packet(7), `PACKET_VNET_HDR`).
-const VNET_HEADER_BYTES: usize = 10;
-/// The longest frame: a segment of 64 KiB that is cut up only by a real network card, with its
-/// headers.
-const FRAME_BYTES_MAX: usize = 64 * 1024 + 256;
-/// Frames taken from one port before the others have their turn.
-const TURN_FRAMES: usize = 64;
+use carrier::Carrier;
+
 /// What a port may hold that was not taken yet: some tens of the longest frames, so that a burst
 /// outlives one turn of the others.
 const RECEIVE_BYTES: i32 = 4 * 1024 * 1024;
 /// The name of the host's own end.
 const HOST_INTERFACE: &str = "host0";
+/// How often it is looked whether the carrier has let go of a socket, which takes it one turn.
+const LET_GO_INTERVAL: Duration = Duration::from_micros(200);
 
+/// A machine's cable, as its interface here and the socket that takes and gives its frames.
 #[derive(Debug)]
-struct Attached {
-    socket: OwnedFd,
+struct Cable {
     index: u32,
+    socket: Arc<OwnedFd>,
 }
 
-/// All ports with their sockets, the faults, and the frames on their way.
+/// All cables, and the carrier with the faults and the frames on their way.
 #[derive(Debug)]
 pub(super) struct Relay {
-    pub(super) network: Network,
     netlink: Netlink,
-    attached: BTreeMap<Port, Attached>,
-    line: DelayLine,
-    buffer: Vec<u8>,
+    cables: BTreeMap<Port, Cable>,
+    carrier: Arc<Carrier>,
 }
 
 impl Relay {
     /// Begins with the host's port, in this process's network namespace.
     pub(super) fn new(seed: u64) -> io::Result<Relay> {
-        let mut relay = Relay {
-            network: Network::new(seed),
-            netlink: Netlink::open()?,
-            attached: BTreeMap::new(),
-            line: DelayLine::default(),
-            buffer: vec![0; VNET_HEADER_BYTES + FRAME_BYTES_MAX],
-        };
+        let carrier = Carrier::start(seed)?;
+        let mut relay = Relay { netlink: Netlink::open()?, cables: BTreeMap::new(), carrier };
         let end = End { name: HOST_INTERFACE, mac: mac(HOST_PORT), namespace_of: None };
         relay.attach(HOST_PORT, end)?;
         let index = relay.netlink.index(HOST_INTERFACE)?;
@@ -77,114 +72,69 @@ impl Relay {
         self.netlink.make_cable(ours, theirs)?;
         let index = self.netlink.index(&name)?;
         self.netlink.set_silent(index)?;
-        let socket = sys::packet_socket(index, RECEIVE_BYTES)?;
-        self.network.add(port);
-        self.netlink.set_up(index, self.network.is_plugged(port))?;
-        self.attached.insert(port, Attached { socket, index });
-        Ok(())
+        let socket = Arc::new(sys::packet_socket(index, RECEIVE_BYTES)?);
+        let plugged = self.carrier.attach(port, socket.clone());
+        self.cables.insert(port, Cable { index, socket });
+        self.netlink.set_up(index, plugged)
+    }
+
+    /// Carries nothing from or to a port any more, from this moment on.
+    pub(super) fn silence(&self, port: Port) {
+        self.carrier.detach(port);
     }
 
     /// Takes a machine's cable away, with what is on its way to it.
     pub(super) fn detach(&mut self, port: Port) -> io::Result<()> {
-        self.line.forget(port);
-        let Some(attached) = self.attached.remove(&port) else { return Ok(()) };
-        match self.netlink.delete(attached.index) {
+        self.carrier.detach(port);
+        let Some(Cable { index, socket }) = self.cables.remove(&port) else { return Ok(()) };
+        while Arc::strong_count(&socket) > 1 {
+            thread::sleep(LET_GO_INTERVAL);
+        }
+        drop(socket);
+        match self.netlink.delete(index) {
             // The machine's namespace took it with it.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             other => other,
         }
     }
 
-    /// Lets nothing pass from or to a port any more, at once; its cable stays up.
-    pub(super) fn silence(&mut self, port: Port) {
-        self.line.forget(port);
-        if let Some(attached) = self.attached.get(&port) {
-            // A machine that cannot be silenced is about to lose the cable anyhow.
-            drop(self.netlink.set_up(attached.index, false));
-        }
-    }
-
     /// Plugs a machine's cable in or out.
-    pub(super) fn plug(&mut self, port: Port, plugged: bool) -> io::Result<()> {
-        self.network.plug(port, plugged);
-        match self.attached.get(&port) {
-            Some(attached) => self.netlink.set_up(attached.index, plugged),
-            None => Ok(()),
-        }
+    pub(super) fn plug(&self, port: Port, plugged: bool) -> io::Result<()> {
+        self.carrier.faults(|network| network.plug(port, plugged));
+        self.cables.get(&port).map_or(Ok(()), |it| self.netlink.set_up(it.index, plugged))
     }
 
     /// Ends all faults.
-    pub(super) fn heal(&mut self) -> io::Result<()> {
-        self.network.heal();
-        self.attached.values().try_for_each(|it| self.netlink.set_up(it.index, true))
+    pub(super) fn heal(&self) -> io::Result<()> {
+        let unplugged = |port: &Port| !self.carrier.faults(|network| network.is_plugged(*port));
+        let unplugged: Vec<Port> = self.cables.keys().copied().filter(unplugged).collect();
+        self.carrier.faults(|network| network.heal());
+        unplugged.into_iter().try_for_each(|port| self.plug(port, true))
     }
 
-    pub(super) fn sockets(&self) -> impl Iterator<Item = (Port, BorrowedFd<'_>)> {
-        self.attached.iter().map(|(port, it)| (*port, it.socket.as_fd()))
+    pub(super) fn delay_port(&self, port: Port, delay: Delay) {
+        self.carrier.faults(|network| network.set_port_delay(port, delay));
     }
 
-    pub(super) fn next_due(&self) -> Option<Duration> {
-        self.line.next_due()
+    pub(super) fn delay_pair(&self, a: Port, b: Port, delay: Delay) {
+        self.carrier.faults(|network| network.set_pair_delay(a, b, delay));
     }
 
-    /// Sends what waited long enough.
-    pub(super) fn send_due(&mut self, now: Duration) {
-        while let Some((from, to, bytes)) = self.line.pop(now) {
-            if self.network.is_open(from, to) {
-                deliver(&mut self.network, &self.attached, from, to, &bytes);
-            } else {
-                self.network.cut_off(from);
-            }
-        }
+    pub(super) fn lose(&self, a: Port, b: Port, percent: f64) {
+        self.carrier.faults(|network| network.set_loss(a, b, percent));
     }
 
-    /// Takes the frames that came in at a port, a turn's worth of them.
-    pub(super) fn take_frames(&mut self, port: Port, now: Duration) {
-        for _ in 0..TURN_FRAMES {
-            let Some(attached) = self.attached.get(&port) else { return };
-            // An error is either "nothing more" or "the interface is gone", which its machine's
-            // end will tell.
-            let Ok((length, _)) = recv(&attached.socket, &mut *self.buffer, RecvFlags::empty())
-            else {
-                return;
-            };
-            let packet = &self.buffer[..length];
-            let Some(frame) = packet.get(VNET_HEADER_BYTES..) else { continue };
-            match self.network.route(port, frame) {
-                Route::Answer(reply) => {
-                    let mut packet = [0; VNET_HEADER_BYTES + ARP_REPLY_BYTES];
-                    packet[VNET_HEADER_BYTES..].copy_from_slice(&reply);
-                    // The machine asks again if it does not arrive.
-                    let _lost = send(&attached.socket, &packet, SendFlags::empty());
-                }
-                Route::Carry(copies) => {
-                    for (to, delay) in copies {
-                        match self.line.offer((port, to), now, delay, packet) {
-                            Offer::Kept => {}
-                            Offer::Full => self.network.overflowed(to),
-                            Offer::SendNow => {
-                                deliver(&mut self.network, &self.attached, port, to, packet);
-                            }
-                        }
-                    }
-                }
-            }
-        }
+    pub(super) fn cut(&self, from: Port, to: Port) {
+        self.carrier.faults(|network| network.cut(from, to));
     }
-}
 
-fn deliver(
-    network: &mut Network,
-    attached: &BTreeMap<Port, Attached>,
-    from: Port,
-    to: Port,
-    packet: &[u8],
-) {
-    // A machine that is down takes nothing, and nobody is told.
-    let Some(target) = attached.get(&to) else { return };
-    match send(&target.socket, packet, SendFlags::empty()) {
-        Ok(_) => network.delivered(from),
-        Err(_) => network.overflowed(to),
+    pub(super) fn partition(&self, groups: &[BTreeSet<Port>]) {
+        self.carrier.faults(|network| network.partition(groups));
+    }
+
+    /// What became of a port's frames, and whether its cable is plugged in.
+    pub(super) fn report(&self, port: Port) -> (Counters, bool) {
+        self.carrier.faults(|network| (network.counters(port), network.is_plugged(port)))
     }
 }
 

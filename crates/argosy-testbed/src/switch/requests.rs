@@ -69,7 +69,7 @@ impl Switch {
             Request::Loss { a, b, percent } => self.loss(&a, &b, percent)?,
             Request::Cut { from, to } => {
                 let (from, to) = self.two_ports(&from, &to)?;
-                self.relay("cut a way")?.network.cut(from, to);
+                self.relay("cut a way")?.cut(from, to);
             }
             Request::Partition { groups } => self.partition(&groups)?,
             Request::Heal => {
@@ -165,11 +165,11 @@ impl Switch {
         match scope {
             DelayScope::Machine(name) => {
                 let port = self.port(name)?;
-                self.relay("delay frames")?.network.set_port_delay(port, delay);
+                self.relay("delay frames")?.delay_port(port, delay);
             }
             DelayScope::Pair(a, b) => {
                 let (a, b) = self.two_ports(a, b)?;
-                self.relay("delay frames")?.network.set_pair_delay(a, b, delay);
+                self.relay("delay frames")?.delay_pair(a, b, delay);
             }
         }
         Ok(())
@@ -181,14 +181,14 @@ impl Switch {
             let what = format!("{percent} is not a percentage from 0 to 100");
             return Err(Refusal::Meaningless { what });
         }
-        self.relay("lose frames")?.network.set_loss(a, b, percent);
+        self.relay("lose frames")?.lose(a, b, percent);
         Ok(())
     }
 
     fn partition(&mut self, groups: &[Vec<String>]) -> Result<(), Refusal> {
         let ports = |group: &Vec<String>| group.iter().map(|name| self.port(name)).collect();
         let groups: Vec<BTreeSet<Port>> = groups.iter().map(ports).collect::<Result<_, _>>()?;
-        self.relay("be partitioned")?.network.partition(&groups);
+        self.relay("be partitioned")?.partition(&groups);
         Ok(())
     }
 
@@ -212,9 +212,9 @@ impl Switch {
         self.forwards.add(listener, address, inside)
     }
 
-    fn relay(&mut self, operation: &str) -> Result<&mut super::Relay, Refusal> {
+    fn relay(&self, operation: &str) -> Result<&super::Relay, Refusal> {
         let refusal = || Refusal::NotInLoopback { operation: operation.to_owned() };
-        self.relay.as_mut().ok_or_else(refusal)
+        self.relay.as_ref().ok_or_else(refusal)
     }
 
     fn port(&self, name: &str) -> Result<Port, Refusal> {
