@@ -59,6 +59,15 @@ pub fn get(state: &State, path: &str, recursive: bool, sorted: bool) -> Result<N
     }
 }
 
+/// Returns the lease of what is at a path; 0 without one, or if nothing is there.
+pub fn lease_at(state: &State, path: &str) -> LeaseId {
+    match find::find(state, &path::parts(path)) {
+        Ok((_, Found::File(kv))) => kv.lease,
+        Ok((_, Found::Directory(own))) => own.lease,
+        Err(_) => 0,
+    }
+}
+
 struct Listing<'s> {
     state: &'s State,
     sorted: bool,

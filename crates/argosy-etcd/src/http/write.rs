@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use argosy_kv::v2::{Change, Error, Write};
-use argosy_kv::{CommandKind, KvError, Response, Revision, SpaceId};
+use argosy_kv::{CommandKind, KvError, Response, Revision, v2};
 use argosy_store::StoreError;
 
 use super::form::refusal;
@@ -25,9 +25,8 @@ pub(super) struct Written {
 /// Replicates a write and waits for its outcome.
 pub(super) async fn write(api: &Api, write: Write) -> Result<Written, Error> {
     // The lease of what is replaced may be gone afterwards.
-    let view = api.store.view();
-    let before = view.get(SpaceId::User, write.path.as_bytes());
-    let leases: BTreeSet<_> = before.map(|kv| kv.lease).filter(|id| *id != 0).into_iter().collect();
+    let lease = v2::lease_at(&api.store.view(), &write.path);
+    let leases: BTreeSet<_> = Some(lease).filter(|id| *id != 0).into_iter().collect();
     let prev_expiries = Expiries::ask(api, leases).await;
     match api.store.execute(CommandKind::V2(write)).await {
         Ok(Response::V2 { revisions, change, granted, .. }) => {

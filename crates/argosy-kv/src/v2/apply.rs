@@ -200,7 +200,7 @@ impl State {
         self.leases.put(lease);
         let space = self.space(USER);
         let now = space.directory(path.as_bytes()).or_else(|| space.get(path.as_bytes()))?;
-        let node = change::node(now);
+        let node = change::stored_node(now);
         let change = Change { action, prev: Some(node.clone()), node };
         Some(Done { change, events: Vec::new(), granted, ended: Vec::new() })
     }

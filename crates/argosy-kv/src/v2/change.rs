@@ -98,7 +98,7 @@ pub(super) fn changes(events: &[Event]) -> Vec<Change> {
         let prev = event.prev.as_ref().or_else(|| before.and_then(|event| event.prev.as_ref()));
         let node = node(&event.kv);
         let prev = match prev {
-            Some(kv) => Some(self::node(kv)),
+            Some(kv) => Some(stored_node(kv)),
             // A directory that nobody made.
             None if event.kv.kind == KeyKind::DirectoryEnd => {
                 Some(Node { modified_index: node.created_index, ..node.clone() })
@@ -114,11 +114,18 @@ fn is_below(key: &[u8], path: &[u8]) -> bool {
     key.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-/// Returns a version as a node by itself.
-pub(super) fn node(kv: &Arc<KeyValue>) -> Node {
+/// Returns what a change made as a node by itself.
+fn node(kv: &Arc<KeyValue>) -> Node {
     Node {
         value: Some(kv.value.clone()).filter(|_| kv.kind == KeyKind::Value),
         dir: kv.is_directory(),
         ..file(kv)
     }
+}
+
+/// Returns a stored version as the node that a read shows.
+pub(super) fn stored_node(kv: &Arc<KeyValue>) -> Node {
+    let node = node(kv);
+    let modified_index = if node.dir { node.created_index } else { node.modified_index };
+    Node { modified_index, ..node }
 }

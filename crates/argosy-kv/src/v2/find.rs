@@ -18,8 +18,9 @@ pub(super) struct Own {
 impl Own {
     pub(super) fn of(state: &State, path: &str, first: Option<&Arc<KeyValue>>) -> Own {
         if let Some(marker) = state.space(SpaceId::User).directory(path.as_bytes()) {
-            let (modified_index, created_index) = (marker.mod_revision, marker.created_index);
-            return Own { modified_index, created_index, lease: marker.lease };
+            // A change of its time to live does not modify a directory, in etcd.
+            let index = marker.created_index;
+            return Own { modified_index: index, created_index: index, lease: marker.lease };
         }
         let index = first.map_or(0, |kv| kv.create_revision);
         Own { modified_index: index, created_index: index, lease: 0 }
