@@ -84,7 +84,8 @@ impl MachineKey {
         Ok(MachineKey { pair })
     }
 
-    /// Reads the key in `folder` (`machine.key`), or makes one and stores it there, 0600.
+    /// Reads the key in `folder` (`machine.key`), or makes one and stores it there, 0600. The
+    /// folder must exist.
     pub fn load_or_generate(folder: &Path) -> Result<Self, IdentityError> {
         let path = folder.join(KEY_FILE);
         match files::read(&path) {
