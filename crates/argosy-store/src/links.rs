@@ -72,12 +72,16 @@ impl LinksRuntime {
     }
 
     pub(crate) fn handle(&self) -> Handle {
-        self.0.as_ref().expect("taken only when dropped").handle().clone()
+        self.runtime().handle().clone()
     }
 
     /// Runs the links until they are closed.
     pub(crate) fn run(&self, links: &PeerLinks) {
-        self.handle().block_on(links.until_closed());
+        self.runtime().block_on(links.until_closed());
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.0.as_ref().expect("taken only when dropped")
     }
 }
 

@@ -1,9 +1,10 @@
 //! Changes of the membership and of the leadership.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use argosy_consensus::{ELECTION_TICKS, MemberChange, MemberChangeRefused, Membership};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::StoreHandle;
 use crate::links::question::{Asked, Members, Nothing, Outcome};
@@ -14,8 +15,15 @@ use crate::{MemberId, StoreError};
 /// under load, so that the quorum it then counts for does not wait for it.
 pub const PROMOTION_LAG_MAX: u64 = 1_000;
 
-/// Longest wait for a learner to say how far it is.
-const READY_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for a member to say how far it is.
+const ASKED_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Longest wait for a majority to hear of a change that is made. They do within a round trip,
+/// or they are away.
+const SETTLED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Wait between two questions whether they have.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 
 impl StoreHandle {
     /// Returns the members as this member has applied them: possibly behind the leader's.
@@ -112,18 +120,46 @@ impl StoreHandle {
     }
 
     async fn change(&self, change: MemberChange) -> Result<(), StoreError> {
-        self.ask(|answer| Request::Change { change, answer }).await
+        self.ask(|answer| Request::Change { change, answer }).await?;
+        // It is made, whatever comes of this.
+        drop(timeout(SETTLED_PATIENCE, self.settle()).await);
+        Ok(())
+    }
+
+    /// Returns when a majority of the voters goes by the membership that this member has now.
+    ///
+    /// A member goes by a change from when it knows that it is committed. If the leader were
+    /// lost before it told anybody, the others could not elect one: they would still ask for
+    /// the votes of the members before.
+    async fn settle(&self) {
+        let index = *self.shared.applied.borrow();
+        let voters = self.membership().voters;
+        let majority = voters.len() / 2 + 1;
+        let mut knowing = BTreeSet::from([self.member_id()]);
+        while knowing.intersection(&voters).count() < majority {
+            for voter in &voters {
+                if !knowing.contains(voter) && self.applied_by(*voter).await >= Some(index) {
+                    knowing.insert(*voter);
+                }
+            }
+            sleep(SETTLE_INTERVAL).await;
+        }
+    }
+
+    /// Asks a member how far it has applied the log; `None` when it does not answer.
+    async fn applied_by(&self, member: MemberId) -> Option<u64> {
+        let links = self.shared.links.as_ref()?;
+        let asked = links.ask(member, Asked::Applied(Nothing {}));
+        let answer = timeout(ASKED_PATIENCE, asked).await.ok()?;
+        Some(answer.ok()?.applied)
     }
 
     /// Asks a learner itself how far it is: that proves the way to it as well.
     async fn check_ready(&self, member: MemberId) -> Result<(), StoreError> {
-        let not_ready = StoreError::NotReady { member };
-        let Some(links) = &self.shared.links else { return Err(not_ready) };
         let commit = self.shared.replica.load().commit;
-        let asked = links.ask(member, Asked::Applied(Nothing {}));
-        match timeout(READY_PATIENCE, asked).await {
-            Ok(Ok(answer)) if answer.applied + PROMOTION_LAG_MAX >= commit => Ok(()),
-            _ => Err(not_ready),
+        match self.applied_by(member).await {
+            Some(applied) if applied + PROMOTION_LAG_MAX >= commit => Ok(()),
+            _ => Err(StoreError::NotReady { member }),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::frame::{self, FrameKind};
-use super::outbox::{Outbox, Outgoing};
+use super::outbox::{Batch, Outbox};
 use super::question::{Answered, Asked, Nothing, Waiting};
 use super::snapshot::SnapshotProgress;
 use super::{FRAME_PATIENCE, LinkError, PULSE_INTERVAL, PeerStream, Purpose, SILENCE_MAX, Wiring};
@@ -187,17 +187,13 @@ impl Link {
             if waited.is_err() {
                 frame::append(&mut buffer, FrameKind::Pulse, &Nothing {});
             }
-            let batch = self.outbox.take(WRITE_BYTES);
-            self.sent.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            for outgoing in batch {
-                match outgoing {
-                    Outgoing::Message(message) => {
-                        frame::append(&mut buffer, FrameKind::Message, &message);
-                    }
-                    Outgoing::Question(question) => {
-                        frame::append(&mut buffer, FrameKind::Question, &question);
-                    }
-                }
+            let Batch { questions, messages } = self.outbox.take(WRITE_BYTES);
+            self.sent.fetch_add(messages.len() as u64, Ordering::Relaxed);
+            for question in questions {
+                frame::append(&mut buffer, FrameKind::Question, &question);
+            }
+            for message in messages {
+                frame::append(&mut buffer, FrameKind::Message, &message);
             }
             let write = async {
                 stream.write_all(&buffer).await?;

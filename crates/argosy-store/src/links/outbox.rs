@@ -23,11 +23,11 @@ pub(crate) const PART_BYTES: usize = 1 << 20;
 /// What a message weighs besides its entries, and an entry besides its data.
 const FIXED_BYTES: usize = 64;
 
-/// One thing to send.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    Message(PeerMessage),
-    Question(Question),
+/// What is sent at once.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) questions: Vec<Question>,
+    pub(crate) messages: Vec<PeerMessage>,
 }
 
 /// The queue to one member.
@@ -41,9 +41,10 @@ pub(crate) struct Outbox {
 struct Lanes {
     /// Closed while there is no connection and none is being made.
     open: bool,
-    /// Votes, heartbeats, acknowledgements, questions. They overtake the bulk, which raft
-    /// permits: none of them rests on an append that was sent before it.
-    urgent: VecDeque<Outgoing>,
+    questions: Vec<Question>,
+    /// Votes, heartbeats, acknowledgements. They overtake the bulk, which raft permits: none
+    /// of them rests on an append that was sent before it.
+    urgent: Vec<PeerMessage>,
     /// Appends and forwarded proposals, in order. An append without entries is among them: it
     /// would be refused if it came before the entries that it follows.
     bulk: VecDeque<PeerMessage>,
@@ -60,7 +61,7 @@ impl Outbox {
     pub(crate) fn close(&self) -> bool {
         let mut lanes = self.lock();
         let lanes = std::mem::take(&mut *lanes);
-        !(lanes.urgent.is_empty() && lanes.bulk.is_empty())
+        !lanes.is_empty()
     }
 
     /// Adds a message; `false` when it is dropped instead.
@@ -76,7 +77,7 @@ impl Outbox {
             }
         } else {
             lanes.bytes += weight(&message);
-            lanes.urgent.push_back(Outgoing::Message(message));
+            lanes.urgent.push(message);
         }
         self.arrived.notify_one();
         true
@@ -88,7 +89,7 @@ impl Outbox {
         if !lanes.has_room(0) {
             return false;
         }
-        lanes.urgent.push_back(Outgoing::Question(question));
+        lanes.questions.push(question);
         self.arrived.notify_one();
         true
     }
@@ -106,28 +107,25 @@ impl Outbox {
     }
 
     /// Takes everything urgent and then the bulk until `bytes_max` of it are reached.
-    pub(crate) fn take(&self, bytes_max: usize) -> Vec<Outgoing> {
+    pub(crate) fn take(&self, bytes_max: usize) -> Batch {
         let mut lanes = self.lock();
-        let mut batch: Vec<_> = lanes.urgent.drain(..).collect();
+        let questions = std::mem::take(&mut lanes.questions);
+        let mut messages = std::mem::take(&mut lanes.urgent);
         let mut bulk = 0;
         while bulk < bytes_max
             && let Some(message) = lanes.bulk.pop_front()
         {
             bulk += weight(&message);
-            batch.push(Outgoing::Message(message));
+            messages.push(message);
         }
-        let messages = batch.iter().map(|outgoing| match outgoing {
-            Outgoing::Message(message) => weight(message),
-            Outgoing::Question(_) => 0,
-        });
-        lanes.bytes -= messages.sum::<usize>();
-        batch
+        lanes.bytes -= messages.iter().map(weight).sum::<usize>();
+        Batch { questions, messages }
     }
 
     /// Returns the messages and the bytes that wait.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let lanes = self.lock();
-        (lanes.urgent.len() + lanes.bulk.len(), lanes.bytes)
+        (lanes.len(), lanes.bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Lanes> {
@@ -138,13 +136,17 @@ impl Outbox {
 
 impl Lanes {
     fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.bulk.is_empty()
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.questions.len() + self.urgent.len() + self.bulk.len()
     }
 
     fn has_room(&self, weight: usize) -> bool {
         // An empty queue takes a message of any size.
         let fits = self.bytes == 0 || self.bytes + weight <= WAITING_BYTES_MAX;
-        self.open && fits && self.urgent.len() + self.bulk.len() < WAITING_MESSAGES_MAX
+        self.open && fits && self.len() < WAITING_MESSAGES_MAX
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages and questions of one member, one after the other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use argosy_consensus::{MessageKind, PeerMessage, PeerMessageError};
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use super::ServeError;
 use crate::links::frame::{self, FrameKind};
 use crate::links::question::{Answered, Nothing, Question};
-use crate::links::{FRAME_PATIENCE, PULSE_INTERVAL, SILENCE_MAX};
+use crate::links::{FRAME_PATIENCE, LinkRefusal, PULSE_INTERVAL, SILENCE_MAX};
 use crate::raft::Request;
 use crate::{MemberId, StoreHandle};
 
@@ -45,6 +46,7 @@ async fn read(
 ) -> Result<(), ServeError> {
     let mut stream = BufReader::with_capacity(READ_BYTES, stream);
     let mut questions = JoinSet::new();
+    let mut checked = Instant::now();
     loop {
         while questions.try_join_next().is_some() {}
         let head = timeout(SILENCE_MAX, frame::read_head(&mut stream)).await;
@@ -52,6 +54,13 @@ async fn read(
             .map_err(|_| ServeError::Silent { member: from, after: SILENCE_MAX })?
             .map_err(ServeError::io(from))?;
         let Some((kind, length)) = head else { return Ok(()) };
+        // An idle member still pulses, so one that is removed is soon told.
+        if checked.elapsed() >= PULSE_INTERVAL {
+            checked = Instant::now();
+            if store.membership().removed.contains(&from) {
+                return Err(ServeError::Refused { member: from, source: LinkRefusal::Removed });
+            }
+        }
         match kind {
             FrameKind::Message => {
                 // The room is there before the bytes are.

@@ -31,11 +31,7 @@ fn open() -> Outbox {
 }
 
 fn taken(outbox: &Outbox, bytes_max: usize) -> Vec<PeerMessage> {
-    let message = |outgoing| match outgoing {
-        Outgoing::Message(message) => message,
-        Outgoing::Question(question) => panic!("{question:?}"),
-    };
-    outbox.take(bytes_max).into_iter().map(message).collect()
+    outbox.take(bytes_max).messages
 }
 
 #[test]
