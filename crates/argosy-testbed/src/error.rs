@@ -28,6 +28,12 @@ pub enum TestbedError {
     /// The switch process could not be started.
     #[error("cannot start {} as the testbed's switch", program.display())]
     StartSwitch { program: PathBuf, source: io::Error },
+    /// The program ended, or went on, without becoming the switch.
+    #[error(
+        "{} did not become the testbed's switch; it must call hidden_role first in main",
+        program.display()
+    )]
+    NotASwitch { program: PathBuf },
     /// No mode that the caller accepts works here.
     #[error("no accepted kind of testbed works here: {}", reasons(tried))]
     NoMode { tried: Vec<(Mode, Refusal)> },

@@ -8,12 +8,17 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::geteuid;
 
 use crate::place::{LOG, Lock, Place};
 use crate::wire::{self, Answer, Boot};
 use crate::{Control, Mode, Refusal, TestbedConfig, TestbedError, leftovers, role};
+
+/// How long a switch may take to make its network and try a machine, on a busy computer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// A testbed that this process owns. Dropping it destroys it, as does the end of this process,
 /// however it ends.
@@ -32,12 +37,16 @@ impl Testbed {
     pub fn create(config: TestbedConfig) -> Result<Testbed, TestbedError> {
         let place = Place::find(&config.name, config.base.as_deref())?;
         let program = config.program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        place.prepare()?;
         let mut tried = Vec::new();
         for mode in config.wanted.modes(geteuid().is_root()) {
+            place.prepare()?;
             let lock = place.lock()?;
             leftovers::remove(&place)?;
-            match start(&place, &program, mode, &lock)? {
+            let started = start(&place, &program, mode, &lock);
+            if !matches!(started, Ok(Ok(_))) {
+                leftovers::remove_all(&place, &lock)?;
+            }
+            match started? {
                 Ok((switch, lifeline)) => {
                     let control = Control::at(&place);
                     return Ok(Testbed { control, mode, switch, lifeline: Some(lifeline) });
@@ -45,8 +54,6 @@ impl Testbed {
                 Err(why) => tried.push((mode, why)),
             }
         }
-        let lock = place.lock()?;
-        leftovers::remove_all(&place, &lock)?;
         Err(TestbedError::NoMode { tried })
     }
 
@@ -126,17 +133,21 @@ fn start(
         mode,
         owner_pid: std::process::id(),
     };
-    let talk = || -> io::Result<Answer> {
+    let talk = || -> io::Result<Option<Answer>> {
+        set_socket_timeout(&ours, Timeout::Recv, Some(ANSWER_LIMIT))?;
         wire::send(&ours, &boot, &[lock.file.as_fd()])?;
-        Ok(wire::receive(&ours)?.ok_or(io::ErrorKind::UnexpectedEof)?.0)
+        Ok(wire::receive(&ours)?.map(|(answer, _)| answer))
     };
-    let ended = match talk() {
-        Ok(Answer::Done) => return Ok(Ok((switch, ours))),
-        Ok(Answer::Refused(why)) => Ok(Err(why)),
-        Ok(_) => Err(TestbedError::Talk { source: io::ErrorKind::InvalidData.into() }),
-        Err(source) => Err(TestbedError::Talk { source }),
+    let failed = match talk() {
+        Ok(Some(Answer::Done)) => return Ok(Ok((switch, ours))),
+        Ok(Some(Answer::Refused(why))) => Ok(Err(why)),
+        _ => Err(TestbedError::NotASwitch { program: program.to_owned() }),
     };
     drop(ours);
+    if failed.is_err() {
+        // It may be any program, and wait for anything. One that has ended is fine.
+        drop(switch.kill());
+    }
     drop(switch.wait());
-    ended
+    failed
 }

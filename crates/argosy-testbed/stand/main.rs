@@ -31,7 +31,9 @@ fn main() -> ExitCode {
             say(&format!("cleaned {}", cleaned.join(" ")));
         }
         ["enter", base, machine, ref argv @ ..] => return enter(base, machine, argv),
-        ["world", scenario, user, base] => return world::run(scenario, user, base),
+        ["world", scenario, wanted, user, base] => {
+            return world::run(scenario, wanted, user, base);
+        }
         _ => panic!("no such part: {arguments:?}"),
     }
     ExitCode::SUCCESS

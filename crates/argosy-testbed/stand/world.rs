@@ -18,10 +18,11 @@ use super::say;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs one scenario; prints `same`, or what differs.
-pub(crate) fn run(scenario: &str, user: &str, base: &str) -> ExitCode {
+pub(crate) fn run(scenario: &str, wanted: &str, user: &str, base: &str) -> ExitCode {
     let name: String = base.chars().filter(char::is_ascii_alphanumeric).collect();
     let name = name[name.len().saturating_sub(12)..].to_lowercase();
-    let world = World { user: user.parse().unwrap(), base: PathBuf::from(base), name };
+    let user = user.parse().unwrap();
+    let world = World { user, wanted: wanted.to_owned(), base: PathBuf::from(base), name };
     let before = world.snapshot();
     world.live(scenario);
     let end = Instant::now() + PATIENCE;
@@ -43,13 +44,14 @@ pub(crate) fn run(scenario: &str, user: &str, base: &str) -> ExitCode {
 
 struct World {
     user: u32,
+    wanted: String,
     base: PathBuf,
     name: String,
 }
 
 impl World {
     fn live(&self, scenario: &str) {
-        let mut owner = self.part(&["own", self.beds(), &self.name, "isolated"]);
+        let mut owner = self.part(&["own", self.beds(), &self.name, &self.wanted]);
         let status = self.use_it(&mut owner);
         let whole = self.snapshot().len();
         match scenario {
@@ -84,7 +86,7 @@ impl World {
                     assert!(cleaned.success());
                 }
                 _ => {
-                    let mut owner = self.part(&["own", self.beds(), &self.name, "isolated"]);
+                    let mut owner = self.part(&["own", self.beds(), &self.name, &self.wanted]);
                     self.use_it(&mut owner);
                     drop(owner.stdin.take());
                     assert!(owner.wait().unwrap().success());
@@ -112,7 +114,9 @@ impl World {
             reader.read_exact(&mut [0; 6]).unwrap();
         }
         control.forward(0, "m1", 7, ForwardTarget::Network).unwrap();
-        control.link("m2", false).unwrap();
+        if self.wanted != "loopback" {
+            control.link("m2", false).unwrap();
+        }
         control.status().unwrap()
     }
 

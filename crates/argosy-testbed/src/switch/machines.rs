@@ -112,7 +112,9 @@ impl Switch {
         let waiting = std::mem::take(&mut machine.waiting);
         let spawned = std::mem::take(&mut machine.spawned);
         let failure = machine.failure.take();
-        let cable = self.relay.as_mut().map_or(Ok(()), |relay| relay.detach(port));
+        // At the end all cables go with the namespace they are in, without waiting for each.
+        let relay = self.relay.as_mut().filter(|_| self.ending.is_none());
+        let cable = relay.map_or(Ok(()), |relay| relay.detach(port));
         let cleared = cable.and_then(|()| self.cgroups.remove_machine(name));
         self.answer_all(spawned, &Answer::Exited(Exit::MachineLost));
         let answer = match (was, cleared) {

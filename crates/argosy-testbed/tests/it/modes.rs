@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use argosy_testbed::{Control, Mode, Refusal, TestbedError};
+use argosy_testbed::{Control, Mode, Refusal, Testbed, TestbedConfig, TestbedError};
 
 use crate::bed::{Bed, NOBODY, User, place};
 
@@ -103,4 +103,36 @@ fn wrong_requests_are_refused_by_name() {
         assert!(matches!(refused, TestbedError::Refused(Refusal::BadName { .. })), "{bad}");
     }
     bed.end();
+}
+
+#[test]
+fn a_testbed_ends_when_its_value_does() {
+    let (base, program) = place(User::Root);
+    let beds = base.path().join("beds");
+    let config = || TestbedConfig { base: Some(beds.clone()), ..TestbedConfig::new("own") };
+    let testbed =
+        Testbed::create(TestbedConfig { program: Some(program.clone()), ..config() }).unwrap();
+    assert_eq!((testbed.mode(), testbed.limits().len()), (Mode::Root, 0));
+    let init = testbed.add_machine("m1").unwrap().init_pid.unwrap();
+    let elsewhere = testbed.control();
+    drop(testbed);
+    assert!(elsewhere.status().is_err());
+    assert!(!std::path::Path::new(&format!("/proc/{init}")).exists());
+    assert_eq!(std::fs::read_dir(&beds).unwrap().count(), 0);
+}
+
+#[test]
+fn a_program_that_cannot_be_a_switch_is_told() {
+    let (base, _program) = place(User::Root);
+    let beds = base.path().join("beds");
+    for wrong in ["/bin/true", "/bin/false"] {
+        let config = TestbedConfig {
+            base: Some(beds.clone()),
+            program: Some(wrong.into()),
+            ..TestbedConfig::new("own")
+        };
+        let refused = Testbed::create(config).unwrap_err();
+        assert!(matches!(&refused, TestbedError::NotASwitch { .. }), "{refused}");
+        assert_eq!(std::fs::read_dir(&beds).unwrap().count(), 0);
+    }
 }

@@ -5,21 +5,21 @@ use std::process::Command;
 use crate::bed::{NOBODY, User, place};
 
 fn leaves_nothing(scenario: &str) {
-    for user in [User::Root, User::Nobody] {
+    for (user, wanted) in [(User::Root, "root"), (User::Nobody, "user"), (User::Nobody, "loopback")]
+    {
         let (base, program) = place(user);
-        let beds = base.path().join("beds");
         let number = if user == User::Root { 0 } else { NOBODY };
         let output = Command::new("unshare")
             .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"])
             .args(["--net", "--ipc", "--uts"])
             .arg(&program)
-            .args(["world", scenario, &number.to_string()])
-            .arg(&beds)
+            .args(["world", scenario, wanted, &number.to_string()])
+            .arg(base.path().join("beds"))
             .output()
             .expect("unshare is of the package util-linux");
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(said, "same\n", "{scenario} as {user:?}: {errors}");
+        assert_eq!(said, "same\n", "{scenario} in mode {wanted}: {errors}");
     }
 }
 
