@@ -134,12 +134,20 @@ async fn enter(
             let message = format!("the cluster has {MACHINES_MAX} machines, the most for now");
             return Err(refusal(JoinRefusalKind::Refused, message));
         }
-        let member = match before {
-            // The same machine again: its first join was cut off.
-            Some(stored) if stored.member != 0 => stored.member,
-            _ => new_member_id()?,
-        };
         let who = (request.machine, request.signing_request.key().0);
+        let member = match before {
+            None => new_member_id()?,
+            // The same machine again, with the same key and token: its first join was cut off.
+            Some(stored) if has_used(node, &request.token_id, who) => stored.member,
+            Some(stored) => {
+                let message = format!(
+                    "a machine with this id is in the cluster already, as {}; a copied data \
+                     directory cannot join, begin with an empty one",
+                    stored.name
+                );
+                return Err(refusal(JoinRefusalKind::MachineKnown, message));
+            }
+        };
         let used = admission::use_token(
             &node.store().view(),
             &request.token_id,
@@ -178,6 +186,12 @@ async fn enter(
         }
     }
     Err(refusal(JoinRefusalKind::Unavailable, "others keep changing the cluster; try again"))
+}
+
+/// Tells whether exactly this machine has used the token up.
+fn has_used(node: &Node, token: &str, who: (MachineId, [u8; 32])) -> bool {
+    let tokens = admission::tokens(&node.store().view()).unwrap_or_default();
+    tokens.iter().any(|stored| stored.id == token && stored.used_by == Some(who))
 }
 
 fn new_member_id() -> Result<u64, JoinRefusal> {

@@ -33,6 +33,7 @@ fn three() -> Vec<Machine> {
         machine.wait("all machines on every machine", |m| {
             m.run(&["list-machines"]).stdout.matches("ready").count() == 3
         });
+        machine.wait("three voters", |m| m.json(&["cluster", "status"])["cluster"]["voters"] == 3);
     }
     machines
 }
@@ -65,9 +66,6 @@ fn one_store_on_three_machines() {
     let machines = three();
     machines[1].etcdctl(&["put", "color", "blue"]).ok();
     assert_eq!(machines[2].etcdctl(&["get", "color"]).ok().stdout, "color\nblue\n");
-    for machine in &machines {
-        machine.wait("three voters", |m| m.json(&["cluster", "status"])["cluster"]["voters"] == 3);
-    }
     // Any machine takes an operator's command, and any shows the result.
     machines[2].file("steady.service", "[Service]\nExecStart=/bin/sleep infinity\n");
     machines[2].run(&["apply", "steady.service"]).ok();
@@ -91,6 +89,16 @@ fn a_token_opens_the_door_once() {
     assert!(!machines[2].path("data/machine.json").exists());
     let (joined, why) = try_join(&machines[2], "argosy1-nonsense", "m3", "zone=c");
     assert!(!joined && why.contains("token"), "{why}");
+    // A copy of a member's directory, as a cloned disk has it, is not taken for the member.
+    let id = std::fs::read(machines[1].path("data/id")).unwrap();
+    assert!(machines[2].stop());
+    std::fs::remove_dir_all(machines[2].path("data")).unwrap();
+    std::fs::create_dir(machines[2].path("data")).unwrap();
+    std::fs::write(machines[2].path("data/id"), id).unwrap();
+    machines[2].start(&[]);
+    let fresh = self::token(&machines[0]);
+    let (joined, why) = try_join(&machines[2], &fresh, "m3", "zone=c");
+    assert!(!joined && why.contains("is in the cluster already, as m2"), "{why}");
     let used = machines[0].run(&["token", "list"]).ok().stdout;
     assert!(used.contains("m2"), "{used}");
 }
