@@ -10,6 +10,7 @@ use super::form::refusal;
 use super::ttl::Expiries;
 use super::v2::raft_error;
 use crate::api::Api;
+use crate::kv_service::REQUEST_BYTES_MAX;
 
 /// What a write did.
 pub(super) struct Written {
@@ -24,6 +25,9 @@ pub(super) struct Written {
 
 /// Replicates a write and waits for its outcome.
 pub(super) async fn write(api: &Api, write: Write) -> Result<Written, Error> {
+    if write.path.len() + write.value.len() + write.prev_value.len() > REQUEST_BYTES_MAX {
+        return Err(too_large());
+    }
     // The lease of what is replaced may be gone afterwards.
     let lease = v2::lease_at(&api.store.view(), &write.path);
     let leases: BTreeSet<_> = Some(lease).filter(|id| *id != 0).into_iter().collect();
@@ -40,6 +44,10 @@ pub(super) async fn write(api: &Api, write: Write) -> Result<Written, Error> {
     }
 }
 
+fn too_large() -> Error {
+    refusal(210, "Invalid POST form", "etcdserver: request is too large")
+}
+
 fn store_error(error: StoreError) -> Error {
     match error {
         StoreError::Rejected(KvError::V2(error)) => error,
@@ -47,9 +55,7 @@ fn store_error(error: StoreError) -> Error {
         StoreError::NoLeader | StoreError::NotLeader { .. } | StoreError::Dropped => {
             refusal(301, "During Leader Election", "etcdserver: no leader")
         }
-        StoreError::TooLarge { .. } => {
-            refusal(210, "Invalid POST form", "etcdserver: request is too large")
-        }
+        StoreError::TooLarge { .. } => too_large(),
         // `StoreError` may grow; an outcome that is not known is the safe reading.
         _ => raft_error(),
     }

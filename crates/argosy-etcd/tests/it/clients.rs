@@ -49,6 +49,14 @@ impl Clients {
         answer.header.unwrap().revision
     }
 
+    /// Reads a key through v3.
+    pub(crate) async fn get(&self, key: &str) -> Option<String> {
+        let key = key.to_owned().into();
+        let request = pb::RangeRequest { key, ..pb::RangeRequest::default() };
+        let found = self.kv.clone().range(request).await.unwrap().into_inner().kvs.pop();
+        found.map(|kv| String::from_utf8(kv.value.to_vec()).unwrap())
+    }
+
     /// Opens a watch stream.
     pub(crate) async fn open_watch(&self) -> Watching {
         let (requests, outgoing) = mpsc::channel(16);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod browser;
 mod clients;
 mod debian;
 mod differential;
@@ -11,4 +12,6 @@ mod kv;
 mod lease;
 mod limits;
 mod ours;
+mod v1;
+mod v2;
 mod watch;

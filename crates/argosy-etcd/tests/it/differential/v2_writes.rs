@@ -20,6 +20,24 @@ const STEPS: usize = 150;
 /// Few paths, so that keys, directories and what is in the way of them meet often.
 const PATHS: [&str; 9] = ["", "/a", "/a/b", "/a/b/c", "/d", "/d/e", "/_h", "/d/_h/x", "/q"];
 
+/// Requests for the root, and for what is nowhere near any other.
+const ROOT: [(&str, &str, &str); 14] = [
+    ("PUT", "/", "value=1"),
+    ("PUT", "/", "dir=true"),
+    ("PUT", "/", "value=1&prevExist=true"),
+    ("PUT", "/", "value=1&prevExist=false"),
+    ("PUT", "/", "value=1&prevValue=2"),
+    ("DELETE", "/", ""),
+    ("DELETE", "/?recursive=true", ""),
+    ("DELETE", "/?dir=true", ""),
+    ("DELETE", "/?prevIndex=1", ""),
+    ("POST", "/", "value=1"),
+    ("PUT", "/new/parent/key", "value=%C3%A4"),
+    ("PUT", "/new/parent/key", "value=%FF"),
+    ("PUT", "/new%20one?value=2", "value=%3Ca%3E"),
+    ("PUT", "/new/parent/key", "prevExist=true"),
+];
+
 /// One server, and what its indexes stand for.
 struct Side {
     endpoint: String,
@@ -208,6 +226,13 @@ async fn v2_writes_are_alike() {
     let mut theirs = Side::new(&etcd.endpoint);
     let mut ours_side = Side::new(&ours.endpoint);
     let mut step = 0;
+    for (method, path, form) in ROOT {
+        step += 1;
+        let path = format!("/v2/keys{path}");
+        let request = Request { method, path, form: form.to_owned() };
+        let expected = theirs.ask(step, &request).await;
+        assert_eq!(ours_side.ask(step, &request).await, expected, "left is ours: {request:?}");
+    }
     for seed in SEEDS {
         let root = format!("/seed{seed}");
         let random = Generator::new(seed + 1000);
