@@ -14,17 +14,64 @@ pub enum PlantedBug {
     ContextReused,
     /// A watcher that falls back to history loses the event at the seam.
     WatchEventLost,
+    /// An agent without an assignment stops what runs.
+    StopOnEmptyView,
+    /// An agent takes a run with fewer restarts than asked for as the one it is told.
+    RestartIgnored,
+    /// An endpoint is published while its unit is being started.
+    AnnouncedUnready,
+    /// A unit is stopped before its endpoint is taken back.
+    WithdrawnLate,
+    /// A report that does not know the current assignment confirms a stop.
+    StaleReport,
+    /// Units of a silent machine are given out before its loss is committed.
+    LostUncommitted,
+    /// A new leader takes signs of life of its earlier terms for new ones.
+    BackUnheard,
+    /// A unit that moves keeps its epoch.
+    EpochKept,
+    /// A chunk of a plan is committed without guards.
+    ChunkUnguarded,
+    /// A view that is kept up to date keeps removed endpoints.
+    RemovalIgnored,
+    /// Conflicts are looked up in the text of the unit that comes, not of those there.
+    ConflictOneWay,
+    /// A healthy unit moves to a machine with less to do.
+    BalanceMove,
+    /// A stop is confirmed while a start is on its way to the backend.
+    StartInDoubt,
+    /// An agent that has just begun starts units before its view is current.
+    StaleStart,
 }
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 5] = [
+    pub const ALL: [PlantedBug; 19] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
         PlantedBug::ContextReused,
         PlantedBug::WatchEventLost,
+        PlantedBug::StopOnEmptyView,
+        PlantedBug::RestartIgnored,
+        PlantedBug::AnnouncedUnready,
+        PlantedBug::WithdrawnLate,
+        PlantedBug::StaleReport,
+        PlantedBug::LostUncommitted,
+        PlantedBug::BackUnheard,
+        PlantedBug::EpochKept,
+        PlantedBug::ChunkUnguarded,
+        PlantedBug::RemovalIgnored,
+        PlantedBug::ConflictOneWay,
+        PlantedBug::BalanceMove,
+        PlantedBug::StartInDoubt,
+        PlantedBug::StaleStart,
     ];
+
+    /// Tells whether it is a defect of the cluster, not of the store.
+    pub fn is_of_cluster(self) -> bool {
+        self > PlantedBug::WatchEventLost
+    }
 
     /// Returns its name on the command line.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +81,20 @@ impl PlantedBug {
             PlantedBug::ReadIndexSkipped => "read-index-skipped",
             PlantedBug::ContextReused => "context-reused",
             PlantedBug::WatchEventLost => "watch-event-lost",
+            PlantedBug::StopOnEmptyView => "stop-on-empty-view",
+            PlantedBug::RestartIgnored => "restart-ignored",
+            PlantedBug::AnnouncedUnready => "announced-unready",
+            PlantedBug::WithdrawnLate => "withdrawn-late",
+            PlantedBug::StaleReport => "stale-report",
+            PlantedBug::LostUncommitted => "lost-uncommitted",
+            PlantedBug::BackUnheard => "back-unheard",
+            PlantedBug::EpochKept => "epoch-kept",
+            PlantedBug::ChunkUnguarded => "chunk-unguarded",
+            PlantedBug::RemovalIgnored => "removal-ignored",
+            PlantedBug::ConflictOneWay => "conflict-one-way",
+            PlantedBug::BalanceMove => "balance-move",
+            PlantedBug::StartInDoubt => "start-in-doubt",
+            PlantedBug::StaleStart => "stale-start",
         }
     }
 }

@@ -13,6 +13,7 @@ use argosy_model::{Generation, MachineId, UnitName, UnitStatus};
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
 use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
+use crate::planted::Planted;
 use crate::report::MachineReport;
 
 mod endpoints;
@@ -31,6 +32,10 @@ const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for its endpoint to be taken back; then it is sent all the same.
 const WITHDRAW_MAX: Duration = Duration::from_secs(5);
+
+/// How long starts are held for a current view: several elections and a read. Without a quorum
+/// there is none, and a machine then starts what it was last told.
+pub const CURRENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Pause after a transaction that failed.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
@@ -63,6 +68,8 @@ pub enum AgentEvent {
     },
     /// There is a (new) leader to report to.
     LeaderChanged,
+    /// The view is at least as new as the store was when the agent began.
+    Current,
     /// Time has passed.
     Tick,
 }
@@ -136,6 +143,19 @@ pub struct AgentMachine {
     next_request: u64,
     reported: Option<(MachineReport, Duration)>,
     wake: Option<Duration>,
+    /// Starts asked of the backend for units it did not have, and not answered: such a unit may
+    /// run at any moment.
+    in_doubt: BTreeMap<UnitName, u32>,
+    starts: Starts,
+    planted: Planted,
+}
+
+/// Whether units that do not run may be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Starts {
+    Allowed,
+    /// Not before the view is current, or so much time has passed since the first event.
+    Held(Option<Duration>),
 }
 
 impl AgentMachine {
@@ -154,7 +174,23 @@ impl AgentMachine {
             next_request: 1,
             reported: None,
             wake: None,
+            in_doubt: BTreeMap::new(),
+            starts: Starts::Allowed,
+            planted: Planted::default(),
         }
+    }
+
+    /// Has starts wait until the view is as new as when the agent began
+    /// ([`AgentEvent::Current`]), or [`CURRENT_WITHIN`] has passed. A daemon that was away reads
+    /// an old assignment first, of which units may have been stopped or given to others.
+    pub fn hold_starts(&mut self) {
+        self.starts = Starts::Held(None);
+    }
+
+    /// Plants a defect.
+    #[cfg(feature = "planted-bugs")]
+    pub fn set_planted(&mut self, bug: Option<argosy_model::PlantedBug>) {
+        self.planted = Planted { bug };
     }
 
     /// Returns the machine it acts for.
@@ -172,11 +208,15 @@ impl AgentMachine {
         match event {
             AgentEvent::ViewChanged | AgentEvent::Tick => {}
             AgentEvent::LeaderChanged => self.reported = None,
+            AgentEvent::Current => self.starts = Starts::Allowed,
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
         self.expire(now);
         let mut effects = Vec::new();
+        if self.planted.stop_on_empty_view() && !view.assignments().contains_key(&self.machine()) {
+            self.stop_everything(&mut effects);
+        }
         if let Some(assignment) = self.current_assignment(view) {
             self.publish(view, assignment, &mut effects);
             self.step(view, assignment, now, &mut effects);
@@ -202,6 +242,7 @@ impl AgentMachine {
                 let by_name = units.into_iter().map(|status| (status.unit.clone(), status));
                 self.observed = Some(by_name.collect());
                 self.in_flight.clear();
+                self.in_doubt.clear();
             }
             BackendEvent::Changed(status) => {
                 let Some(observed) = &mut self.observed else {
@@ -215,6 +256,7 @@ impl AgentMachine {
                 if self.refused.get(&status.unit).is_some_and(|refusal| has >= refusal.identity) {
                     self.refused.remove(&status.unit);
                 }
+                self.in_doubt.remove(&status.unit);
                 observed.insert(status.unit.clone(), status);
             }
             BackendEvent::Gone(unit) => {
@@ -224,6 +266,7 @@ impl AgentMachine {
                 }
             }
             BackendEvent::Refused { unit, message } => {
+                self.answered_one(&unit);
                 let Some(asked) = self.in_flight.remove(&unit) else {
                     return;
                 };
@@ -238,6 +281,7 @@ impl AgentMachine {
             BackendEvent::Disconnected => {
                 self.observed = None;
                 self.in_flight.clear();
+                self.in_doubt.clear();
             }
         }
     }
@@ -254,6 +298,11 @@ impl AgentMachine {
     }
 
     fn expire(&mut self, now: Duration) {
+        if let Starts::Held(until) = self.starts {
+            let until = until.unwrap_or(now + CURRENT_WITHIN);
+            let held = now < until && !self.planted.stale_start();
+            self.starts = if held { Starts::Held(Some(until)) } else { Starts::Allowed };
+        }
         self.in_flight.retain(|_, asked| now < asked.until);
         self.refused.retain(|_, refusal| now < refusal.retry_at);
         self.publishing.retain(|_, state| match state {
@@ -271,7 +320,11 @@ impl AgentMachine {
             Publishing::RetryAt(at) => Some(*at),
             Publishing::Asked(_) | Publishing::Done(_) => None,
         });
-        report.chain(steps).chain(refused).chain(withdrawn).chain(commits).min()
+        let held = match self.starts {
+            Starts::Held(until) => until,
+            Starts::Allowed => None,
+        };
+        report.chain(held).chain(steps).chain(refused).chain(withdrawn).chain(commits).min()
     }
 
     fn report(&mut self, view: &ClusterView, now: Duration, effects: &mut Vec<AgentEffect>) {
@@ -281,7 +334,7 @@ impl AgentMachine {
         let report = MachineReport {
             machine: self.config.machine,
             generation: self.generation,
-            units: self.observed.as_ref().map(|units| units.values().cloned().collect()),
+            units: self.observed.as_ref().map(|units| self.units(units)),
             refused: why.collect(),
             orphans: self.orphans(view),
         };

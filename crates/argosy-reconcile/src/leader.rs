@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use argosy_model::{MachineId, Term, UnitName};
 use argosy_registry::{ClusterView, LeaderMark, Outcome, PlanCommit, Revision, Txn};
-use argosy_scheduler::{PlanStep, check_plan, plan};
+use argosy_scheduler::{PlanStep, check_plan};
 
+use crate::planted::Planted;
 use crate::report::MachineReport;
 
 mod chunk;
@@ -105,6 +106,7 @@ pub struct LeaderMachine {
     /// Nothing relevant has changed since the last plan, which is at rest at this revision.
     rested_at: Option<Revision>,
     wake: Option<Duration>,
+    planted: Planted,
 }
 
 impl LeaderMachine {
@@ -125,7 +127,14 @@ impl LeaderMachine {
             not_ready_since: BTreeMap::new(),
             rested_at: None,
             wake: None,
+            planted: Planted::default(),
         }
+    }
+
+    /// Plants a defect.
+    #[cfg(feature = "planted-bugs")]
+    pub fn set_planted(&mut self, bug: Option<argosy_model::PlantedBug>) {
+        self.planted = Planted { bug };
     }
 
     /// Takes an event in, and returns what to do. `now` never goes back.
@@ -177,6 +186,12 @@ impl LeaderMachine {
         }
         self.term = term;
         self.elected_at = now;
+        // What was heard before does not count: a machine may have gone since. Each reports to a
+        // new leader at once.
+        if !self.planted.back_unheard() {
+            self.heard_at.clear();
+            self.reports.clear();
+        }
         // Answers to what was proposed in an earlier term do not matter: its guards name that
         // term.
         self.pending = None;
@@ -248,7 +263,7 @@ impl LeaderMachine {
                 .into_iter()
                 .collect();
         }
-        let lost = self.commit_lost(view, mark, now);
+        let lost = self.commit_lost(view, mark, now).filter(|_| !self.planted.lost_uncommitted());
         if let Some(effect) = lost.or_else(|| self.commit_found(view, mark)) {
             // What was planned before that does not count any more.
             self.remaining.steps.clear();
@@ -256,7 +271,7 @@ impl LeaderMachine {
         }
         if self.remaining.steps.is_empty() || self.remaining.valid_at != view.revision() {
             let input = self.plan_input(view, now);
-            let made = plan(&input);
+            let made = self.planted.plan(&input);
             let wrong = check_plan(&input, &made);
             if !wrong.is_empty() {
                 self.rested_at = Some(view.revision());

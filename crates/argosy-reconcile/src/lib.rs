@@ -15,10 +15,13 @@ mod agent;
 mod backend;
 pub mod conformance;
 mod leader;
+mod planted;
 mod report;
 pub mod simulated;
 
-pub use agent::{AgentConfig, AgentEffect, AgentEvent, AgentMachine, REPORT_INTERVAL, Step};
+pub use agent::{
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
+};
 pub use backend::{BackendEvent, BackendRequest, RunIdentity};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use report::MachineReport;

@@ -144,6 +144,12 @@ impl SimulatedBackend {
         event
     }
 
+    /// Tells whether a unit waits for [`SimulatedBackend::finish`].
+    pub fn is_waiting(&self, unit: &UnitName) -> bool {
+        let waits = [SubState::Start, SubState::StopSigterm];
+        self.units.get(unit).is_some_and(|unit| waits.contains(&unit.status.sub))
+    }
+
     /// Ends the waiting of a [`Behaviour::Slow`] unit: it is ready, or has stopped.
     pub fn finish(&mut self, unit: &UnitName) -> Option<BackendEvent> {
         let found = self.units.get_mut(unit)?;

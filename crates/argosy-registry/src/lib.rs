@@ -10,6 +10,7 @@ mod edit;
 mod endpoint;
 mod keys;
 mod plan_commit;
+mod planted;
 mod record;
 #[cfg(test)]
 mod testing;

@@ -10,6 +10,7 @@ use argosy_model::{
 use crate::edit::change;
 use crate::endpoint::withdraw_into;
 use crate::keys::Key;
+use crate::planted::Planted;
 use crate::record::{LeaderMark, Record, StoredMachine, StoredUnit};
 use crate::transaction::{BYTES_MAX, Draft, OPERATIONS_MAX};
 use crate::view::{ClusterView, EndpointName};
@@ -34,6 +35,7 @@ pub struct PlanCommit<'v> {
     machines_relied_on: BTreeSet<MachineId>,
     /// Units that were looked at without being changed.
     units_relied_on: BTreeSet<UnitName>,
+    planted: Planted,
 }
 
 impl<'v> PlanCommit<'v> {
@@ -52,7 +54,14 @@ impl<'v> PlanCommit<'v> {
             seen: BTreeMap::new(),
             machines_relied_on: BTreeSet::new(),
             units_relied_on: BTreeSet::new(),
+            planted: Planted::default(),
         }
+    }
+
+    /// Plants a defect.
+    #[cfg(feature = "planted-bugs")]
+    pub fn set_planted(&mut self, bug: Option<argosy_model::PlantedBug>) {
+        self.planted = Planted { bug };
     }
 
     /// Returns the transaction by which a leader puts up its mark, guarded by the mark that is
@@ -102,7 +111,8 @@ impl<'v> PlanCommit<'v> {
             return;
         };
         let mut stored = self.stored_unit(unit);
-        let counter = stored.epoch.counter + 1;
+        let kept = self.planted.epoch_kept() && !leaves.is_empty();
+        let counter = stored.epoch.counter + u64::from(!kept);
         let incarnation = self.incarnation.max(stored.epoch.incarnation);
         stored.epoch = Epoch { incarnation, counter };
         if binds_data {
@@ -195,7 +205,11 @@ impl<'v> PlanCommit<'v> {
             draft.unchanged(&Key::Machine(*id), self.view.machines().get(id));
         }
         draft.holds(&Key::Leader, self.mark_bytes());
-        Some(draft.finish())
+        let mut txn = draft.finish();
+        if self.planted.chunk_unguarded() {
+            txn.compare.clear();
+        }
+        Some(txn)
     }
 
     /// Tells whether another step might not fit into the transaction any more. Counts the most

@@ -9,8 +9,11 @@ mod glob;
 mod input;
 mod plan;
 mod planner;
+mod planted;
 
 pub use check::{Violation, check_plan};
 pub use input::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 pub use plan::{Plan, PlanAction, PlanReport, PlanStep};
+#[cfg(feature = "planted-bugs")]
+pub use planner::plan_planted;
 pub use planner::{CANDIDATES_MAX, UNITS_PER_MACHINE_MAX, plan};

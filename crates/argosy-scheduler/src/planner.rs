@@ -8,6 +8,7 @@ use argosy_model::{DataPolicy, MachineState, OnPartition, Reason, ReasonKind, Un
 
 use crate::input::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 use crate::plan::{Plan, PlanAction, PlanStep};
+use crate::planted::Planted;
 
 mod explain;
 mod fit;
@@ -25,7 +26,18 @@ pub const UNITS_PER_MACHINE_MAX: usize = 2000;
 
 /// Makes the plan for a cluster.
 pub fn plan(input: &PlanInput) -> Plan {
+    plan_with(input, Planted::default())
+}
+
+/// Makes the plan as a planner with a deliberate defect would.
+#[cfg(feature = "planted-bugs")]
+pub fn plan_planted(input: &PlanInput, bug: Option<argosy_model::PlantedBug>) -> Plan {
+    plan_with(input, Planted { bug })
+}
+
+fn plan_with(input: &PlanInput, planted: Planted) -> Plan {
     let mut work = Work::new(input);
+    work.planted = planted;
     work.clear_confirmed();
     work.settle_what_may_not_change();
     work.stop_unwanted();

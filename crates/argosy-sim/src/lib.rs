@@ -7,13 +7,17 @@
 
 mod checkers;
 mod client;
+mod cluster;
 mod disk;
+mod network;
+mod queue;
 mod random;
 mod scenario;
 mod trace;
 mod world;
 
 pub use checkers::Violation;
+pub use cluster::{Broken, ClusterOutcome, ClusterScenario, ClusterStats, Rule, run_cluster};
 pub use scenario::{Members, Outcome, Scenario, Stats};
 
 /// Plays a scenario to its end, or to the first violation.

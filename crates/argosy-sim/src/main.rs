@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argosy_model::PlantedBug;
-use argosy_sim::{Members, Outcome, Scenario, Stats};
+use argosy_sim::{ClusterScenario, ClusterStats, Members, Scenario, Stats};
 
 const HELP: &str = "\
 Plays whole stores in one thread, with faults, and checks what they promise.
@@ -15,12 +15,15 @@ Plays whole stores in one thread, with faults, and checks what they promise.
   --from S       begin with seed S (default 0)
   --seed S       play this one seed and tell what happened
   --members 1|3  how many members (default: as the seed says)
-  --bug NAME     plant a defect: early-acknowledge, torn-tail, read-index-skipped,
-                 context-reused, watch-event-lost
+  --cluster      play whole clusters instead: machines, units, operators
+  --machines N   with --cluster: how many machines (default: as the seed says)
+  --units N      with --cluster: how many unit names operators play with
+  --bug NAME     plant a defect; a wrong name lists them
   --until-found  stop at the first violation
 ";
 
 /// What was asked for.
+#[derive(Default)]
 struct Arguments {
     from: u64,
     count: u64,
@@ -28,12 +31,14 @@ struct Arguments {
     bug: Option<PlantedBug>,
     until_found: bool,
     one: bool,
+    cluster: bool,
+    machines: Option<usize>,
+    units: Option<u64>,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut arguments =
-            Self { from: 0, count: 100, members: None, bug: None, until_found: false, one: false };
+        let mut arguments = Self { count: 100, ..Self::default() };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
@@ -54,8 +59,17 @@ impl Arguments {
                 "--bug" => {
                     let name = value()?;
                     let bug = PlantedBug::ALL.into_iter().find(|bug| bug.as_str() == name);
-                    arguments.bug = Some(bug.ok_or_else(|| format!("no defect is named {name}"))?);
+                    let names = PlantedBug::ALL.map(PlantedBug::as_str).join(", ");
+                    let unknown = || format!("no defect is named {name}; there are {names}");
+                    arguments.bug = Some(bug.ok_or_else(unknown)?);
                 }
+                "--cluster" => arguments.cluster = true,
+                "--machines" => {
+                    let count = number(&value()?)?;
+                    let few = usize::try_from(count).ok().filter(|count| (1..=9).contains(count));
+                    arguments.machines = Some(few.ok_or("--machines is 1 to 9")?);
+                }
+                "--units" => arguments.units = Some(number(&value()?)?),
                 "--until-found" => arguments.until_found = true,
                 other => return Err(format!("unknown argument {other}")),
             }
@@ -89,54 +103,94 @@ fn finish(written: std::io::Result<()>, passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What one seed came to: its line if something was found, and its numbers.
+struct Played {
+    title: String,
+    finding: Option<String>,
+    details: String,
+    virtual_time: Duration,
+    numbers: String,
+}
+
 fn play(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     let started = Instant::now();
     let (mut passed, mut failed) = (0_u64, 0_u64);
-    let mut stats = Stats::default();
+    let mut virtual_time = Duration::ZERO;
+    let mut totals = (Stats::default(), ClusterStats::default());
     // A panic is a finding like any other and is told once, with its seed.
     panic::set_hook(Box::new(|_| {}));
+    let mut numbers = String::new();
     for seed in arguments.from..arguments.from.saturating_add(arguments.count) {
-        let mut scenario = Scenario::of_seed(seed);
-        scenario.members = arguments.members.unwrap_or(scenario.members);
-        scenario.planted = arguments.bug;
-        let finding = match panic::catch_unwind(AssertUnwindSafe(|| argosy_sim::run(&scenario))) {
-            Ok(outcome) => {
-                stats.add(&outcome.stats);
+        let one = panic::catch_unwind(AssertUnwindSafe(|| match arguments.cluster {
+            true => play_cluster(arguments, seed, &mut totals.1),
+            false => play_store(arguments, seed, &mut totals.0),
+        }));
+        let (title, finding) = match one {
+            Ok(played) => {
+                virtual_time += played.virtual_time;
+                numbers = played.numbers;
                 if arguments.one {
-                    tell(&outcome, out)?;
+                    out.write_all(played.details.as_bytes())?;
                 }
-                outcome.violation.map(|violation| violation.to_string())
+                (played.title, played.finding)
             }
-            Err(panic) => Some(format!("panic: {}", words_of(panic.as_ref()))),
+            Err(panic) => {
+                (format!("seed {seed}"), Some(format!("panic: {}", words_of(panic.as_ref()))))
+            }
         };
         match finding {
             None => passed += 1,
             Some(finding) => {
                 failed += 1;
-                let members = scenario.members.count();
-                writeln!(out, "seed {seed} ({members} members): {finding}")?;
+                writeln!(out, "{title}: {finding}")?;
                 if arguments.until_found {
                     break;
                 }
             }
         }
     }
-    let Stats { virtual_time, events, crashes, answered, .. } = stats;
-    let real = started.elapsed().max(Duration::from_millis(1));
-    let speed = virtual_time.as_secs_f64() / real.as_secs_f64();
+    let real = started.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+    let speed = virtual_time.as_secs_f64() / real;
     writeln!(out, "{passed} passed, {failed} failed")?;
-    writeln!(
-        out,
-        "{} virtual seconds in {:.1} s ({speed:.0} each second), {events} events, {crashes} \
-         crashes, {answered} requests answered",
-        virtual_time.as_secs(),
-        real.as_secs_f64(),
-    )?;
+    let seconds = virtual_time.as_secs();
+    writeln!(out, "{seconds} virtual seconds in {real:.1} s ({speed:.0} each second), {numbers}")?;
     Ok(failed == 0)
 }
 
-fn tell(outcome: &Outcome, out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "trace {:016x}\n{:#?}", outcome.trace_hash, outcome.stats)
+fn play_store(arguments: &Arguments, seed: u64, total: &mut Stats) -> Played {
+    let mut scenario = Scenario::of_seed(seed);
+    scenario.members = arguments.members.unwrap_or(scenario.members);
+    scenario.planted = arguments.bug;
+    let outcome = argosy_sim::run(&scenario);
+    total.add(&outcome.stats);
+    let Stats { events, crashes, answered, .. } = *total;
+    Played {
+        title: format!("seed {seed} ({} members)", scenario.members.count()),
+        finding: outcome.violation.map(|violation| violation.to_string()),
+        details: format!("trace {:016x}\n{:#?}\n", outcome.trace_hash, outcome.stats),
+        virtual_time: outcome.stats.virtual_time,
+        numbers: format!("{events} events, {crashes} crashes, {answered} requests answered"),
+    }
+}
+
+fn play_cluster(arguments: &Arguments, seed: u64, total: &mut ClusterStats) -> Played {
+    let mut scenario = ClusterScenario::of_seed(seed);
+    scenario.machines = arguments.machines.unwrap_or(scenario.machines);
+    scenario.units = arguments.units.unwrap_or(scenario.units);
+    scenario.planted = arguments.bug;
+    let outcome = argosy_sim::run_cluster(&scenario);
+    total.add(&outcome.stats);
+    let ClusterStats { events, started, placed, lost, acknowledged, .. } = *total;
+    Played {
+        title: format!("seed {seed} ({} machines)", scenario.machines),
+        finding: outcome.violation.map(|violation| violation.to_string()),
+        details: format!("trace {:016x}\n{:#?}\n", outcome.trace_hash, outcome.stats),
+        virtual_time: outcome.stats.virtual_time,
+        numbers: format!(
+            "{events} events, {started} runs, {placed} placements, {lost} machines lost, \
+             {acknowledged} changes of operators"
+        ),
+    }
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {

@@ -1,11 +1,10 @@
 //! The world: time, members, network, clients, and what may go wrong.
 
+mod arrival;
 mod clients;
 mod effects;
 mod faults;
 mod member;
-mod network;
-mod queue;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -14,15 +13,16 @@ use std::time::Duration;
 use argosy_consensus::{Input, TICK};
 use argosy_kv::Revision;
 
+use self::arrival::Arrival;
 use self::clients::Client;
 use self::faults::Faults;
 use self::member::Member;
-use self::network::{Arrival, Network};
-use self::queue::{Micros, Queue, millis};
 use self::watchers::Watcher;
 use crate::checkers::log::Log;
 use crate::checkers::{Violation, linear};
 use crate::client::{Fate, KEYS, Request};
+use crate::network::Network;
+use crate::queue::{Micros, Queue, millis};
 use crate::random::Random;
 use crate::scenario::{Outcome, Scenario, Stats};
 use crate::trace::Trace;

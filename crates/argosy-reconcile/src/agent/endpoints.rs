@@ -80,7 +80,9 @@ impl AgentMachine {
     fn endpoint_of(&self, view: &ClusterView, assignment: &Assignment, unit: &UnitName) -> Said {
         let status = self.observed.as_ref().and_then(|units| units.get(unit));
         let ready = status.filter(|status| {
+            let early = self.planted.announced_unready();
             matches!(status.active(), ActiveState::Active | ActiveState::Reloading)
+                || (early && status.active() == ActiveState::Activating)
         });
         let Some(entry) = Self::entry(assignment, unit) else {
             // An orphan that runs is left alone, and so is what it has announced.

@@ -1,5 +1,6 @@
 //! From the assignment and what the backend has to the next requests.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_model::{
@@ -7,7 +8,7 @@ use argosy_model::{
 };
 use argosy_registry::{ClusterView, Key};
 
-use super::{AgentEffect, AgentMachine, InFlight, STEP_RETRY, Step, WITHDRAW_MAX};
+use super::{AgentEffect, AgentMachine, InFlight, STEP_RETRY, Starts, Step, WITHDRAW_MAX};
 use crate::backend::{BackendRequest, RunIdentity};
 use crate::report::is_live;
 
@@ -109,6 +110,9 @@ impl AgentMachine {
 
     fn ask(&mut self, step: Step, now: Duration, effects: &mut Vec<AgentEffect>) {
         let unit = step.action.unit().clone();
+        if matches!(step.action, BackendRequest::Start { .. }) && self.status(&unit).is_none() {
+            *self.in_doubt.entry(unit.clone()).or_default() += 1;
+        }
         self.withdraw_until.remove(&unit);
         let request = step.action.clone();
         self.in_flight.insert(unit, InFlight { request, until: now + STEP_RETRY });
@@ -128,7 +132,9 @@ impl AgentMachine {
         now: Duration,
     ) -> Option<Step> {
         let unit = entry.unit.clone();
-        let status = self.status(&unit)?;
+        let Some(status) = self.status(&unit) else {
+            return self.stop_in_doubt(entry);
+        };
         if status.epoch > entry.epoch {
             let why = format!(
                 "it runs with epoch {}, later than the {} told to stop",
@@ -157,6 +163,51 @@ impl AgentMachine {
         Some(Step { action, reason })
     }
 
+    /// Decides about a unit that is told to stop and that the backend did not have: a start of
+    /// it may still be on its way, and the stop must come after it.
+    fn stop_in_doubt(&self, entry: &AssignmentEntry) -> Option<Step> {
+        let unit = entry.unit.clone();
+        let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
+        let is_asked = matches!(asked, Some(BackendRequest::Stop { .. }));
+        if is_asked || !self.in_doubt.contains_key(&unit) || self.planted.start_in_doubt() {
+            return None;
+        }
+        let action = BackendRequest::Stop { unit, epoch: entry.epoch };
+        let reason = format!("generation {} says stop, and it may be starting", self.generation);
+        Some(Step { action, reason })
+    }
+
+    /// A start of a unit that the backend does not have was refused.
+    pub(super) fn answered_one(&mut self, unit: &UnitName) {
+        if let Some(count) = self.in_doubt.get_mut(unit) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_doubt.remove(unit);
+            }
+        }
+    }
+
+    /// Returns the units to report: those of which nobody knows whether they run among them, as
+    /// not started, so that their stop is not taken for confirmed.
+    pub(super) fn units(&self, observed: &BTreeMap<UnitName, UnitStatus>) -> Vec<UnitStatus> {
+        let doubtful = self.in_doubt.keys().filter(|unit| !observed.contains_key(*unit));
+        let doubtful = doubtful.filter(|_| !self.planted.start_in_doubt());
+        let doubtful = doubtful.cloned().map(UnitStatus::dead);
+        observed.values().cloned().chain(doubtful).collect()
+    }
+
+    /// What no agent may do: the defect `StopOnEmptyView`.
+    pub(super) fn stop_everything(&self, effects: &mut Vec<AgentEffect>) {
+        for status in self.observed.iter().flat_map(|units| units.values()) {
+            let (unit, epoch) = (status.unit.clone(), status.epoch);
+            let reason = "no assignment names it".to_owned();
+            effects.push(AgentEffect::Step(Step {
+                action: BackendRequest::Stop { unit, epoch },
+                reason,
+            }));
+        }
+    }
+
     /// Decides about a unit that is told to run; an error says why nothing is done.
     fn run_step(
         &mut self,
@@ -171,7 +222,10 @@ impl AgentMachine {
             None => "it is assigned and not loaded".to_owned(),
             Some(status) => {
                 live = is_live(status);
-                let has = RunIdentity::of(status);
+                let mut has = RunIdentity::of(status);
+                if self.planted.restart_ignored() {
+                    has.restart = wanted.restart;
+                }
                 if has == wanted && !is_unstarted(status) {
                     return Ok(None);
                 }
@@ -187,6 +241,9 @@ impl AgentMachine {
         {
             return Ok(None);
         }
+        if !live && self.starts != Starts::Allowed {
+            return Err("whether it is still to run here is not known yet".to_owned());
+        }
         let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
             return Err(format!("its text, revision {}, is not there", entry.revision));
         };
@@ -201,7 +258,7 @@ impl AgentMachine {
 
     /// Tells whether no endpoint of a unit here is published any more, or it took too long.
     fn is_withdrawn(&mut self, view: &ClusterView, unit: &UnitName, now: Duration) -> bool {
-        if !self.has_endpoint(view, unit) {
+        if !self.has_endpoint(view, unit) || self.planted.withdrawn_late() {
             return true;
         }
         let until = *self.withdraw_until.entry(unit.clone()).or_insert(now + WITHDRAW_MAX);

@@ -63,6 +63,7 @@ impl LeaderMachine {
 
     fn begin<'v>(&self, view: &'v ClusterView, mark: LeaderMark) -> PlanCommit<'v> {
         let mut commit = PlanCommit::new(view, mark, self.config.incarnation);
+        self.planted.plant_into(&mut commit);
         for (machine, report) in &self.reports {
             commit.seen(*machine, report.generation);
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use argosy_model::{
-    AssignmentEntry, Epoch, Generation, MachineId, RestartCount, UnitName, UnitRevision,
-    UnitStatus, Want, Wanted,
+    AssignmentEntry, Epoch, Generation, MachineId, MachineState, RestartCount, UnitName,
+    UnitRevision, UnitStatus, Want, Wanted,
 };
 use argosy_registry::ClusterView;
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
@@ -48,9 +48,13 @@ impl LeaderMachine {
         let machines: Vec<PlanMachine> = view
             .machines()
             .iter()
-            .map(|(id, stored)| PlanMachine {
-                machine: stored.value.machine(),
-                fence_passed: stored.value.lost && now >= self.fence_passes_at(*id),
+            .map(|(id, stored)| {
+                let mut machine = stored.value.machine();
+                if self.planted.lost_uncommitted() && self.is_silent(*id, now) {
+                    machine.state = MachineState::Lost;
+                }
+                let fence_passed = stored.value.lost && now >= self.fence_passes_at(*id);
+                PlanMachine { machine, fence_passed }
             })
             .collect();
         let mut placed = self.placed(view);
@@ -122,7 +126,8 @@ impl LeaderMachine {
     /// else nothing is known of them.
     fn units_of(&self, machine: MachineId, generation: Generation) -> Option<BTreeSet<&UnitName>> {
         let report = self.reports.get(&machine)?;
-        let units = report.units.as_ref().filter(|_| report.generation >= generation)?;
+        let current = report.generation >= generation || self.planted.stale_report();
+        let units = report.units.as_ref().filter(|_| current)?;
         Some(units.iter().map(|status| &status.unit).collect())
     }
 

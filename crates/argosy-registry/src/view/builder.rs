@@ -12,6 +12,7 @@ use argosy_model::UnitName;
 
 use super::{ClusterView, SpecSource};
 use crate::keys::Key;
+use crate::planted::Planted;
 use crate::record::{Record, Versioned};
 
 /// One key of the registry space, changed.
@@ -32,12 +33,20 @@ pub struct ClusterViewBuilder {
     specs: SpecSource,
     /// Template -> instances that have a record or a spec.
     instances: BTreeMap<UnitName, BTreeSet<UnitName>>,
+    planted: Planted,
 }
 
 impl ClusterViewBuilder {
     /// Begins with an empty registry at revision 0.
     pub fn new(specs: SpecSource) -> ClusterViewBuilder {
-        ClusterViewBuilder { view: ClusterView::default(), specs, instances: BTreeMap::new() }
+        let (view, instances) = (ClusterView::default(), BTreeMap::new());
+        ClusterViewBuilder { view, specs, instances, planted: Planted::default() }
+    }
+
+    /// Plants a defect.
+    #[cfg(feature = "planted-bugs")]
+    pub fn set_planted(&mut self, bug: Option<argosy_model::PlantedBug>) {
+        self.planted = Planted { bug };
     }
 
     /// Reads the whole registry of a state.
@@ -114,6 +123,7 @@ impl ClusterViewBuilder {
             Key::Machine(id) => set(&mut view.machines, id, &change),
             Key::Assignment(id) => set(&mut view.assignments, id, &change),
             Key::Reason(name) => set(&mut view.reasons, name, &change),
+            Key::Endpoint(..) if change.value.is_none() && self.planted.removal_ignored() => None,
             Key::Endpoint(unit, machine) => set(&mut view.endpoints, (unit, machine), &change),
             Key::Leader => {
                 let mut one = BTreeMap::new();

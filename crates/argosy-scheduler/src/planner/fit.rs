@@ -163,6 +163,9 @@ impl<'i> Work<'i> {
                 return hit.copied();
             }
         }
+        if self.planted.conflict_one_way() {
+            return None;
+        }
         let mut others = slot.with_conflicts.iter().filter(counts);
         let hit = others.find(|other| {
             let spec = self.units[other.unit].spec.as_ref();

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use argosy_model::{MachineId, MachineState, Reason, ReasonKind, UnitSpec};
 
 use super::fit::{Purpose, Refusal};
-use super::work::{MachineIndex, UnitIndex, Work};
+use super::work::{MachineIndex, Slot, UnitIndex, Work};
 use super::{bound_to, may_be_left, of_state, sentence};
 use crate::input::{Placed, PlacedState};
 use crate::plan::PlanAction;
@@ -85,6 +85,13 @@ impl<'i> Work<'i> {
             return self.keep_on_lost(unit, spec, current);
         }
         self.settled[unit] = true;
+        let load = self.machines[machine].load;
+        let idle = |slot: &Slot| slot.facts.machine.state == MachineState::Ready && slot.load == 0;
+        if self.planted.balance_move() && load > 2 && self.machines.iter().any(idle) {
+            self.occupy(unit, current.machine, true);
+            let action = PlanAction::Stop { machine: current.machine };
+            return self.step(facts, action, "another machine has less to do".to_owned());
+        }
         let Some(refusal) = self.refusal(unit, spec, machine, Purpose::Stay) else {
             return self.stay(unit, current);
         };

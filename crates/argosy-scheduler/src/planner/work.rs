@@ -7,6 +7,7 @@ use argosy_model::{MachineId, MachineState, UnitName, UnitSpec, Wanted};
 use super::rank;
 use crate::input::{PlacedState, PlanInput, PlanMachine, PlanUnit};
 use crate::plan::{Plan, PlanAction};
+use crate::planted::Planted;
 
 /// Indexes into the sorted units and machines.
 pub(super) type UnitIndex = usize;
@@ -59,6 +60,7 @@ pub(super) struct Work<'i> {
     templates: Vec<Option<usize>>,
     spreads: Vec<Spread>,
     pub(super) plan: Plan,
+    pub(super) planted: Planted,
 }
 
 impl<'i> Work<'i> {
@@ -112,6 +114,7 @@ impl<'i> Work<'i> {
             templates,
             spreads,
             plan,
+            planted: Planted::default(),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use argosy_kv::{Revision, SpaceId};
 
-use super::network::Arrival;
-use super::queue::millis;
+use super::arrival::Arrival;
 use super::{Event, Micros, World};
 use crate::checkers::Violation;
 use crate::client::{Answer, Fate, KEYS, Question, Request, Value, key_name};
+use crate::queue::millis;
 
 /// Enough that requests for one key meet.
 const CLIENTS: usize = 5;

@@ -4,12 +4,12 @@ use argosy_consensus::{Effect, Input, MessageKind, PeerMessage, RequestId};
 use argosy_kv::{SpaceEvents, State};
 use bytes::Bytes;
 
+use super::arrival::Arrival;
 use super::member::Job;
-use super::network::Arrival;
-use super::queue::millis;
 use super::{Event, World};
 use crate::checkers::Violation;
 use crate::client::{Fate, Question, read};
+use crate::queue::millis;
 
 impl World<'_> {
     /// Gives something to a member, now or when it goes on.
@@ -148,7 +148,9 @@ impl World<'_> {
 
     fn send(&mut self, from: usize, message: PeerMessage) {
         let Some(to) = place_of(message.to, self.members.len()) else { return };
-        for delay in self.network.send(from, to, message.kind()) {
+        // A proposal that arrived twice would be carried out twice; transports promise not to.
+        let may_repeat = message.kind() != MessageKind::Propose;
+        for delay in self.network.send(from, to, may_repeat) {
             let arrival = Box::new(Arrival::Input(Input::Peer(message.clone())));
             self.queue.after(delay, Event::Arrive { member: to, arrival });
         }
@@ -157,7 +159,7 @@ impl World<'_> {
     fn send_snapshot(&mut self, from: usize, message: PeerMessage, state: &State) {
         let Some(to) = place_of(message.to, self.members.len()) else { return };
         let peer = argosy_consensus::MemberId(message.to);
-        let delay = self.network.send(from, to, MessageKind::Snapshot).first().copied();
+        let delay = self.network.send(from, to, true).first().copied();
         let state: Bytes = state.encode_snapshot();
         // Big things take longer; whoever gets none of it notices after a while.
         let taken = delay.map_or(millis(300), |delay| delay + millis(5));

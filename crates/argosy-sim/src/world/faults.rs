@@ -2,10 +2,10 @@
 
 use argosy_consensus::{Input, MemberId};
 
-use super::network::Arrival;
-use super::queue::millis;
+use super::arrival::Arrival;
 use super::{Event, World};
 use crate::checkers::Violation;
+use crate::queue::millis;
 use crate::random::Random;
 
 /// The end of a fault.

@@ -9,11 +9,11 @@ use argosy_consensus::{
 use argosy_kv::{WatchHub, WatchId};
 use argosy_model::{ClusterId, PlantedBug};
 
-use super::network::Arrival;
-use super::queue::{Micros, millis};
+use super::arrival::Arrival;
 use super::{Event, World, drifted_tick};
 use crate::checkers::Violation;
 use crate::disk::{Rot, SimDisk};
+use crate::queue::{Micros, millis};
 use crate::random::Random;
 
 /// Small, so that a run cuts and releases many segments.

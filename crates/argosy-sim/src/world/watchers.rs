@@ -2,11 +2,11 @@
 
 use argosy_kv::{KeyRange, SpaceId, WatchFilter, WatchId, WatchRequest};
 
-use super::queue::millis;
 use super::{Event, Micros, World};
 use crate::checkers::Violation;
 use crate::checkers::watch::Watched;
 use crate::client::key_name;
+use crate::queue::millis;
 
 /// One that keeps up, one for a single key, two that do not keep up.
 const PACES: [(Micros, Micros); 4] = [

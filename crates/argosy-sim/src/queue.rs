@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Virtual time since the beginning.
-pub(super) type Micros = u64;
+pub(crate) type Micros = u64;
 
-pub(super) const fn millis(millis: u64) -> Micros {
+pub(crate) const fn millis(millis: u64) -> Micros {
     millis * 1000
 }
 
 /// Events in order of time, then of when they were thought of.
-pub(super) struct Queue<E> {
+pub(crate) struct Queue<E> {
     heap: BinaryHeap<Reverse<Scheduled<E>>>,
     now: Micros,
     scheduled: u64,
@@ -45,29 +45,29 @@ impl<E> Ord for Scheduled<E> {
 }
 
 impl<E> Queue<E> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { heap: BinaryHeap::new(), now: 0, scheduled: 0, played: 0 }
     }
 
-    pub(super) fn now(&self) -> Micros {
+    pub(crate) fn now(&self) -> Micros {
         self.now
     }
 
     /// Returns the number of the event that is happening.
-    pub(super) fn played(&self) -> u64 {
+    pub(crate) fn played(&self) -> u64 {
         self.played
     }
 
-    pub(super) fn at(&mut self, at: Micros, event: E) {
+    pub(crate) fn at(&mut self, at: Micros, event: E) {
         self.scheduled += 1;
         self.heap.push(Reverse(Scheduled { at, order: self.scheduled, event }));
     }
 
-    pub(super) fn after(&mut self, delay: Micros, event: E) {
+    pub(crate) fn after(&mut self, delay: Micros, event: E) {
         self.at(self.now + delay, event);
     }
 
-    pub(super) fn next(&mut self) -> Option<E> {
+    pub(crate) fn next(&mut self) -> Option<E> {
         let Reverse(Scheduled { at, event, .. }) = self.heap.pop()?;
         self.now = at;
         self.played += 1;

@@ -1,0 +1,94 @@
+//! What a daemon's loop does with its leader and its agent, as the real one does it.
+
+use argosy_reconcile::{AgentEffect, AgentEvent, LeaderEffect, LeaderEvent, MachineReport};
+
+use super::machine::{Arrival, Asker};
+use super::replica::place_of;
+use super::violation::{Broken, Rule, broken};
+use super::{Cluster, Event};
+use crate::queue::{Micros, millis};
+
+/// How often a daemon looks at the time when nothing else happens.
+const IDLE: Micros = millis(1_000);
+
+impl Cluster<'_> {
+    pub(super) fn leader_handles(&mut self, at: usize, event: LeaderEvent) -> Result<(), Broken> {
+        let now = self.machines[at].clock(self.queue.now());
+        let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
+        let effects = daemon.leader.handle(event, daemon.builder.view(), now);
+        for effect in effects {
+            match effect {
+                LeaderEffect::Commit { request, txn, .. } => {
+                    if !argosy_registry::fits(&txn) {
+                        return broken(Rule::Plans, "a leader's transaction is too large");
+                    }
+                    self.propose(at, Asker::Leader(request), txn);
+                }
+                LeaderEffect::BadPlan(lines) => return broken(Rule::Plans, lines.join("; ")),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn agent_handles(&mut self, at: usize, event: AgentEvent) -> Result<(), Broken> {
+        let now = self.machines[at].clock(self.queue.now());
+        let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
+        let effects = daemon.agent.handle(event, daemon.builder.view(), now);
+        for effect in effects {
+            match effect {
+                AgentEffect::Step(step) => self.ask_backend(at, step.action),
+                AgentEffect::Commit { request, txn } => {
+                    self.propose(at, Asker::Agent(request), txn);
+                }
+                AgentEffect::Report(report) => self.report(at, report)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A report goes to this machine's own leader, and to the one it knows.
+    fn report(&mut self, at: usize, report: MachineReport) -> Result<(), Broken> {
+        let sent_at = self.queue.now();
+        let Some(daemon) = &self.machines[at].daemon else { return Ok(()) };
+        let leader = daemon.replica.status().leader;
+        let to = leader.and_then(|id| place_of(id.0, self.machines.len()));
+        if let Some(to) = to.filter(|to| *to != at) {
+            for delay in self.network.send(at, to, true) {
+                let arrival = Box::new(Arrival::Report { report: report.clone(), sent_at });
+                self.queue.after(delay, Event::Arrive { machine: to, arrival });
+            }
+        }
+        self.truth.heard(report.machine, sent_at);
+        self.leader_handles(at, LeaderEvent::Report(report))
+    }
+
+    pub(super) fn wake(&mut self, at: usize) -> Result<(), Broken> {
+        let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
+        // A timer that was set before an earlier one was wanted.
+        if daemon.wake_at.is_some_and(|wanted| wanted > self.queue.now()) {
+            return Ok(());
+        }
+        daemon.wake_at = None;
+        if std::mem::take(&mut daemon.barrier_wanted) {
+            self.barrier(at);
+        }
+        self.leader_handles(at, LeaderEvent::Tick)?;
+        self.agent_handles(at, AgentEvent::Tick)?;
+        self.settle(at)
+    }
+
+    pub(super) fn schedule_wake(&mut self, at: usize) {
+        let now = self.queue.now();
+        let machine = &mut self.machines[at];
+        let Some(daemon) = &machine.daemon else { return };
+        let wanted = [daemon.leader.wake_at(), daemon.agent.wake_at()].into_iter().flatten().min();
+        let wanted = wanted.map_or(now + IDLE, |clock| machine.when(clock)).min(now + IDLE);
+        let wanted = wanted.max(now + 100);
+        let Some(daemon) = &mut machine.daemon else { return };
+        if daemon.wake_at.is_none_or(|at| wanted < at) {
+            daemon.wake_at = Some(wanted);
+            let run = daemon.run;
+            self.queue.at(wanted, Event::Wake { machine: at, run });
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What goes wrong with a cluster, and how it ends.
+
+use super::violation::Broken;
+use super::{Cluster, Event};
+use crate::queue::{Micros, millis};
+
+/// The end of a fault.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mend {
+    /// A daemon, or a machine with it, comes up again.
+    Start(usize),
+    /// A stopped daemon goes on.
+    Continue(usize),
+    /// The network is whole again.
+    Unblock,
+}
+
+impl Cluster<'_> {
+    pub(super) fn fault(&mut self) {
+        if self.healed_at.is_some() {
+            return;
+        }
+        let delay = self.random.between(millis(500), millis(6_000));
+        self.queue.after(delay, Event::Fault);
+        let at = self.random.index(self.machines.len());
+        match self.random.below(100) {
+            0..25 => self.daemon_dies(at),
+            25..40 => self.machine_dies(at, millis(15_000)),
+            40..58 => self.stop(at),
+            58..80 => self.part(at),
+            80..88 => self.disturb(),
+            88..98 => self.disconnect(at),
+            _ => {
+                for at in 0..self.machines.len() {
+                    self.machine_dies(at, millis(6_000));
+                }
+            }
+        }
+    }
+
+    fn daemon_dies(&mut self, at: usize) {
+        if self.machines[at].daemon.is_none() {
+            return;
+        }
+        self.stats.daemon_crashes += 1;
+        self.crash_daemon(at);
+        let delay = self.random.between(millis(100), millis(8_000));
+        self.queue.after(delay, Event::Mend { mend: Mend::Start(at) });
+    }
+
+    fn machine_dies(&mut self, at: usize, longest: Micros) {
+        if self.machines[at].is_down {
+            return;
+        }
+        self.stats.machine_crashes += 1;
+        self.crash_machine(at);
+        let delay = self.random.between(millis(1_000), longest);
+        self.queue.after(delay, Event::Mend { mend: Mend::Start(at) });
+    }
+
+    fn stop(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        if machine.daemon.is_none() || machine.stopped.is_some() {
+            return;
+        }
+        machine.stopped = Some(Vec::new());
+        machine.faulty_at = self.queue.now();
+        self.stats.pauses += 1;
+        let delay = self.random.between(millis(100), millis(9_000));
+        self.queue.after(delay, Event::Mend { mend: Mend::Continue(at) });
+    }
+
+    /// Cuts one machine off, in one direction or both.
+    fn part(&mut self, at: usize) {
+        self.stats.partitions += 1;
+        let direction = self.random.below(4);
+        for other in (0..self.machines.len()).filter(|other| *other != at) {
+            if direction != 1 {
+                self.network.block(at, other);
+            }
+            if direction != 2 {
+                self.network.block(other, at);
+            }
+            // Sometimes only one of the links.
+            if direction == 3 {
+                break;
+            }
+        }
+        self.all_are_faulty();
+        let delay = self.random.between(millis(1_000), millis(12_000));
+        self.queue.after(delay, Event::Mend { mend: Mend::Unblock });
+    }
+
+    fn disturb(&mut self) {
+        self.all_are_faulty();
+        (self.network.loss, self.network.late) = match self.random.below(4) {
+            0 => (0, 8),
+            1 => (20, 20),
+            2 => (100, 10),
+            _ => (30, 200),
+        };
+    }
+
+    fn all_are_faulty(&mut self) {
+        for machine in &mut self.machines {
+            machine.faulty_at = self.queue.now();
+        }
+    }
+
+    pub(super) fn mend(&mut self, mend: Mend) -> Result<(), Broken> {
+        match mend {
+            Mend::Start(at) => {
+                if self.machines[at].daemon.is_none() {
+                    self.machines[at].faulty_at = self.queue.now();
+                }
+                self.start(at)
+            }
+            Mend::Continue(at) => {
+                self.go_on(at);
+                Ok(())
+            }
+            Mend::Unblock => {
+                self.all_are_faulty();
+                self.network.unblock();
+                Ok(())
+            }
+        }
+    }
+
+    /// A stopped daemon goes on with what has waited for it, in order.
+    fn go_on(&mut self, at: usize) {
+        let Some(held) = self.machines[at].stopped.take() else { return };
+        self.machines[at].faulty_at = self.queue.now();
+        for event in held {
+            self.queue.after(0, event);
+        }
+    }
+
+    pub(super) fn heal(&mut self) -> Result<(), Broken> {
+        self.healed_at = Some(self.queue.now());
+        self.network.heal();
+        self.all_are_faulty();
+        for at in 0..self.machines.len() {
+            self.go_on(at);
+            self.start(at)?;
+        }
+        Ok(())
+    }
+}

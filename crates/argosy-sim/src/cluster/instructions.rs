@@ -1,0 +1,78 @@
+//! Everything that machines were ever told in the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use argosy_model::{AssignmentEntry, Epoch, UnitName, Want};
+use argosy_reconcile::RunIdentity;
+
+use super::violation::{Broken, Rule, broken};
+use crate::queue::Micros;
+
+#[derive(Debug, Default)]
+struct Told {
+    runs: BTreeSet<RunIdentity>,
+    /// The highest epoch told to stop, and since when.
+    stop: Option<(Epoch, Micros)>,
+    /// When the entry last changed.
+    since: Micros,
+    /// The highest epoch whose entry was removed: its stop was confirmed.
+    cleared: Option<Epoch>,
+}
+
+/// What each machine was told of each unit.
+#[derive(Debug, Default)]
+pub(super) struct Instructions {
+    told: BTreeMap<(usize, UnitName), Told>,
+}
+
+impl Instructions {
+    pub(super) fn tell(&mut self, at: usize, entry: &AssignmentEntry, now: Micros) {
+        let told = self.told.entry((at, entry.unit.clone())).or_default();
+        let AssignmentEntry { epoch, revision, restart, want, .. } = *entry;
+        told.since = now;
+        match want {
+            Want::Run => {
+                told.runs.insert(RunIdentity { epoch, revision, restart });
+            }
+            Want::Stop => {
+                if told.stop.is_none_or(|(before, _)| before < epoch) {
+                    told.stop = Some((epoch, now));
+                }
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, at: usize, entry: &AssignmentEntry) {
+        let told = self.told.entry((at, entry.unit.clone())).or_default();
+        told.cleared = told.cleared.max(Some(entry.epoch));
+    }
+
+    pub(super) fn to_stop(&self, at: usize, unit: &UnitName, epoch: Epoch) -> bool {
+        let told = self.told.get(&(at, unit.clone()));
+        told.and_then(|told| told.stop).is_some_and(|(stop, _)| stop >= epoch)
+    }
+
+    /// Returns when the machine was last told something new of a unit.
+    pub(super) fn since(&self, at: usize, unit: &UnitName) -> Micros {
+        self.told.get(&(at, unit.clone())).map_or(0, |told| told.since)
+    }
+
+    /// A unit is started only as it was told, and not after its stop was confirmed.
+    pub(super) fn check_start(
+        &self,
+        at: usize,
+        unit: &UnitName,
+        identity: RunIdentity,
+    ) -> Result<(), Broken> {
+        let told = self.told.get(&(at, unit.clone()));
+        if !told.is_some_and(|told| told.runs.contains(&identity)) {
+            let what = format!("{unit} was started on m{at} as {identity:?}");
+            return broken(Rule::StartNeedsWord, what);
+        }
+        if told.and_then(|told| told.cleared) >= Some(identity.epoch) {
+            let what = format!("{unit} was started on m{at} after its stop was confirmed");
+            return broken(Rule::StartNeedsWord, what);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! What is played with a cluster, and what came of it.
+
+use std::time::Duration;
+
+use argosy_model::PlantedBug;
+
+use super::violation::Broken;
+
+/// One run of a whole cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterScenario {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// How many machines: 3 or 5.
+    pub machines: usize,
+    /// How many unit names operators play with.
+    pub units: u64,
+    /// Virtual time with faults. Time to heal and come to rest follows.
+    pub faults_for: Duration,
+    /// The defect to plant, if any.
+    pub planted: Option<PlantedBug>,
+}
+
+impl ClusterScenario {
+    /// Returns the usual run of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        Self {
+            seed,
+            machines: if seed.is_multiple_of(4) { 5 } else { 3 },
+            units: 6 + seed % 3 * 5,
+            faults_for: Duration::from_secs(40),
+            planted: None,
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct ClusterOutcome {
+    /// The hash over everything that happened.
+    pub trace_hash: u64,
+    /// The first promise that was broken, if any.
+    pub violation: Option<Broken>,
+    /// What happened, in numbers.
+    pub stats: ClusterStats,
+}
+
+/// What happened in a run, so that one can see that it was no idle one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClusterStats {
+    /// Virtual time played.
+    pub virtual_time: Duration,
+    /// Events played.
+    pub events: u64,
+    /// Changes that operators asked for and were told are done.
+    pub acknowledged: u64,
+    /// Changes whose outcome nobody knows, or that met another's.
+    pub unacknowledged: u64,
+    /// Runs of units.
+    pub started: u64,
+    /// Units given to a machine.
+    pub placed: u64,
+    /// Units that ended by themselves.
+    pub exits: u64,
+    /// Times a unit began to run while an earlier epoch of it was cut off and still ran.
+    pub overlaps: u64,
+    /// Daemons that died while their units ran on.
+    pub daemon_crashes: u64,
+    /// Machines that went down with their units.
+    pub machine_crashes: u64,
+    /// Daemons stopped for a while.
+    pub pauses: u64,
+    /// Partitions of the network.
+    pub partitions: u64,
+    /// Backends that could not be reached for a while.
+    pub disconnects: u64,
+    /// Machines that were declared lost.
+    pub lost: u64,
+    /// Elections that ended with a leader.
+    pub leaders: u64,
+}
+
+impl ClusterStats {
+    /// Adds another run's numbers.
+    pub fn add(&mut self, other: &ClusterStats) {
+        self.virtual_time += other.virtual_time;
+        self.events += other.events;
+        self.acknowledged += other.acknowledged;
+        self.unacknowledged += other.unacknowledged;
+        self.started += other.started;
+        self.placed += other.placed;
+        self.exits += other.exits;
+        self.overlaps += other.overlaps;
+        self.daemon_crashes += other.daemon_crashes;
+        self.machine_crashes += other.machine_crashes;
+        self.pauses += other.pauses;
+        self.partitions += other.partitions;
+        self.disconnects += other.disconnects;
+        self.lost += other.lost;
+        self.leaders += other.leaders;
+    }
+}
