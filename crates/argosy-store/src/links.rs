@@ -126,6 +126,7 @@ impl PeerLinks {
             }
             stays
         });
+        table.snapshots.retain(|member, _| !membership.removed.contains(member));
         for member in membership.voters.iter().chain(&membership.learners) {
             if *member != self.wiring.member {
                 self.link(&mut table, *member);

@@ -57,11 +57,9 @@ impl Outbox {
         self.lock().open = true;
     }
 
-    /// Drops what waits and refuses the rest. Returns whether there was anything.
-    pub(crate) fn close(&self) -> bool {
-        let mut lanes = self.lock();
-        let lanes = std::mem::take(&mut *lanes);
-        !lanes.is_empty()
+    /// Drops what waits and refuses the rest.
+    pub(crate) fn close(&self) {
+        *self.lock() = Lanes::default();
     }
 
     /// Adds a message; `false` when it is dropped instead.
