@@ -17,7 +17,7 @@ pub struct Candidate {
 /// Returns the position of the endpoint to use; none only if there is none at all. An untried
 /// available one is best. With none of those an untried one is asked although it looks ill: to
 /// refuse a request is worse than to try. The last resort is one tried before, available ones
-/// first. Calls `candidate` for positions below `count`; equal `random` gives equal choices.
+/// first. `candidate` tells of each position below `count`, the same each time; equal `random` gives equal choices.
 pub fn pick(count: usize, random: u64, candidate: impl Fn(usize) -> Candidate) -> Option<usize> {
     if count == 0 {
         return None;
@@ -27,13 +27,15 @@ pub fn pick(count: usize, random: u64, candidate: impl Fn(usize) -> Candidate) -
     if rank(a) == 0 && rank(b) == 0 {
         return Some(if b.outstanding < a.outstanding { second } else { first });
     }
-    // Something is wrong with one of them, so look at all. Beginning at a drawn position keeps
-    // the load of an ill endpoint from falling on its neighbour alone.
-    let all = (0..count).map(|step| (first + step) % count);
-    all.min_by_key(|&position| {
-        let candidate = candidate(position);
-        (rank(candidate), candidate.outstanding)
-    })
+    // Something is wrong with one of them: choose in the same way among the best there are, so
+    // that the share of an ill endpoint does not fall on its neighbour alone.
+    let best = (0..count).map(|position| rank(candidate(position))).min()?;
+    let equals = || (0..count).filter(|&position| rank(candidate(position)) == best);
+    // The number that led to the ill one says too much about its neighbours to be used again.
+    let (first, second) = draw(equals().count(), Chance::new(random).draw());
+    let (first, second) = (equals().nth(first)?, equals().nth(second)?);
+    let busier = candidate(first).outstanding > candidate(second).outstanding;
+    Some(if busier { second } else { first })
 }
 
 /// 0 is best.
@@ -44,7 +46,7 @@ fn rank(candidate: Candidate) -> u8 {
 /// Returns two positions below `count`, different ones if there are two.
 fn draw(count: usize, random: u64) -> (usize, usize) {
     // Multiply and shift instead of a remainder: as even, and cheaper.
-    let below = |bits: u64, limit: usize| ((bits & 0xffff_ffff) * limit as u64 >> 32) as usize;
+    let below = |bits: u64, limit: usize| (((bits & 0xffff_ffff) * limit as u64) >> 32) as usize;
     let first = below(random, count);
     let step = if count > 1 { 1 + below(random >> 32, count - 1) } else { 0 };
     (first, (first + step) % count)

@@ -56,8 +56,9 @@ pub(crate) async fn serve(client: OpenClient, stream: TcpStream, peer: SocketAdd
         .header_read_timeout(limits.request_head)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(READ_AHEAD_MAX)
-        // A client that has sent everything may close its half and still wait for the answer.
-        .half_close(true)
+        // A client that closes is gone: what runs for it is given up. Few clients close one half
+        // and wait for the answer, and to a server both look the same.
+        .half_close(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let ended = control.run(pin!(serving), |serving| serving.graceful_shutdown()).await;

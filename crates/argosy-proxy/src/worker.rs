@@ -4,6 +4,7 @@
 //! exclude each other without a lock: once a worker follows a table, it picks by that table.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
@@ -131,7 +132,8 @@ async fn run(
         shared,
         targets: RefCell::default(),
         clients: Rc::default(),
-        chance: RefCell::new(Chance::new(number as u64)),
+        // Every proxy of a cluster draws otherwise.
+        chance: RefCell::new(Chance::new(RandomState::new().hash_one(number))),
         phase: Cell::new(Phase::Serve),
         phase_changed: Notify::new(),
     });

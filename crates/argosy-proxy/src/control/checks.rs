@@ -1,5 +1,6 @@
 //! Active health checks: is anybody there?
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,11 +37,12 @@ async fn ask(endpoint: &EndpointCell, kind: &CheckKind) -> bool {
     let Ok(request) = request else { return false };
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let Ok((mut sender, connection)) = handshake.await else { return false };
+    let mut response = pin!(sender.send_request(request));
     let response = tokio::select! {
         biased;
-        response = sender.send_request(request) => response,
-        // It ends before the response only when there will be none.
-        _ = connection => return false,
+        response = &mut response => response,
+        // Its last act was to hand over the response, or why there is none.
+        _ = connection => response.await,
     };
     response
         .is_ok_and(|response| response.status().is_success() || response.status().is_redirection())
