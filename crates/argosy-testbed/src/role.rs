@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use crate::{init, switch};
 
+/// The name under which both parts show up among processes.
+pub(crate) const NAME: &str = "argosy-testbed";
 /// Holds a testbed. Its first message is on standard input.
 pub(crate) const SWITCH: &str = "argosy-testbed-switch";
 /// The first process of a machine. Its socket is standard input.

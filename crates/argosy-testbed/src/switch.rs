@@ -68,6 +68,7 @@ struct Switch {
 
 /// Plays the switch.
 pub(crate) fn main() -> io::Result<()> {
+    sys::close_on_exec();
     let lifeline = init::take_standard_input()?;
     let signals = sys::signal_descriptor()?;
     let Some((boot, mut fds)) = wire::receive::<Boot>(&lifeline)? else {

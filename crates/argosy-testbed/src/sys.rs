@@ -13,6 +13,8 @@ use std::process::Command;
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
+use crate::role;
+
 /// Signals that a switch or an init reads from a descriptor.
 const HANDLED: [i32; 4] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
@@ -59,12 +61,20 @@ pub(crate) fn read_signal(fd: &OwnedFd) -> Option<i32> {
     }
 }
 
+/// Keeps what the owner's surroundings left open from reaching the machines.
+pub(crate) fn close_on_exec() {
+    // SAFETY: changes flags of descriptors only. A kernel without it (before 5.11) leaves them.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
 /// Starts this program again with one argument and a socket as its standard input, as the first
 /// process of new namespaces if `isolated`. Such a one dies with the calling thread.
 pub(crate) fn start_again(role: &str, socket: &OwnedFd, isolated: bool) -> io::Result<i32> {
-    let role = CString::new(role)?;
+    let (name, role) = (CString::new(role::NAME)?, CString::new(role)?);
     let program: &CStr = c"/proc/self/exe";
-    let argv = [c"argosy-testbed".as_ptr(), role.as_ptr(), std::ptr::null()];
+    let argv = [name.as_ptr(), role.as_ptr(), std::ptr::null()];
     let flags = if isolated { MACHINE_NAMESPACES } else { 0 } | libc::SIGCHLD;
     // SAFETY: no stack and no CLONE_VM: the child runs on a copy of this memory, as after fork(2).
     // All other arguments are zero, so their order, which varies by machine, is no matter. Until

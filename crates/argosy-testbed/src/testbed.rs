@@ -118,7 +118,9 @@ fn start(
     let (ours, theirs) = wire::pair().map_err(|source| TestbedError::Talk { source })?;
     // A group of its own: the terminal's Ctrl-C is for the owner, which then ends the switch.
     let mut switch = Command::new(program)
+        .arg0(role::NAME)
         .arg(role::SWITCH)
+        .current_dir("/")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         .stderr(log)

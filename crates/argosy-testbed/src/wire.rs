@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DelayScope, Exit, ForwardTarget, MachineInfo, Mode, Refusal, Status};
 
-/// The longest message. A command with a large environment is the largest; the kernel's default
-/// buffer of a unix socket (212,992) takes this much in one message.
+/// The longest message. A command with a large environment, or the status of a testbed that is full,
+/// is the largest; the kernel's default buffer of a unix socket (212,992) takes this much at once.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 160 * 1024;
 /// Descriptors beside a message: the three standard ones of a command are the most.
 const DESCRIPTORS_MAX: usize = 3;

@@ -45,7 +45,7 @@ fn say(text: &str) {
     stdout().flush().unwrap();
 }
 
-/// Owns a testbed until standard input ends.
+/// Owns a testbed until standard input ends; `-` is the usual place.
 fn own(base: &str, name: &str, wanted: &str) -> ExitCode {
     let wanted = match wanted {
         "any" => Wanted::Any,
@@ -55,7 +55,7 @@ fn own(base: &str, name: &str, wanted: &str) -> ExitCode {
         "loopback" => Wanted::Only(Mode::Loopback),
         _ => panic!("no such mode: {wanted}"),
     };
-    let base = Some(PathBuf::from(base));
+    let base = (base != "-").then(|| PathBuf::from(base));
     match Testbed::create(TestbedConfig { wanted, base, ..TestbedConfig::new(name) }) {
         Err(error) => {
             say(&format!("error {error}"));

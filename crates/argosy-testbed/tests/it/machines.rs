@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use argosy_testbed::{Exit, ForwardTarget, MachineCommand, MachineState, Refusal, TestbedError};
+use argosy_testbed::{Exit, MachineCommand, MachineState, Refusal, TestbedError};
 use rustix::process::Signal;
 
 use crate::bed::{Bed, User, until};
@@ -74,6 +72,20 @@ fn a_machine_has_its_own_world() {
         }
         bed.end();
     });
+}
+
+#[test]
+fn nothing_that_was_open_outside_is_open_inside() {
+    let bed = Bed::start_with(User::Root, "root", |program| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" 9</dev/null"]).arg(program);
+        command
+    });
+    bed.control.add_machine("m1").unwrap();
+    // The fourth is the directory that is listed.
+    assert_eq!(bed.shell("m1", "ls /proc/self/fd"), "0\n1\n2\n3\n");
+    assert_eq!(bed.shell("m1", "ls /proc/1/fd | wc -l"), "5\n", "and a socket and signals");
+    bed.end();
 }
 
 #[test]
@@ -224,69 +236,4 @@ fn a_machine_that_does_not_stop_is_ended_after_its_grace() {
         until("it is gone", || identity(&pid) != process);
         bed.end();
     });
-}
-
-fn echoes(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address) else { return false };
-    let mut answer = [0; 5];
-    stream.write_all(b"hello").is_ok()
-        && stream.read_exact(&mut answer).is_ok()
-        && &answer == b"hello"
-}
-
-#[test]
-fn a_forward_reaches_a_machine_from_outside() {
-    all(|bed| {
-        let address = bed.control.add_machine("m1").unwrap().address;
-        let mut outside = bed.talk("m1", &["echo", &format!("{address}:7777")]);
-        let mut inside = bed.talk("m1", &["echo", "127.0.0.1:0"]);
-        outside.line();
-        let line = inside.line();
-        let inner: u16 = line.rsplit_once(':').unwrap().1.parse().unwrap();
-        let network = bed.control.forward(0, "m1", 7777, ForwardTarget::Network).unwrap();
-        assert!(echoes(network));
-        if bed.mode == "loopback" {
-            bed.end();
-            return;
-        }
-        let within = bed.control.forward(0, "m1", inner, ForwardTarget::Inside).unwrap();
-        assert!(echoes(within));
-        bed.control.partition(&[]).unwrap();
-        assert!(echoes(network), "a partition of machines is none from the host");
-        bed.control.stop("m1", Duration::from_secs(10)).unwrap();
-        assert!(!echoes(within));
-        bed.control.start("m1").unwrap();
-        let mut again = bed.talk("m1", &["echo", &format!("127.0.0.1:{inner}")]);
-        again.line();
-        assert!(echoes(within), "a forward outlives a stop");
-        bed.end();
-    });
-}
-
-#[test]
-fn entering_passes_standard_descriptors_and_the_exit_code() {
-    let bed = Bed::start(User::Root, "root");
-    bed.control.add_machine("m1").unwrap();
-    let beds = bed.base.path().join("beds");
-    let mut command = Command::new(&bed.program);
-    command.arg("enter").arg(&beds).args(["m1", "sh", "-c", "hostname; exit 5"]);
-    let output = command.output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "m1\n");
-    assert_eq!(output.status.code(), Some(5));
-    // script(1) gives it a terminal.
-    let inner = format!(
-        "{} enter {} m1 sh -c 'tty >/dev/null && hostname && echo size $(stty size)'",
-        bed.program.display(),
-        beds.display()
-    );
-    let line = format!("stty rows 33 cols 99; {inner}");
-    let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut script = script.spawn().expect("script is of the package bsdutils");
-    // An end of its input would be typed into the terminal.
-    let _typing = script.stdin.take();
-    let output = script.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    assert_eq!(text, "m1\nsize 33 99\n");
-    bed.end();
 }

@@ -1,7 +1,10 @@
 //! Which mode a testbed becomes, and what it then says of itself.
 
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use argosy_testbed::{Control, Mode, Refusal, Testbed, TestbedConfig, TestbedError};
 
@@ -119,6 +122,34 @@ fn a_testbed_ends_when_its_value_does() {
     assert!(elsewhere.status().is_err());
     assert!(!std::path::Path::new(&format!("/proc/{init}")).exists());
     assert_eq!(std::fs::read_dir(&beds).unwrap().count(), 0);
+}
+
+#[test]
+fn the_usual_place_is_private_and_goes_with_its_last_testbed() {
+    let (_base, program) = place(User::Nobody);
+    let usual = PathBuf::from(format!("/tmp/argosy-testbed-{NOBODY}"));
+    let name = format!("usual-{}", std::process::id());
+    let mut own = Command::new(&program);
+    own.args(["own", "-", &name, "loopback"]).uid(NOBODY).gid(NOBODY);
+    let mut own = own.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 14];
+    own.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"mode loopback\n");
+    assert_eq!(usual.metadata().unwrap().mode() & 0o7777, 0o700);
+    assert!(Control::open(&name, Some(&usual)).is_ok());
+    drop(own.stdin.take());
+    assert!(own.wait().unwrap().success());
+    assert!(!usual.join(&name).exists() && !usual.join(format!("{name}.lock")).exists());
+
+    // Another user's directory in its place is not used.
+    let (base, _program) = place(User::Nobody);
+    let config = TestbedConfig {
+        base: Some(base.path().join("beds")),
+        program: Some(program),
+        ..TestbedConfig::new("bed")
+    };
+    let refused = Testbed::create(config).unwrap_err();
+    assert!(matches!(&refused, TestbedError::NotPrivate { .. }), "{refused}");
 }
 
 #[test]
