@@ -21,3 +21,16 @@ pub(crate) fn abort(what: &str, source: &dyn std::error::Error) -> ! {
     drop(std::io::stderr().write_all(line.as_bytes()));
     std::process::abort()
 }
+
+/// Held by a thread or task of the store, it ends the process when that panics. The others
+/// could not notice, and would go on with a store that never answers; the panic's own message
+/// has been printed.
+pub(crate) struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}

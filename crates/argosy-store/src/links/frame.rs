@@ -219,3 +219,6 @@ pub(crate) async fn expect<M: prost::Message + Default>(
 pub(crate) fn decode<M: prost::Message + Default>(body: Bytes) -> io::Result<M> {
     M::decode(body).map_err(|source| io::Error::new(io::ErrorKind::InvalidData, source))
 }
+
+#[cfg(test)]
+mod tests;

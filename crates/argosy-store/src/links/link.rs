@@ -16,6 +16,7 @@ use super::outbox::{Batch, Outbox};
 use super::question::{Answered, Asked, Nothing, Waiting};
 use super::snapshot::SnapshotProgress;
 use super::{FRAME_PATIENCE, LinkError, PULSE_INTERVAL, PeerStream, Purpose, SILENCE_MAX, Wiring};
+use crate::fatal::AbortOnPanic;
 use crate::raft::Request;
 use crate::{MemberId, StoreError};
 
@@ -235,6 +236,7 @@ impl Link {
 
 /// Connects, converses, waits, for ever.
 async fn run(link: Arc<Link>) {
+    let _guard = AbortOnPanic;
     let mut back_off = BACK_OFF_MIN;
     loop {
         // What comes while the connection is being made waits for it.

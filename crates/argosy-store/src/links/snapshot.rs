@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::frame::{self, FrameKind, SnapshotHead};
 use super::{LinkError, PeerStream, Purpose, SILENCE_MAX, Wiring};
 use crate::MemberId;
+use crate::fatal::AbortOnPanic;
 use crate::raft::Request;
 
 /// Bytes of the state in one frame. Between two of them the thread serves the other links.
@@ -64,6 +65,7 @@ pub(super) async fn send(
     state: State,
     progress: Arc<Progress>,
 ) {
+    let _guard = AbortOnPanic;
     let peer = MemberId(message.to);
     let index = message.snapshot.as_ref().map_or(0, |point| point.index);
     tracing::info!(member = %peer, index, "sending the state to a member that lags behind the log");

@@ -114,8 +114,8 @@ fn message(body: Bytes, from: MemberId, to: MemberId) -> Result<Option<PeerMessa
         Err(error) => return Err(ServeError::unreadable(from, error)),
     };
     if message.from != from.0 || message.to != to.0 {
-        let (from, to) = (MemberId(message.from), MemberId(message.to));
-        let what = format!("a message from member {from} to member {to}");
+        let (sender, receiver) = (MemberId(message.from), MemberId(message.to));
+        let what = format!("a message from member {sender} to member {receiver}");
         return Err(ServeError::unreadable(from, what));
     }
     if message.kind() == MessageKind::Snapshot {
@@ -152,3 +152,6 @@ async fn write(
             .map_err(ServeError::io(from))?;
     }
 }
+
+#[cfg(test)]
+mod tests;

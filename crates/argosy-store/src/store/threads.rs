@@ -158,7 +158,7 @@ fn spawn(
     body: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, OpenError> {
     let guarded = move || {
-        let guard = AbortOnPanic;
+        let guard = fatal::AbortOnPanic;
         body();
         drop(guard);
     };
@@ -172,17 +172,5 @@ fn join(thread: Option<JoinHandle<()>>) {
     if let Some(thread) = thread {
         // A thread that panicked has ended the process already.
         drop(thread.join());
-    }
-}
-
-/// Ends the process when a thread of the store panics. The others could not notice, and
-/// would go on with a store that never answers; the panic's own message has been printed.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
     }
 }
