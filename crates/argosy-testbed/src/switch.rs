@@ -148,7 +148,9 @@ impl Switch {
             Token::Signals => self.take_signals(),
             Token::Listener => self.clients.accept(&self.listener),
             Token::Client(id) => self.serve(*id),
-            Token::InitSays(name) => self.hear_init(name),
+            Token::InitSays(name) => {
+                self.hear_init(name);
+            }
             Token::InitEnded(name) => self.init_ended(name),
         }
     }

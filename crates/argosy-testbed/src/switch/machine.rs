@@ -72,9 +72,9 @@ impl Machine {
         self.init = Some(init);
     }
 
-    pub(super) fn take_init(&mut self) -> Option<Init> {
+    pub(super) fn drop_init(&mut self) {
         self.init_pid.store(0, Ordering::Release);
-        self.init.take()
+        self.init = None;
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {

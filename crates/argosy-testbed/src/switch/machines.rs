@@ -62,12 +62,14 @@ impl Switch {
         sent.unwrap_or_else(|| Err(no_process())).map_err(step("configure the init"))
     }
 
-    /// Takes what an init has to say.
-    pub(super) fn hear_init(&mut self, name: &str) {
-        let Some(machine) = self.machines.get_mut(name) else { return };
-        let Some(init) = machine.init() else { return };
+    /// Takes one thing that an init has to say; tells whether there was one.
+    pub(super) fn hear_init(&mut self, name: &str) -> bool {
+        let Some(machine) = self.machines.get_mut(name) else { return false };
+        let Some(init) = machine.init() else { return false };
         // Its end is told by its pidfd.
-        let Ok(Some((message, fds))) = wire::receive::<FromInit>(&init.socket) else { return };
+        let Ok(Some((message, fds))) = wire::receive::<FromInit>(&init.socket) else {
+            return false;
+        };
         match message {
             FromInit::Ready if machine.state == MachineState::Starting => {
                 machine.state = MachineState::Running;
@@ -94,17 +96,15 @@ impl Switch {
                 self.clients.answer(id, &Answer::Exited(exit), &[]);
             }
         }
+        true
     }
 
     /// Clears up after an init that has ended, and all its machine with it.
     pub(super) fn init_ended(&mut self, name: &str) {
+        // What it said last, such as why it failed or what ended first, is still in its socket.
+        while self.hear_init(name) {}
         let Some(machine) = self.machines.get_mut(name) else { return };
-        if let Some(init) = machine.take_init() {
-            // What it said last, such as why it failed, is still in its socket.
-            while let Ok(Some((FromInit::Failed(why), _))) = wire::receive(&init.socket) {
-                machine.failure = Some(why);
-            }
-        }
+        machine.drop_init();
         machine.deadline = None;
         machine.stopped.clear();
         let was = std::mem::replace(&mut machine.state, MachineState::Stopped);

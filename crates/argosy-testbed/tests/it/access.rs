@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use argosy_testbed::ForwardTarget;
 
-use crate::bed::{Bed, User};
+use crate::bed::{Bed, NOBODY, User};
 
 fn echoes(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
@@ -49,11 +50,20 @@ fn a_forward_reaches_a_machine_from_outside() {
 
 #[test]
 fn entering_passes_standard_descriptors_and_the_exit_code() {
-    let bed = Bed::start(User::Root, "root");
+    entering(Bed::start(User::Root, "root"), 0);
+    entering(Bed::start(User::Nobody, "user"), NOBODY);
+}
+
+fn entering(bed: Bed, user: u32) {
     bed.control.add_machine("m1").unwrap();
     let beds = bed.base.path().join("beds");
     let mut command = Command::new(&bed.program);
-    command.arg("enter").arg(&beds).args(["m1", "sh", "-c", "hostname; exit 5"]);
+    command
+        .arg("enter")
+        .arg(&beds)
+        .args(["m1", "sh", "-c", "hostname; exit 5"])
+        .uid(user)
+        .gid(user);
     let output = command.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "m1\n");
     assert_eq!(output.status.code(), Some(5));
@@ -66,7 +76,7 @@ fn entering_passes_standard_descriptors_and_the_exit_code() {
     let line = format!("stty rows 33 cols 99; {inner}");
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut script = script.spawn().expect("script is of the package bsdutils");
+    let mut script = script.uid(user).gid(user).spawn().expect("script is of the package bsdutils");
     // An end of its input would be typed into the terminal.
     let _typing = script.stdin.take();
     let output = script.wait_with_output().unwrap();

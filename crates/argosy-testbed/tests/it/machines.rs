@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use argosy_testbed::{Exit, MachineCommand, MachineState, Refusal, TestbedError};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bed::{Bed, User, until};
 
@@ -234,6 +234,40 @@ fn a_machine_that_does_not_stop_is_ended_after_its_grace() {
         let process = identity(&pid);
         bed.control.stop("m1", Duration::from_millis(100)).unwrap();
         until("it is gone", || identity(&pid) != process);
+        bed.end();
+    });
+}
+
+#[test]
+fn an_init_passes_sigterm_on_and_ends_with_what_it_started() {
+    all(|bed| {
+        let made = bed.control.add_machine("m1").unwrap();
+        let bye = made.data_directory.join("bye");
+        let script = format!(
+            "trap 'echo bye > {}; exit' TERM; echo ready; while :; do sleep 0.01; done",
+            bye.display()
+        );
+        let mut shell = bed.talk_shell("m1", &script);
+        assert_eq!(shell.line(), "ready");
+        kill_process(Pid::from_raw(made.init_pid.unwrap().cast_signed()).unwrap(), Signal::TERM)
+            .unwrap();
+        until("the machine is down", || {
+            bed.control.machine("m1").unwrap().state == MachineState::Stopped
+        });
+        assert_eq!(fs::read_to_string(bye).unwrap(), "bye\n");
+        assert_eq!(shell.process.wait().unwrap(), Exit::Code(0));
+        bed.control.start("m1").unwrap();
+        bed.end();
+    });
+}
+
+#[test]
+fn orphans_are_collected() {
+    isolated(|bed| {
+        let init = bed.control.add_machine("m1").unwrap().init_pid.unwrap();
+        // Each leaves a child behind that ends later.
+        bed.shell("m1", "for i in 1 2 3 4 5; do sh -c 'sleep 0.05 &'; done");
+        until("only the init is left", || processes(init).len() == 1);
         bed.end();
     });
 }
