@@ -91,9 +91,9 @@ fn file_findings(path: &Path, name: &str, text: &str, found: &mut Vec<String>) {
             found.push(format!("{name}:{} says {word}", number + 1));
         }
     }
-    let product = |krate: &&str| name.starts_with(&format!("crates/{krate}/src/"));
+    let product = |krate: &str| name.starts_with(&format!("crates/{krate}/src/"));
     let is_test = name.contains("/tests") || name.contains("/bin/") || name.ends_with("/main.rs");
-    if PURE_CRATES.iter().any(|krate| product(&krate)) && !is_test {
+    if PURE_CRATES.iter().any(|krate| product(krate)) && !is_test {
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if let Some(word) = IMPURE.iter().find(|word| code.contains(**word)) {

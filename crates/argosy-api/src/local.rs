@@ -111,7 +111,7 @@ pub enum LocalEvent {
     /// Every unit; always first, and again after the reader was too slow.
     Snapshot(Vec<UnitStatusView>),
     /// One unit changed.
-    Changed(UnitStatusView),
+    Changed(Box<UnitStatusView>),
     /// A unit was forgotten.
     Gone(String),
 }

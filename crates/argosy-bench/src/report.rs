@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use crate::Store;
-use crate::load::{KINDS, Round};
+use crate::load::{Figures, KINDS, Round};
+
+/// Picks one number out of what was measured.
+type Pick = fn(&Figures) -> f64;
 
 pub(crate) fn table(options: &Store, ours: &[Round], theirs: &[Round]) -> String {
     let mut text = format!(
@@ -26,10 +29,10 @@ pub(crate) fn table(options: &Store, ours: &[Round], theirs: &[Round]) -> String
         let _ = writeln!(text, "{name:<34} {unit:>5} {ours:>10.2} {theirs:>10.2} {ratio:>8.2}");
     };
     for (at, (_, name)) in KINDS.iter().enumerate() {
-        let pick = |rounds: &[Round], figure: fn(&crate::load::Figures) -> f64| {
+        let pick = |rounds: &[Round], figure: Pick| {
             median(rounds.iter().map(|round| figure(&round.figures[at])).collect())
         };
-        let figures: [(&str, &str, fn(&crate::load::Figures) -> f64); 4] = [
+        let figures: [(&str, &str, Pick); 4] = [
             ("requests per second", "1/s", |f| f.requests_per_second),
             ("latency p50", "ms", |f| f.p50.as_secs_f64() * 1e3),
             ("latency p99", "ms", |f| f.p99.as_secs_f64() * 1e3),

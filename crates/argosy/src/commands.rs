@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use crate::args::{Cluster, Command, Global};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::session;
 
 /// Runs one command on a runtime of one thread.
 pub(crate) fn run(
@@ -39,6 +40,7 @@ async fn dispatch(
     let Some(command) = command else {
         return status::overview(global, printer).await;
     };
+    session::refuse_local(global, &command)?;
     match command {
         Command::Cluster(Cluster::Init(options)) => cluster::init(options, global, printer).await?,
         Command::Cluster(Cluster::Status) => return status::overview(global, printer).await,

@@ -25,23 +25,26 @@ mod routes;
 mod why;
 
 use std::fs::{self, File, TryLockError};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use argosy_api::bind_unix;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tokio::sync::mpsc;
 
 use crate::args::{Daemon, Global};
 use crate::failure::{Exit, Failure};
+use crate::logging;
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 use app::App;
 use listeners::Listen;
 
 /// Owner and group may connect; who may change things is decided by the peer's user id.
 const API_SOCKET_MODE: u32 = 0o660;
+
+/// In the runtime directory: why the last daemon ended, for commands that find no socket.
+pub(crate) const LAST_WORDS: &str = "daemon.error";
 
 /// Where the daemon finds everything.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ pub(crate) struct Places {
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure> {
-    log_to_stderr();
+    logging::begin();
     let places = Places {
         data_dir: options.data.data_dir,
         api_socket: global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(API_SOCKET)),
@@ -69,8 +72,16 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
     let listen =
         Listen { clients: options.client.client_listen, peer_port: options.peer.peer_port };
-    runtime.block_on(serve(places, listen))?;
-    Ok(ExitCode::SUCCESS)
+    let last_words = global.runtime_dir.join(LAST_WORDS);
+    // What an earlier daemon said is no longer true.
+    drop(fs::remove_file(&last_words));
+    let served = runtime.block_on(serve(places, listen));
+    if let Err(failure) = &served {
+        let help = failure.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+        // For whoever finds no socket; without it they still find standard error.
+        drop(fs::write(&last_words, format!("{}{help}\n", failure.message)));
+    }
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
@@ -84,7 +95,8 @@ async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
     let listener = bind_unix(&places.api_socket, API_SOCKET_MODE).map_err(|error| {
         failed(&format!("cannot listen on {}", places.api_socket.display()), &error)
     })?;
-    let app = App::open(places.clone(), listen).await?;
+    let (broken, mut breaks) = mpsc::channel(1);
+    let app = App::open(places.clone(), listen, broken).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut until = stopped.clone();
     let server = tokio::spawn(argosy_api::serve_unix(
@@ -93,10 +105,11 @@ async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
         async move { drop(until.wait_for(|stop| *stop).await) },
     ));
     tracing::info!(socket = %places.api_socket.display(), "daemon ready");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let broken = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        task = breaks.recv() => task,
+    };
     tracing::info!("daemon stops; units run on");
     stop.send_replace(true);
     if let Ok(Err(error)) = server.await {
@@ -105,19 +118,12 @@ async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
     app.shutdown().await;
     // Whoever finds no socket knows at once that nobody listens.
     drop(fs::remove_file(&places.api_socket));
-    Ok(())
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("ARGOSY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .finish();
-    // Only this process sets one, and only here.
-    drop(tracing::subscriber::set_global_default(subscriber));
+    match broken {
+        None => Ok(()),
+        Some(task) => {
+            Err(failed("the daemon ends", &std::io::Error::other(format!("its {task} broke"))))
+        }
+    }
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
@@ -133,6 +139,7 @@ fn lock(data_dir: &Path) -> Result<File, Failure> {
     let path = data_dir.join("daemon.lock");
     let failed = |error: &std::io::Error| {
         Failure::new(Exit::BadInput, format!("cannot lock {}: {error}", path.display()))
+            .with_help("run as the owner of the data directory, or choose another --data-dir")
     };
     let file = File::create(&path).map_err(|error| failed(&error))?;
     match file.try_lock() {

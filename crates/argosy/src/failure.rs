@@ -2,7 +2,12 @@
 
 use std::error::Error;
 
+use std::path::Path;
+
 use argosy_api::{ApiError, ClientError, ErrorCode};
+
+use crate::daemon::LAST_WORDS;
+use crate::session::API_SOCKET;
 
 /// Exit statuses, documented in `docs/commands.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,17 +70,32 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(refusal) => refusal.into(),
-            ClientError::Connect { ref server, .. } => {
-                let help = format!(
-                    "is `argosy supervisor` running? Name another socket with --socket or \
-                     --runtime-dir if it is not {server}"
-                );
+            ClientError::Connect { ref server, ref source } => {
+                let help = connect_help(server, source);
                 Failure::from_error(Exit::Unreachable, &error).with_help(help)
             }
             ClientError::Broken { .. } => Failure::from_error(Exit::Unreachable, &error),
             ClientError::Answer { .. } => Failure::from_error(Exit::Refused, &error)
                 .with_help("do the command and the daemon have the same version?"),
         }
+    }
+}
+
+/// Returns what to do about a socket that does not answer: what the daemon last said, if it said
+/// why it could not go on.
+fn connect_help(server: &str, source: &std::io::Error) -> String {
+    if source.kind() == std::io::ErrorKind::PermissionDenied {
+        return "run the command as root, or as the user whose machine it is".into();
+    }
+    let last_words = Path::new(server).with_file_name(LAST_WORDS);
+    match std::fs::read_to_string(last_words) {
+        Ok(words) if server.ends_with(API_SOCKET) => {
+            format!("the daemon could not go on: {}", words.trim_end())
+        }
+        _ => format!(
+            "is `argosy supervisor` running? Name another socket with --socket or --runtime-dir \
+             if it is not {server}"
+        ),
     }
 }
 

@@ -8,6 +8,7 @@ use argosy_keeper::KeeperConfig;
 
 use crate::args::{Global, Supervisor, SupervisorProcess};
 use crate::failure::{Exit, Failure};
+use crate::logging;
 
 /// Runs the keeper in this process, which has one thread.
 pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCode, Failure> {
@@ -48,6 +49,7 @@ pub(crate) fn supervisor_process(
     global: &Global,
     options: SupervisorProcess,
 ) -> Result<ExitCode, Failure> {
+    logging::begin();
     let config = argosy_native::NativeConfig {
         runtime_dir: global.runtime_dir.clone(),
         data_dir: options.data.data_dir,

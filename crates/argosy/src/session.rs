@@ -3,7 +3,7 @@
 use argosy_api::Client;
 use argosy_model::UnitName;
 
-use crate::args::Global;
+use crate::args::{Command, Global};
 use crate::failure::{Exit, Failure};
 
 /// The daemon's socket below the runtime directory.
@@ -42,4 +42,21 @@ pub(crate) fn needs_local(global: &Global, command: &str) -> Result<(), Failure>
     }
     Err(Failure::new(Exit::BadInput, format!("{command} acts on this machine's supervisor only"))
         .with_help(format!("run `argosy --local {command} ...`")))
+}
+
+/// Refuses `--local` with a command that has no meaning without a cluster.
+pub(crate) fn refuse_local(global: &Global, command: &Command) -> Result<(), Failure> {
+    let name = match command {
+        Command::Cluster(_) => "cluster",
+        Command::Token(_) => "token",
+        Command::ListMachines => "list-machines",
+        Command::Submit(_) => "submit",
+        Command::Apply(_) => "apply",
+        Command::Destroy(_) => "destroy",
+        _ => return Ok(()),
+    };
+    if !global.local {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::BadInput, format!("{name} acts on the cluster and takes no --local")))
 }

@@ -84,11 +84,15 @@ pub(crate) async fn destroy(
     global: &Global,
     printer: &Printer,
 ) -> Result<(), Failure> {
+    let mut gone = Vec::new();
     for name in session::unit_names(&units.units)? {
+        printer.progress(&format!("destroying {name} ..."));
         session::daemon(global)
             .send_for_nothing::<()>(Method::DELETE, &format!("/v1/units/{name}"), None)
             .await?;
-        printer.progress(&format!("{name} destroyed"));
+        gone.push(name.to_string());
     }
-    Ok(())
+    printer.show(&gone, |gone| {
+        gone.iter().map(|name| format!("{name}: destroyed")).collect::<Vec<_>>().join("\n")
+    })
 }

@@ -13,8 +13,8 @@ use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 use crate::session;
 
-/// Largest file that is read as a unit file; a unit text may have 64 KiB.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Largest unit file: what the registry stores.
+const FILE_BYTES_MAX: u64 = argosy_registry::TEXT_BYTES_MAX as u64;
 
 pub(crate) async fn run(files: &Files, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let files = read(files)?;
@@ -81,7 +81,10 @@ fn read_file(path: &Path) -> Result<SubmittedFile, Failure> {
     let failed = |why: &str| Failure::new(Exit::BadInput, format!("cannot read {file}: {why}"));
     let metadata = std::fs::metadata(path).map_err(|error| failed(&error.to_string()))?;
     if metadata.len() > FILE_BYTES_MAX {
-        return Err(failed(&format!("it has {} bytes, a unit file has few", metadata.len())));
+        let length = metadata.len();
+        return Err(failed(&format!(
+            "it has {length} bytes, at most {FILE_BYTES_MAX} are allowed"
+        )));
     }
     let bytes = std::fs::read(path).map_err(|error| failed(&error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -103,28 +106,39 @@ pub(crate) fn check(
     let names: Vec<UnitName> =
         files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
     let known = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
-    let mut errors = 0;
+    let (mut errors, mut found) = (0, Vec::new());
     for (file, name) in files.iter().zip(&names) {
         let checked = argosy_unit::check(&file.file, &file.text, name, &known);
-        for diagnostic in &checked.diagnostics {
+        for diagnostic in checked.diagnostics {
             errors += usize::from(diagnostic.severity == Severity::Error);
-            show(diagnostic, &file.text, printer);
+            if !printer.json() {
+                show(&diagnostic, &file.text, printer);
+            }
+            found.push(diagnostic);
         }
     }
     if errors == 0 {
         return Ok(());
+    }
+    if printer.json() {
+        printer.show(&found.iter().map(as_json).collect::<Vec<_>>(), |_| String::new())?;
     }
     let message = format!("{errors} error{} found", if errors == 1 { "" } else { "s" });
     Err(Failure::shown(Exit::BadInput, message))
 }
 
 fn show(diagnostic: &Diagnostic, source: &str, printer: &Printer) {
-    let style = if printer.json() {
-        Style::Line
-    } else if std::io::stderr().is_terminal() {
-        Style::Coloured
-    } else {
-        Style::Plain
-    };
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     printer.note(&argosy_unit::render(diagnostic, source, style));
+}
+
+fn as_json(diagnostic: &Diagnostic) -> serde_json::Value {
+    serde_json::json!({
+        "file": diagnostic.file,
+        "line": diagnostic.line,
+        "column": diagnostic.column,
+        "severity": diagnostic.severity.to_string(),
+        "message": diagnostic.message,
+        "help": diagnostic.help,
+    })
 }

@@ -7,7 +7,7 @@ use argosy_api::{ApiError, ErrorCode};
 use argosy_model::MachineId;
 use argosy_peer::Identity;
 use argosy_store::{MemberId, Store, StoreConfig};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 use super::begin::{self, Beginning};
 use super::identity::{self, Membership};
@@ -21,16 +21,22 @@ pub(crate) struct App {
     pub(crate) places: Places,
     pub(crate) listen: Listen,
     pub(crate) machine_id: MachineId,
+    /// Told which task of the node has ended by itself.
+    pub(crate) broken: mpsc::Sender<&'static str>,
     node: Mutex<Option<Arc<Node>>>,
 }
 
 impl App {
     /// Reads who this machine is, and takes up its cluster's work if it has one.
-    pub(crate) async fn open(places: Places, listen: Listen) -> Result<Arc<App>, Failure> {
+    pub(crate) async fn open(
+        places: Places,
+        listen: Listen,
+        broken: mpsc::Sender<&'static str>,
+    ) -> Result<Arc<App>, Failure> {
         let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::BadInput, error);
         let machine_id = identity::machine_id(&places.data_dir).map_err(|e| failed(&e))?;
         let membership = identity::membership(&places.data_dir).map_err(|e| failed(&e))?;
-        let app = Arc::new(App { places, listen, machine_id, node: Mutex::new(None) });
+        let app = Arc::new(App { places, listen, machine_id, broken, node: Mutex::new(None) });
         if let Some(membership) = membership {
             let tls = app.places.data_dir.join("tls");
             let identity = Identity::load(&tls).map_err(|e| failed(&e))?;

@@ -57,6 +57,13 @@ pub(crate) fn describe(request: InitRequest) -> Result<Described, ApiError> {
         return Err(bad(format!("{name:?} is not a machine name"))
             .with_help("use up to 64 letters, digits, dots and dashes: --name m1"));
     }
+    for (key, value) in &request.metadata {
+        let fits = |text: &str| !text.is_empty() && text.len() <= 64 && text.chars().all(allowed);
+        if !fits(key) || !fits(value) {
+            return Err(bad(format!("{key}={value} is not a label"))
+                .with_help("use letters, digits, dots, dashes and underscores: zone=a"));
+        }
+    }
     Ok(Described { name, address, metadata: request.metadata.into_iter().collect() })
 }
 
@@ -81,7 +88,7 @@ pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginn
     save_identity(app, &identity)?;
     // Ports before the store: they are what fails, and nothing that counts is left behind.
     let parts = Parts::prepare(app, &membership, identity).await?;
-    clear_store(app)?;
+    begin_store(app)?;
     let config = app.store_config(&membership);
     Store::initialise(&config).map_err(|error| internal(&error))?;
     let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
@@ -101,17 +108,32 @@ fn certify(
     Ok(Identity::new(&key, &certificate, authority.certificate_pem())?)
 }
 
-/// Removes what an init or join left that was cut off before the machine belonged to a cluster:
-/// nothing in it was ever acknowledged.
-pub(crate) fn clear_store(app: &App) -> Result<(), ApiError> {
+/// Marks that a store is being made that nobody has been promised anything of.
+const MAKING: &str = "store.making";
+
+/// Makes room for a new store. What an init or join left that was cut off goes: its mark says that
+/// nothing in it was ever acknowledged. Any other store stays, and is named.
+pub(crate) fn begin_store(app: &App) -> Result<(), ApiError> {
     let dir = app.places.data_dir.join("store");
+    let mark = app.places.data_dir.join(MAKING);
+    if dir.exists() && !mark.exists() {
+        let message = format!(
+            "{} holds a store, but {} is missing, which says whose it is",
+            dir.display(),
+            app.places.data_dir.join("machine.json").display()
+        );
+        return Err(ApiError::new(ErrorCode::Conflict, message).with_help(
+            "restore the file from a backup; or move the store away if nothing in it is needed",
+        ));
+    }
+    let failed = |what: &str, error: &std::io::Error| {
+        ApiError::new(ErrorCode::Internal, format!("cannot {what} {}: {error}", dir.display()))
+    };
+    identity::write_durably(&mark, b"").map_err(|error| internal(&error))?;
     match fs::remove_dir_all(&dir) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => {
-            let message = format!("cannot clear {}: {error}", dir.display());
-            Err(ApiError::new(ErrorCode::Internal, message))
-        }
+        Err(error) => Err(failed("clear", &error)),
     }
 }
 
@@ -164,7 +186,12 @@ pub(crate) fn save_identity(app: &App, identity: &Identity) -> Result<(), ApiErr
 
 /// Stores which cluster this machine belongs to from now on. The last step.
 pub(crate) fn save_membership(app: &App, membership: &Membership) -> Result<(), ApiError> {
-    identity::store_membership(&app.places.data_dir, membership).map_err(|error| internal(&error))
+    identity::store_membership(&app.places.data_dir, app.machine_id, membership)
+        .map_err(|error| internal(&error))?;
+    // The store counts from now on; a mark left behind by a crash here is removed at the next
+    // start, and means nothing beside a stored membership.
+    drop(fs::remove_file(app.places.data_dir.join(MAKING)));
+    Ok(())
 }
 
 pub(crate) fn make_private(dir: &Path) -> Result<(), ApiError> {

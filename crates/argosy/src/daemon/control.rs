@@ -3,7 +3,7 @@
 //! `select` over every source, one closed enum, synchronous decisions, then the effects. The
 //! loop owns the cluster view and both machines; everybody else sees a [`Picture`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ const HISTORY_REVISIONS_MAX: usize = 1_000;
 const LOST_AFTER: Duration = Duration::from_secs(3);
 /// How often machines look at the time when nothing else happens.
 const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Steps that wait for the supervisor: three for each of the most units a machine may have. The
+/// agent repeats what was left out.
+const STEPS_WAITING_MAX: usize = 6_000;
 
 /// Voters of a cluster that has as many machines: it goes on after the loss of one.
 const VOTERS: usize = 3;
@@ -78,6 +82,8 @@ pub(crate) struct Control {
     agent: AgentMachine,
     ends: Ends,
     commits: JoinSet<(Who, u64, Outcome)>,
+    /// Steps that the backend has not taken yet.
+    steps: VecDeque<BackendRequest>,
     /// The change of the store's membership that is under way, if any.
     promotion: JoinSet<()>,
 }
@@ -110,8 +116,8 @@ impl Control {
         });
         let builder = ClusterViewBuilder::new(Arc::clone(&specs));
         let commits = JoinSet::new();
-        let promotion = JoinSet::new();
-        Control { store, specs, builder, leader, agent, ends, commits, promotion }
+        let (steps, promotion) = (VecDeque::new(), JoinSet::new());
+        Control { store, specs, builder, leader, agent, ends, commits, steps, promotion }
     }
 
     /// Runs until `stopped` says so or the store is closed.
@@ -138,10 +144,18 @@ impl Control {
                 Some(Ok((who, request, outcome))) = self.commits.join_next() => {
                     Event::Committed { who, request, outcome }
                 }
+                // Taking steps away and events in go on side by side: neither end may wait for
+                // the other.
+                Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
+                    if let Some(step) = self.steps.pop_front() {
+                        place.send(step);
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep(wake) => Event::Tick,
             };
             let leads = *leadership.borrow_and_update();
-            self.handle(event, leads).await;
+            self.handle(event, leads);
         }
     }
 
@@ -151,13 +165,13 @@ impl Control {
         wanted.map_or(IDLE_TICK, |at| at.saturating_sub(now)).min(IDLE_TICK)
     }
 
-    async fn handle(&mut self, event: Event, leadership: Leadership) {
+    fn handle(&mut self, event: Event, leadership: Leadership) {
         let now = boot_time();
         match event {
             Event::Applied => {
                 if self.catch_up() {
                     self.leader_handles(LeaderEvent::ViewChanged, now);
-                    self.agent_handles(AgentEvent::ViewChanged, now).await;
+                    self.agent_handles(AgentEvent::ViewChanged, now);
                 }
             }
             Event::Leadership => {
@@ -165,13 +179,13 @@ impl Control {
                 self.catch_up();
                 let term = leadership.is_leader.then_some(leadership.term);
                 self.leader_handles(LeaderEvent::Leadership(term), now);
-                self.agent_handles(AgentEvent::LeaderChanged, now).await;
+                self.agent_handles(AgentEvent::LeaderChanged, now);
             }
             Event::Backend(event) => {
                 if let BackendEvent::Refused { unit, message } = &event {
                     tracing::warn!(%unit, %message, "the supervisor refused");
                 }
-                self.agent_handles(AgentEvent::Backend(event), now).await;
+                self.agent_handles(AgentEvent::Backend(event), now);
             }
             Event::Report(report) => self.leader_handles(LeaderEvent::Report(report), now),
             Event::Committed { who, request, outcome } => {
@@ -182,14 +196,14 @@ impl Control {
                         self.leader_handles(LeaderEvent::Committed { request, outcome }, now);
                     }
                     Who::Agent => {
-                        self.agent_handles(AgentEvent::Committed { request, outcome }, now).await;
+                        self.agent_handles(AgentEvent::Committed { request, outcome }, now);
                     }
                 }
             }
             Event::Tick => {
                 self.promote(leadership);
                 self.leader_handles(LeaderEvent::Tick, now);
-                self.agent_handles(AgentEvent::Tick, now).await;
+                self.agent_handles(AgentEvent::Tick, now);
             }
         }
         self.publish();
@@ -271,14 +285,15 @@ impl Control {
         }
     }
 
-    async fn agent_handles(&mut self, event: AgentEvent, now: Duration) {
+    fn agent_handles(&mut self, event: AgentEvent, now: Duration) {
         for effect in self.agent.handle(event, self.builder.view(), now) {
             match effect {
                 AgentEffect::Step(step) => {
                     tracing::info!(unit = %step.action.unit(), reason = %step.reason, "step");
-                    // A full queue means a slow supervisor: waiting here is the back-pressure.
-                    if self.ends.requests.send(step.action).await.is_err() {
-                        tracing::warn!("the backend is gone");
+                    if self.steps.len() < STEPS_WAITING_MAX {
+                        self.steps.push_back(step.action);
+                    } else {
+                        tracing::warn!("too many steps wait; the agent asks again");
                     }
                 }
                 AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),

@@ -15,6 +15,9 @@ use super::picture::Picture;
 /// Attempts before a change gives up: each loses only to somebody else's success.
 const ATTEMPTS_MAX: usize = 10;
 
+/// Long enough for the default `TimeoutStopSec=` of 90 s, twice over.
+const DESTROY_MAX: Duration = Duration::from_secs(200);
+
 /// Longest wait that a request may ask for: a day.
 const WAIT_SECONDS_MAX: u64 = 86_400;
 
@@ -185,10 +188,16 @@ fn is_settled(picture: &Picture, name: &UnitName) -> bool {
             if picture.refusal(machine, name).is_some() {
                 return true;
             }
-            let Some(status) = picture.status(machine, name) else {
+            let (Some(status), Some(entry)) =
+                (picture.status(machine, name), picture.entry(machine, name))
+            else {
                 return false;
             };
-            if status.revision != unit.revision && status.restart != unit.restart {
+            // The leader must have assigned what is wanted, and the machine have taken it up.
+            if (entry.revision, entry.restart) != (unit.revision, unit.restart)
+                || (status.epoch, status.revision, status.restart)
+                    != (entry.epoch, entry.revision, entry.restart)
+            {
                 return false;
             }
             match status.active() {
@@ -208,6 +217,24 @@ fn is_settled(picture: &Picture, name: &UnitName) -> bool {
 pub(crate) fn unknown(name: &UnitName) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("{name} is not known to the cluster"))
         .with_help("list what is: argosy list-units")
+}
+
+/// Destroys a unit that nobody needs, and returns when it is gone everywhere.
+pub(crate) async fn destroy(node: &Node, name: &UnitName) -> Result<(), ApiError> {
+    let picture = node.fresh_picture().await?;
+    if let Some(other) = picture.needed_by(name) {
+        let message = format!("{other} requires {name}");
+        return Err(ApiError::new(ErrorCode::Conflict, message)
+            .with_help(format!("destroy {other} first, or change what it requires")));
+    }
+    change(node, |edit| edit.destroy(name)).await?;
+    let mut pictures = node.pictures();
+    let gone = pictures.wait_for(|picture| picture.machine_of(name).is_none());
+    match tokio::time::timeout(DESTROY_MAX, gone).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping")),
+        Err(_) => Err(not_in_time(&node.picture(), name, "destruction")),
+    }
 }
 
 /// Returns the time for display in stored records; a clock before 1970 counts as 1970.

@@ -35,6 +35,7 @@ pub(crate) struct Membership {
 #[derive(Debug, Serialize, Deserialize)]
 struct MachineFile {
     format: u32,
+    machine_id: String,
     cluster_id: String,
     member_id: u64,
     incarnation: u64,
@@ -55,6 +56,11 @@ pub(crate) enum IdentityError {
     /// The file does not hold what it should.
     #[error("{path} does not hold {what}; restore it from a backup")]
     Content { path: PathBuf, what: &'static str },
+    /// The data directory is put together from two machines.
+    #[error(
+        "{path} belongs to machine {found}, but this is machine {id}; restore both from one backup"
+    )]
+    OtherMachine { path: PathBuf, found: MachineId, id: MachineId },
     /// A later version wrote it.
     #[error("{path} has format {format}, this version knows {FORMAT}: run the newer version")]
     Format { path: PathBuf, format: u32 },
@@ -63,16 +69,40 @@ pub(crate) enum IdentityError {
     Random(#[source] io::Error),
 }
 
-/// Returns this machine's id, made at the first call.
+/// Returns this machine's id, made at the first call. A machine that belongs to a cluster never
+/// gets a new one: a lost `id` is written again from `machine.json`.
 pub(crate) fn machine_id(data_dir: &Path) -> Result<MachineId, IdentityError> {
     let path = data_dir.join("id");
+    let member = match read_machine_file(data_dir)? {
+        None => None,
+        Some((path, file)) => Some(
+            file.machine_id
+                .parse::<MachineId>()
+                .map_err(|_| IdentityError::Content { path, what: "the id of its machine" })?,
+        ),
+    };
+    let id = stored_id(&path, member)?;
+    match member {
+        Some(found) if found != id => {
+            let path = data_dir.join("machine.json");
+            Err(IdentityError::OtherMachine { path, found, id })
+        }
+        _ => Ok(id),
+    }
+}
+
+fn stored_id(path: &Path, member: Option<MachineId>) -> Result<MachineId, IdentityError> {
+    let path = path.to_owned();
     match fs::read_to_string(&path) {
         Ok(text) => text
             .trim_end()
             .parse()
             .map_err(|_| IdentityError::Content { path, what: "an id of 32 hexadecimal digits" }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = MachineId(random_u128()?);
+            let id = match member {
+                Some(id) => id,
+                None => MachineId(random_u128()?),
+            };
             write_durably(&path, format!("{id}\n").as_bytes())?;
             Ok(id)
         }
@@ -82,18 +112,9 @@ pub(crate) fn machine_id(data_dir: &Path) -> Result<MachineId, IdentityError> {
 
 /// Returns this machine's place in a cluster; `None` when it has none yet.
 pub(crate) fn membership(data_dir: &Path) -> Result<Option<Membership>, IdentityError> {
-    let path = data_dir.join("machine.json");
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(IdentityError::File { operation: "read", path, source }),
+    let Some((path, file)) = read_machine_file(data_dir)? else {
+        return Ok(None);
     };
-    let Ok(file) = serde_json::from_slice::<MachineFile>(&bytes) else {
-        return Err(IdentityError::Content { path, what: "a machine's place in a cluster" });
-    };
-    if file.format != FORMAT {
-        return Err(IdentityError::Format { path, format: file.format });
-    }
     let Ok(cluster_id) = file.cluster_id.parse() else {
         return Err(IdentityError::Content { path, what: "a cluster id" });
     };
@@ -113,6 +134,27 @@ pub(crate) fn membership(data_dir: &Path) -> Result<Option<Membership>, Identity
     }))
 }
 
+fn read_machine_file(data_dir: &Path) -> Result<Option<(PathBuf, MachineFile)>, IdentityError> {
+    let path = data_dir.join("machine.json");
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IdentityError::File { operation: "read", path, source }),
+    };
+    // The format first: a later one may have other fields.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    match serde_json::from_slice::<Format>(&bytes) {
+        Ok(Format { format }) if format != FORMAT => Err(IdentityError::Format { path, format }),
+        Ok(_) | Err(_) => match serde_json::from_slice(&bytes) {
+            Ok(file) => Ok(Some((path, file))),
+            Err(_) => Err(IdentityError::Content { path, what: "a machine's place in a cluster" }),
+        },
+    }
+}
+
 /// Reads store members from their written form; `None` if an id is not one.
 pub(crate) fn places(members: &[(String, u64, SocketAddr)]) -> Option<Vec<Place>> {
     let place = |(machine, member, address): &(String, u64, SocketAddr)| {
@@ -128,11 +170,13 @@ pub(crate) fn places(members: &[(String, u64, SocketAddr)]) -> Option<Vec<Place>
 /// Stores this machine's place in a cluster. From then on it belongs to it.
 pub(crate) fn store_membership(
     data_dir: &Path,
+    machine_id: MachineId,
     membership: &Membership,
 ) -> Result<(), IdentityError> {
     let path = data_dir.join("machine.json");
     let file = MachineFile {
         format: FORMAT,
+        machine_id: machine_id.to_string(),
         cluster_id: membership.cluster_id.to_string(),
         member_id: membership.member_id,
         incarnation: membership.incarnation,
@@ -156,7 +200,7 @@ pub(crate) fn store_membership(
 }
 
 /// Replaces a file so that a crash leaves the old one or the new one.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
     let failed = |operation: &'static str| {
         let path = path.to_owned();
         move |source| IdentityError::File { operation, path, source }
@@ -210,8 +254,16 @@ mod tests {
                 address: "127.0.0.1:2380".parse().unwrap(),
             }],
         };
-        store_membership(dir.path(), &stored).unwrap();
+        store_membership(dir.path(), MachineId(5), &stored).unwrap();
         assert_eq!(membership(dir.path()).unwrap(), Some(stored));
+        // A lost id comes back, another machine's is refused.
+        assert_eq!(machine_id(dir.path()).unwrap(), MachineId(5));
+        fs::write(dir.path().join("id"), format!("{}\n", MachineId(6))).unwrap();
+        let error = machine_id(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("belongs to machine"), "{error}");
+        fs::write(dir.path().join("machine.json"), r#"{"format":99}"#).unwrap();
+        let error = membership(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("format 99"), "{error}");
         fs::write(dir.path().join("machine.json"), "{}").unwrap();
         let error = membership(dir.path()).unwrap_err().to_string();
         assert!(error.contains("machine.json does not hold"), "{error}");

@@ -11,7 +11,7 @@ use argosy_store::Store;
 use super::admission::{JoinPayload, WelcomePayload};
 use super::app::App;
 use super::begin::{
-    Beginning, Described, clear_store, describe, internal, make_private, save_identity,
+    Beginning, Described, begin_store, describe, internal, make_private, save_identity,
     save_membership,
 };
 use super::identity::{self, Membership};
@@ -56,7 +56,7 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
     };
     save_identity(app, &joined.identity)?;
     let parts = Parts::prepare(app, &membership, joined.identity).await?;
-    clear_store(app)?;
+    begin_store(app)?;
     let config = app.store_config(&membership);
     Store::join(&config).map_err(|error| internal(&error))?;
     save_membership(app, &membership)?;

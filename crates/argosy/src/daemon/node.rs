@@ -33,6 +33,9 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 /// How long a new member waits for its first state: a large store takes a while to arrive.
 const FIRST_STATE_MAX: Duration = Duration::from_secs(60);
 
+/// A supervisor that lists its units slower than this has a problem that is worth showing.
+const SUPERVISOR_ANSWER_MAX: Duration = Duration::from_secs(2);
+
 /// What a node needs before it has a store.
 pub(crate) struct Parts {
     pub(crate) port: MachinePort,
@@ -76,7 +79,29 @@ pub(crate) struct Node {
 struct Running {
     store: Store,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
+}
+
+/// The tasks that a node cannot be without. One that ends by itself ends the daemon: the keeper
+/// starts it anew, and a half-dead one would only look alive.
+struct Tasks {
+    set: JoinSet<()>,
+    stopped: watch::Receiver<bool>,
+    broken: mpsc::Sender<&'static str>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (stopped, broken) = (self.stopped.clone(), self.broken.clone());
+        self.set.spawn(async move {
+            let ended = tokio::spawn(task).await;
+            if !*stopped.borrow() {
+                tracing::error!(task = name, panicked = ended.is_err(), "a task ended by itself");
+                // One report is enough to end the daemon.
+                let _ = broken.try_send(name);
+            }
+        });
+    }
 }
 
 impl Node {
@@ -90,7 +115,8 @@ impl Node {
         let Parts { port, access, ports } = parts;
         let handle = store.handle();
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let mut tasks =
+            Tasks { set: JoinSet::new(), stopped: stopped.clone(), broken: app.broken.clone() };
         let client_urls = app.listen.client_urls();
         let info = argosy_etcd::ServerInfo {
             name: membership.name.clone(),
@@ -99,7 +125,7 @@ impl Node {
         };
         let server = argosy_etcd::Server::new(handle.clone(), info);
         let mut until = stopped.clone();
-        tasks.spawn(async move {
+        tasks.spawn("client ports", async move {
             let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
             if let Err(error) = server.serve(ports.clients, stopped).await {
                 tracing::error!(error = chain(&error), "the store's client ports failed");
@@ -107,7 +133,7 @@ impl Node {
         });
         let backend = NativeBackend::start(app.places.supervisor_socket.clone());
         let mut until = stopped.clone();
-        tasks.spawn(async move {
+        tasks.spawn("backend", async move {
             tokio::select! {
                 () = backend.task => {}
                 _ = until.wait_for(|stop| *stop) => {}
@@ -126,8 +152,8 @@ impl Node {
             access,
         };
         let control = Control::new(app.machine_id, &membership, handle.clone(), ends);
-        tasks.spawn(control.run(stopped.clone()));
-        tasks.spawn(reporter::run(port.clone(), own_reports, handle.leadership()));
+        tasks.spawn("control loop", control.run(stopped.clone()));
+        tasks.spawn("reporter", reporter::run(port.clone(), own_reports, handle.leadership()));
         let admission = Arc::new(Admission::default());
         let server = MachineServer {
             store: handle.clone(),
@@ -135,7 +161,7 @@ impl Node {
             router: machine_routes::router(Arc::clone(app), report, stopped.clone()),
             admission: Arc::clone(&admission),
         };
-        tasks.spawn(server.run(ports.machines, stopped));
+        tasks.spawn("machine port", server.run(ports.machines, stopped));
         let node = Arc::new(Node {
             machine_id: app.machine_id,
             membership,
@@ -238,8 +264,13 @@ impl Node {
         if leadership.leader.is_none() {
             problems.push("the store has no leader: nothing can be changed".to_owned());
         }
-        if let Err(error) = self.supervisor.get::<serde_json::Value>("/v1/units").await {
-            problems.push(format!("the supervisor does not answer: {}", chain(&error)));
+        let asked = self.supervisor.get::<serde_json::Value>("/v1/units");
+        match tokio::time::timeout(SUPERVISOR_ANSWER_MAX, asked).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                problems.push(format!("the supervisor does not answer: {}", chain(&error)));
+            }
+            Err(_) => problems.push("the supervisor does not answer in time".to_owned()),
         }
         for link in self.store.links() {
             if let LinkState::Down { why } = &link.state {
@@ -293,7 +324,7 @@ impl Node {
             return;
         };
         stop.send_replace(true);
-        while tasks.join_next().await.is_some() {}
+        while tasks.set.join_next().await.is_some() {}
         let ended = tokio::task::spawn_blocking(move || store.shutdown()).await;
         if let Err(error) = ended {
             tracing::error!(%error, "the store did not end in order");

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use argosy_api::UnitStatusView;
 use argosy_api::operator::{MachineView, UnitText, UnitView};
-use argosy_model::{MachineId, Reason, ReasonKind, UnitName, UnitRevision, UnitStatus, Want};
+use argosy_model::{
+    ActiveState, AssignmentEntry, MachineId, Reason, ReasonKind, UnitName, UnitRevision,
+    UnitStatus, Want,
+};
 use argosy_reconcile::MachineReport;
 use argosy_registry::{ClusterView, Wanted};
 
@@ -36,6 +39,12 @@ impl Picture {
         units.iter().find(|status| &status.unit == name)
     }
 
+    /// Returns what a machine is told about a unit.
+    pub(crate) fn entry(&self, machine: MachineId, name: &UnitName) -> Option<&AssignmentEntry> {
+        let assignment = self.view.assignments().get(&machine)?;
+        assignment.value.entries.iter().find(|entry| &entry.unit == name)
+    }
+
     /// Returns the status of a unit on the machine it is placed on.
     pub(crate) fn current_status(&self, name: &UnitName) -> Option<&UnitStatus> {
         let (machine, _) = self.machine_of(name)?;
@@ -53,6 +62,19 @@ impl Picture {
     pub(crate) fn reason(&self, name: &UnitName) -> Option<&Reason> {
         let reason = &self.view.reasons().get(name)?.value;
         (reason.kind != ReasonKind::NotWanted).then_some(reason)
+    }
+
+    /// Returns a stored unit that cannot be without `name`, if there is one.
+    pub(crate) fn needed_by(&self, name: &UnitName) -> Option<UnitName> {
+        self.view.unit_names().into_iter().find(|other| {
+            other != name
+                && self.view.spec(other).and_then(Result::ok).is_some_and(|spec| {
+                    let needs = &spec.dependencies;
+                    [&needs.requires, &needs.requisite, &needs.binds_to]
+                        .iter()
+                        .any(|list| list.contains(name))
+                })
+        })
     }
 
     pub(crate) fn machine_name(&self, id: MachineId) -> String {
@@ -97,7 +119,8 @@ impl Picture {
             revision: unit.revision.0,
             machine: machine.map(|id| self.machine_name(id)),
             status: status.map(UnitStatusView::from),
-            reason: reason.filter(|_| unit.wanted == Wanted::Run),
+            // What was wrong before a run that is under way is not what is wrong now.
+            reason: reason.filter(|_| unit.wanted == Wanted::Run && !status.is_some_and(runs)),
         })
     }
 
@@ -164,4 +187,11 @@ impl Picture {
 
 fn description(spec: Option<&argosy_model::UnitSpec>, name: &UnitName) -> String {
     spec.and_then(|spec| spec.description.clone()).unwrap_or_else(|| name.to_string())
+}
+
+fn runs(status: &UnitStatus) -> bool {
+    matches!(
+        status.active(),
+        ActiveState::Active | ActiveState::Reloading | ActiveState::Activating
+    )
 }

@@ -188,7 +188,7 @@ async fn destroy(
 ) -> Result<StatusCode, ApiError> {
     let name = unit_name(name)?;
     let node = shared.app.node().await?;
-    edit::change(&node, |edit| edit.destroy(&name)).await?;
+    edit::destroy(&node, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

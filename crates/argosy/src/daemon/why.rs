@@ -2,7 +2,7 @@
 
 use argosy_api::ApiError;
 use argosy_api::operator::{WhyLink, WhyReport};
-use argosy_model::{ActiveState, UnitName, UnitStatus, Want};
+use argosy_model::{ActiveState, ServiceType, SubState, UnitName, UnitResult, UnitStatus, Want};
 use argosy_registry::Wanted;
 
 use super::node::Node;
@@ -90,6 +90,16 @@ fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
         link("started", false, format!("{machine_name} has not reported on it yet"));
         return chain;
     };
+    let is_done = unit.spec.as_ref().is_ok_and(|spec| {
+        spec.service.service_type == ServiceType::Oneshot
+            && status.active() == ActiveState::Inactive
+            && status.invocation.is_some()
+            && status.result == UnitResult::Success
+    });
+    if is_done {
+        link("started", true, "it has run to its end, as a oneshot does".into());
+        return chain;
+    }
     let (started, sentence) = started(status);
     if !link("started", started, sentence) {
         return chain;
@@ -125,7 +135,7 @@ fn started(status: &UnitStatus) -> (bool, String) {
         ActiveState::Deactivating => {
             (false, format!("it is being stopped ({}){detail}", status.sub))
         }
-        ActiveState::Activating if status.main_pid.is_none() && status.restarts > 0 => {
+        ActiveState::Activating if status.sub == SubState::AutoRestart => {
             (false, format!("it ended{exit} and is started again after its pause{detail}"))
         }
         ActiveState::Activating | ActiveState::Active | ActiveState::Reloading => {

@@ -80,3 +80,51 @@ fn a_wrong_command_line_has_its_own_exit_status() {
     let help = machine.run(&["apply", "--help"]).ok().stdout;
     assert!(help.contains("Examples:"), "{help}");
 }
+
+#[test]
+fn a_store_without_its_membership_is_never_made_anew() {
+    let mut machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.etcdctl(&["put", "precious", "data"]).ok();
+    assert!(machine.stop());
+    let place = machine.path("data/machine.json");
+    let kept = machine.path("kept.json");
+    std::fs::rename(&place, &kept).unwrap();
+    machine.start(&[]);
+    let ran = machine.run(&["cluster", "init", "--name", "m1"]);
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    assert!(ran.stderr.contains("machine.json is missing"), "{}", ran.stderr);
+    assert!(machine.stop());
+    std::fs::rename(&kept, &place).unwrap();
+    machine.start(&[]);
+    machine.wait("the store", |m| m.etcdctl(&["get", "precious"]).stdout == "precious\ndata\n");
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why_where_it_is_asked() {
+    let mut machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    assert!(machine.stop());
+    std::fs::write(machine.path("data/machine.json"), "{\"format\": 99}").unwrap();
+    machine.start(&["--no-daemon"]);
+    let daemon = machine.run(&["daemon"]);
+    assert_eq!(daemon.code, 1);
+    assert!(daemon.stderr.contains("format 99"), "{}", daemon.stderr);
+    let ran = machine.run(&["status"]);
+    assert_eq!(ran.code, 75);
+    assert!(ran.stderr.contains("format 99"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_option_without_meaning_is_refused() {
+    let machine = Machine::new();
+    let ran = machine.run(&["--local", "list-machines"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("takes no --local"), "{}", ran.stderr);
+    machine.file("web.service", "[Service]\nExecStrat=/bin/true\n");
+    let ran = machine.run(&["verify", "web.service", "-o", "json"]);
+    let found: serde_json::Value =
+        serde_json::from_str(ran.stdout.split("\n{").next().unwrap()).unwrap();
+    assert_eq!(found[0]["line"], 2);
+    assert_eq!(found[0]["severity"], "error");
+}

@@ -115,3 +115,54 @@ fn everything_survives_the_end_of_all_processes() {
     assert_eq!(machine.etcdctl(&["get", "color"]).ok().stdout, "color\nblue\n");
     assert!(machine.run(&["list-machines"]).ok().stdout.contains("m1"));
 }
+
+#[test]
+fn a_changed_unit_is_reported_as_it_is_now() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("web.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.run(&["apply", "web.service"]).ok();
+    machine.file("web.service", "[Service]\nType=exec\nExecStart=/no/such/program\n");
+    let applied = machine.run(&["apply", "web.service"]);
+    assert_eq!(applied.code, 2, "{}", applied.stdout);
+    assert!(applied.stdout.contains("failed"), "{}", applied.stdout);
+}
+
+#[test]
+fn what_others_need_is_not_destroyed() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("base.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.file(
+        "top.service",
+        "[Unit]\nRequires=base.service\nAfter=base.service\n[Service]\nExecStart=/bin/sleep infinity\n",
+    );
+    machine.run(&["apply", "."]).ok();
+    let ran = machine.run(&["destroy", "base"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("top.service requires base.service"), "{}", ran.stderr);
+    machine.run(&["destroy", "top"]).ok();
+    machine.run(&["destroy", "base"]).ok();
+    assert_eq!(machine.json(&["list-units"]), serde_json::json!([]));
+}
+
+#[test]
+fn many_units_come_back_after_a_restart() {
+    let mut machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file(
+        "many@.service",
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n\
+         [X-Argosy]\nReplicas=200\n",
+    );
+    machine.run(&["apply", "many@.service"]).ok();
+    let all_active = |m: &Machine| {
+        let units = m.json(&["list-units"]);
+        let active = |unit: &&serde_json::Value| unit["status"]["active"] == "active";
+        units.as_array().unwrap().iter().filter(active).count() == 200
+    };
+    machine.wait("two hundred units", all_active);
+    assert!(machine.stop(), "{}", machine.log());
+    machine.start(&[]);
+    machine.wait("two hundred units again", all_active);
+}

@@ -1,6 +1,7 @@
 //! The shipped program from the outside: real processes, real sockets, real kills.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+#![expect(clippy::print_stderr, reason = "a failed test shows the logs")]
 
 mod bad_input;
 mod first_unit;
