@@ -57,7 +57,7 @@ impl Shell {
                 Command::RemoveGroup { unit } => Action::RemoveGroup { unit },
                 Command::StateChanged(status) => {
                     let view = UnitStatusView::from(&*status);
-                    self.pending.changes.push(LocalEvent::Changed(view));
+                    self.pending.changes.push(LocalEvent::Changed(Box::new(view)));
                     continue;
                 }
                 Command::JobDone { request, result, .. } => {
