@@ -1,7 +1,7 @@
 //! Members that are lost, cut off, silent, or far behind.
 
 use argosy_kv::WatchMessage;
-use argosy_store::{LinkState, LinkStatus, MemberId, StoreError, WatchDelivery};
+use argosy_store::{LinkState, LinkStatus, MemberId, Store, StoreError, WatchDelivery};
 
 use super::{Cluster, read, until};
 use crate::fixture::{get, put, runtime};
@@ -100,6 +100,16 @@ fn a_silent_connection_is_given_up_and_made_anew() {
     });
 }
 
+/// Tells whether no running member but `behind` still has in memory what follows `index`.
+///
+/// A checkpoint that a busy disk delays takes in later entries only when more are written, so
+/// writers go on until it holds.
+fn forgotten(cluster: &Cluster, behind: u64, index: u64) -> bool {
+    let others = cluster.stores.iter().filter(|(id, _)| **id != behind);
+    let first = |store: &Store| store.handle().status().replica.first_index;
+    others.map(|(_, store)| first(store)).all(|first| first > index + 1)
+}
+
 #[test]
 fn a_member_behind_the_log_receives_the_state() {
     runtime().block_on(async {
@@ -113,15 +123,22 @@ fn a_member_behind_the_log_receives_the_state() {
         cluster.stop(behind);
         let leader = cluster.leader_id().await;
         let before = cluster.network.snapshots();
-        for number in 0..300 {
-            cluster.write(leader, &format!("key-{number}"), "value").await;
+        let index = cluster.handle(leader).status().replica.applied;
+        let mut written = 0;
+        while !forgotten(&cluster, behind, index) {
+            cluster.write(leader, &format!("key-{written}"), "value").await;
+            written += 1;
         }
-        let first = |id: u64| cluster.handle(id).status().replica.first_index;
-        until("the log in memory begins later", || first(leader) > 200).await;
+        let term = cluster.handle(leader).status().replica.term;
         let back = cluster.open(behind);
-        assert_eq!(read(&back, "key-299").await.as_deref(), Some("value"));
-        assert_eq!(cluster.network.snapshots() - before, 1, "one transfer is enough");
-        for number in 0..300 {
+        let last = format!("key-{}", written - 1);
+        assert_eq!(read(&back, &last).await.as_deref(), Some("value"));
+        let transfers = cluster.network.snapshots() - before;
+        assert!(transfers >= 1, "the log cannot have been enough");
+        if cluster.handle(leader).status().replica.term == term {
+            assert_eq!(transfers, 1, "one is enough");
+        }
+        for number in 0..written {
             assert!(get(&back, &format!("key-{number}")).is_some(), "key {number}");
         }
         cluster.agree().await;
@@ -155,13 +172,17 @@ fn a_watcher_sees_every_change_across_a_received_state() {
         watch.create(request).await.unwrap();
         cluster.network.cut_off(behind);
         let leader = cluster.leader_id().await;
-        for number in 0..300 {
-            cluster.write(leader, "key", &number.to_string()).await;
+        let index = handle.status().replica.applied;
+        let mut written = 0;
+        while !forgotten(&cluster, behind, index) {
+            cluster.write(leader, "key", &written.to_string()).await;
+            written += 1;
         }
         let before = cluster.network.snapshots();
         cluster.network.heal();
-        let mut seen = Vec::new();
-        while seen.len() < 300 {
+        let mut seen: Vec<String> = Vec::new();
+        let last = (written - 1).to_string();
+        while seen.last() != Some(&last) {
             let next = tokio::time::timeout(super::PATIENCE, watch.next()).await.unwrap().unwrap();
             let WatchDelivery::Messages { messages, .. } = next else { continue };
             for message in messages {
@@ -171,7 +192,9 @@ fn a_watcher_sees_every_change_across_a_received_state() {
                 }
             }
         }
-        let expected: Vec<_> = (0..300).map(|number: u32| number.to_string()).collect();
+        let expected: Vec<_> = (0..written).map(|number| number.to_string()).collect();
+        // One whose outcome was unknown was written again.
+        seen.dedup();
         assert_eq!(seen, expected);
         assert!(cluster.network.snapshots() > before, "it came as a state");
     });
