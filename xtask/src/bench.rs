@@ -19,16 +19,8 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let Bench::Store { arguments } = bench;
     command("cargo", &["build", "--locked", "--release", "--package", "argosy"])?;
-    let mut words = vec![
-        "run",
-        "--locked",
-        "--release",
-        "--quiet",
-        "--package",
-        "argosy-bench",
-        "--",
-        "store",
-    ];
+    let mut words =
+        vec!["run", "--locked", "--release", "--quiet", "--package", "argosy-bench", "--", "store"];
     words.extend(arguments.iter().map(String::as_str));
     command("cargo", &words)
 }

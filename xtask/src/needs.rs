@@ -5,10 +5,14 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// Program, Debian package, what it is for.
-const NEEDS: [(&str, &str, &str); 3] = [
+const NEEDS: [(&str, &str, &str); 7] = [
     ("etcdctl", "etcd-client", "etcd's own client against our store"),
     ("etcd", "etcd-server", "differential tests against etcd"),
     ("curl", "curl", "the README's commands"),
+    ("perl", "perl-base", "units that print fast"),
+    ("script", "bsdutils", "terminals inside machines"),
+    ("setpriv", "util-linux", "tests as an ordinary user"),
+    ("unshare", "util-linux", "tests with namespaces denied"),
 ];
 
 pub(crate) fn check() -> Result<()> {
