@@ -4,6 +4,7 @@
 mod calls;
 mod generator;
 mod v2_reads;
+mod v2_side;
 mod v2_writes;
 mod watches;
 

@@ -148,7 +148,9 @@ impl State {
             }
             Found::Directory(own) => {
                 if comparing || !(write.dir || write.recursive) {
-                    return Err(Code::NotFile.error(self, path));
+                    // etcd has no name for the root here.
+                    let cause = if path == "/" { String::new() } else { path };
+                    return Err(Code::NotFile.error(self, cause));
                 }
                 let empty = super::list::first_below(self, &format!("{path}/")).is_none();
                 if !empty && !write.recursive {
