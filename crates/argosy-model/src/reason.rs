@@ -21,6 +21,11 @@ pub enum ReasonKind {
     StartFailed,
     /// It is placed and being started, and not yet ready.
     NotReady,
+    /// It is placed and was started, and does not run any more: it has ended well, or something
+    /// else than the cluster stopped it.
+    Ended,
+    /// It runs, and the key it announces does not say so: a client has written something else.
+    NotAnnounced,
     /// It runs, and no proxy carries traffic to it yet.
     NotRouted,
     /// It depends on a unit that is not there.
@@ -43,6 +48,8 @@ impl ReasonKind {
             ReasonKind::DataBound => "data-bound",
             ReasonKind::StartFailed => "start-failed",
             ReasonKind::NotReady => "not-ready",
+            ReasonKind::Ended => "ended",
+            ReasonKind::NotAnnounced => "not-announced",
             ReasonKind::NotRouted => "not-routed",
             ReasonKind::Dependency => "dependency",
             ReasonKind::NotWanted => "not-wanted",

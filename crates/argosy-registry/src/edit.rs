@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use argosy_kv::{SpaceId, Txn};
-use argosy_model::{MachineId, RestartCount, UnitName, UnitRevision, UnixMicros, Wanted};
+use argosy_model::{
+    MachineId, RestartCount, UnitName, UnitRevision, UnitStatus, UnixMicros, Want, Wanted,
+};
 
 use crate::change_error::ChangeError;
 use crate::keys::Key;
@@ -121,6 +123,25 @@ impl<'v> Edit<'v> {
         unit.restart = RestartCount(unit.restart.0 + 1);
         self.units.insert(name.clone(), unit);
         Ok(())
+    }
+
+    /// Starts a unit of which the machine says that its run is over. Where [`Edit::start`] would
+    /// change nothing, one more start is asked for, as by [`Edit::restart`]; only while nothing
+    /// later than the run that has `ended` was asked for, so several who ask start it once. Of a
+    /// global unit the runs on other machines are restarted too.
+    pub fn start_again(&mut self, name: &UnitName, ended: &UnitStatus) -> Result<(), ChangeError> {
+        let asked = self.view.look_up(name).filter(|unit| unit.wanted == Wanted::Run);
+        let Some(asked) = asked else {
+            return self.start(name);
+        };
+        let mut entries = self.view.assignments().values().flat_map(|a| &a.value.entries);
+        let told = entries.any(|entry| {
+            let same = (entry.epoch, entry.revision, entry.restart)
+                == (ended.epoch, ended.revision, ended.restart);
+            &entry.unit == name && entry.want == Want::Run && same
+        });
+        let latest = (asked.revision, asked.restart) == (ended.revision, ended.restart);
+        if told && latest { self.restart(name) } else { self.start(name) }
     }
 
     /// Sets how many instances a template has, over what its text says.

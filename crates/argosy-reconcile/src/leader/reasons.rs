@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, AssignmentEntry, MachineId, Reason, ReasonKind, SubState, UnitName, UnitResult,
-    UnitStatus, Want,
+    ActiveState, AssignmentEntry, ExitOutcome, MachineId, Reason, ReasonKind, ServiceSpec,
+    ServiceType, SubState, UnitName, UnitResult, UnitStatus, Want,
 };
 use argosy_registry::ClusterView;
 
@@ -48,10 +48,11 @@ impl LeaderMachine {
                 if reasons.contains_key(&entry.unit) {
                     continue;
                 }
-                let Some(reason) = self.reason_of(*machine, &facts.value.name, entry) else {
+                let name = &facts.value.name;
+                let Some(reason) = self.reason_of(view, *machine, name, entry) else {
                     continue;
                 };
-                if reason.kind == ReasonKind::NotReady {
+                if matches!(reason.kind, ReasonKind::NotReady | ReasonKind::Ended) {
                     not_ready.insert(entry.unit.clone());
                     let since = *self.not_ready_since.entry(entry.unit.clone()).or_insert(now);
                     if now < since + NOT_READY_GRACE {
@@ -70,7 +71,13 @@ impl LeaderMachine {
         self.not_ready_since.values().map(|since| *since + NOT_READY_GRACE)
     }
 
-    fn reason_of(&self, machine: MachineId, name: &str, entry: &AssignmentEntry) -> Option<Reason> {
+    fn reason_of(
+        &self,
+        view: &ClusterView,
+        machine: MachineId,
+        name: &str,
+        entry: &AssignmentEntry,
+    ) -> Option<Reason> {
         let (kind, sentence) = match self.says(machine, &entry.unit, entry.epoch) {
             Said::Nothing => (ReasonKind::NotReady, format!("{name} has not reported yet")),
             Said::NoBackend => {
@@ -80,13 +87,29 @@ impl LeaderMachine {
                 (ReasonKind::StartFailed, format!("{name} does not start it: {why}"))
             }
             Said::NotYet => (ReasonKind::NotReady, format!("{name} has not started it yet")),
-            Said::Status(status) => reason_of_status(name, status)?,
+            Said::Status(status) => {
+                let spec = view.spec(&entry.unit).and_then(Result::ok);
+                reason_of_status(name, status, spec.map(|spec| &spec.service))?
+            }
         };
         Some(Reason { kind, sentence, candidates: Vec::new() })
     }
 }
 
-fn reason_of_status(name: &str, status: &UnitStatus) -> Option<(ReasonKind, String)> {
+/// Tells whether a unit that does not run has done what it is for.
+fn is_done(status: &UnitStatus, service: Option<&ServiceSpec>) -> bool {
+    let ends = service.is_none_or(|service| {
+        service.service_type == ServiceType::Oneshot && !service.remain_after_exit
+    });
+    let by_itself = !matches!(status.main_exit, Some(ExitOutcome::Signal { .. }));
+    status.result == UnitResult::ExecCondition || ends && by_itself
+}
+
+fn reason_of_status(
+    name: &str,
+    status: &UnitStatus,
+    service: Option<&ServiceSpec>,
+) -> Option<(ReasonKind, String)> {
     let detail = match status.detail.as_str() {
         "" => format!("its result is {}", status.result),
         detail => detail.to_owned(),
@@ -100,8 +123,11 @@ fn reason_of_status(name: &str, status: &UnitStatus) -> Option<(ReasonKind, Stri
         ActiveState::Inactive if ended_badly => {
             Some((ReasonKind::StartFailed, format!("it ended on {name}: {detail}")))
         }
-        // It was started and has ended well, or its condition did not hold: nothing is wrong.
-        ActiveState::Inactive if status.invocation.is_some() => None,
+        ActiveState::Inactive if status.invocation.is_some() => {
+            let exit = status.main_exit.map_or_else(String::new, |exit| format!(" ({exit})"));
+            let what = format!("it has ended on {name}{exit}, by itself or stopped there");
+            (!is_done(status, service)).then_some((ReasonKind::Ended, what))
+        }
         ActiveState::Inactive => {
             Some((ReasonKind::NotReady, format!("{name} has not started it yet")))
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use expect_test::expect_file;
 
-use argosy_reconcile::BackendEvent;
+use argosy_model::Epoch;
+use argosy_reconcile::{BackendEvent, BackendRequest};
 
 use crate::world::{World, machine_id, name};
 
@@ -56,6 +57,20 @@ fn run(world: &mut World, line: &str) -> String {
                 _ => backend.crash(&unit),
             };
             world.tell(machine, event.unwrap());
+        }
+        // Somebody on the machine itself stops it.
+        "halt" => {
+            let (unit, epoch) = (name(rest[1]), Epoch { incarnation: 9, counter: 0 });
+            let backend = &mut world.nodes.get_mut(rest[0]).unwrap().backend;
+            let event = backend.request(BackendRequest::Stop { unit, epoch });
+            world.tell(rest[0], event);
+        }
+        "again" => {
+            let unit = name(rest[1]);
+            let status = world.nodes[rest[0]].backend.status(&unit).unwrap().clone();
+            world.edit(|edit| edit.start_again(&unit, &status).unwrap());
+            // Whoever looked at the same run asks again.
+            world.edit(|edit| edit.start_again(&unit, &status).unwrap());
         }
         "elect" => world.elect(),
         "answers" => {

@@ -9,7 +9,7 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec,
+    Announce, Dependencies, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType,
     Term, UnitName, UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
@@ -31,9 +31,11 @@ pub(crate) fn machine_id(machine: &str) -> MachineId {
 /// Reads a unit's words; `bad` is an error.
 fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
     let (mut placement, mut announce) = (Placement::default(), None);
+    let mut service = ServiceSpec::default();
     for word in text.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
+            "ends" => service.service_type = ServiceType::Oneshot,
             "bad" => return Err("line 1: bad".to_owned()),
             "machine-id" => placement.machine_id = Some(value.to_owned()),
             "metadata" => {
@@ -58,7 +60,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
         name: unit.clone(),
         description: None,
         dependencies: Dependencies::default(),
-        service: ServiceSpec::default(),
+        service,
         placement,
         announce,
         wanted_by: Vec::new(),

@@ -215,7 +215,7 @@ impl Record for Assignment {
     }
 }
 
-pub(super) const REASON_KINDS: [ReasonKind; 12] = [
+pub(super) const REASON_KINDS: [ReasonKind; 14] = [
     ReasonKind::NoMachine,
     ReasonKind::Conflict,
     ReasonKind::Metadata,
@@ -224,6 +224,8 @@ pub(super) const REASON_KINDS: [ReasonKind; 12] = [
     ReasonKind::DataBound,
     ReasonKind::StartFailed,
     ReasonKind::NotReady,
+    ReasonKind::Ended,
+    ReasonKind::NotAnnounced,
     ReasonKind::NotRouted,
     ReasonKind::Dependency,
     ReasonKind::NotWanted,
