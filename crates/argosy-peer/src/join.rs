@@ -1,7 +1,7 @@
 //! How a machine that has only a token gets its certificate: one request, one reply.
 //!
 //! Each is a length (four bytes, big endian) and a prost message. The client has checked the
-//! token's pin before it sends anything; the server checks the token by its record.
+//! token's pin before it sends anything; the server's owner checks the token.
 
 mod client;
 mod wire;
@@ -26,7 +26,7 @@ pub const JOIN_PAYLOAD_MAX: usize = 128 * 1024;
 pub struct JoinRequest {
     /// Which token.
     pub token_id: String,
-    /// The token's secret, for [`TokenRecord::check`](crate::TokenRecord::check).
+    /// The token's secret, to be compared by its hash.
     pub secret: TokenSecret,
     /// The id that the machine made for itself. A machine that is known by another key must not
     /// be replaced by it.
@@ -58,12 +58,6 @@ pub struct JoinRefusal {
     pub kind: JoinRefusalKind,
     /// For people.
     pub message: String,
-}
-
-impl From<crate::TokenRefusal> for JoinRefusal {
-    fn from(refusal: crate::TokenRefusal) -> Self {
-        JoinRefusal { kind: JoinRefusalKind::Token, message: refusal.to_string() }
-    }
 }
 
 /// The server's answer.

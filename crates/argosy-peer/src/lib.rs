@@ -45,7 +45,4 @@ pub use service::Service;
 pub use stream::PeerStream;
 pub use tls::{TlsConfigs, TlsError};
 pub use tls_fault::{RejectedFor, TlsFault};
-pub use token::{
-    InvalidToken, JoinRole, JoinToken, TOKEN_ADDRESSES_MAX, TokenRecord, TokenRefusal, TokenSecret,
-    TokenUse, UsedBy,
-};
+pub use token::{InvalidToken, JoinRole, JoinToken, TOKEN_ADDRESSES_MAX, TokenSecret};

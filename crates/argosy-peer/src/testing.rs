@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use argosy_model::{ClusterId, MachineId, UnixMicros};
+use argosy_model::{ClusterId, MachineId};
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use tokio::task::JoinHandle;
 
 use crate::{
     AcceptError, Accepted, Authorise, ClusterCa, DialError, DialTimeouts, Dialer, HandshakeError,
     Identity, JoinRole, JoinToken, ListenerLimits, MachineKey, PeerIdentity, PeerListener, Refusal,
-    Service, TlsConfigs, TokenRecord, Validity,
+    Service, TlsConfigs, Validity,
 };
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1);
@@ -128,7 +128,6 @@ pub(crate) fn handshake_error(result: Result<Accepted, AcceptError>) -> Handshak
     }
 }
 
-pub(crate) fn token(ca: &ClusterCa, addresses: &[SocketAddr]) -> (JoinToken, TokenRecord) {
-    let expires = UnixMicros(u64::MAX);
-    JoinToken::create(ca.pin(), JoinRole::Member, addresses.to_vec(), expires).unwrap()
+pub(crate) fn token(ca: &ClusterCa, addresses: &[SocketAddr]) -> JoinToken {
+    JoinToken::create(ca.pin(), JoinRole::Member, addresses.to_vec()).unwrap()
 }

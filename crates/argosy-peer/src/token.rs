@@ -6,17 +6,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use argosy_model::UnixMicros;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost::Message as _;
 
 use crate::KeyHash;
-
-mod record;
-
-pub use record::{TokenRecord, TokenRefusal, TokenUse, UsedBy};
 
 /// As many addresses as a store has voters at most.
 pub const TOKEN_ADDRESSES_MAX: usize = 7;
@@ -156,24 +151,15 @@ struct TokenMessage {
 }
 
 impl JoinToken {
-    /// Draws a new token, and the record by which the cluster will know it.
+    /// Draws a new token. The cluster stores its id and [`TokenSecret::hash`].
     pub fn create(
         authority: KeyHash,
         role: JoinRole,
         addresses: Vec<SocketAddr>,
-        expires: UnixMicros,
-    ) -> Result<(JoinToken, TokenRecord), InvalidToken> {
+    ) -> Result<JoinToken, InvalidToken> {
         check_addresses(&addresses)?;
         let id = hex(&random::<ID_BYTES>());
-        let token = JoinToken { id, secret: TokenSecret::generate(), authority, role, addresses };
-        let record = TokenRecord {
-            id: token.id.clone(),
-            secret_hash: token.secret.hash(),
-            expires,
-            role,
-            used_by: None,
-        };
-        Ok((token, record))
+        Ok(JoinToken { id, secret: TokenSecret::generate(), authority, role, addresses })
     }
 
     /// Returns the text to hand over. It is a secret; not `Display`, so that no log line gets it

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use argosy_model::UnixMicros;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -12,10 +11,8 @@ use crate::testing::*;
 use crate::{
     AcceptError, ClusterCa, DialError, DialTimeouts, HandshakeError, Identity, JoinToken,
     ListenerLimits, MachineKey, PeerListener, RefusalKind, RejectedFor, Service, TlsFault,
-    TokenRecord, TokenRefusal, TokenUse, Validity,
+    Validity,
 };
-
-const NOW: UnixMicros = UnixMicros(1_000_000);
 
 async fn request(port: &mut PeerListener) -> (JoinRequest, JoinResponder) {
     let accepted = within(port.accept()).await.unwrap();
@@ -52,17 +49,15 @@ async fn port(ca: &ClusterCa) -> (PeerListener, SocketAddr) {
 async fn a_machine_joins_and_is_known_from_then_on() {
     let ca = authority();
     let (mut port, address) = port(&ca).await;
-    let (token, record) = token(&ca, &[address]);
+    let token = token(&ca, &[address]);
     let token = JoinToken::parse(&token.text()).unwrap();
     let key = key();
     let client = joining(&token, &key);
     let (request, responder) = request(&mut port).await;
-    assert_eq!((request.token_id.as_str(), request.machine), (record.id.as_str(), CLIENT));
+    assert_eq!((request.token_id.as_str(), request.machine), (token.id.as_str(), CLIENT));
     assert_eq!(request.payload, b"me");
     assert_eq!(request.signing_request.key(), key.hash());
-    let checked =
-        record.check(&request.secret, request.machine, request.signing_request.key(), NOW);
-    assert_eq!(checked, Ok(TokenUse::First));
+    assert_eq!(request.secret.hash(), token.secret.hash());
     responder.reply(&accepted(&ca, &request, CLIENT)).await.unwrap();
     let joined = client.await.unwrap().unwrap();
     assert_eq!((joined.payload.as_slice(), joined.address), (&b"members"[..], address));
@@ -78,11 +73,10 @@ async fn a_machine_joins_and_is_known_from_then_on() {
 async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     let ca = authority();
     let (mut port, address) = port(&ca).await;
-    let (token, record) = token(&ca, &[address]);
+    let token = token(&ca, &[address]);
     let key = key();
     let client = joining(&token, &key);
     let (first, responder) = request(&mut port).await;
-    let used = record.used(first.machine, first.signing_request.key());
     drop(responder);
     match client.await.unwrap() {
         Err(JoinError::NoAddress { attempts }) => {
@@ -92,23 +86,22 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     }
     let client = joining(&token, &key);
     let (again, responder) = request(&mut port).await;
-    let check = |record: &TokenRecord, request: &JoinRequest| {
-        record.check(&request.secret, request.machine, request.signing_request.key(), NOW)
-    };
-    assert_eq!(check(&used, &again), Ok(TokenUse::Again));
+    // By this the cluster knows that it is the same machine again.
+    assert_eq!(again.signing_request.key(), first.signing_request.key());
     responder.reply(&accepted(&ca, &again, CLIENT)).await.unwrap();
     client.await.unwrap().unwrap();
 
     // The token in another's hands, even with the machine's id, is worth nothing now.
     let thief = joining(&token, &self::key());
     let (stolen, responder) = request(&mut port).await;
-    let refusal = check(&used, &stolen).unwrap_err();
-    assert_eq!(refusal, TokenRefusal::Used { machine: CLIENT });
-    responder.reply(&JoinReply::Refused(refusal.into())).await.unwrap();
+    assert_ne!(stolen.signing_request.key(), first.signing_request.key());
+    let message = "the token has been used already".to_owned();
+    let refusal = JoinRefusal { kind: JoinRefusalKind::Token, message };
+    responder.reply(&JoinReply::Refused(refusal)).await.unwrap();
     match thief.await.unwrap() {
         Err(JoinError::Refused { source, .. }) => {
             assert_eq!(source.kind, JoinRefusalKind::Token);
-            assert!(source.message.contains(&CLIENT.to_string()), "{source}");
+            assert!(source.message.contains("used already"), "{source}");
         }
         other => panic!("{other:?}"),
     }
@@ -118,7 +111,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
 async fn a_server_of_another_cluster_gets_no_secret() {
     let (ca, other) = (authority(), authority());
     let (mut port, address) = port(&other).await;
-    let (token, _) = token(&ca, &[address]);
+    let token = token(&ca, &[address]);
     let client = joining(&token, &key());
     match handshake_error(within(port.accept()).await) {
         HandshakeError::Tls(fault) => {
@@ -142,7 +135,7 @@ async fn a_server_of_another_cluster_gets_no_secret() {
 /// Dials an impostor that shows `authority` as its authority, and returns why it got nothing.
 async fn impostor(token_ca: &ClusterCa, identity: Identity) -> TlsFault {
     let mut port = listener(identity, everyone()).await;
-    let (token, _) = token(token_ca, &[port.local_address().unwrap()]);
+    let token = token(token_ca, &[port.local_address().unwrap()]);
     let client = joining(&token, &key());
     let error = handshake_error(within(port.accept()).await);
     assert!(matches!(error, HandshakeError::Tls(TlsFault::Rejected(_))), "{error:?}");
@@ -194,7 +187,7 @@ fn certificate_pem(der: &[u8]) -> String {
 async fn an_unavailable_server_is_passed_over_and_a_refusal_is_final() {
     let ca = authority();
     let ((mut first, one), (mut second, two)) = (port(&ca).await, port(&ca).await);
-    let (token, _) = token(&ca, &[one, two]);
+    let token = token(&ca, &[one, two]);
     let refused =
         |kind| JoinReply::Refused(JoinRefusal { kind, message: "try another one".to_owned() });
 
@@ -224,7 +217,7 @@ async fn a_dead_address_is_passed_over() {
     let (dead, dead_address) = port(&ca).await;
     drop(dead);
     let (mut alive, address) = port(&ca).await;
-    let (token, _) = token(&ca, &[dead_address, address]);
+    let token = token(&ca, &[dead_address, address]);
     let client = joining(&token, &key());
     let (asked, responder) = request(&mut alive).await;
     responder.reply(&accepted(&ca, &asked, CLIENT)).await.unwrap();
@@ -235,7 +228,7 @@ async fn a_dead_address_is_passed_over() {
 async fn an_answer_for_someone_else_is_not_taken() {
     let (ca, other) = (authority(), authority());
     let (mut port, address) = port(&ca).await;
-    let (token, _) = token(&ca, &[address]);
+    let token = token(&ca, &[address]);
     let stranger = MachineKey::generate().unwrap().signing_request().unwrap();
     let validity = Validity::of_machine(SystemTime::now());
     let answer = |certificate: String, authority: &ClusterCa| JoinReply::Accepted {
@@ -264,7 +257,7 @@ async fn joins_are_bounded_and_given_back() {
     let ca = authority();
     let limits = ListenerLimits { joins_max: 1, ..ListenerLimits::default() };
     let mut port = listener_limited(identity(&ca, SERVER), everyone(), limits).await;
-    let (token, _) = token(&ca, &[port.local_address().unwrap()]);
+    let token = token(&ca, &[port.local_address().unwrap()]);
 
     let first = joining(&token, &key());
     let (asked, responder) = request(&mut port).await;
@@ -297,7 +290,7 @@ async fn joins_are_bounded_and_given_back() {
 async fn frames_are_bounded_on_both_sides() {
     let large = vec![0; JOIN_PAYLOAD_MAX + 1];
     let ca = authority();
-    let (token, _) = token(&ca, &["127.0.0.1:1".parse().unwrap()]);
+    let token = token(&ca, &["127.0.0.1:1".parse().unwrap()]);
     let error = join(&token, CLIENT, &key(), &large, DialTimeouts::default()).await.unwrap_err();
     assert!(matches!(error, JoinError::PayloadTooLarge { length } if length == large.len()));
 

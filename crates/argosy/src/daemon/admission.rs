@@ -239,7 +239,7 @@ pub(crate) async fn create_token(node: &Node, life: Duration) -> Result<TokenRep
         .take(argosy_peer::TOKEN_ADDRESSES_MAX)
         .collect();
     let expires = UnixMicros(now().0 + u64::try_from(life.as_micros()).unwrap_or(u64::MAX / 2));
-    let (token, _) = JoinToken::create(authority.pin(), JoinRole::Member, addresses, expires)
+    let token = JoinToken::create(authority.pin(), JoinRole::Member, addresses)
         .map_err(|error| internal(&error))?;
     let stored = StoredToken {
         id: token.id.clone(),
