@@ -80,6 +80,7 @@ impl Control {
         if !self.routes.follow(&table) {
             return;
         }
+        self.routes.drain();
         self.publish(Phase::Serve);
         self.unsaved = Some(table);
         self.check_added();

@@ -56,6 +56,8 @@ pub(crate) async fn serve(client: OpenClient, stream: TcpStream, peer: SocketAdd
         .header_read_timeout(limits.request_head)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(READ_AHEAD_MAX)
+        // One copy into one buffer costs the kernel less than a vector of pieces.
+        .writev(false)
         // A client that closes is gone: what runs for it is given up. Few clients close one half
         // and wait for the answer, and to a server both look the same.
         .half_close(false)

@@ -1,5 +1,6 @@
 //! The running proxy as its owner sees it.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -119,11 +120,15 @@ impl Proxy {
     /// Returns counters and states.
     pub fn status(&self) -> ProxyStatus {
         let directive = Arc::clone(&self.directive.borrow());
-        let service = |(name, endpoints): (&String, &Arc<[_]>)| {
+        // A service that is gone altogether may still drain.
+        let leaving = directive.draining.iter().map(|one| &one.service);
+        let names: BTreeSet<&String> = directive.services.keys().chain(leaving).collect();
+        let service = |name: &String| {
+            let current = directive.services.get(name);
+            let current = current.iter().flat_map(|all| all.iter());
             let withdrawn = directive.draining.iter().filter(|one| one.service == *name);
-            let mut endpoints: Vec<_> = endpoints.iter().map(Arc::as_ref).collect();
-            endpoints.extend(withdrawn.map(|one| one.endpoint.as_ref()));
-            let mut endpoints: Vec<_> = endpoints.into_iter().map(|one| one.status()).collect();
+            let all = current.chain(withdrawn.map(|one| &one.endpoint));
+            let mut endpoints: Vec<_> = all.map(|one| one.status()).collect();
             endpoints.sort_by(|a, b| (&a.instance, a.epoch).cmp(&(&b.instance, b.epoch)));
             ServiceStatus { name: name.clone(), endpoints }
         };
@@ -131,7 +136,7 @@ impl Proxy {
             generation: directive.generation,
             acknowledged: *self.acknowledged.borrow(),
             listeners: self.shared.listeners.iter().map(ListenerCell::status).collect(),
-            services: directive.services.iter().map(service).collect(),
+            services: names.into_iter().map(service).collect(),
         }
     }
 

@@ -11,7 +11,8 @@ mod file;
 mod tests;
 
 /// Where all services are, at one generation. A proxy follows rising generations only and
-/// ignores a table whose generation is not above the one it has.
+/// ignores a table whose generation is not above the one it has, be it from the disk; so
+/// whoever makes tables goes on counting after a restart. Generation 0 stands for no table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     /// Rises with every change.

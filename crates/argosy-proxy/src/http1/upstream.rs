@@ -43,7 +43,10 @@ impl Upstream {
     /// Opens a connection.
     pub(super) async fn open(endpoint: &LocalEndpoint, limits: &Limits) -> Result<Self, Failure> {
         let stream = tcp::connect(endpoint, limits).await?;
-        let handshake = Builder::new().max_buf_size(READ_AHEAD_MAX).handshake(TokioIo::new(stream));
+        let mut builder = Builder::new();
+        // As towards clients: one buffer is cheaper than a vector of pieces.
+        builder.max_buf_size(READ_AHEAD_MAX).writev(false);
+        let handshake = builder.handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(|_| Failure::Refused)?;
         let connection = Some(Box::new(connection));
         Ok(Upstream { sender, connection, idle_since: Instant::now(), reused: false })

@@ -108,7 +108,7 @@ async fn big_bodies_arrive_whole_both_ways() {
     let world = World::http(&[backend.address]);
     let mut sent = vec![0_u8; 48 << 20];
     for (at, byte) in sent.iter_mut().enumerate() {
-        *byte = (at * 31 >> 3) as u8;
+        *byte = ((at * 31) >> 3) as u8;
     }
     let stream = TcpStream::connect(world.address).await.unwrap();
     let (mut sender, connection) =
