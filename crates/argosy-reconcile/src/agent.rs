@@ -304,7 +304,6 @@ impl AgentMachine {
             self.starts = if held { Starts::Held(Some(until)) } else { Starts::Allowed };
         }
         self.in_flight.retain(|_, asked| now < asked.until);
-        self.refused.retain(|_, refusal| now < refusal.retry_at);
         self.publishing.retain(|_, state| match state {
             Publishing::RetryAt(at) => now < *at,
             Publishing::Asked(_) | Publishing::Done(_) => true,
@@ -314,7 +313,9 @@ impl AgentMachine {
     fn next_wake(&self) -> Option<Duration> {
         let report = self.reported.iter().map(|(_, at)| *at + REPORT_INTERVAL);
         let steps = self.in_flight.values().map(|asked| asked.until);
-        let refused = self.refused.values().map(|refusal| refusal.retry_at);
+        // One that is being tried again waits for its answer.
+        let refused = self.refused.iter().filter(|(unit, _)| !self.in_flight.contains_key(*unit));
+        let refused = refused.map(|(_, refusal)| refusal.retry_at);
         let withdrawn = self.withdraw_until.values().copied();
         let commits = self.publishing.values().filter_map(|state| match state {
             Publishing::RetryAt(at) => Some(*at),

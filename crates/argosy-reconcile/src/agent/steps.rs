@@ -8,7 +8,7 @@ use argosy_model::{
 };
 use argosy_registry::{ClusterView, Key};
 
-use super::{AgentEffect, AgentMachine, InFlight, STEP_RETRY, Starts, Step, WITHDRAW_MAX};
+use super::{AgentEffect, AgentMachine, InFlight, Refusal, STEP_RETRY, Starts, Step, WITHDRAW_MAX};
 use crate::backend::{BackendRequest, RunIdentity};
 use crate::report::is_live;
 
@@ -133,7 +133,7 @@ impl AgentMachine {
     ) -> Option<Step> {
         let unit = entry.unit.clone();
         let Some(status) = self.status(&unit) else {
-            return self.stop_in_doubt(entry);
+            return self.stop_in_doubt(view, entry, now);
         };
         if status.epoch > entry.epoch {
             let why = format!(
@@ -165,11 +165,19 @@ impl AgentMachine {
 
     /// Decides about a unit that is told to stop and that the backend did not have: a start of
     /// it may still be on its way, and the stop must come after it.
-    fn stop_in_doubt(&self, entry: &AssignmentEntry) -> Option<Step> {
+    fn stop_in_doubt(
+        &mut self,
+        view: &ClusterView,
+        entry: &AssignmentEntry,
+        now: Duration,
+    ) -> Option<Step> {
         let unit = entry.unit.clone();
         let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
         let is_asked = matches!(asked, Some(BackendRequest::Stop { .. }));
         if is_asked || !self.in_doubt.contains_key(&unit) || self.planted.start_in_doubt() {
+            return None;
+        }
+        if !self.is_withdrawn(view, &unit, now) {
             return None;
         }
         let action = BackendRequest::Stop { unit, epoch: entry.epoch };
@@ -236,8 +244,9 @@ impl AgentMachine {
             }
         };
         let is_same = |request: &BackendRequest| matches!(request, BackendRequest::Start { identity, .. } if *identity == wanted);
+        let refused = |refusal: &Refusal| refusal.identity == wanted && now < refusal.retry_at;
         if self.in_flight.get(&unit).is_some_and(|asked| is_same(&asked.request))
-            || self.refused.get(&unit).is_some_and(|refusal| refusal.identity == wanted)
+            || self.refused.get(&unit).is_some_and(refused)
         {
             return Ok(None);
         }
@@ -247,8 +256,10 @@ impl AgentMachine {
         let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
             return Err(format!("its text, revision {}, is not there", entry.revision));
         };
-        // A restart is a stop too.
-        if live && !self.is_withdrawn(view, &unit, now) {
+        // A restart is a stop too, also of a run that is only on its way.
+        let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
+        let starting = matches!(asked, Some(BackendRequest::Start { .. }));
+        if (live || starting) && !self.is_withdrawn(view, &unit, now) {
             return Ok(None);
         }
         let environment = self.environment(entry);

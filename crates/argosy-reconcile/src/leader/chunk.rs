@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use argosy_model::{Reason, UnitName};
+use argosy_model::{Reason, UnitName, Want};
 use argosy_registry::{ClusterView, LeaderMark, PlanCommit};
 use argosy_scheduler::{PlanAction, PlanStep};
 
@@ -55,7 +55,11 @@ impl LeaderMachine {
                 break;
             }
             let (unit, machine_name) = (&entry.unit, machine.short());
-            lines.push(format!("keep {unit} on {machine_name}: it runs there, its entry was lost"));
+            let (verb, why) = match entry.want {
+                Want::Run => ("keep", "it runs there, its entry was lost"),
+                Want::Stop => ("stop", "it runs there, and a later run was given to another"),
+            };
+            lines.push(format!("{verb} {unit} on {machine_name}: {why}"));
             commit.adopt(machine, entry);
         }
         commit.finish().map(|txn| self.commit(txn, lines))

@@ -74,8 +74,8 @@ impl LeaderMachine {
         PlanInput { machines, units, moves_max: MOVES_MAX, hold, hold_moves }
     }
 
-    /// Returns the runs that machines have although no entry says so, and that nobody else was
-    /// given: their entries were lost. A report that does not know the current assignment
+    /// Returns the runs that machines have although no entry says so. What nobody else was given
+    /// goes on: its entry was lost. What was given out anew since is told to stop. A report that does not know the current assignment
     /// proves nothing.
     pub(super) fn lost_entries(&self, view: &ClusterView) -> Vec<(MachineId, AssignmentEntry)> {
         let mut found = Vec::new();
@@ -90,10 +90,17 @@ impl LeaderMachine {
                 let named = told.is_some_and(|entries| {
                     entries.binary_search_by(|entry| entry.unit.cmp(&status.unit)).is_ok()
                 });
-                if !named && is_last_run(view, status) {
+                let want = if is_last_run(view, status) {
+                    Want::Run
+                } else if is_superseded(view, status) {
+                    Want::Stop
+                } else {
+                    continue;
+                };
+                if !named {
                     let UnitStatus { unit, revision, epoch, restart, .. } = status.clone();
-                    let entry = AssignmentEntry { unit, revision, epoch, restart, want: Want::Run };
-                    found.push((*machine, entry));
+                    found
+                        .push((*machine, AssignmentEntry { unit, revision, epoch, restart, want }));
                 }
             }
         }
@@ -166,6 +173,19 @@ fn is_last_run(view: &ClusterView, status: &UnitStatus) -> bool {
     }
     let mut entries = view.assignments().values().flat_map(|stored| &stored.value.entries);
     global || entries.all(|entry| entry.unit != status.unit || entry.want == Want::Stop)
+}
+
+/// Tells whether a later run of the unit is told to run somewhere: this one is not to be.
+fn is_superseded(view: &ClusterView, status: &UnitStatus) -> bool {
+    let global = view
+        .look_up(&status.unit)
+        .is_none_or(|unit| unit.spec.map_or(true, |spec| spec.placement.global));
+    let mut entries = view.assignments().values().flat_map(|stored| &stored.value.entries);
+    !global
+        && entries.any(|entry| {
+            let newer = entry.want == Want::Run && entry.epoch > status.epoch;
+            entry.unit == status.unit && newer
+        })
 }
 
 /// Puts together what the records say of a unit. One that they do not know is left alone.

@@ -145,6 +145,7 @@ impl Cluster<'_> {
         let now = self.queue.now();
         if let Change::Began(identity) = change {
             self.truth.told().check_start(at, unit, identity)?;
+            self.truth.told_mut().begun(at, unit);
             let faulty = |machine: usize| self.machines[machine].faulty_at;
             let global = self.truth.is_global(unit);
             self.runs.check_overlap(at, unit, identity, global, now, faulty)?;

@@ -13,8 +13,8 @@ struct Told {
     runs: BTreeSet<RunIdentity>,
     /// The highest epoch told to stop, and since when.
     stop: Option<(Epoch, Micros)>,
-    /// When the entry last changed.
-    since: Micros,
+    /// When the entry first changed after the run that is there began.
+    since: Option<Micros>,
     /// The highest epoch whose entry was removed: its stop was confirmed.
     cleared: Option<Epoch>,
 }
@@ -29,7 +29,7 @@ impl Instructions {
     pub(super) fn tell(&mut self, at: usize, entry: &AssignmentEntry, now: Micros) {
         let told = self.told.entry((at, entry.unit.clone())).or_default();
         let AssignmentEntry { epoch, revision, restart, want, .. } = *entry;
-        told.since = now;
+        told.since.get_or_insert(now);
         match want {
             Want::Run => {
                 told.runs.insert(RunIdentity { epoch, revision, restart });
@@ -52,9 +52,16 @@ impl Instructions {
         told.and_then(|told| told.stop).is_some_and(|(stop, _)| stop >= epoch)
     }
 
-    /// Returns when the machine was last told something new of a unit.
+    /// Returns since when the machine is told something else of a unit than what runs.
     pub(super) fn since(&self, at: usize, unit: &UnitName) -> Micros {
-        self.told.get(&(at, unit.clone())).map_or(0, |told| told.since)
+        self.told.get(&(at, unit.clone())).and_then(|told| told.since).unwrap_or_default()
+    }
+
+    /// A run has begun: what was told up to now has led to it.
+    pub(super) fn begun(&mut self, at: usize, unit: &UnitName) {
+        if let Some(told) = self.told.get_mut(&(at, unit.clone())) {
+            told.since = None;
+        }
     }
 
     /// A unit is started only as it was told, and not after its stop was confirmed.

@@ -138,7 +138,10 @@ impl Cluster<'_> {
         for ((unit, at), live) in self.runs.live() {
             let spec = view.look_up(unit).and_then(|unit| unit.spec.ok());
             let announce = spec.and_then(|spec| spec.announce.as_ref());
-            if !live.is_active || announce.is_none() {
+            // What a text before the current one asked for is not looked at.
+            let is_current =
+                view.look_up(unit).map(|unit| unit.revision) == Some(live.identity.revision);
+            if !live.is_active || announce.is_none() || !is_current {
                 continue;
             }
             let Some(endpoint) = published.get(&(unit.clone(), *at)) else {

@@ -84,6 +84,10 @@ impl Truth {
         &self.told
     }
 
+    pub(super) fn told_mut(&mut self) -> &mut Instructions {
+        &mut self.told
+    }
+
     pub(super) fn lost_commits(&self) -> u64 {
         self.lost_commits
     }

@@ -1,0 +1,105 @@
+//! Whole clusters: a sound one keeps every promise, and every planted defect is found.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use argosy_model::PlantedBug;
+use argosy_sim::{ClusterOutcome, ClusterScenario, ClusterStats, Rule, run_cluster};
+
+use super::listed_lines;
+
+fn play(seed: u64, planted: Option<PlantedBug>) -> ClusterOutcome {
+    run_cluster(&ClusterScenario { planted, ..ClusterScenario::of_seed(seed) })
+}
+
+#[test]
+fn a_seed_always_plays_the_same() {
+    for seed in [4, 5] {
+        let (first, second) = (play(seed, None), play(seed, None));
+        assert_eq!(first.trace_hash, second.trace_hash);
+        assert_eq!(first.stats, second.stats);
+        assert_ne!(first.trace_hash, play(seed + 4, None).trace_hash);
+    }
+}
+
+#[test]
+fn a_sound_cluster_passes_and_much_happened_to_it() {
+    let mut all = ClusterStats::default();
+    for seed in 0..40 {
+        let outcome = play(seed, None);
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        all.add(&outcome.stats);
+    }
+    for (what, happened) in [
+        ("daemon crashes", all.daemon_crashes),
+        ("machine crashes", all.machine_crashes),
+        ("pauses", all.pauses),
+        ("partitions", all.partitions),
+        ("disconnected backends", all.disconnects),
+        ("lost machines", all.lost),
+        ("overlapping runs", all.overlaps),
+        ("exits", all.exits),
+        ("unknown outcomes", all.unacknowledged),
+    ] {
+        assert!(happened >= 20, "only {happened} {what}");
+    }
+    assert!(all.started > 800 && all.acknowledged > 800, "{all:?}");
+}
+
+#[test]
+fn without_faults_no_machine_is_lost_and_nothing_runs_twice() {
+    for seed in 0..8 {
+        let scenario =
+            ClusterScenario { faults_for: Duration::ZERO, ..ClusterScenario::of_seed(seed) };
+        let ClusterOutcome { violation, stats, .. } = run_cluster(&scenario);
+        assert_eq!(violation, None, "seed {seed}");
+        assert_eq!((stats.lost, stats.overlaps), (0, 0), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_planted_defect_is_found_by_its_seeds_and_only_with_it() {
+    let mut found = BTreeSet::new();
+    for line in listed_lines().filter(|line| line.contains(" cluster ")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, "cluster", seed] = words[..] else { panic!("{line} is no NAME cluster SEED") };
+        let bug = PlantedBug::ALL.into_iter().find(|bug| bug.as_str() == name);
+        let (bug, seed) = (bug.expect("a listed name"), seed.parse().expect("a listed number"));
+        let broken = play(seed, Some(bug)).violation;
+        let rule = broken.map(|broken| broken.rule);
+        assert!(rule.is_some_and(|rule| fits(bug).contains(&rule)), "{line}: found is {rule:?}");
+        assert_eq!(play(seed, None).violation, None, "{line}: the sound cluster fails");
+        found.insert(bug);
+    }
+    let of_cluster = |bug: &PlantedBug| bug.is_of_cluster();
+    assert_eq!(found, PlantedBug::ALL.into_iter().filter(of_cluster).collect());
+}
+
+/// What a defect may look like to checkers that do not know of it.
+fn fits(bug: PlantedBug) -> &'static [Rule] {
+    match bug {
+        PlantedBug::StopOnEmptyView => &[Rule::StopNeedsWord],
+        PlantedBug::RestartIgnored => &[Rule::Converges],
+        PlantedBug::AnnouncedUnready | PlantedBug::WithdrawnLate => &[Rule::Endpoints],
+        PlantedBug::StaleReport => {
+            &[Rule::StartNeedsWord, Rule::Entries, Rule::PlacedAlone, Rule::RunsOnce]
+        }
+        PlantedBug::LostUncommitted => &[Rule::PlacedAlone, Rule::Plans],
+        PlantedBug::BackUnheard => &[Rule::Liveness],
+        PlantedBug::EpochKept => &[Rule::NeverOlder, Rule::RunsOnce],
+        PlantedBug::ChunkUnguarded => {
+            &[Rule::StaysWhereItFits, Rule::Entries, Rule::PlacedAlone, Rule::Operators]
+        }
+        PlantedBug::RemovalIgnored => &[Rule::Views],
+        PlantedBug::ConflictOneWay => &[Rule::Plans, Rule::Conflicts],
+        PlantedBug::BalanceMove => &[Rule::Plans, Rule::StaysWhereItFits],
+        PlantedBug::StartInDoubt | PlantedBug::StaleStart => {
+            &[Rule::StartNeedsWord, Rule::RunsOnce, Rule::Overlap, Rule::NeverOlder]
+        }
+        PlantedBug::EarlyAcknowledge
+        | PlantedBug::TornTail
+        | PlantedBug::ReadIndexSkipped
+        | PlantedBug::ContextReused
+        | PlantedBug::WatchEventLost => &[],
+    }
+}
