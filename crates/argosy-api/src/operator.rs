@@ -15,7 +15,7 @@
 //! | `GET /v1/units/NAME/text` | | `UnitText` |
 //! | `GET /v1/units/NAME/why` | | `WhyReport` |
 //! | `DELETE /v1/units/NAME` | | 204 |
-//! | `POST /v1/units/NAME/VERB` | `VerbRequest` | `UnitView`; VERB is start, stop, restart, reset-failed |
+//! | `POST /v1/units/NAME/VERB` | `VerbRequest` | `UnitView`; VERB is start, stop, restart, wait |
 //! | `GET /v1/journal?QUERY` | `JournalQuery` as query | lines of `JournalLine` |
 
 use serde::{Deserialize, Serialize};

@@ -34,8 +34,7 @@ pub(crate) async fn apply(
     let request = VerbRequest { wait: true, timeout_seconds: options.wait.timeout };
     let mut views = Vec::new();
     for unit in &reply.units {
-        // Wanting a unit that is wanted already changes nothing: this only waits.
-        let target = format!("/v1/units/{}/start", unit.name);
+        let target = format!("/v1/units/{}/wait", unit.name);
         let view: UnitView = session::daemon(global).send(Method::POST, &target, &request).await?;
         views.push(view);
     }

@@ -136,12 +136,19 @@ pub(crate) async fn verb(
     verb: &str,
     request: VerbRequest,
 ) -> Result<UnitView, ApiError> {
-    let before = node.picture().current_status(name).and_then(|status| status.invocation);
-    let old_run = (verb == "restart").then_some(before).flatten();
-    match verb {
-        "start" => change(node, |edit| edit.start(name)).await?,
-        "stop" => change(node, |edit| edit.stop(name)).await?,
-        "restart" => change(node, |edit| edit.restart(name)).await?,
+    let before = node.fresh_picture().await?.current_status(name).cloned();
+    let ended = before
+        .as_ref()
+        .filter(|status| matches!(status.active(), ActiveState::Inactive | ActiveState::Failed));
+    let starts_anew = verb == "restart" || (verb == "start" && ended.is_some());
+    let old_run = before.as_ref().and_then(|status| status.invocation).filter(|_| starts_anew);
+    match (verb, ended) {
+        // Wanted already, and over: it is asked for one more run.
+        ("start", Some(ended)) => change(node, |edit| edit.start_again(name, ended)).await?,
+        ("start", None) => change(node, |edit| edit.start(name)).await?,
+        ("wait", _) => {}
+        ("stop", _) => change(node, |edit| edit.stop(name)).await?,
+        ("restart", _) => change(node, |edit| edit.restart(name)).await?,
         _ => {
             let message = format!("units cannot be told to {verb}");
             return Err(ApiError::new(ErrorCode::BadInput, message));

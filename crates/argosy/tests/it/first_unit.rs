@@ -166,3 +166,34 @@ fn many_units_come_back_after_a_restart() {
     machine.start(&[]);
     machine.wait("two hundred units again", all_active);
 }
+
+#[test]
+fn a_unit_that_has_ended_has_a_reason_and_starts_again_once() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    let counter = machine.path("runs");
+    machine.file(
+        "job.service",
+        &format!(
+            "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo run >> {}'\n",
+            counter.display()
+        ),
+    );
+    let runs = || std::fs::read_to_string(&counter).unwrap_or_default().lines().count();
+    machine.run(&["apply", "job.service"]).ok();
+    assert_eq!(runs(), 1);
+    machine.run(&["apply", "job.service"]).ok();
+    assert_eq!(runs(), 1, "an apply without a change must not run a job again");
+    machine.run(&["start", "job"]).ok();
+    assert_eq!(runs(), 2);
+
+    machine.file("steady.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.run(&["apply", "steady.service"]).ok();
+    machine.run(&["--local", "stop", "steady"]).ok();
+    machine.wait("the reason", |m| {
+        let why = m.run(&["why", "steady"]).ok().stdout;
+        why.contains("NO") && why.contains("next:")
+    });
+    machine.run(&["start", "steady"]).ok();
+    assert_eq!(machine.run(&["is-active", "steady"]).code, 0);
+}
