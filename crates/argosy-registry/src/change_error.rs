@@ -35,6 +35,16 @@ pub enum ChangeError {
         /// The limit.
         most: u32,
     },
+    /// Another unit announces the same key: each would overwrite what the other says.
+    #[error("{unit} would announce {key}, which {holder} announces already")]
+    KeyTaken {
+        /// The unit.
+        unit: UnitName,
+        /// The key.
+        key: String,
+        /// Who announces it.
+        holder: UnitName,
+    },
     /// Its destruction is not finished: machines have not confirmed its stop.
     #[error("{unit} is still being destroyed; try again when its machines have stopped it")]
     BeingDestroyed {

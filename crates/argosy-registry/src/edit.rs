@@ -17,6 +17,10 @@ use crate::view::{ClusterView, REPLICAS_MAX};
 /// one store request of 1.5 MiB together with their records.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 
+mod announced;
+
+use announced::Announced;
+
 /// What became of a submitted text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submitted {
@@ -35,13 +39,15 @@ pub struct Edit<'v> {
     machines: BTreeMap<MachineId, StoredMachine>,
     /// Units whose records were read without being changed.
     relied_on: Vec<UnitName>,
+    announced: Announced,
 }
 
 impl<'v> Edit<'v> {
     /// Begins an edit of what `view` shows.
     pub fn new(view: &'v ClusterView) -> Edit<'v> {
         let (units, texts, machines) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Edit { view, units, texts, machines, relied_on: Vec::new() }
+        let (relied_on, announced) = (Vec::new(), Announced::default());
+        Edit { view, units, texts, machines, relied_on, announced }
     }
 
     /// Stores a text as a new revision; the same text again changes nothing. `expected`: the
@@ -81,6 +87,7 @@ impl<'v> Edit<'v> {
             }
             _ => 0,
         };
+        self.check_text(name, text, unit.replicas)?;
         unit.revision = UnitRevision(unit.revision.0.max(floor) + 1);
         unit.own_text = true;
         let revision = unit.revision;
@@ -94,6 +101,7 @@ impl<'v> Edit<'v> {
     /// is made from its template.
     pub fn start(&mut self, name: &UnitName) -> Result<(), ChangeError> {
         let mut unit = self.startable(name)?;
+        self.check_instance(name, &unit)?;
         unit.desired = Desired::Run;
         self.units.insert(name.clone(), unit);
         Ok(())
@@ -116,6 +124,7 @@ impl<'v> Edit<'v> {
             return Err(ChangeError::Template { unit: name.clone(), hint });
         }
         let mut unit = self.startable(name)?;
+        self.check_instance(name, &unit)?;
         let inherited = unit.desired == Desired::Inherit && name.template().is_some();
         if !inherited || self.view.look_up(name).is_none_or(|u| u.wanted != Wanted::Run) {
             unit.desired = Desired::Run;
@@ -158,6 +167,9 @@ impl<'v> Edit<'v> {
             });
         }
         let mut stored = self.known(name)?;
+        if let Some(text) = self.text(name, stored.revision).map(str::to_owned) {
+            self.check_text(name, &text, Some(replicas))?;
+        }
         stored.replicas = Some(replicas);
         self.units.insert(unit, stored);
         Ok(())

@@ -1,6 +1,8 @@
 //! Announced endpoints: published and withdrawn by the machine that runs the unit.
 
-use argosy_kv::{SpaceId, Txn};
+use std::collections::BTreeMap;
+
+use argosy_kv::{SpaceId, State, Txn};
 use argosy_model::{MachineId, UnitName};
 
 use crate::ClusterView;
@@ -17,7 +19,8 @@ pub fn endpoint_name(unit: &UnitName, machine: MachineId, global: bool) -> Endpo
 
 /// Publishes an endpoint: its record and the announced key, in one transaction. Guarded by the
 /// machine's assignment, so that a unit taken away in the meantime is not announced, and by the
-/// record it replaces. `None` if it is published already, or a newer epoch's is.
+/// record it replaces. `None` if it is published already, or a newer epoch's is. A key under
+/// which somebody else has written is left as it is.
 pub fn announce(view: &ClusterView, name: &EndpointName, endpoint: &StoredEndpoint) -> Option<Txn> {
     let before = view.endpoints().get(name);
     if before.is_some_and(|before| &before.value == endpoint) {
@@ -34,10 +37,41 @@ pub fn announce(view: &ClusterView, name: &EndpointName, endpoint: &StoredEndpoi
     if let Some(before) = before.filter(|before| before.value.key != endpoint.key) {
         draft.delete_user_key_if(&before.value.key, &before.value.value);
     }
-    let (key, value) = (endpoint.key.clone().into_bytes(), endpoint.value.clone().into_bytes());
-    draft.put(SpaceId::User, key, value);
+    let ours = before.filter(|before| before.value.key == endpoint.key);
+    let ours = ours.map(|before| before.value.value.as_str());
+    draft.put_user_key_if(&endpoint.key, &endpoint.value, ours);
     Some(draft.finish())
 }
+
+/// Writes the key of a published endpoint again, which somebody has deleted. It fails if the key
+/// is there, or if the endpoint is not as `view` shows it.
+pub fn announce_again(name: &EndpointName, endpoint: &Versioned<StoredEndpoint>) -> Txn {
+    let mut draft = Draft::default();
+    draft.unchanged(&Key::Endpoint(name.0.clone(), name.1), Some(endpoint));
+    draft.no_user_key(&endpoint.value.key);
+    let StoredEndpoint { key, value, .. } = endpoint.value.clone();
+    draft.put(SpaceId::User, key.into_bytes(), value.into_bytes());
+    draft.finish()
+}
+
+/// Returns what a state holds under the keys that a machine's endpoints announce; `None` under a
+/// key that is not there. `state` must be no older than `view`.
+pub fn announced_keys(
+    view: &ClusterView,
+    machine: MachineId,
+    state: &State,
+) -> BTreeMap<String, Option<Vec<u8>>> {
+    let endpoints = view.endpoints().values().map(|stored| &stored.value);
+    let own = endpoints.filter(|endpoint| endpoint.machine == machine);
+    own.map(|endpoint| {
+        let found = state.get(SpaceId::User, endpoint.key.as_bytes());
+        (endpoint.key.clone(), found.map(|found| found.value.to_vec()))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;
 
 /// Takes an endpoint back: its record, and the announced key if it still says so.
 pub fn withdraw(name: &EndpointName, endpoint: &Versioned<StoredEndpoint>) -> Txn {

@@ -21,7 +21,7 @@ pub use argosy_kv::{Revision, Txn};
 pub use argosy_model::Wanted;
 pub use change_error::ChangeError;
 pub use edit::{Edit, Submitted, TEXT_BYTES_MAX};
-pub use endpoint::{announce, endpoint_name, withdraw};
+pub use endpoint::{announce, announce_again, announced_keys, endpoint_name, withdraw};
 pub use keys::Key;
 pub use plan_commit::PlanCommit;
 pub use record::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use argosy_kv::{Applied, Command, CommandKind, Response, SpaceId, State, Txn};
 use argosy_model::{
-    Dependencies, MachineId, Placement, ServiceSpec, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, MachineId, Placement, ServiceSpec, UnitName, UnitSpec, UnixMicros,
 };
 
 use crate::record::StoredMachine;
@@ -15,20 +15,26 @@ pub(crate) fn name(text: &str) -> UnitName {
     UnitName::new(text).unwrap()
 }
 
-/// Reads `replicas=N` and `data`; a text with `bad` in it has an error.
+/// Reads `replicas=N` and `announce=KEY`; a text with `bad` in it has an error.
 pub(crate) fn specs() -> SpecSource {
     Arc::new(|unit, text| {
         if text.contains("bad") {
             return Err("line 1: bad".to_owned());
         }
-        let replicas = text.split_once("replicas=").and_then(|(_, n)| n.trim().parse().ok());
+        let word = |key: &str| {
+            let mut words = text.split_whitespace();
+            words.find_map(|word| word.strip_prefix(key).map(str::to_owned))
+        };
+        let replicas = word("replicas=").and_then(|n| n.parse().ok());
+        let instance = unit.instance().unwrap_or("");
+        let key = word("announce=").map(|key| key.replace("%i", instance));
         Ok(UnitSpec {
             name: unit.clone(),
             description: Some(text.to_owned()),
             dependencies: Dependencies::default(),
             service: ServiceSpec::default(),
             placement: Placement { replicas, ..Placement::default() },
-            announce: None,
+            announce: key.map(|key| Announce { key, port: None }),
             wanted_by: Vec::new(),
         })
     })

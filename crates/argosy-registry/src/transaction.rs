@@ -69,6 +69,31 @@ impl Draft {
         self.txn.success.push(delete(space, key));
     }
 
+    /// Requires that a key of the user space is not there.
+    pub(crate) fn no_user_key(&mut self, key: &str) {
+        self.txn.compare.push(no_user_key(key));
+    }
+
+    /// Writes a key of the user space if it is not there, or still holds `ours`: one that
+    /// somebody else has written is theirs.
+    pub(crate) fn put_user_key_if(&mut self, key: &str, value: &str, ours: Option<&str>) {
+        let (key_bytes, value) = (key.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let put = || Op::Put(SpaceId::User, PutRequest::new(key_bytes.clone(), value.clone()));
+        let failure = ours.map(|ours| {
+            let ours = ours.as_bytes().to_vec();
+            Op::Txn(Txn {
+                compare: vec![Compare::value(SpaceId::User, key_bytes.clone(), ours)],
+                success: vec![put()],
+                failure: Vec::new(),
+            })
+        });
+        self.txn.success.push(Op::Txn(Txn {
+            compare: vec![no_user_key(key)],
+            success: vec![put()],
+            failure: failure.into_iter().collect(),
+        }));
+    }
+
     /// Removes a key of the user space if it still holds `value`: one that somebody has
     /// overwritten is theirs.
     pub(crate) fn delete_user_key_if(&mut self, key: &str, value: &str) {
@@ -89,6 +114,10 @@ impl Draft {
     pub(crate) fn finish(self) -> Txn {
         self.txn
     }
+}
+
+fn no_user_key(key: &str) -> Compare {
+    Compare::mod_revision(SpaceId::User, key.as_bytes().to_vec(), 0)
 }
 
 fn delete(space: SpaceId, key: Vec<u8>) -> Op {

@@ -25,6 +25,22 @@ pub const REPLICAS_MAX: u32 = 1000;
 /// same answer for the same name and text.
 pub type SpecSource = Arc<dyn Fn(&UnitName, &str) -> Result<UnitSpec, String> + Send + Sync>;
 
+/// How a view reads texts that are not stored yet. It is no part of what the view shows.
+#[derive(Clone, Default)]
+struct Reader(Option<SpecSource>);
+
+impl PartialEq for Reader {
+    fn eq(&self, _: &Reader) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
 /// Everything the registry holds, at one revision.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ClusterView {
@@ -38,6 +54,7 @@ pub struct ClusterView {
     leader: Option<Versioned<LeaderMark>>,
     unreadable: BTreeMap<String, String>,
     specs: BTreeMap<UnitName, Result<Arc<UnitSpec>, String>>,
+    reader: Reader,
 }
 
 /// The unit of an endpoint, and its machine if the unit is global.
@@ -124,6 +141,15 @@ impl ClusterView {
     /// Returns a unit's lowered text: `None` if there is none, an error if it cannot be read.
     pub fn spec(&self, name: &UnitName) -> Option<Result<&Arc<UnitSpec>, &str>> {
         self.specs.get(name).map(|spec| spec.as_ref().map_err(String::as_str))
+    }
+
+    /// Reads a text as that of a unit; `None` in a view that was made without a reader.
+    pub(crate) fn read_text(
+        &self,
+        name: &UnitName,
+        text: &str,
+    ) -> Option<Result<UnitSpec, String>> {
+        self.reader.0.as_ref().map(|read| read(name, text))
     }
 
     /// Returns the text a unit runs: the one of `revision`, its own before its template's.

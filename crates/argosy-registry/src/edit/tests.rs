@@ -214,3 +214,66 @@ fn machines_keep_their_state_and_their_names() {
     assert!(matches!(edit.put_machine(thief), Err(ChangeError::MachineNameTaken { .. })));
     assert!(edit.cordon(MachineId(3), true).is_err());
 }
+
+#[track_caller]
+fn refused(
+    registry: &Registry,
+    change: impl FnOnce(&mut Edit) -> Result<(), ChangeError>,
+) -> String {
+    change(&mut Edit::new(registry.view())).unwrap_err().to_string()
+}
+
+fn submits(
+    unit: &'static str,
+    text: &'static str,
+) -> impl FnOnce(&mut Edit) -> Result<(), ChangeError> {
+    move |edit| edit.submit(&name(unit), text, "root", AT, None).map(drop)
+}
+
+#[test]
+fn no_two_units_announce_the_same_key() {
+    let mut registry = Registry::new();
+    registry.submit("a.service", "announce=/a");
+    let taken = "b.service would announce /a, which a.service announces already";
+    assert_eq!(refused(&registry, submits("b.service", "announce=/a")), taken);
+    // Its own key stays its own, and one that is given up in the same edit is free.
+    registry.submit("a.service", "announce=/a again");
+    registry.edit(|edit| {
+        submits("a.service", "announce=/other")(edit).unwrap();
+        submits("b.service", "announce=/a")(edit).unwrap();
+    });
+    let taken = "a.service would announce /a, which b.service announces already";
+    assert_eq!(refused(&registry, submits("a.service", "announce=/a")), taken);
+    registry.edit(|edit| edit.destroy(&name("b.service")).unwrap());
+    registry.submit("a.service", "announce=/a");
+    let both = |edit: &mut Edit| {
+        submits("c.service", "announce=/c")(edit).unwrap();
+        submits("d.service", "announce=/c")(edit)
+    };
+    let taken = "d.service would announce /c, which c.service announces already";
+    assert_eq!(refused(&registry, both), taken);
+}
+
+#[test]
+fn no_two_instances_announce_the_same_key() {
+    let mut registry = Registry::new();
+    registry.submit("b.service", "announce=/web/2");
+    let taken = "web@2.service would announce /web, which web@1.service announces already";
+    assert_eq!(refused(&registry, submits("web@.service", "replicas=2 announce=/web")), taken);
+    registry.submit("web@.service", "replicas=1 announce=/web/%i");
+    let taken = "web@2.service would announce /web/2, which b.service announces already";
+    let scale = |edit: &mut Edit| edit.scale(&name("web@.service"), 2);
+    assert_eq!(refused(&registry, scale), taken);
+    let start = |edit: &mut Edit| edit.start(&name("web@2.service"));
+    assert_eq!(refused(&registry, start), taken);
+    registry.edit(|edit| edit.start(&name("web@3.service")).unwrap());
+    let taken = "c.service would announce /web/3, which web@3.service announces already";
+    assert_eq!(refused(&registry, submits("c.service", "announce=/web/3")), taken);
+}
+
+#[test]
+fn more_replicas_than_are_made_are_refused() {
+    let registry = Registry::new();
+    let many = "3000 replicas of web@.service are more than the 1000 allowed";
+    assert_eq!(refused(&registry, submits("web@.service", "replicas=3000")), many);
+}

@@ -10,7 +10,7 @@ use argosy_kv::{
 };
 use argosy_model::UnitName;
 
-use super::{ClusterView, SpecSource};
+use super::{ClusterView, Reader, SpecSource};
 use crate::keys::Key;
 use crate::planted::Planted;
 use crate::record::{Record, Versioned};
@@ -39,7 +39,8 @@ pub struct ClusterViewBuilder {
 impl ClusterViewBuilder {
     /// Begins with an empty registry at revision 0.
     pub fn new(specs: SpecSource) -> ClusterViewBuilder {
-        let (view, instances) = (ClusterView::default(), BTreeMap::new());
+        let reader = Reader(Some(Arc::clone(&specs)));
+        let (view, instances) = (ClusterView { reader, ..Default::default() }, BTreeMap::new());
         ClusterViewBuilder { view, specs, instances, planted: Planted::default() }
     }
 
