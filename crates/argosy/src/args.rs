@@ -123,6 +123,14 @@ pub(crate) enum Command {
     Supervisor(Supervisor),
     /// Run the daemon alone, beside a supervisor that runs already.
     Daemon(Daemon),
+    /// Balance HTTP and TCP over endpoints that stand in the store.
+    ///
+    /// Every key below PREFIX whose value is address:port is an endpoint. Changes are followed
+    /// without a reload; requests that may be repeated are tried again elsewhere.
+    #[command(
+        after_help = "Examples:\n  argosy proxy --http 0.0.0.0:8080=/services/api/\n  argosy proxy --tcp 127.0.0.1:5432=/database"
+    )]
+    Proxy(ProxyOptions),
     /// Run the part of the supervisor that decides; the keeper starts it.
     #[command(hide = true)]
     SupervisorProcess(SupervisorProcess),
@@ -372,6 +380,26 @@ pub(crate) struct Supervisor {
     /// Seconds to wait at most before a supervisor or daemon that keeps dying is started again.
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub(crate) restart_delay_max: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProxyOptions {
+    /// Listen for HTTP/1.1 and balance each request.
+    #[arg(long, value_name = "ADDRESS=PREFIX", required_unless_present = "tcp")]
+    pub(crate) http: Vec<String>,
+    /// Listen for TCP and balance each connection.
+    #[arg(long, value_name = "ADDRESS=PREFIX")]
+    pub(crate) tcp: Vec<String>,
+    /// Ask HTTP endpoints for this path to see whether they are well; by default a connection
+    /// that opens is enough.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) check_path: Option<String>,
+    /// The store to follow.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:2379")]
+    pub(crate) store: String,
+    /// Keep the last table in this file, so that a start without the store still works.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -69,7 +69,10 @@ async fn dispatch(
         Command::DaemonReload => local::daemon_reload(global, printer).await?,
         Command::Completion { shell } => generate::completion(shell),
         Command::ManPages { directory } => generate::man_pages(&directory)?,
-        Command::Supervisor(_) | Command::SupervisorProcess(_) | Command::Daemon(_) => {
+        Command::Supervisor(_)
+        | Command::SupervisorProcess(_)
+        | Command::Daemon(_)
+        | Command::Proxy(_) => {
             return Err(Failure::new(Exit::BadInput, "this command runs a process of its own"));
         }
     }

@@ -7,6 +7,7 @@ mod failure;
 mod logging;
 mod printer;
 mod processes;
+mod proxy;
 mod session;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
             processes::supervisor_process(&arguments.global, options)
         }
         Some(Command::Daemon(options)) => daemon::main(&arguments.global, options),
+        Some(Command::Proxy(options)) => proxy::main(options),
         command => commands::run(command, &arguments.global, printer),
     }
 }

@@ -7,5 +7,6 @@ mod bad_input;
 mod first_unit;
 mod local;
 mod machine;
+mod proxy;
 mod taking_over;
 mod three_machines;
