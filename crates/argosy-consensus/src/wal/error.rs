@@ -3,47 +3,73 @@
 use argosy_model::ClusterId;
 
 use super::DiskError;
+use super::segment::FORMAT;
 use crate::membership::MemberId;
 
-/// The log cannot be used. Each refusal names the file, and the offset where there is one.
+/// What to do about a log that lost something: only its own files hold it.
+const NEXT: &str = "put the file back as it was, or remove this member and add a new one";
+
+/// The log cannot be used. Each refusal says what is wrong, in which file and at which offset,
+/// why that stops the member, and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
     /// The disk failed.
-    #[error("the log's disk failed")]
+    #[error("the log's disk failed; see to the disk and its free space, then start again")]
     Disk {
         /// How.
         #[source]
         source: DiskError,
     },
     /// There is no segment at all.
-    #[error("the log has no segment: this is not the directory of an initialised store")]
+    #[error(
+        "the log has no segment, so this is not the folder of an initialised store, or all its \
+         writes are lost; name the right folder, or remove this member and add a new one"
+    )]
     Missing,
     /// There is a segment where none may be.
-    #[error("{name} exists already: a log is not written over")]
+    #[error("{name} exists already, and a log is not written over; choose an empty folder")]
     Exists {
         /// The file.
         name: String,
     },
     /// A segment's header is damaged.
-    #[error("the header of {name} is damaged: restore the file or remove this member")]
+    #[error(
+        "{name} is damaged at offset 0: its header does not fit its checksum, so nothing in the \
+         file can be trusted; {NEXT}"
+    )]
     Header {
         /// The file.
         name: String,
     },
     /// A segment is of another format.
-    #[error("{name} has log format {found}, this version reads format {expected}")]
+    #[error(
+        "{name} has log format {found} (offset 8), and this version reads format {FORMAT} alone; \
+         start the version that wrote it"
+    )]
     Format {
         /// The file.
         name: String,
         /// The format it names.
         found: u32,
-        /// The format this version reads.
-        expected: u32,
+    },
+    /// A segment has not the size it was made with. No crash leaves that.
+    #[error(
+        "{name} ends at offset {found}, not at {expected} as it was made: it was cut or changed, \
+         and acknowledged writes may be lost; {NEXT}"
+    )]
+    Length {
+        /// The file.
+        name: String,
+        /// Its size in bytes.
+        found: u64,
+        /// The size it was made with; that of a header when not even a header is left.
+        expected: u64,
     },
     /// A segment belongs to another member or cluster.
     #[error(
-        "{name} belongs to member {found_member} of cluster {found_cluster}, not to member \
-         {expected_member} of cluster {expected_cluster}: this is another member's log"
+        "{name} belongs to member {found_member} of cluster {found_cluster} (offset 16), not to \
+         member {expected_member} of cluster {expected_cluster}: this is another member's log; \
+         name the right data directory"
     )]
     Identity {
         /// The file.
@@ -57,16 +83,42 @@ pub enum WalError {
         /// The cluster asked for.
         expected_cluster: ClusterId,
     },
-    /// A segment between others is missing, or does not continue the one before it.
-    #[error("{name} does not continue the segment before it: a segment is missing or changed")]
+    /// A segment has another one's name.
+    #[error(
+        "{name} says at offset 40 that it was made as {made_as}: it was renamed or copied, and \
+         the log has no order without its names; put each file back under its own name"
+    )]
+    Renamed {
+        /// The file.
+        name: String,
+        /// The name it was given.
+        made_as: String,
+    },
+    /// A segment between others is missing.
+    #[error(
+        "{name} follows {before}: the segments between them are missing, and with them synced \
+         records; put the missing files back, or remove this member and add a new one"
+    )]
+    Hole {
+        /// The file before the hole.
+        before: String,
+        /// The file behind it.
+        name: String,
+    },
+    /// A segment does not continue the one before it.
+    #[error(
+        "{name} says at offset 48 that it continues another log than the segment before it: one \
+         of the two was replaced or restored alone; put both files back as they were, or remove \
+         this member and add a new one"
+    )]
     Broken {
         /// The file.
         name: String,
     },
     /// A frame that was once synced is damaged.
     #[error(
-        "{name} is damaged at offset {offset}, before its end: synced records are lost; restore \
-         the file, or remove this member and add a new one"
+        "{name} is damaged at offset {offset}, and what follows shows that it was synced: \
+         acknowledged writes may be lost; {NEXT}"
     )]
     Corrupt {
         /// The file.
@@ -75,15 +127,21 @@ pub enum WalError {
         offset: u64,
     },
     /// A frame is whole but its record is not known.
-    #[error("{name} holds an unknown record at offset {offset}: it is of a newer version")]
+    #[error(
+        "{name} holds a whole but unknown record at offset {offset}: a newer version wrote it; \
+         start that version"
+    )]
     UnknownRecord {
         /// The file.
         name: String,
         /// Where the frame starts.
         offset: u64,
     },
-    /// The entries do not continue each other or the checkpoint.
-    #[error("{name} has entry {found} at offset {offset} where at most {expected} may follow")]
+    /// The entries do not continue each other.
+    #[error(
+        "{name} has entry {found} at offset {offset}, where at most {expected} may follow: the \
+         entries between them are lost; {NEXT}"
+    )]
     Gap {
         /// The file.
         name: String,
@@ -94,12 +152,36 @@ pub enum WalError {
         /// The largest index that could be there.
         expected: u64,
     },
-    /// The log ends before the checkpoint or the committed entries it must hold.
-    #[error("the log ends at index {last}, but index {needed} was confirmed")]
+    /// The log goes on after an index that the checkpoint does not reach.
+    #[error(
+        "{name} goes on at offset {offset} after index {needed}, but the checkpoint ends at \
+         index {checkpoint}: what is between them is in neither, so one of the two is not the \
+         newest; put back the checkpoint and all segments that belong together, or remove this \
+         member and add a new one"
+    )]
+    CheckpointTooOld {
+        /// The file.
+        name: String,
+        /// Where the first entry or the mark of a snapshot stands.
+        offset: u64,
+        /// The index of the checkpoint.
+        checkpoint: u64,
+        /// The index it had to reach.
+        needed: u64,
+    },
+    /// The log ends before entries that it says are committed.
+    #[error(
+        "{name} ends at offset {offset} with index {last}, but index {needed} was committed: \
+         acknowledged writes are lost; {NEXT}"
+    )]
     TooShort {
-        /// Where it ends.
+        /// The last file.
+        name: String,
+        /// Where its last whole frame ends.
+        offset: u64,
+        /// The index it ends with.
         last: u64,
-        /// What must be there.
+        /// The index that must be there.
         needed: u64,
     },
 }

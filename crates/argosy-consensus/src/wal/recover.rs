@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use self::replay::Replay;
+use self::replay::{Place, Replay};
 use super::frame::{self, ALIGNMENT, FRAME_HEADER_BYTES, frame_bytes};
 use super::segment::{self, HEADER_BYTES, Header, UNFINISHED};
 use super::writer::{End, Segment};
@@ -59,8 +59,9 @@ pub struct RecoveredLog<D> {
 /// Reads the log and prepares it for writing.
 ///
 /// # Errors
-/// When anything but the very end of the last segment is damaged, when the log is of another
-/// member, cluster or format, or when it does not reach the checkpoint.
+/// When anything but the very end of the last segment is damaged, when a segment has not the
+/// size it was made with, when the log is of another member, cluster or format, or when it
+/// does not reach the checkpoint or its own commit index.
 pub fn recover<D: Disk>(
     mut disk: D,
     options: &RecoverOptions,
@@ -94,7 +95,9 @@ fn segment_sequences<D: Disk>(disk: &mut D) -> Result<Vec<u64>, WalError> {
         return Err(WalError::Missing);
     }
     match sequences.windows(2).find(|pair| pair[1] != pair[0] + 1) {
-        Some(pair) => Err(WalError::Broken { name: segment::name(pair[1]) }),
+        Some(pair) => {
+            Err(WalError::Hole { before: segment::name(pair[0]), name: segment::name(pair[1]) })
+        }
         None => Ok(sequences),
     }
 }
@@ -159,7 +162,7 @@ impl Scan {
         }
         self.end = End {
             offset: HEADER_BYTES as u64,
-            segment_length: segment.file.len() as u64,
+            segment_length: header.length,
             salt: segment.salt,
             chain: header.chain,
             group: header.group,
@@ -252,7 +255,9 @@ impl Scan {
         options: &RecoverOptions,
     ) -> Result<RecoveredLog<D>, WalError> {
         let point = SnapshotMark { index: options.checkpoint_index, term: options.checkpoint_term };
-        let outcome = self.replay.finish(point)?;
+        let last = self.segments.back().expect("a log has a last segment");
+        let end = Place { name: segment::name(last.sequence), offset: self.end.offset };
+        let outcome = self.replay.finish(point, end)?;
         let clean = self.torn_bytes == 0 && self.group_whole;
         let mut writer = Writer::resume(
             disk,

@@ -5,8 +5,10 @@ use argosy_model::ClusterId;
 use super::{HardState, WalError};
 use crate::membership::MemberId;
 
-/// The format number of segments and frames.
-pub const FORMAT: u32 = 1;
+/// The format number of segments and frames. The header of every format begins with magic,
+/// format and the checksum of its 128 bytes, so that damage is never taken for another format.
+/// Format 1, which did not say how long a segment is, was never released.
+pub const FORMAT: u32 = 2;
 
 /// The size of a segment: large enough that a new one (two directory syncs) is rare, small
 /// enough that space comes back soon after a checkpoint.
@@ -42,6 +44,9 @@ pub(super) struct Header {
     /// Where the frames of the segment before end; what is behind was cut short by a crash.
     pub(super) previous_end: u64,
     pub(super) hard_state: HardState,
+    /// The size the file was made with. It has it before it has its name, so a file of
+    /// another size was cut or changed by someone else, and is never what a crash left.
+    pub(super) length: u64,
 }
 
 /// Returns the file name of a segment. Names sort as their sequences do.
@@ -72,6 +77,7 @@ impl Header {
         bytes[72..80].copy_from_slice(&self.hard_state.term.to_le_bytes());
         bytes[80..88].copy_from_slice(&self.hard_state.vote.to_le_bytes());
         bytes[88..96].copy_from_slice(&self.hard_state.commit.to_le_bytes());
+        bytes[96..104].copy_from_slice(&self.length.to_le_bytes());
         let checksum = crc32c::crc32c(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
@@ -83,51 +89,69 @@ impl Header {
         name: &str,
         expected: Identity,
     ) -> Result<(Self, u32), WalError> {
-        let damaged = || WalError::Header { name: name.to_owned() };
-        let mut bytes: [u8; HEADER_BYTES] =
-            file.get(..HEADER_BYTES).and_then(|b| b.try_into().ok()).ok_or_else(damaged)?;
-        if bytes[..8] != MAGIC {
-            return Err(damaged());
-        }
-        // The format is looked at before the checksum: a newer format may place it elsewhere.
-        let found = u32_at(&bytes, 8);
-        if found != FORMAT {
-            return Err(WalError::Format { name: name.to_owned(), found, expected: FORMAT });
-        }
+        let length_is_not = |expected: u64| WalError::Length {
+            name: name.to_owned(),
+            found: file.len() as u64,
+            expected,
+        };
+        let mut bytes: [u8; HEADER_BYTES] = file
+            .get(..HEADER_BYTES)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| length_is_not(HEADER_BYTES as u64))?;
         let checksum = u32_at(&bytes, 12);
         bytes[12..16].fill(0);
-        if crc32c::crc32c(&bytes) != checksum {
-            return Err(damaged());
+        // Before anything is believed, the format too: a flipped bit is no newer version.
+        if bytes[..8] != MAGIC || crc32c::crc32c(&bytes) != checksum {
+            return Err(WalError::Header { name: name.to_owned() });
         }
+        let found = u32_at(&bytes, 8);
+        if found != FORMAT {
+            return Err(WalError::Format { name: name.to_owned(), found });
+        }
+        let header = Self::from_checked(&bytes);
+        header.check(name, expected)?;
+        if header.length != file.len() as u64 {
+            return Err(length_is_not(header.length));
+        }
+        Ok((header, checksum))
+    }
+
+    fn from_checked(bytes: &[u8; HEADER_BYTES]) -> Self {
         let cluster = bytes[16..32].try_into().expect("sixteen bytes of the header");
-        let header = Self {
+        Self {
             identity: Identity {
                 cluster: ClusterId(u128::from_le_bytes(cluster)),
-                member: MemberId(u64_at(&bytes, 32)),
+                member: MemberId(u64_at(bytes, 32)),
             },
-            sequence: u64_at(&bytes, 40),
-            group: u64_at(&bytes, 48),
-            chain: u32_at(&bytes, 56),
-            previous_end: u64_at(&bytes, 64),
+            sequence: u64_at(bytes, 40),
+            group: u64_at(bytes, 48),
+            chain: u32_at(bytes, 56),
+            previous_end: u64_at(bytes, 64),
             hard_state: HardState {
-                term: u64_at(&bytes, 72),
-                vote: u64_at(&bytes, 80),
-                commit: u64_at(&bytes, 88),
+                term: u64_at(bytes, 72),
+                vote: u64_at(bytes, 80),
+                commit: u64_at(bytes, 88),
             },
-        };
-        if header.identity != expected {
+            length: u64_at(bytes, 96),
+        }
+    }
+
+    /// Checks that the file is the one its name and place say.
+    fn check(&self, name: &str, expected: Identity) -> Result<(), WalError> {
+        if self.identity != expected {
             return Err(WalError::Identity {
                 name: name.to_owned(),
-                found_member: header.identity.member,
-                found_cluster: header.identity.cluster,
+                found_member: self.identity.member,
+                found_cluster: self.identity.cluster,
                 expected_member: expected.member,
                 expected_cluster: expected.cluster,
             });
         }
-        if sequence(name) != Some(header.sequence) {
-            return Err(WalError::Broken { name: name.to_owned() });
+        if sequence(name) != Some(self.sequence) {
+            let made_as = self::name(self.sequence);
+            return Err(WalError::Renamed { name: name.to_owned(), made_as });
         }
-        Ok((header, checksum))
+        Ok(())
     }
 }
 

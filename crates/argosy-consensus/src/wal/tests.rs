@@ -1,5 +1,6 @@
 //! Tests of the log, with a disk in memory.
 
+mod cuts;
 mod memory_disk;
 mod recovery;
 mod writing;

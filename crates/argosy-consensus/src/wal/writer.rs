@@ -200,9 +200,10 @@ impl<D: Disk> Writer<D> {
     }
 
     /// Begins a new segment with room for `group` bytes. It gets its name only when its header
-    /// is durable, so a segment with its name always has a header.
+    /// and its size are durable, so a segment with its name always has both.
     pub(super) fn cut(&mut self, group: usize) -> Result<(), WalError> {
         let sequence = self.segments.back().map_or(1, |last| last.sequence + 1);
+        let length = self.segment_bytes.max((HEADER_BYTES + group) as u64);
         let header = Header {
             identity: self.identity,
             sequence,
@@ -210,9 +211,9 @@ impl<D: Disk> Writer<D> {
             chain: self.end.chain,
             previous_end: self.end.offset,
             hard_state: self.hard_state,
+            length,
         };
         let (bytes, salt) = header.encode();
-        let length = self.segment_bytes.max((HEADER_BYTES + group) as u64);
         self.disk.create(UNFINISHED, length)?;
         self.disk.write_at(UNFINISHED, 0, &bytes)?;
         self.disk.sync_data(UNFINISHED)?;

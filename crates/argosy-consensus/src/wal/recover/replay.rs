@@ -5,13 +5,23 @@ use std::collections::VecDeque;
 use crate::entry::LogEntry;
 use crate::wal::{HardState, Record, SnapshotMark, WalError};
 
+/// A place in the log, for messages.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The file.
+    pub(super) name: String,
+    pub(super) offset: u64,
+}
+
 /// The records so far.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     /// Without gaps.
     entries: VecDeque<LogEntry>,
-    /// The last snapshot mark.
-    mark: Option<SnapshotMark>,
+    /// Where the first of them stands.
+    first_at: Option<Place>,
+    /// The last snapshot mark, and where it stands.
+    mark: Option<(SnapshotMark, Place)>,
     hard_state: HardState,
 }
 
@@ -41,7 +51,7 @@ impl Replay {
             Record::HardState(state) => self.hard_state = state,
             Record::Snapshot(mark) => {
                 self.entries.clear();
-                self.mark = Some(mark);
+                self.mark = Some((mark, Place { name: name.to_owned(), offset }));
             }
             Record::Entry(entry) => {
                 let last = self.last_index();
@@ -52,6 +62,9 @@ impl Replay {
                 while self.entries.back().is_some_and(|e| e.index >= entry.index) {
                     self.entries.pop_back();
                 }
+                if self.entries.is_empty() {
+                    self.first_at = Some(Place { name: name.to_owned(), offset });
+                }
                 self.entries.push_back(entry);
             }
         }
@@ -59,25 +72,35 @@ impl Replay {
     }
 
     fn last_index(&self) -> Option<u64> {
-        self.entries.back().map(|e| e.index).or(self.mark.map(|m| m.index))
+        self.entries.back().map(|e| e.index).or(self.mark.as_ref().map(|(mark, _)| mark.index))
     }
 
-    /// Fits the log to the checkpoint.
-    pub(super) fn finish(mut self, checkpoint: SnapshotMark) -> Result<Outcome, WalError> {
+    /// Fits the log, which ends at `end`, to the checkpoint.
+    pub(super) fn finish(
+        mut self,
+        checkpoint: SnapshotMark,
+        end: Place,
+    ) -> Result<Outcome, WalError> {
         let SnapshotMark { index, term } = checkpoint;
-        if let Some(mark) = self.mark.filter(|mark| mark.index > index) {
-            return Err(WalError::TooShort { last: index, needed: mark.index });
+        let begins_later = |Place { name, offset }, needed| {
+            Err(WalError::CheckpointTooOld { name, offset, checkpoint: index, needed })
+        };
+        if let Some((mark, at)) = self.mark.take_if(|(mark, _)| mark.index > index) {
+            return begins_later(at, mark.index);
         }
         let first = self.entries.front().map(|e| e.index);
-        if let Some(first) = first.filter(|first| *first > index + 1) {
-            return Err(WalError::TooShort { last: index, needed: first - 1 });
+        if let Some(first) = first.filter(|first| *first > index + 1)
+            && let Some(at) = self.first_at.take()
+        {
+            return begins_later(at, first - 1);
         }
+        let mark = self.mark.map(|(mark, _)| mark);
         // An index and term name one log up to there (raft paper 5.3), so if ours has that
         // entry what follows it is ours too; else the checkpoint is a received snapshot.
         let follows = first == Some(index + 1)
-            || self.mark.is_some_and(|m| m.index == index && m.term == term)
+            || mark.is_some_and(|m| m.index == index && m.term == term)
             || self.entries.iter().any(|e| e.index == index && e.term == term);
-        let is_new = first.is_none() && self.mark.is_none();
+        let is_new = first.is_none() && mark.is_none();
         if !follows {
             self.entries.clear();
         }
@@ -85,7 +108,8 @@ impl Replay {
             self.entries.into_iter().filter(|entry| entry.index > index).collect();
         let (last, last_term) = entries.last().map_or((index, term), |e| (e.index, e.term));
         if self.hard_state.commit > last {
-            return Err(WalError::TooShort { last, needed: self.hard_state.commit });
+            let (Place { name, offset }, needed) = (end, self.hard_state.commit);
+            return Err(WalError::TooShort { name, offset, last, needed });
         }
         Ok(Outcome {
             hard_state: Self::fit(self.hard_state, last_term, index),

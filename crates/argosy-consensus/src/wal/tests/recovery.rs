@@ -99,12 +99,22 @@ fn a_missing_or_foreign_segment_is_refused() {
     let disk = writer.into_disk();
     let mut missing = disk.clone();
     missing.files.remove("0000000000000002.wal");
-    assert!(matches!(refusal(missing, &options()), WalError::Broken { name }
-        if name == "0000000000000003.wal"));
+    assert!(matches!(refusal(missing, &options()), WalError::Hole { before, name }
+        if before == FIRST && name == "0000000000000003.wal"));
     let mut swapped = disk.clone();
     let second = swapped.files["0000000000000002.wal"].clone();
     swapped.files.insert("0000000000000003.wal".into(), second);
-    assert!(matches!(refusal(swapped, &options()), WalError::Broken { .. }));
+    assert!(matches!(refusal(swapped, &options()), WalError::Renamed { name, made_as }
+        if name == "0000000000000003.wal" && made_as == "0000000000000002.wal"));
+    let mut other = create();
+    for index in 2..30 {
+        group(&mut other, &[entry(index, 2)]);
+    }
+    let mut replaced = disk.clone();
+    let second = other.disk().files["0000000000000002.wal"].clone();
+    replaced.files.insert("0000000000000002.wal".into(), second);
+    assert!(matches!(refusal(replaced, &options()), WalError::Broken { name }
+        if name == "0000000000000002.wal"));
     let other = Identity { member: MemberId(2), ..IDENTITY };
     let error = refusal(disk, &RecoverOptions { identity: other, ..options() });
     assert!(matches!(error, WalError::Identity { found_member: MemberId(1), .. }));
@@ -114,12 +124,57 @@ fn a_missing_or_foreign_segment_is_refused() {
 #[test]
 fn a_damaged_header_and_a_newer_format_are_refused() {
     let (disk, _) = three_groups();
-    let mut damaged = disk.clone();
-    damaged.files.get_mut(FIRST).unwrap()[50] ^= 1;
-    assert!(matches!(refusal(damaged, &options()), WalError::Header { .. }));
+    for bit in 0..128 * 8 {
+        let mut damaged = disk.clone();
+        damaged.files.get_mut(FIRST).unwrap()[bit / 8] ^= 1 << (bit % 8);
+        let refused = refusal(damaged, &options());
+        assert!(matches!(&refused, WalError::Header { name } if name == FIRST), "{refused:?}");
+    }
     let mut newer = disk;
-    newer.files.get_mut(FIRST).unwrap()[8] = 2;
-    assert!(matches!(refusal(newer, &options()), WalError::Format { found: 2, .. }));
+    let file = newer.files.get_mut(FIRST).unwrap();
+    file[8] = 3;
+    file[12..16].fill(0);
+    let checksum = crc32c::crc32c(&file[..128]);
+    file[12..16].copy_from_slice(&checksum.to_le_bytes());
+    assert!(matches!(refusal(newer, &options()), WalError::Format { found: 3, .. }));
+}
+
+/// What is wrong, in which file and where, why that matters; what to do.
+#[test]
+fn a_refusal_tells_file_offset_reason_and_next_step() {
+    let name = || FIRST.to_owned();
+    let (found_cluster, expected_cluster) = (ClusterId(1), ClusterId(2));
+    let (found_member, expected_member) = (MemberId(1), MemberId(2));
+    let refusals = [
+        (WalError::Header { name: name() }, 0),
+        (WalError::Format { name: name(), found: 9 }, 8),
+        (WalError::Length { name: name(), found: 3000, expected: 4096 }, 3000),
+        (
+            WalError::Identity {
+                name: name(),
+                found_member,
+                found_cluster,
+                expected_member,
+                expected_cluster,
+            },
+            16,
+        ),
+        (WalError::Renamed { name: name(), made_as: "0000000000000002.wal".into() }, 40),
+        (WalError::Broken { name: name() }, 48),
+        (WalError::Corrupt { name: name(), offset: 77 }, 77),
+        (WalError::UnknownRecord { name: name(), offset: 77 }, 77),
+        (WalError::Gap { name: name(), offset: 77, found: 9, expected: 5 }, 77),
+        (WalError::CheckpointTooOld { name: name(), offset: 77, checkpoint: 1, needed: 4 }, 77),
+        (WalError::TooShort { name: name(), offset: 77, last: 2, needed: 9 }, 77),
+    ];
+    for (refusal, offset) in refusals {
+        let text = refusal.to_string();
+        assert!(text.starts_with(FIRST), "{text}");
+        assert!(text.contains(&format!("offset {offset}")), "{text}");
+        let next = text.split_once("; ").map(|(_, next)| next).unwrap_or_default();
+        let begins = ["put ", "start ", "name "].iter().any(|verb| next.starts_with(verb));
+        assert!(begins, "{text}");
+    }
 }
 
 #[test]
@@ -136,14 +191,15 @@ fn a_log_that_does_not_reach_what_was_confirmed_is_refused() {
     group(&mut writer, &[entry(5, 1)]);
     assert!(matches!(
         refusal(writer.into_disk(), &options()),
-        WalError::TooShort { last: 1, needed: 4 }
+        WalError::CheckpointTooOld { offset: 128, checkpoint: 1, needed: 4, .. }
     ));
     let mut writer = create();
     group(&mut writer, &[entry(2, 1), vote(1, 9)]);
-    assert!(matches!(
-        refusal(writer.into_disk(), &options()),
-        WalError::TooShort { last: 2, needed: 9 }
-    ));
+    let refused = refusal(writer.into_disk(), &options());
+    let WalError::TooShort { name, offset, last: 2, needed: 9 } = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(name == FIRST && offset > 128 && offset.is_multiple_of(8), "{name} {offset}");
     let mut writer = create();
     group(&mut writer, &[entry(2, 1), entry(4, 1)]);
     let error = refusal(writer.into_disk(), &options());
@@ -179,7 +235,7 @@ fn a_mark_without_its_checkpoint_is_refused() {
     let mut writer = create();
     group(&mut writer, &[Record::Snapshot(SnapshotMark { index: 40, term: 2 })]);
     let error = refusal(writer.into_disk(), &options());
-    assert!(matches!(error, WalError::TooShort { last: 1, needed: 40 }));
+    assert!(matches!(error, WalError::CheckpointTooOld { checkpoint: 1, needed: 40, .. }));
 }
 
 proptest! {
