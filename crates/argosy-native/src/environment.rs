@@ -1,12 +1,12 @@
 //! The environment of a unit's process, systemd.exec(5) "ENVIRONMENT VARIABLES".
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use argosy_supervisor::SpawnRequest;
 
 use crate::accounts::User;
+use crate::text_file::{self, TextFileError};
 
 /// The search path of the service manager, for programs given without a slash and as `$PATH`.
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: u64 = 2 << 20;
 #[error("Failed to load environment file {path}: {source}")]
 pub(crate) struct EnvironmentFileError {
     path: String,
-    source: io::Error,
+    source: TextFileError,
 }
 
 /// Builds the environment of a process; a later source wins.
@@ -55,11 +55,11 @@ pub(crate) fn build(
         set(name, value.clone());
     }
     for file in &service.environment_files {
-        match read(Path::new(&file.path)) {
+        match text_file::read(Path::new(&file.path), FILE_BYTES_MAX) {
             Ok(text) => parse_file(&text, |name, value| {
                 set(&name, value);
             }),
-            Err(error) if file.missing_ok && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if file.missing_ok && error.is_missing() => {}
             Err(source) => {
                 return Err(EnvironmentFileError { path: file.path.clone(), source });
             }
@@ -77,15 +77,6 @@ pub(crate) fn build(
         }
     }
     Ok(variables)
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let length = std::fs::metadata(path)?.len();
-    if length > FILE_BYTES_MAX {
-        let message = format!("the file is {length} bytes long, at most {FILE_BYTES_MAX} are read");
-        return Err(io::Error::other(message));
-    }
-    std::fs::read_to_string(path)
 }
 
 /// Reads the lines of an environment file: `NAME=value`, comments with `#` or `;`, values in

@@ -21,6 +21,7 @@ mod process;
 mod server;
 mod shell;
 mod spawn;
+mod text_file;
 mod unit_files;
 mod unit_store;
 

@@ -9,6 +9,8 @@ use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision, UnitSpec};
 use argosy_supervisor::{Loaded, UnitSource};
 use argosy_unit::{Severity, Specifiers, UnitFile, lower};
 
+use crate::text_file::{self, TextFileError};
+
 /// Largest unit file that is read: a text for people, a thousand times the usual length.
 pub(crate) const TEXT_BYTES_MAX: u64 = 512 << 10;
 
@@ -20,11 +22,8 @@ pub(crate) enum UnitFileError {
     Read {
         path: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: TextFileError,
     },
-    /// It is not a text of sensible length.
-    #[error("{} is {length} bytes long, at most {TEXT_BYTES_MAX} are read", path.display())]
-    TooLong { path: PathBuf, length: u64 },
     /// It says something that is refused.
     #[error("{message}")]
     Refused { message: String },
@@ -143,12 +142,8 @@ impl UnitFiles {
 }
 
 fn read(path: &Path) -> Result<String, UnitFileError> {
-    let failed = |source| UnitFileError::Read { path: path.to_owned(), source };
-    let length = fs::metadata(path).map_err(failed)?.len();
-    if length > TEXT_BYTES_MAX {
-        return Err(UnitFileError::TooLong { path: path.to_owned(), length });
-    }
-    fs::read_to_string(path).map_err(failed)
+    text_file::read(path, TEXT_BYTES_MAX)
+        .map_err(|source| UnitFileError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
