@@ -45,14 +45,23 @@ impl Unit {
     }
 
     pub(crate) fn log_exit(
-        &self,
+        &mut self,
         kind: &str,
         outcome: ExitOutcome,
         success: bool,
         step: &mut Step<'_>,
     ) {
-        let priority = if success { 6 } else { 5 };
-        self.log(step, priority, format!("{kind} exited, code={outcome}"));
+        // A program that exits by itself has said why; one that is killed has not.
+        let priority = match outcome {
+            _ if success => 7,
+            ExitOutcome::Code(_) => 5,
+            ExitOutcome::Signal { .. } | ExitOutcome::Unknown => 4,
+        };
+        let message = format!("{kind} exited, code={outcome}");
+        if !success && self.detail.is_empty() {
+            self.detail.clone_from(&message);
+        }
+        self.log(step, priority, message);
     }
 
     pub(crate) fn log_starting(&self, step: &mut Step<'_>) {

@@ -191,6 +191,11 @@ impl Unit {
         matches!(self.state, SubState::Dead | SubState::Failed)
     }
 
+    /// Has nothing left to stop, and nothing left to find out about its end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.at_rest() && !self.leftover && self.result != UnitResult::Unknown
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         matches!(self.active(), ActiveState::Active | ActiveState::Reloading)
     }

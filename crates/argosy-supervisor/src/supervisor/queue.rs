@@ -5,7 +5,7 @@ use argosy_model::{SubState, UnitName};
 use super::Supervisor;
 use crate::job::JobKind;
 use crate::relations::Relation;
-use crate::unit::StartAnswer;
+use crate::unit::{StartAnswer, Unit};
 use crate::{Command, JobResult};
 
 impl Supervisor {
@@ -91,8 +91,7 @@ impl Supervisor {
         match kind {
             JobKind::Start => self.perform_start(name),
             JobKind::Stop => {
-                let rest = self.units.get(name).is_some_and(|u| u.at_rest() && !u.leftover);
-                if rest {
+                if self.units.get(name).is_some_and(Unit::is_stopped) {
                     self.finish(name, JobResult::Done);
                 } else {
                     self.begin(name);

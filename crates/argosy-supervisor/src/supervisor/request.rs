@@ -21,7 +21,7 @@ impl Supervisor {
                 let nothing = self
                     .units
                     .get(&name)
-                    .is_some_and(|unit| unit.at_rest() && unit.job.is_none() && !unit.leftover);
+                    .is_some_and(|unit| unit.is_stopped() && unit.job.is_none());
                 self.submit_stop(&name, (!nothing).then_some(request));
                 Ok(nothing.then_some(JobResult::Done))
             }
@@ -121,7 +121,7 @@ impl Supervisor {
         let running: Vec<UnitName> = self
             .units
             .values()
-            .filter(|unit| !unit.at_rest() || unit.job.is_some())
+            .filter(|unit| !unit.at_rest() || unit.job.is_some() || unit.leftover)
             .map(|unit| unit.name.clone())
             .collect();
         for name in running {

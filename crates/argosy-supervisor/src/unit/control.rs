@@ -52,6 +52,7 @@ impl Unit {
         self.leftover = false;
         self.detail.clear();
         if self.state == SubState::FinalSigkill && self.main.is_none() && self.control.is_none() {
+            self.timer = None;
             self.result = UnitResult::Success;
             self.set_state(SubState::Dead, step);
         }

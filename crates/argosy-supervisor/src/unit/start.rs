@@ -81,6 +81,7 @@ impl Unit {
     pub(crate) fn end_leftover(&mut self, step: &mut Step<'_>) {
         step.commands.push(Command::KillLeftover { unit: self.name.clone() });
         self.log(step, 5, "Killing processes left over from an earlier keeper.".to_owned());
+        self.arm(self.service().timeout_stop, step);
         self.set_state(SubState::FinalSigkill, step);
     }
 

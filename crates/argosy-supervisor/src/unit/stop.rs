@@ -14,6 +14,11 @@ impl Unit {
             SubState::Dead | SubState::Failed => {
                 if self.leftover {
                     self.end_leftover(step);
+                } else if self.result == UnitResult::Unknown {
+                    // However it ended, it does not run, and that is what was asked for.
+                    self.result = UnitResult::Success;
+                    self.detail.clear();
+                    self.set_state(SubState::Dead, step);
                 }
             }
             SubState::Stop

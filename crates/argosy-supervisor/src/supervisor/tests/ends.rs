@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use argosy_model::{KillMode, NotifyAccess, RestartPolicy, ServiceSpec, ServiceType, Timeout};
+use argosy_model::{
+    KillMode, NotifyAccess, RestartPolicy, ServiceSpec, ServiceType, SubState, Timeout,
+};
 use expect_test::expect;
 
 use super::machine::check;
-use super::script::service;
+use super::script::{World, command, name, service};
 
 #[test]
 fn start_times_out_and_nothing_helps() {
@@ -295,4 +297,84 @@ fn no_process_at_all() {
           a.service failed/failed resources
     "#]],
     );
+}
+
+#[test]
+fn what_an_earlier_keeper_left_is_ended_by_a_stop() {
+    // Nobody waits for ever for a process that cannot be killed.
+    check(
+        ServiceSpec { timeout_stop: Timeout::After(Duration::from_secs(5)), ..service("/a") },
+        "leftover a\nstop a\nleftover-gone a\nleftover a\nstop a\n+5s",
+        &expect![[r#"
+            leftover a
+              a.service failed/failed unknown
+            stop a
+              kill leftover a.service
+              # a.service: Killing processes left over from an earlier keeper.
+              a.service deactivating/final-sigkill unknown
+            leftover-gone a
+              # Stopped a.service.
+              job a.service Done
+              a.service inactive/dead
+            leftover a
+              a.service failed/failed unknown
+            stop a
+              kill leftover a.service
+              # a.service: Killing processes left over from an earlier keeper.
+              a.service deactivating/final-sigkill unknown
+            +5s
+              # a.service: Processes still around after final SIGKILL. Entering failed mode.
+              # a.service: Failed with result 'unknown'.
+              # Stopped a.service.
+              job a.service Done
+              a.service failed/failed unknown
+        "#]],
+    );
+    // They may end by themselves: what became of the unit stays unknown until it is stopped.
+    check(
+        service("/a"),
+        "leftover a\nleftover-gone a\nstop a\nstop a",
+        &expect![[r#"
+        leftover a
+          a.service failed/failed unknown
+        leftover-gone a
+          a.service failed/failed unknown
+        stop a
+          # Stopped a.service.
+          job a.service Done
+          a.service inactive/dead
+        stop a
+          job a.service Done
+    "#]],
+    );
+}
+
+#[test]
+fn a_shutdown_ends_what_an_earlier_keeper_left() {
+    let mut world = World::with("a", service("/a"));
+    world.run("leftover a\nshutdown");
+    assert!(world.log.contains("kill leftover a.service"), "{}", world.log);
+    assert!(!world.supervisor.is_idle());
+    world.run("leftover-gone a");
+    assert!(world.supervisor.is_idle());
+    assert_eq!(world.supervisor.forget(&name("a")), Ok(()));
+}
+
+#[test]
+fn how_a_process_ended_is_said_in_the_status_and_no_louder_than_it_is() {
+    let spec = ServiceSpec {
+        exec_start_pre: vec![command("/pre")],
+        restart: RestartPolicy::Always,
+        restart_delay: Duration::from_secs(1),
+        ..service("/a")
+    };
+    let mut world = World::with("a", spec);
+    world.run("start a\nspawned\nexit control 0\nspawned\nexit main 3\nempty a");
+    let status = world.supervisor.status(&name("a")).unwrap();
+    assert_eq!(status.sub, SubState::AutoRestart);
+    assert_eq!(status.detail, "Main process exited, code=exited, status=3/NOTIMPLEMENTED");
+    world.run("+1s\nspawned\nexit control 0\nspawned\nexit main sig 9\nempty a");
+    let status = world.supervisor.status(&name("a")).unwrap();
+    assert_eq!(status.detail, "Main process exited, code=killed, signal=KILL");
+    assert_eq!(world.exits, [7, 5, 7, 4]);
 }

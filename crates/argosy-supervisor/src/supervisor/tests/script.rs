@@ -66,6 +66,8 @@ pub(super) struct World {
     pub(super) restart_always: bool,
     shutdown: bool,
     pub(super) log: String,
+    /// Priorities of the lines about ended processes.
+    pub(super) exits: Vec<u8>,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             restart_always: false,
             shutdown: false,
             log: String::new(),
+            exits: Vec::new(),
         }
     }
 
@@ -219,7 +222,12 @@ impl World {
                 line
             }
             Command::JobDone { unit, result, .. } => format!("job {unit} {result:?}"),
-            Command::Log { message, .. } => format!("# {message}"),
+            Command::Log { message, priority, .. } => {
+                if message.contains("process exited") {
+                    self.exits.push(*priority);
+                }
+                format!("# {message}")
+            }
         };
         writeln!(self.log, "  {line}").unwrap();
     }
