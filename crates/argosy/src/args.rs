@@ -134,6 +134,20 @@ pub(crate) enum Command {
     /// Run the part of the supervisor that decides; the keeper starts it.
     #[command(hide = true)]
     SupervisorProcess(SupervisorProcess),
+    /// Show a cluster of machines on this computer, and the loss of one.
+    ///
+    /// Makes three machines that live in namespaces of this computer, a cluster of them, and
+    /// units on it; then the leader's machine is lost, and a fourth one joins. Needs no rights
+    /// and leaves nothing behind. Without --once it stays until Ctrl-C.
+    ///
+    /// Exit status: 0 if every step was done within its limit, 1 if not.
+    #[command(
+        after_help = "Examples:\n  argosy demo\n  argosy demo --once -o json\n  argosy demo enter m2\n  argosy demo partition m1,m2"
+    )]
+    Demo(Demo),
+    /// Be one of the demonstration's units.
+    #[command(hide = true)]
+    DemoUnit(DemoUnit),
     /// Print the completion script of a shell.
     #[command(after_help = "Examples:\n  argosy completion bash > /etc/bash_completion.d/argosy")]
     Completion {
@@ -418,4 +432,83 @@ pub(crate) struct Daemon {
     pub(crate) client: ClientListen,
     #[command(flatten)]
     pub(crate) peer: PeerPort,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// End after the story, instead of staying.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How machines are kept apart; the best that works by default.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<DemoMode>,
+    /// The demonstration's name; one of a name runs at a time.
+    #[arg(long, global = true, default_value = "demo")]
+    pub(crate) name: String,
+    #[command(subcommand)]
+    pub(crate) action: Option<DemoAction>,
+}
+
+/// How machines are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoMode {
+    /// Namespaces made by root.
+    Root,
+    /// Namespaces made by an ordinary user.
+    User,
+    /// No namespaces: processes at addresses of their own.
+    Loopback,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoAction {
+    /// List the machines of the running demonstration.
+    List,
+    /// Run a program inside a machine; a shell by default.
+    Enter {
+        /// The machine.
+        machine: String,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Lose a machine at once, as by a power cut.
+    Kill {
+        /// The machine.
+        machine: String,
+    },
+    /// Freeze all processes of a machine.
+    Pause {
+        /// The machine.
+        machine: String,
+    },
+    /// End a pause.
+    Resume {
+        /// The machine.
+        machine: String,
+    },
+    /// Cut groups of machines from each other, in place of the cuts before.
+    Partition {
+        /// Machines that stay together, as m1,m2; those not named are one more group.
+        #[arg(required = true, value_name = "M,M")]
+        groups: Vec<String>,
+    },
+    /// End all cuts.
+    Heal,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoUnit {
+    /// The unit's own name.
+    #[arg(long)]
+    pub(crate) unit: String,
+    /// The machine's name.
+    #[arg(long)]
+    pub(crate) machine: String,
+    /// Where to listen, at the machine's address.
+    #[arg(long)]
+    pub(crate) port: u16,
+    /// A key of the store whose value belongs into the answer.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) look_up: Option<String>,
 }

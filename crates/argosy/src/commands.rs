@@ -72,7 +72,9 @@ async fn dispatch(
         Command::Supervisor(_)
         | Command::SupervisorProcess(_)
         | Command::Daemon(_)
-        | Command::Proxy(_) => {
+        | Command::Proxy(_)
+        | Command::Demo(_)
+        | Command::DemoUnit(_) => {
             return Err(Failure::new(Exit::BadInput, "this command runs a process of its own"));
         }
     }

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod daemon;
+mod demo;
 mod failure;
 mod logging;
 mod printer;
@@ -21,6 +22,10 @@ use printer::Printer;
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    // Before any thread: parts of a testbed enter namespaces.
+    if let Some(code) = argosy_testbed::hidden_role() {
+        return code;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -48,6 +53,8 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
         }
         Some(Command::Daemon(options)) => daemon::main(&arguments.global, options),
         Some(Command::Proxy(options)) => proxy::main(options),
+        Some(Command::Demo(options)) => demo::run(options, &arguments.global, printer),
+        Some(Command::DemoUnit(options)) => demo::unit(&options, printer),
         command => commands::run(command, &arguments.global, printer),
     }
 }

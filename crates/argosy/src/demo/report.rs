@@ -1,0 +1,163 @@
+//! What the demonstration did and how long it took, for people as it happens and as JSON at the end.
+
+use std::time::{Duration, Instant};
+
+use argosy_testbed::{MachineInfo, Mode};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+use crate::printer::Printer;
+
+/// How often a wanted state is looked for. It bounds the precision of the times.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Everything that is known at the end.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) ok: bool,
+    pub(super) failure: Option<String>,
+    pub(super) mode: Mode,
+    /// What this mode cannot show.
+    pub(super) limits: Vec<&'static str>,
+    pub(super) machines: Vec<Place>,
+    pub(super) steps: Vec<Step>,
+    pub(super) failover: Option<Failover>,
+}
+
+/// One machine.
+#[derive(Debug, Serialize)]
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) zone: String,
+    pub(super) address: String,
+    /// For `argosy --runtime-dir`, from any terminal of the same user.
+    pub(super) runtime_directory: String,
+}
+
+impl Place {
+    pub(super) fn new(info: &MachineInfo, zone: &str) -> Place {
+        Place {
+            name: info.name.clone(),
+            zone: zone.to_owned(),
+            address: info.address.to_string(),
+            runtime_directory: info.runtime_directory.display().to_string(),
+        }
+    }
+}
+
+/// One step.
+#[derive(Debug, Serialize)]
+pub(super) struct Step {
+    pub(super) step: &'static str,
+    pub(super) done: bool,
+    /// From the moment that `since` names.
+    pub(super) seconds: f64,
+    pub(super) since: &'static str,
+    pub(super) limit_seconds: u64,
+    pub(super) text: String,
+}
+
+/// What the outside client saw of a machine's loss, until everything answered again.
+#[derive(Debug, Serialize)]
+pub(super) struct Failover {
+    pub(super) lost: String,
+    /// Units that were on it.
+    pub(super) units_lost: Vec<String>,
+    /// From the loss until every unit had answered from another machine.
+    pub(super) seconds: f64,
+    pub(super) answered: usize,
+    pub(super) failed: usize,
+    /// Of the failed ones, those to units that were not on the lost machine.
+    pub(super) failed_of_others: usize,
+    /// The longest time that one of those others did not answer.
+    pub(super) longest_gap_of_others: f64,
+}
+
+/// Keeps the report and tells people of each step.
+pub(super) struct Recorder {
+    pub(super) report: Report,
+    printer: Printer,
+    begun: Instant,
+    since: &'static str,
+}
+
+impl Recorder {
+    pub(super) fn new(mode: Mode, printer: Printer, begun: Instant) -> Recorder {
+        let report = Report {
+            ok: false,
+            failure: None,
+            mode,
+            limits: mode.limits(),
+            machines: Vec::new(),
+            steps: Vec::new(),
+            failover: None,
+        };
+        Recorder { report, printer, begun, since: "the beginning" }
+    }
+
+    /// Lets the times of the next steps begin here.
+    pub(super) fn begin(&mut self, since: &'static str) {
+        (self.begun, self.since) = (Instant::now(), since);
+    }
+
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Says something to people.
+    pub(super) fn say(&self, text: &str) -> Result<(), Failure> {
+        if self.printer.json() { Ok(()) } else { self.printer.line(text) }
+    }
+
+    /// Waits until `look` finds what is wanted and returns it; the step's text may use it.
+    pub(super) fn wait<T>(
+        &mut self,
+        step: &'static str,
+        limit: Duration,
+        mut look: impl FnMut() -> Result<Option<T>, Failure>,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<T, Failure> {
+        loop {
+            let found = look();
+            let elapsed = self.begun.elapsed();
+            let late = elapsed > limit;
+            match found {
+                Ok(Some(found)) if !late => {
+                    self.record(step, true, elapsed, limit, text(&found))?;
+                    return Ok(found);
+                }
+                Ok(_) if !late => std::thread::sleep(LOOK_INTERVAL),
+                Ok(_) => {
+                    let text = format!("not within {} s of {}", limit.as_secs(), self.since);
+                    self.record(step, false, elapsed, limit, text.clone())?;
+                    return Err(Failure::new(Exit::BadInput, format!("{step}: {text}")));
+                }
+                Err(failure) => {
+                    self.record(step, false, elapsed, limit, failure.message.clone())?;
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        step: &'static str,
+        done: bool,
+        elapsed: Duration,
+        limit: Duration,
+        text: String,
+    ) -> Result<(), Failure> {
+        let seconds = rounded(elapsed);
+        let word = if done { "" } else { "FAILED: " };
+        self.say(&format!("{seconds:8.3} s  {word}{step}: {text}"))?;
+        let (since, limit_seconds) = (self.since, limit.as_secs());
+        self.report.steps.push(Step { step, done, seconds, since, limit_seconds, text });
+        Ok(())
+    }
+}
+
+/// Milliseconds are as precise as these times are.
+pub(super) fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
