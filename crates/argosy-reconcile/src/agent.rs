@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use argosy_model::{Generation, MachineId, UnitName, UnitStatus};
+use argosy_model::{ActiveState, Generation, MachineId, UnitName, UnitStatus};
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
 use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
@@ -17,7 +17,10 @@ use crate::planted::Planted;
 use crate::report::MachineReport;
 
 mod endpoints;
+mod order;
 mod steps;
+
+use steps::is_unstarted;
 
 /// How often an unchanged report is sent again: the leader takes it as a sign of life, and
 /// `lost_after` must be several times this.
@@ -27,7 +30,8 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// repeated without effect, so this only bounds the harm of a lost one.
 const STEP_RETRY: Duration = Duration::from_secs(10);
 
-/// After how long a start that the backend refused is tried again: what it lacks may have come.
+/// After how long a start that the backend refused is tried again, if nothing that it depends on
+/// has changed before.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for its endpoint to be taken back; then it is sent all the same.
@@ -104,7 +108,13 @@ pub struct Step {
 struct InFlight {
     request: BackendRequest,
     until: Duration,
+    needs: Needs,
+    /// The backend has said that it cannot do it now.
+    refused: bool,
 }
+
+/// How the units that a start depends on were, when it was asked for.
+type Needs = Vec<(UnitName, Option<(RunIdentity, ActiveState)>)>;
 
 /// A start that the backend has refused.
 #[derive(Debug)]
@@ -112,6 +122,7 @@ struct Refusal {
     identity: RunIdentity,
     message: String,
     retry_at: Duration,
+    needs: Needs,
 }
 
 /// Where the transaction of an endpoint is.
@@ -248,12 +259,14 @@ impl AgentMachine {
                 let Some(observed) = &mut self.observed else {
                     return;
                 };
-                let asked = self.in_flight.get(&status.unit).map(|asked| &asked.request);
-                if asked.is_some_and(|request| steps::is_answered(request, &status)) {
+                let asked = self.in_flight.get(&status.unit);
+                if asked.is_some_and(|asked| steps::is_answered(asked, &status)) {
                     self.in_flight.remove(&status.unit);
                 }
+                // A refused start may still have been taken in.
                 let has = RunIdentity::of(&status);
-                if self.refused.get(&status.unit).is_some_and(|refusal| has >= refusal.identity) {
+                let later = |refusal: &Refusal| has >= refusal.identity;
+                if self.refused.get(&status.unit).is_some_and(later) && !is_unstarted(&status) {
                     self.refused.remove(&status.unit);
                 }
                 self.in_doubt.remove(&status.unit);
@@ -271,11 +284,12 @@ impl AgentMachine {
                     return;
                 };
                 if let BackendRequest::Start { identity, .. } = asked.request {
-                    let retry_at = now + REFUSED_RETRY;
-                    self.refused.insert(unit, Refusal { identity, message, retry_at });
+                    let (retry_at, needs) = (now + REFUSED_RETRY, asked.needs);
+                    self.refused.insert(unit, Refusal { identity, message, retry_at, needs });
                 } else {
                     // Not at once again: the answer would be the same.
-                    self.in_flight.insert(unit, InFlight { until: now + STEP_RETRY, ..asked });
+                    let until = now + STEP_RETRY;
+                    self.in_flight.insert(unit, InFlight { until, refused: true, ..asked });
                 }
             }
             BackendEvent::Disconnected => {

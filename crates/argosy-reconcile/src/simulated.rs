@@ -35,6 +35,8 @@ struct Simulated {
     status: UnitStatus,
     behaviour: Behaviour,
     environment: Vec<(String, String)>,
+    /// Processes of it are left although it does not run.
+    leftover: bool,
 }
 
 impl SimulatedBackend {
@@ -77,6 +79,10 @@ impl SimulatedBackend {
                 }
                 Some(found) => {
                     match (found.behaviour, found.status.sub) {
+                        (_, SubState::Failed) if found.leftover => {
+                            found.leftover = false;
+                            found.end(SubState::Dead);
+                        }
                         (_, SubState::Dead | SubState::Failed) => {}
                         (Behaviour::Slow, _) => found.status.sub = SubState::StopSigterm,
                         _ => found.end(SubState::Dead),
@@ -85,7 +91,10 @@ impl SimulatedBackend {
                 }
             },
             BackendRequest::Forget { unit } => match self.units.get(&unit) {
-                Some(found) if !matches!(found.status.sub, SubState::Dead | SubState::Failed) => {
+                Some(found)
+                    if found.leftover
+                        || !matches!(found.status.sub, SubState::Dead | SubState::Failed) =>
+                {
                     BackendEvent::Refused { unit, message: "it runs".to_owned() }
                 }
                 Some(_) | None => {
@@ -128,7 +137,7 @@ impl SimulatedBackend {
         status.restart = identity.restart;
         status.invocation = Some(InvocationId(u128::from(self.runs)));
         status.main_pid = Some(1000 + self.runs);
-        let mut new = Simulated { status, behaviour, environment };
+        let mut new = Simulated { status, behaviour, environment, leftover: false };
         match behaviour {
             Behaviour::Runs | Behaviour::Broken => new.status.sub = SubState::Running,
             Behaviour::Slow => new.status.sub = SubState::Start,
@@ -170,12 +179,22 @@ impl SimulatedBackend {
         Some(BackendEvent::Changed(found.status.clone()))
     }
 
+    /// What runs it is lost: nobody knows how it ended, and its processes are left.
+    pub fn lose(&mut self, unit: &UnitName) -> Option<BackendEvent> {
+        let found = self.units.get_mut(unit)?;
+        found.status.result = UnitResult::Unknown;
+        found.leftover = true;
+        found.end(SubState::Failed);
+        Some(BackendEvent::Changed(found.status.clone()))
+    }
+
     /// The machine restarts: units are kept and nothing runs.
     pub fn reboot(&mut self) {
         for (name, unit) in &mut self.units {
             let RunIdentity { epoch, revision, restart } = RunIdentity::of(&unit.status);
             let dead = UnitStatus::dead(name.clone());
             unit.status = UnitStatus { epoch, revision, restart, ..dead };
+            unit.leftover = false;
         }
     }
 }

@@ -8,26 +8,29 @@ use argosy_model::{
 };
 use argosy_registry::{ClusterView, Key};
 
-use super::{AgentEffect, AgentMachine, InFlight, Refusal, STEP_RETRY, Starts, Step, WITHDRAW_MAX};
+use super::{
+    AgentEffect, AgentMachine, InFlight, Needs, STEP_RETRY, Starts, Step, WITHDRAW_MAX, order,
+};
 use crate::backend::{BackendRequest, RunIdentity};
 use crate::report::is_live;
 
 /// Tells whether a unit has not been started since the machine's boot. A unit whose outcome the
 /// keeper has lost may well have been, and is not started twice.
-fn is_unstarted(status: &UnitStatus) -> bool {
+pub(super) fn is_unstarted(status: &UnitStatus) -> bool {
     status.sub == SubState::Dead
         && status.invocation.is_none()
         && status.result != UnitResult::Unknown
 }
 
 /// Tells whether a new state shows that a request was carried out.
-pub(super) fn is_answered(request: &BackendRequest, status: &UnitStatus) -> bool {
-    match request {
+pub(super) fn is_answered(asked: &InFlight, status: &UnitStatus) -> bool {
+    match &asked.request {
         BackendRequest::Start { identity, .. } => {
             RunIdentity::of(status) == *identity && !is_unstarted(status)
         }
         BackendRequest::Stop { .. } => !is_live(status),
-        BackendRequest::Forget { .. } => false,
+        // Not yet done, but what was in its way has ended.
+        BackendRequest::Forget { .. } => asked.refused && !is_live(status),
     }
 }
 
@@ -93,30 +96,53 @@ impl AgentMachine {
             assignment.entries.iter().partition(|entry| entry.want == Want::Stop);
         for entry in stops {
             self.refused.remove(&entry.unit);
-            if let Some(step) = self.stop_step(view, entry, now) {
-                self.ask(step, now, effects);
+            for step in self.stop_steps(view, entry, now) {
+                self.ask(view, step, now, effects);
             }
         }
+        let mut starts = Vec::new();
         for entry in runs {
             match self.run_step(view, entry, now) {
-                Ok(Some(step)) => self.ask(step, now, effects),
-                Ok(None) => {}
+                Ok(step) => starts.extend(step),
                 Err(why) => {
                     self.held.insert(entry.unit.clone(), why);
                 }
             }
         }
+        for step in order::in_order(view, starts) {
+            self.ask(view, step, now, effects);
+        }
     }
 
-    fn ask(&mut self, step: Step, now: Duration, effects: &mut Vec<AgentEffect>) {
+    fn ask(
+        &mut self,
+        view: &ClusterView,
+        step: Step,
+        now: Duration,
+        effects: &mut Vec<AgentEffect>,
+    ) {
         let unit = step.action.unit().clone();
         if matches!(step.action, BackendRequest::Start { .. }) && self.status(&unit).is_none() {
             *self.in_doubt.entry(unit.clone()).or_default() += 1;
         }
         self.withdraw_until.remove(&unit);
         let request = step.action.clone();
-        self.in_flight.insert(unit, InFlight { request, until: now + STEP_RETRY });
+        let needs = self.needs(view, &unit);
+        let until = now + STEP_RETRY;
+        self.in_flight.insert(unit, InFlight { request, until, needs, refused: false });
         effects.push(AgentEffect::Step(step));
+    }
+
+    /// Returns how the units are without which a start of `unit` is refused.
+    fn needs(&self, view: &ClusterView, unit: &UnitName) -> Needs {
+        let Some(Ok(spec)) = view.spec(unit) else {
+            return Needs::new();
+        };
+        let needs = &spec.dependencies;
+        let lists = [&needs.requires, &needs.requisite, &needs.binds_to, &needs.conflicts];
+        let state = |status: &UnitStatus| (RunIdentity::of(status), status.active());
+        let names = lists.into_iter().flatten();
+        names.map(|name| (name.clone(), self.status(name).map(state))).collect()
     }
 
     fn status(&self, unit: &UnitName) -> Option<&UnitStatus> {
@@ -125,15 +151,15 @@ impl AgentMachine {
 
     /// Decides about a unit that is told to stop. Nothing is left to do once the backend does
     /// not have it any more.
-    fn stop_step(
+    fn stop_steps(
         &mut self,
         view: &ClusterView,
         entry: &AssignmentEntry,
         now: Duration,
-    ) -> Option<Step> {
+    ) -> Vec<Step> {
         let unit = entry.unit.clone();
         let Some(status) = self.status(&unit) else {
-            return self.stop_in_doubt(view, entry, now);
+            return self.stop_in_doubt(view, entry, now).into_iter().collect();
         };
         if status.epoch > entry.epoch {
             let why = format!(
@@ -141,26 +167,30 @@ impl AgentMachine {
                 status.epoch, entry.epoch
             );
             self.held.insert(unit, why);
-            return None;
+            return Vec::new();
         }
-        let (live, stopping) = (is_live(status), status.active() == ActiveState::Deactivating);
+        let state = status.active();
         let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
-        if !live {
-            if matches!(asked, Some(BackendRequest::Forget { .. })) {
-                return None;
-            }
-            let action = BackendRequest::Forget { unit };
-            return Some(Step { action, reason: "it has stopped, as it was told".to_owned() });
+        let forget = || Step {
+            action: BackendRequest::Forget { unit: unit.clone() },
+            reason: "it has stopped, as it was told".to_owned(),
+        };
+        let wait = match state {
+            ActiveState::Inactive if matches!(asked, Some(BackendRequest::Forget { .. })) => true,
+            ActiveState::Inactive => return vec![forget()],
+            ActiveState::Failed => matches!(asked, Some(BackendRequest::Forget { .. })),
+            ActiveState::Deactivating => true,
+            _ => matches!(asked, Some(BackendRequest::Stop { .. })),
+        };
+        if wait || !self.is_withdrawn(view, &unit, now) {
+            return Vec::new();
         }
-        if stopping || matches!(asked, Some(BackendRequest::Stop { .. })) {
-            return None;
-        }
-        if !self.is_withdrawn(view, &unit, now) {
-            return None;
-        }
-        let action = BackendRequest::Stop { unit, epoch: entry.epoch };
+        let action = BackendRequest::Stop { unit: unit.clone(), epoch: entry.epoch };
         let reason = format!("generation {} says stop", self.generation);
-        Some(Step { action, reason })
+        let stop = Step { action, reason };
+        // Of a unit that has failed processes may be left, which only its stop ends; where none
+        // are, the stop is followed by no event to wait for.
+        if state == ActiveState::Failed { vec![stop, forget()] } else { vec![stop] }
     }
 
     /// Decides about a unit that is told to stop and that the backend did not have: a start of
@@ -244,11 +274,16 @@ impl AgentMachine {
             }
         };
         let is_same = |request: &BackendRequest| matches!(request, BackendRequest::Start { identity, .. } if *identity == wanted);
-        let refused = |refusal: &Refusal| refusal.identity == wanted && now < refusal.retry_at;
-        if self.in_flight.get(&unit).is_some_and(|asked| is_same(&asked.request))
-            || self.refused.get(&unit).is_some_and(refused)
-        {
+        if self.in_flight.get(&unit).is_some_and(|asked| is_same(&asked.request)) {
             return Ok(None);
+        }
+        if let Some(refusal) = self.refused.get(&unit).filter(|r| r.identity == wanted) {
+            if refusal.needs != self.needs(view, &unit) {
+                // The refusal was about a state that is no more.
+                self.refused.remove(&unit);
+            } else if now < refusal.retry_at {
+                return Ok(None);
+            }
         }
         if !live && self.starts != Starts::Allowed {
             return Err("whether it is still to run here is not known yet".to_owned());

@@ -6,4 +6,6 @@ mod rules;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
+mod starts;
+#[cfg(test)]
 mod world;

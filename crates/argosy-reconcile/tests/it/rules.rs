@@ -18,7 +18,7 @@ fn running() -> World {
     world.add_machine("m1", &[]);
     world.add_machine("m2", &[]);
     for unit in ["a.service", "b.service", "c.service"] {
-        world.submit(unit, "announce=/x-%i:80");
+        world.submit(unit, &format!("announce=/{unit}:80"));
         world.start(unit);
     }
     world.wait(Duration::from_secs(3));
@@ -201,7 +201,7 @@ fn lost_answers_lead_to_nothing_twice() {
         world.add_machine("m1", &[]);
         world.add_machine("m2", &[]);
         for number in 0..50 {
-            world.submit(&format!("u{number}.service"), "announce=/u:1");
+            world.submit(&format!("u{number}.service"), &format!("announce=/u{number}:1"));
         }
         world.answers_lost = Some(done);
         for number in 0..50 {

@@ -49,11 +49,12 @@ fn run(world: &mut World, line: &str) -> String {
             let snapshot = world.nodes[rest[0]].backend.snapshot();
             world.tell(rest[0], snapshot);
         }
-        "finish" | "crash" => {
+        "finish" | "crash" | "lose" => {
             let (machine, unit) = (rest[0], name(rest[1]));
             let backend = &mut world.nodes.get_mut(machine).unwrap().backend;
             let event = match words[0] {
                 "finish" => backend.finish(&unit),
+                "lose" => backend.lose(&unit),
                 _ => backend.crash(&unit),
             };
             world.tell(machine, event.unwrap());

@@ -9,8 +9,8 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType,
-    Term, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec,
+    ServiceType, Term, UnitName, UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
@@ -31,7 +31,7 @@ pub(crate) fn machine_id(machine: &str) -> MachineId {
 /// Reads a unit's words; `bad` is an error.
 fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
     let (mut placement, mut announce) = (Placement::default(), None);
-    let mut service = ServiceSpec::default();
+    let (mut service, mut dependencies) = (ServiceSpec::default(), Dependencies::default());
     for word in text.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
@@ -47,6 +47,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
             "replicas" => placement.replicas = value.parse().ok(),
             "global" => placement.global = true,
             "data" => placement.keeps_data = true,
+            "requires" => dependencies.requires.push(name(value)),
             "fence" => placement.on_partition = OnPartition::Stop,
             "announce" => {
                 let (key, port) = value.split_once(':').unwrap();
@@ -59,7 +60,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
     Ok(UnitSpec {
         name: unit.clone(),
         description: None,
-        dependencies: Dependencies::default(),
+        dependencies,
         service,
         placement,
         announce,
