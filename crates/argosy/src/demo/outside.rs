@@ -73,19 +73,20 @@ impl Outside {
     }
 
     /// Asks the store of `machine` where a unit is, and then the unit, once each.
-    pub(super) fn ask(&self, machine: &str, key: &str) -> Option<Answer> {
+    pub(super) fn ask(&self, machine: &str, key: &str, port: u16) -> Option<Answer> {
         let begun = Instant::now();
         let place = self.key(machine, key)?;
         let left = REQUEST_LIMIT.checked_sub(begun.elapsed())?;
-        let address: SocketAddrV4 = place.parse().ok()?;
+        let address = SocketAddrV4::new(address_of(&place)?, port);
         let way = self.ways.get(&address).copied().unwrap_or(SocketAddr::V4(address));
         serde_json::from_str(&http::get(way, "/", left).ok()?).ok()
     }
 }
 
-/// The address that an announced place names.
+/// The address that an announced place names, with a port behind it or not.
 pub(super) fn address_of(place: &str) -> Option<Ipv4Addr> {
-    place.parse::<SocketAddrV4>().ok().map(|place| *place.ip())
+    let with_port = || place.parse::<SocketAddrV4>().ok().map(|place| *place.ip());
+    place.parse().ok().or_else(with_port)
 }
 
 /// One request: when it was made, when it was over, and who answered, if anybody did.
@@ -110,13 +111,13 @@ impl Asking {
     pub(super) fn begin(outside: &Outside, machine: &str) -> Asking {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
-        let threads = TARGETS.map(|(unit, key, _)| {
+        let threads = TARGETS.map(|(unit, key, port)| {
             let (lines, stop) = (Arc::clone(&lines), Arc::clone(&stop));
             let (outside, machine) = (outside.clone(), machine.to_owned());
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let begun = Instant::now();
-                    let answer = outside.ask(&machine, key);
+                    let answer = outside.ask(&machine, key, port);
                     let machine = answer.map(|answer| answer.machine);
                     let line = Line { unit, begun, ended: Instant::now(), machine };
                     lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);

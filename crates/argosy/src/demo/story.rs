@@ -132,12 +132,12 @@ impl Story<'_> {
                 return Err(Failure::new(Exit::Refused, message));
             }
         }
-        let first = || Ok(TARGETS.iter().find_map(|(_, key, _)| outside.ask("m2", key)));
+        let first = || Ok(TARGETS.iter().find_map(|(_, key, port)| outside.ask("m2", key, *port)));
         self.told.wait("first answer", UNITS_LIMIT, first, |answer| {
             format!("HTTP 200 from {}", answer.machine)
         })?;
         let all = || {
-            let mut answers = TARGETS.iter().map(|(_, key, _)| outside.ask("m2", key));
+            let mut answers = TARGETS.iter().map(|(_, key, port)| outside.ask("m2", key, *port));
             let database = Some(&keys[6]);
             let apis = answers
                 .by_ref()
@@ -179,7 +179,7 @@ impl Story<'_> {
             Ok(TARGETS.iter().all(|(unit, ..)| answers(*unit) >= ANSWERS_BEFORE).then_some(()))
         };
         self.told.wait("outside client", UNITS_LIMIT, works, |()| {
-            format!("asks {witness}'s store, then the unit, ten times a second, and never again")
+            format!("asks {witness}'s store, then the unit, pauses 100 ms, and retries nothing")
         })?;
         self.told.begin("the loss");
         if self.mode != Mode::Loopback {

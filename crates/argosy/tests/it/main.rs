@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a failed test shows the logs")]
 
 mod bad_input;
+mod demo;
 mod first_unit;
 mod local;
 mod machine;
