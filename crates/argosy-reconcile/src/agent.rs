@@ -74,6 +74,10 @@ pub enum AgentEvent {
     LeaderChanged,
     /// The view is at least as new as the store was when the agent began.
     Current,
+    /// What the user space holds under the keys that this machine's endpoints announce
+    /// ([`argosy_registry::announced_keys`]); to be said again whenever that changes. Until it is
+    /// said for the first time, nothing is concluded about them.
+    AnnouncedKeys(BTreeMap<String, Option<Vec<u8>>>),
     /// Time has passed.
     Tick,
 }
@@ -149,6 +153,12 @@ pub struct AgentMachine {
     /// Why a unit is not brought to its entry although nothing was asked of the backend.
     held: BTreeMap<UnitName, String>,
     publishing: BTreeMap<EndpointName, Publishing>,
+    /// What announced keys hold, as last heard.
+    keys: BTreeMap<String, Option<Vec<u8>>>,
+    /// Keys that are being written again, by the number of the transaction.
+    rewriting: BTreeMap<u64, String>,
+    /// Units whose announced key holds something else.
+    unannounced: BTreeMap<UnitName, String>,
     /// Until when the stop of a unit waits for its endpoint to be taken back.
     withdraw_until: BTreeMap<UnitName, Duration>,
     next_request: u64,
@@ -181,6 +191,9 @@ impl AgentMachine {
             refused: BTreeMap::new(),
             held: BTreeMap::new(),
             publishing: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            rewriting: BTreeMap::new(),
+            unannounced: BTreeMap::new(),
             withdraw_until: BTreeMap::new(),
             next_request: 1,
             reported: None,
@@ -219,6 +232,7 @@ impl AgentMachine {
         match event {
             AgentEvent::ViewChanged | AgentEvent::Tick => {}
             AgentEvent::LeaderChanged => self.reported = None,
+            AgentEvent::AnnouncedKeys(keys) => self.keys = keys,
             AgentEvent::Current => self.starts = Starts::Allowed,
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
@@ -301,6 +315,12 @@ impl AgentMachine {
     }
 
     fn committed(&mut self, request: u64, outcome: Outcome, now: Duration) {
+        if let Some(key) = self.rewriting.remove(&request)
+            && let Outcome::Done(_) = outcome
+        {
+            // What was heard of it is no longer so.
+            self.keys.remove(&key);
+        }
         let asked = Publishing::Asked(request);
         let Some(state) = self.publishing.values_mut().find(|state| **state == asked) else {
             return;
@@ -351,6 +371,7 @@ impl AgentMachine {
             generation: self.generation,
             units: self.observed.as_ref().map(|units| self.units(units)),
             refused: why.collect(),
+            unannounced: self.unannounced.clone().into_iter().collect(),
             orphans: self.orphans(view),
         };
         let due = self

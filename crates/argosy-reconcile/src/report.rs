@@ -14,6 +14,8 @@ pub struct MachineReport {
     pub units: Option<Vec<UnitStatus>>,
     /// Units that it does not start, and why.
     pub refused: Vec<(UnitName, String)>,
+    /// Units that run and whose announced key holds something else, and what.
+    pub unannounced: Vec<(UnitName, String)>,
     /// Units that run there without an entry in its assignment. They are left alone.
     pub orphans: Vec<UnitName>,
 }

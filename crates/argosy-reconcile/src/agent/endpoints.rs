@@ -2,7 +2,8 @@
 
 use argosy_model::{ActiveState, Announce, Assignment, UnitName, Want};
 use argosy_registry::{
-    ClusterView, EndpointName, StoredEndpoint, Txn, announce, endpoint_name, withdraw,
+    ClusterView, EndpointName, StoredEndpoint, Txn, announce, announce_again, endpoint_name,
+    withdraw,
 };
 
 use super::{AgentEffect, AgentMachine, Publishing};
@@ -57,13 +58,59 @@ impl AgentMachine {
             }
         }
         for (name, txn) in proposals {
-            if self.publishing.contains_key(&name) {
+            self.propose(name, txn, effects);
+        }
+        self.look_at_keys(view, assignment, effects);
+    }
+
+    fn propose(
+        &mut self,
+        name: EndpointName,
+        txn: Txn,
+        effects: &mut Vec<AgentEffect>,
+    ) -> Option<u64> {
+        if self.publishing.contains_key(&name) {
+            return None;
+        }
+        let request = self.next_request;
+        self.next_request += 1;
+        self.publishing.insert(name, Publishing::Asked(request));
+        effects.push(AgentEffect::Commit { request, txn });
+        Some(request)
+    }
+
+    /// Compares the keys of this machine's published endpoints with what they hold. A deleted one
+    /// is written again; one that holds what somebody else has written is theirs, and said.
+    fn look_at_keys(
+        &mut self,
+        view: &ClusterView,
+        assignment: &Assignment,
+        effects: &mut Vec<AgentEffect>,
+    ) {
+        self.unannounced.clear();
+        for (name, stored) in view.endpoints() {
+            let endpoint = &stored.value;
+            let told = match self.endpoint_of(view, assignment, &name.0) {
+                Said::Publish(wanted, told) => &wanted == name && &told == endpoint,
+                Said::Nothing | Said::Unknown => false,
+            };
+            if endpoint.machine != self.config.machine || !told {
                 continue;
             }
-            let request = self.next_request;
-            self.next_request += 1;
-            self.publishing.insert(name, Publishing::Asked(request));
-            effects.push(AgentEffect::Commit { request, txn });
+            match self.keys.get(&endpoint.key) {
+                Some(None) => {
+                    let txn = announce_again(name, stored);
+                    if let Some(request) = self.propose(name.clone(), txn, effects) {
+                        self.rewriting.insert(request, endpoint.key.clone());
+                    }
+                }
+                Some(Some(found)) if found != endpoint.value.as_bytes() => {
+                    if let Some(why) = foreign(view, endpoint, found) {
+                        self.unannounced.insert(name.0.clone(), why);
+                    }
+                }
+                Some(Some(_)) | None => {}
+            }
         }
     }
 
@@ -128,5 +175,18 @@ impl AgentMachine {
             Some(port) => format!("{address}:{port}"),
             None => address.clone(),
         }
+    }
+}
+
+/// Says whose the value of an announced key is; `None` if another run of the same unit speaks
+/// there, as of a global one, of which each machine's is as good.
+fn foreign(view: &ClusterView, endpoint: &StoredEndpoint, found: &[u8]) -> Option<String> {
+    let key = &endpoint.key;
+    let mut others = view.endpoints().values().map(|stored| &stored.value);
+    let says = |other: &&StoredEndpoint| &other.key == key && other.value.as_bytes() == found;
+    match others.find(says) {
+        Some(other) if other.unit == endpoint.unit => None,
+        Some(other) => Some(format!("{key} is announced by {} already", other.unit)),
+        None => Some(format!("{key} holds what a client has written; delete it to have it back")),
     }
 }

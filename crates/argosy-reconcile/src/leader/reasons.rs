@@ -89,10 +89,17 @@ impl LeaderMachine {
             Said::NotYet => (ReasonKind::NotReady, format!("{name} has not started it yet")),
             Said::Status(status) => {
                 let spec = view.spec(&entry.unit).and_then(Result::ok);
-                reason_of_status(name, status, spec.map(|spec| &spec.service))?
+                let reason = reason_of_status(name, status, spec.map(|spec| &spec.service));
+                reason.or_else(|| self.unannounced(machine, &entry.unit))?
             }
         };
         Some(Reason { kind, sentence, candidates: Vec::new() })
+    }
+
+    fn unannounced(&self, machine: MachineId, unit: &UnitName) -> Option<(ReasonKind, String)> {
+        let said = &self.reports().get(&machine)?.unannounced;
+        let (_, why) = said.iter().find(|(name, _)| name == unit)?;
+        Some((ReasonKind::NotAnnounced, format!("its key {why}")))
     }
 }
 

@@ -189,6 +189,7 @@ fn a_run_that_was_given_out_anew_is_told_to_stop_although_its_entry_is_gone() {
         generation,
         units: Some(Vec::new()),
         refused: Vec::new(),
+        unannounced: Vec::new(),
         orphans: Vec::new(),
     });
     let entries = |world: &World| world.view().assignments()[&machine_id("m1")].value.entries.len();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use expect_test::expect_file;
 
+use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
 use argosy_model::Epoch;
 use argosy_reconcile::{BackendEvent, BackendRequest};
 
@@ -72,6 +73,17 @@ fn run(world: &mut World, line: &str) -> String {
             world.edit(|edit| edit.start_again(&unit, &status).unwrap());
             // Whoever looked at the same run asks again.
             world.edit(|edit| edit.start_again(&unit, &status).unwrap());
+        }
+        "put" | "delete" => {
+            let key = rest[0].as_bytes().to_vec();
+            let op = match rest.get(1) {
+                Some(value) => {
+                    Op::Put(SpaceId::User, PutRequest::new(key, value.as_bytes().to_vec()))
+                }
+                None => Op::Delete(SpaceId::User, DeleteRequest::new(KeyRange::key(key))),
+            };
+            world.apply(Txn::unconditional(vec![op]));
+            world.settle();
         }
         "elect" => world.elect(),
         "answers" => {

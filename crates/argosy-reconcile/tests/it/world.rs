@@ -17,7 +17,9 @@ use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, LeaderConfig, LeaderEffect,
     LeaderEvent, LeaderMachine, MachineReport, Step,
 };
-use argosy_registry::{ClusterView, ClusterViewBuilder, Edit, Outcome, SpecSource, StoredMachine};
+use argosy_registry::{
+    ClusterView, ClusterViewBuilder, Edit, Outcome, SpecSource, StoredMachine, announced_keys,
+};
 
 pub(crate) fn name(text: &str) -> UnitName {
     UnitName::new(text).unwrap()
@@ -235,6 +237,9 @@ impl World {
         self.queue.push_back(Event::Leader(LeaderEvent::ViewChanged));
         for machine in self.nodes.keys() {
             self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::ViewChanged));
+            let keys = announced_keys(self.builder.view(), machine_id(machine), &self.state);
+            let event = AgentEvent::AnnouncedKeys(keys);
+            self.queue.push_back(Event::Agent(machine.clone(), event));
         }
         match response.unwrap() {
             Response::Txn(response) => Outcome::of(&response),

@@ -12,6 +12,8 @@ pub(crate) struct ReportWire {
     generation: u64,
     units: Option<Vec<UnitStatusView>>,
     refused: Vec<(String, String)>,
+    #[serde(default)]
+    unannounced: Vec<(String, String)>,
     orphans: Vec<String>,
 }
 
@@ -29,15 +31,15 @@ pub(crate) enum ReportError {
 impl From<&MachineReport> for ReportWire {
     fn from(report: &MachineReport) -> Self {
         let units = report.units.as_ref();
+        let lines = |lines: &[(UnitName, String)]| {
+            lines.iter().map(|(unit, why)| (unit.to_string(), why.clone())).collect()
+        };
         ReportWire {
             machine: report.machine.to_string(),
             generation: report.generation.0,
             units: units.map(|units| units.iter().map(UnitStatusView::from).collect()),
-            refused: report
-                .refused
-                .iter()
-                .map(|(unit, why)| (unit.to_string(), why.clone()))
-                .collect(),
+            refused: lines(&report.refused),
+            unannounced: lines(&report.unannounced),
             orphans: report.orphans.iter().map(UnitName::to_string).collect(),
         }
     }
@@ -48,6 +50,10 @@ impl TryFrom<ReportWire> for MachineReport {
 
     fn try_from(wire: ReportWire) -> Result<Self, ReportError> {
         let name = |text: String| UnitName::new(text).map_err(ReportError::Unit);
+        let lines = |lines: Vec<(String, String)>| {
+            let read = |(unit, why)| Ok((name(unit)?, why));
+            lines.into_iter().map(read).collect::<Result<Vec<_>, _>>()
+        };
         let statuses = |units: Vec<UnitStatusView>| {
             units
                 .iter()
@@ -58,11 +64,8 @@ impl TryFrom<ReportWire> for MachineReport {
             machine: wire.machine.parse().map_err(ReportError::Machine)?,
             generation: Generation(wire.generation),
             units: wire.units.map(statuses).transpose()?,
-            refused: wire
-                .refused
-                .into_iter()
-                .map(|(unit, why)| Ok((name(unit)?, why)))
-                .collect::<Result<_, _>>()?,
+            refused: lines(wire.refused)?,
+            unannounced: lines(wire.unannounced)?,
             orphans: wire.orphans.into_iter().map(name).collect::<Result<_, _>>()?,
         })
     }
