@@ -1,5 +1,6 @@
 //! What goes wrong with a cluster, and how it ends.
 
+use super::machine::Machine;
 use super::violation::Broken;
 use super::{Cluster, Event};
 use crate::queue::{Micros, millis};
@@ -22,7 +23,13 @@ impl Cluster<'_> {
         }
         let delay = self.random.between(millis(500), millis(6_000));
         self.queue.after(delay, Event::Fault);
-        let at = self.random.index(self.machines.len());
+        let mut at = self.random.index(self.machines.len());
+        // Whoever leads has the most to do wrong when it is cut off.
+        if self.random.below(3) == 0 {
+            let leads =
+                |machine: &Machine| machine.daemon.as_ref().is_some_and(|d| d.leader.leads());
+            at = self.machines.iter().position(leads).unwrap_or(at);
+        }
         match self.random.below(100) {
             0..25 => self.daemon_dies(at),
             25..40 => self.machine_dies(at, millis(15_000)),

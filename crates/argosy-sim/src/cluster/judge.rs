@@ -77,22 +77,22 @@ impl Cluster<'_> {
         if entries.is_empty() && reason.is_none() {
             return broken(Rule::Converges, format!("{name} has no machine and no reason"));
         }
-        let mut all_well = !entries.is_empty();
+        let mut all_run = !entries.is_empty();
         for (at, entry) in &entries {
             if (entry.revision, entry.restart) != (unit.revision, unit.restart) {
                 let what = format!("m{at} was not told what {name} is to be");
                 return broken(Rule::Converges, what);
             }
             let well = self.is_well(*at, entry);
-            all_well &= well;
+            all_run &= well && self.runs.on(name, *at).is_some();
             if !well && reason.is_none() {
                 let what = format!("{name} does not run on m{at} and has no reason");
                 return broken(Rule::Converges, what);
             }
         }
         match reason {
-            Some(reason) if all_well => {
-                broken(Rule::Converges, format!("{name} is well, but: {}", reason.sentence))
+            Some(reason) if all_run => {
+                broken(Rule::Converges, format!("{name} runs, but: {}", reason.sentence))
             }
             _ => Ok(()),
         }

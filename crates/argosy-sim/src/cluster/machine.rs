@@ -226,7 +226,7 @@ impl Cluster<'_> {
             barrier_wanted: false,
         });
         let first = machine.random.below(millis(100));
-        let connect = machine.random.between(100, millis(300));
+        let connect = machine.random.between(100, millis(60));
         self.queue.after(first, Event::Tick { machine: at, run });
         self.queue.after(connect, Event::Connect { machine: at, run });
         self.barrier(at);

@@ -79,7 +79,7 @@ fn every_planted_defect_is_found_by_its_seeds_and_only_with_it() {
 fn fits(bug: PlantedBug) -> &'static [Rule] {
     match bug {
         PlantedBug::StopOnEmptyView => &[Rule::StopNeedsWord],
-        PlantedBug::RestartIgnored => &[Rule::Converges],
+        PlantedBug::RestartIgnored => &[Rule::Converges, Rule::Endpoints],
         PlantedBug::AnnouncedUnready | PlantedBug::WithdrawnLate => &[Rule::Endpoints],
         PlantedBug::StaleReport => {
             &[Rule::StartNeedsWord, Rule::Entries, Rule::PlacedAlone, Rule::RunsOnce]
