@@ -18,6 +18,7 @@ use crate::view::{ClusterView, REPLICAS_MAX};
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 mod announced;
+mod instances;
 
 use announced::Announced;
 
@@ -97,11 +98,14 @@ impl<'v> Edit<'v> {
         Ok(Submitted::New(revision))
     }
 
-    /// Makes a unit wanted to run. Of a template: its replicas. An instance that is not stored
-    /// is made from its template.
+    /// Makes a unit wanted to run. Of a template: its replicas, also those that were destroyed
+    /// since. An instance that is not stored is made from its template.
     pub fn start(&mut self, name: &UnitName) -> Result<(), ChangeError> {
         let mut unit = self.startable(name)?;
         self.check_instance(name, &unit)?;
+        if name.is_template() {
+            self.bring_back(name, self.replicas(name, &unit))?;
+        }
         unit.desired = Desired::Run;
         self.units.insert(name.clone(), unit);
         Ok(())
@@ -153,7 +157,8 @@ impl<'v> Edit<'v> {
         if told && latest { self.restart(name) } else { self.start(name) }
     }
 
-    /// Sets how many instances a template has, over what its text says.
+    /// Sets how many instances a template has, over what its text says. Those of them that were
+    /// destroyed come back.
     pub fn scale(&mut self, name: &UnitName, replicas: u32) -> Result<(), ChangeError> {
         let unit = name.clone();
         if !name.is_template() {
@@ -170,6 +175,7 @@ impl<'v> Edit<'v> {
         if let Some(text) = self.text(name, stored.revision).map(str::to_owned) {
             self.check_text(name, &text, Some(replicas))?;
         }
+        self.bring_back(name, replicas)?;
         stored.replicas = Some(replicas);
         self.units.insert(unit, stored);
         Ok(())
@@ -272,37 +278,6 @@ impl<'v> Edit<'v> {
             None if self.view.look_up(name).is_some() => Ok(StoredUnit::default()),
             _ => Err(ChangeError::UnknownUnit { unit: name.clone() }),
         }
-    }
-
-    /// Returns the record of a unit that has a text to run; an instance's may be new.
-    fn startable(&mut self, name: &UnitName) -> Result<StoredUnit, ChangeError> {
-        let unit = self.read(name)?;
-        if let Some(unit) = unit.clone().filter(|unit| unit.own_text && !unit.destroyed) {
-            return Ok(unit);
-        }
-        let unknown = || ChangeError::UnknownUnit { unit: name.clone() };
-        let template = name.template().ok_or_else(unknown)?;
-        if !self.read(&template)?.is_some_and(|t| t.own_text && !t.destroyed) {
-            return Err(unknown());
-        }
-        self.relied_on.push(template);
-        match unit {
-            Some(unit) if unit.destroyed => {
-                self.check_gone(name)?;
-                Ok(StoredUnit { destroyed: false, ..unit })
-            }
-            Some(unit) => Ok(unit),
-            None => Ok(StoredUnit::default()),
-        }
-    }
-
-    /// Refuses to bring back a unit whose texts or runs of before are still there.
-    fn check_gone(&self, name: &UnitName) -> Result<(), ChangeError> {
-        let mut entries = self.view.assignments().values().flat_map(|a| &a.value.entries);
-        if self.view.has_text(name) || entries.any(|entry| &entry.unit == name) {
-            return Err(ChangeError::BeingDestroyed { unit: name.clone() });
-        }
-        Ok(())
     }
 }
 

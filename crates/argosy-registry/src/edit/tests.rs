@@ -277,3 +277,68 @@ fn more_replicas_than_are_made_are_refused() {
     let many = "3000 replicas of web@.service are more than the 1000 allowed";
     assert_eq!(refused(&registry, submits("web@.service", "replicas=3000")), many);
 }
+
+#[test]
+fn a_destroyed_instance_comes_back_with_its_template() {
+    let mut registry = Registry::new();
+    registry.submit("web@.service", "replicas=3");
+    registry.edit(|edit| edit.start(&name("web@.service")).unwrap());
+    let destroy = |edit: &mut Edit| edit.destroy(&name("web@3.service")).unwrap();
+    let is_there =
+        |registry: &Registry| registry.view().unit_names().contains(&name("web@3.service"));
+    registry.edit(|edit| edit.restart(&name("web@3.service")).unwrap());
+    registry.edit(destroy);
+    assert!(!is_there(&registry));
+    registry.edit(|edit| edit.start(&name("web@.service")).unwrap());
+    assert_eq!(wanted(&registry, "web@3.service"), Wanted::Run);
+    assert_eq!(unit(&registry, "web@3.service").restart, RestartCount(1));
+    registry.edit(destroy);
+    registry.edit(|edit| edit.scale(&name("web@.service"), 2).unwrap());
+    assert!(!is_there(&registry));
+    registry.edit(|edit| edit.scale(&name("web@.service"), 3).unwrap());
+    assert_eq!(wanted(&registry, "web@3.service"), Wanted::Run);
+    // By a new text, handed in and started at once.
+    registry.edit(destroy);
+    registry.edit(|edit| edit.scale(&name("web@.service"), 2).unwrap());
+    registry.edit(|edit| edit.destroy(&name("web@.service")).unwrap());
+    registry.edit(|edit| {
+        submits("web@.service", "replicas=3")(edit).unwrap();
+        edit.start(&name("web@.service")).unwrap();
+    });
+    assert_eq!(wanted(&registry, "web@3.service"), Wanted::Run);
+    // What was stopped by name stays stopped.
+    registry.edit(|edit| edit.stop(&name("web@1.service")).unwrap());
+    registry.edit(|edit| edit.stop(&name("web@.service")).unwrap());
+    registry.edit(|edit| edit.start(&name("web@.service")).unwrap());
+    assert!(matches!(wanted(&registry, "web@1.service"), Wanted::Stop(_)));
+}
+
+#[test]
+fn a_dead_run_is_started_again_once() {
+    let mut registry = Registry::new();
+    let mark = LeaderMark { term: argosy_model::Term(1), member: 1 };
+    registry.submit("a.service", "one");
+    registry.edit(|edit| edit.put_machine(machine(1)).unwrap());
+    let again = |registry: &mut Registry, ended: &UnitStatus| {
+        let mut edit = Edit::new(registry.view());
+        edit.start_again(&name("a.service"), ended).unwrap();
+        edit.finish().map(|txn| registry.commit(txn))
+    };
+    let mut ended = UnitStatus::dead(name("a.service"));
+    // Not wanted so far: it only becomes so.
+    assert!(again(&mut registry, &ended).is_some());
+    assert_eq!(unit(&registry, "a.service").restart, RestartCount(0));
+    let claim = PlanCommit::claim(registry.view(), mark).unwrap();
+    registry.commit(claim);
+    let mut place = PlanCommit::new(registry.view(), mark, 1);
+    place.place(&name("a.service"), MachineId(1), &[], false);
+    let place = place.finish().unwrap();
+    registry.commit(place);
+    // An earlier run, of which its machine has not said yet that it was replaced.
+    ended.revision = UnitRevision(1);
+    assert_eq!(again(&mut registry, &ended), None);
+    ended.epoch = unit(&registry, "a.service").epoch;
+    assert!(again(&mut registry, &ended).is_some());
+    assert_eq!(unit(&registry, "a.service").restart, RestartCount(1));
+    assert_eq!(again(&mut registry, &ended), None);
+}
