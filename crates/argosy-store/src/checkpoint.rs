@@ -1,11 +1,14 @@
 //! The checkpoint: the whole state at one log index, in a redb file, changed by deltas.
 
+mod error;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use argosy_consensus::{Checkpoint, CheckpointError, CheckpointStore, MemberId, Membership};
-use argosy_kv::{RecordChange, RecordError, State};
+use argosy_kv::{RecordChange, State};
 use argosy_model::ClusterId;
 use bytes::Bytes;
 use prost::Message as _;
@@ -14,6 +17,7 @@ use redb::{
     WriteTransaction,
 };
 
+pub use self::error::CheckpointFileError;
 use crate::status::Counters;
 
 /// The state's own records, as [`State::changes_since`] gives them.
@@ -52,52 +56,6 @@ struct Header {
     removed: Vec<u64>,
 }
 
-/// Why a checkpoint file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointFileError {
-    /// The database refused or failed.
-    #[error("the database failed")]
-    Database(#[source] Box<redb::Error>),
-    /// The records are not a state.
-    #[error("its records do not make up a state")]
-    Records(#[source] RecordError),
-    /// The header cannot be read.
-    #[error("its header is damaged")]
-    Header(#[source] prost::DecodeError),
-    /// There is no header: the file was not made by this program.
-    #[error("it has no header")]
-    NoHeader,
-    /// Written by a newer version.
-    #[error("it has format {found}, this version reads up to {FORMAT}")]
-    Format {
-        /// The format it names.
-        found: u32,
-    },
-    /// It belongs to another member or cluster.
-    #[error("it belongs to member {member} of cluster {cluster}")]
-    Foreign {
-        /// The cluster it names.
-        cluster: ClusterId,
-        /// The member it names.
-        member: MemberId,
-    },
-    /// Header and records are of different moments.
-    #[error("its header says index {header}, its records {records}")]
-    Torn {
-        /// The index in the header.
-        header: u64,
-        /// The index in the records.
-        records: u64,
-    },
-}
-
-impl<E: Into<redb::Error>> From<E> for CheckpointFileError {
-    fn from(source: E) -> Self {
-        CheckpointFileError::Database(Box::new(source.into()))
-    }
-}
-
 /// An open checkpoint file, and the state it holds.
 pub(crate) struct CheckpointFile {
     path: PathBuf,
@@ -125,14 +83,17 @@ impl CheckpointFile {
         file.commit(checkpoint)
     }
 
-    /// Opens the file. It must be there.
+    /// Opens the file, which must be there, and checks all of it: reads compare no checksums,
+    /// so a flipped bit in a value would silently become another state than the other members'.
     pub(crate) fn open(
         path: &Path,
         cluster: ClusterId,
         member: MemberId,
         counters: Arc<Counters>,
     ) -> Result<Self, CheckpointFileError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+        // redb panics about some damage of its page lists. What it leaves is dropped here.
+        let database = catch_unwind(AssertUnwindSafe(|| open_checked(path)))
+            .map_err(|_| CheckpointFileError::Bookkeeping)??;
         Ok(Self { path: path.to_owned(), database, cluster, member, held: None, counters })
     }
 
@@ -238,6 +199,15 @@ impl CheckpointFile {
     fn place(&self) -> String {
         self.path.display().to_string()
     }
+}
+
+fn open_checked(path: &Path) -> Result<Database, CheckpointFileError> {
+    let mut database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+    if !database.check_integrity()? {
+        // Back to an earlier commit at worst; the log tells whether it reaches back that far.
+        tracing::warn!(path = %path.display(), "repaired the checkpoint");
+    }
+    Ok(database)
 }
 
 impl CheckpointStore for CheckpointFile {

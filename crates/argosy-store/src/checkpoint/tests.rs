@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use argosy_consensus::{Checkpoint, CheckpointStore as _, MemberId, Membership};
+use argosy_kv::invariants::hash;
 use argosy_kv::{Command, CommandKind, KeyRange, Op, PutRequest, SpaceId, Txn};
 use argosy_model::{ClusterId, UnixMicros};
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
@@ -135,4 +136,55 @@ fn rewrite(path: &Path, header: &Header) {
     table.insert(HEADER, header.encode_to_vec().as_slice()).unwrap();
     drop(table);
     transaction.commit().unwrap();
+}
+
+/// A file of a few hundred keys, and its checkpoint.
+fn filled(path: &Path) -> Checkpoint {
+    let mut checkpoint = create(path);
+    let mut file = open(path).unwrap();
+    file.read().unwrap();
+    for number in 0..300 {
+        put(&mut checkpoint, &format!("key-{number}"));
+    }
+    file.write(&checkpoint).unwrap();
+    checkpoint
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_hits_nothing_that_is_used() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    let checkpoint = filled(&path);
+    let whole = std::fs::read(&path).unwrap();
+    let mut refusals = 0;
+    for at in (0..32).chain((32..whole.len()).step_by(463)) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&path, damaged).unwrap();
+        match open(&path).and_then(|mut file| file.read()) {
+            Ok(read) => assert_eq!(hash(&read.state), hash(&checkpoint.state), "bit at {at}"),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("; put back the checkpoint and the log"), "{at}: {error:?}");
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals > 30, "{refusals} refusals");
+}
+
+#[test]
+fn a_file_cut_at_any_page_is_refused_with_the_next_step() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    filled(&path);
+    let whole = std::fs::read(&path).unwrap();
+    for length in (0..whole.len()).step_by(4096).chain([1, 100, whole.len() - 1]) {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let refused = open(&path).and_then(|mut file| file.read()).unwrap_err();
+        assert!(matches!(refused, CheckpointFileError::Damaged(_)), "{length}: {refused:?}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let refused = open(&path).err().unwrap();
+    assert!(matches!(refused, CheckpointFileError::Missing(_)), "{refused:?}");
 }

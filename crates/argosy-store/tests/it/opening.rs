@@ -167,6 +167,28 @@ fn a_damaged_log_is_refused_with_file_and_offset() {
 }
 
 #[test]
+fn a_log_that_was_cut_short_is_refused_with_file_and_offset() {
+    let home = filled(40);
+    let segment = home.segments().remove(0);
+    let content = fs::read(&segment).unwrap();
+    fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(3_000).unwrap();
+    let refused = Store::open(home.config()).err().unwrap();
+    let OpenError::Log { path, source } = &refused else { panic!("{refused:?}") };
+    assert_eq!(*path, segment.parent().unwrap());
+    let text = source.to_string();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    assert!(text.starts_with(&format!("{name} ends at offset 3000, not at ")), "{text}");
+
+    fs::write(&segment, content).unwrap();
+    runtime().block_on(async {
+        let store = home.open();
+        let handle = store.handle();
+        led(&handle).await;
+        assert_eq!(get(&handle, "key-39").as_deref(), Some(&b"value"[..]));
+    });
+}
+
+#[test]
 fn a_damaged_checkpoint_is_refused() {
     let home = filled(1);
     let path = home.path().join("checkpoint");
