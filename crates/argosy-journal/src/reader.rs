@@ -113,6 +113,41 @@ impl JournalReader {
         }
     }
 
+    /// Returns the cursor after which exactly the last `last` entries that match follow, so that
+    /// any number of them can be read in batches; `None` when no more than `last` match.
+    pub fn before_last(&self, query: &Query, last: usize) -> Result<Option<Cursor>, ReadError> {
+        let numbers = match segments(&self.dir) {
+            Ok(found) => found.into_keys(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(ReadError::Directory { path: self.dir.clone(), source }),
+        };
+        let after = query.after;
+        let mut missing = last;
+        for number in numbers.rev() {
+            if after.is_some_and(|after| number < after.segment) {
+                break;
+            }
+            let mut here = 0;
+            self.each_entry(number, after, |stored| {
+                here += usize::from(query.matches(&stored.entry));
+                true
+            })?;
+            if here <= missing {
+                missing -= here;
+                continue;
+            }
+            let mut skip = here - missing;
+            let mut reached = None;
+            self.each_entry(number, after, |stored| {
+                reached = Some(stored.cursor);
+                skip -= usize::from(query.matches(&stored.entry));
+                skip > 0
+            })?;
+            return Ok(reached);
+        }
+        Ok(None)
+    }
+
     fn read_from(
         &self,
         numbers: &[u64],

@@ -1,6 +1,7 @@
 //! The journal survives crashes, keeps its size, and answers queries.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use argosy_model::{InvocationId, UnixMicros};
 use proptest::prelude::*;
@@ -183,4 +184,45 @@ proptest! {
         let right: Vec<String> = (0..20).map(|number| format!("line {number}")).collect();
         prop_assert_eq!(&shown[..], &right[..shown.len()]);
     }
+}
+
+#[test]
+fn any_number_of_last_entries_is_found_without_reading_them_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { segment_bytes_max: 400, total_bytes_max: 1 << 20 };
+    let (mut journal, _) = Journal::open(dir.path(), limits).unwrap();
+    for number in 0..50 {
+        journal.append(&[entry(["a", "b"][usize::from(number % 3 == 0)], number)]).unwrap();
+    }
+    let reader = JournalReader::new(dir.path());
+    let query = Query { unit: Some("a".to_owned()), ..Query::default() };
+    let (all, _) = reader.read(&query, usize::MAX).unwrap();
+    assert_eq!(all.len(), 33);
+    for last in 0..40 {
+        let after = reader.before_last(&query, last).unwrap();
+        assert_eq!(after.is_none(), last >= all.len());
+        let (found, _) = reader.read(&Query { after, ..query.clone() }, usize::MAX).unwrap();
+        assert_eq!(found, all[all.len().saturating_sub(last)..], "{last}");
+    }
+    // What was asked not to be read stays out.
+    let after = Some(all[30].cursor);
+    let query = Query { after, ..query };
+    assert_eq!(reader.before_last(&query, 2).unwrap(), None);
+    assert_eq!(reader.before_last(&query, 1).unwrap(), Some(all[31].cursor));
+}
+
+#[test]
+fn nobody_else_can_read_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("journal");
+    fs::create_dir(&dir).unwrap();
+    let limits = JournalLimits { segment_bytes_max: 400, total_bytes_max: 1 << 20 };
+    let (mut journal, _) = Journal::open(&dir, limits).unwrap();
+    for number in 0..10 {
+        journal.append(&[entry("a", number)]).unwrap();
+    }
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    let files: Vec<_> = fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() > 1 && files.iter().all(|file| mode(file) == 0o600), "{files:?}");
 }

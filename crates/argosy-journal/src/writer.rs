@@ -1,8 +1,9 @@
 //! The one writer: appends entries, cuts segments, keeps the journal within its size.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::entry::{Entry, EntryRecord, PositionRecord, SpoolPosition, Stream, Transport};
@@ -77,7 +78,12 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `dir`, making it if it is not there. A cut-off end is dropped.
     pub fn open(dir: &Path, limits: JournalLimits) -> Result<(Journal, Recovery), JournalError> {
-        fs::create_dir_all(dir)
+        // What units print may be secret.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
             .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })?;
         let mut closed = reader::segments(dir)
             .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })?;
@@ -208,7 +214,15 @@ fn create_segment(
     segment::put_positions(&mut bytes, &positions_record(positions));
     // Made under another name, so that a reader never meets half a header.
     let making = dir.join("journal.new");
-    fs::write(&making, &bytes).map_err(failed(&making, "created"))?;
+    // One that was left half-made may be open to all.
+    drop(fs::remove_file(&making));
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&making)
+        .and_then(|mut file| file.write_all(&bytes))
+        .map_err(failed(&making, "created"))?;
     fs::rename(&making, &path).map_err(failed(&path, "created"))?;
     Ok((open_segment(&path, "created")?, bytes.len() as u64))
 }

@@ -104,6 +104,14 @@ impl Group {
         }
     }
 
+    /// Returns a message of a process in the group with the PIDs that the keeper knows.
+    pub(crate) fn translate(&self, text: String) -> String {
+        match self {
+            Group::Cgroup(_) => text,
+            Group::Namespace(namespace) => translate(&text, |inner| namespace.outer_pid(inner)),
+        }
+    }
+
     /// Returns its name for people.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -111,6 +119,16 @@ impl Group {
             Group::Namespace(namespace) => format!("PID namespace of process {}", namespace.init()),
         }
     }
+}
+
+/// Replaces the PID of every `MAINPID=` line (sd_notify(3)). A line that names nobody goes.
+fn translate(text: &str, outer: impl Fn(u32) -> Option<u32>) -> String {
+    let line = |line: &str| match line.strip_prefix("MAINPID=") {
+        None => Some(line.to_owned()),
+        Some(pid) => Some(format!("MAINPID={}", outer(pid.parse().ok()?)?)),
+    };
+    let lines: Vec<String> = text.lines().filter_map(line).collect();
+    lines.join("\n")
 }
 
 /// Signals all members, again while there are new ones.
@@ -146,4 +164,20 @@ fn signal_members(signal: i32, members: impl Fn() -> io::Result<Vec<i32>>) -> io
 /// Returns a signal by its number, real-time signals included.
 pub(crate) fn signal_of(number: i32) -> io::Result<rustix::process::Signal> {
     crate::sys::signal(number).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::translate;
+
+    #[test]
+    fn a_main_pid_is_translated_or_goes() {
+        let outer = |inner| (inner == 5).then_some(4711);
+        assert_eq!(
+            translate("READY=1\nMAINPID=5\nSTATUS=a", outer),
+            "READY=1\nMAINPID=4711\nSTATUS=a"
+        );
+        assert_eq!(translate("MAINPID=6\nREADY=1", outer), "READY=1");
+        assert_eq!(translate("MAINPID=x", outer), "");
+    }
 }

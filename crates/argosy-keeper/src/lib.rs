@@ -27,6 +27,7 @@ mod wire;
 pub use client::{ClientError, HeldPipe, KEEPER_FD_VARIABLE, KeeperClient};
 pub use config::KeeperConfig;
 pub use error::KeeperError;
+pub use procfs::pid_within;
 pub use protocol::{
     Action, Commit, Event, EventKind, FromKeeper, GroupMode, Hello, Leftover, ProcessRecord,
     SpawnId, SpoolRange, StateChange, UnitRecord,

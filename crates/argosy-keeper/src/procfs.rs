@@ -18,6 +18,19 @@ pub(crate) fn is_alive(pid: i32, start_ticks: u64) -> bool {
     same && !matches!(field(&text, 3), Some("Z" | "X") | None)
 }
 
+/// Returns the PID that a process has in the namespace below the keeper's own: the one its unit
+/// knows it by where units are held together by PID namespaces. `None` for a process that is gone
+/// or in no such namespace.
+pub fn pid_within(pid: u32) -> Option<u32> {
+    within(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+/// Reads `NSpid:` of proc_pid_status(5): the PID in every namespace, the reader's first.
+fn within(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// Returns a field by the manual's number, from 3 on. The second one is the name in parentheses
 /// and may hold anything.
 fn field(stat: &str, number: usize) -> Option<&str> {
@@ -26,7 +39,13 @@ fn field(stat: &str, number: usize) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::field;
+    use super::{field, within};
+
+    #[test]
+    fn a_process_has_a_pid_in_every_namespace() {
+        assert_eq!(within("Name:\ta\nNSpid:\t4711\t5\t1\nNSpgid:\t1\t2\n"), Some(5));
+        assert_eq!(within("Name:\ta\nNSpid:\t4711\n"), None);
+    }
 
     #[test]
     fn a_name_full_of_parentheses_does_not_shift_fields() {

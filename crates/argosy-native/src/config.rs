@@ -22,11 +22,25 @@ impl NativeConfig {
         self.runtime_dir.join("supervisor.lock")
     }
 
+    /// What the supervisor keeps for itself below the data directory.
+    pub(crate) fn private_dir(&self) -> PathBuf {
+        self.data_dir.join("supervisor")
+    }
+
+    pub(crate) fn data_lock(&self) -> PathBuf {
+        self.private_dir().join("lock")
+    }
+
+    /// Holds the id of the boot whose units have been started.
+    pub(crate) fn boot_marker(&self) -> PathBuf {
+        self.private_dir().join("started")
+    }
+
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
     }
 
     pub(crate) fn unit_store_dir(&self) -> PathBuf {
-        self.data_dir.join("supervisor").join("units")
+        self.private_dir().join("units")
     }
 }

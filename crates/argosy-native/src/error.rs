@@ -20,7 +20,7 @@ pub enum NativeError {
         #[source]
         source: io::Error,
     },
-    /// Another supervisor serves this runtime directory.
+    /// Another supervisor uses this runtime or data directory.
     #[error("another supervisor holds {}", path.display())]
     Locked {
         /// The lock file.

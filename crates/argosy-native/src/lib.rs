@@ -17,6 +17,7 @@ mod expand;
 mod lines;
 mod machine_facts;
 mod output;
+mod private;
 mod process;
 mod server;
 mod shell;

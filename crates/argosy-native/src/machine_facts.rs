@@ -1,12 +1,35 @@
 //! What specifiers of unit files stand for on this machine.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use argosy_unit::{OsRelease, Specifiers};
 
+use crate::accounts::Accounts;
+
+/// What is known of the machine, and where its id is found once it has one.
+#[derive(Debug)]
+pub(crate) struct MachineFacts {
+    id: PathBuf,
+    known: Specifiers,
+}
+
+impl MachineFacts {
+    pub(crate) fn read(data_dir: &Path) -> MachineFacts {
+        let known = specifiers(&Accounts::read("/etc".as_ref()));
+        MachineFacts { id: data_dir.join("id"), known }
+    }
+
+    /// What specifiers stand for now. As long as the machine has no id, which the daemon makes
+    /// at its first start, that is empty.
+    pub(crate) fn now(&self) -> Specifiers {
+        let machine_id = hexadecimal(&self.id).unwrap_or_default();
+        Specifiers { machine_id, ..self.known.clone() }
+    }
+}
+
 /// Asks this machine; what cannot be had keeps its sample.
-pub(crate) fn specifiers(data_dir: &Path, accounts: &crate::accounts::Accounts) -> Specifiers {
+fn specifiers(accounts: &Accounts) -> Specifiers {
     let mut facts = Specifiers::default();
     let system = rustix::system::uname();
     facts.machine_name = system.nodename().to_string_lossy().into_owned();
@@ -16,9 +39,6 @@ pub(crate) fn specifiers(data_dir: &Path, accounts: &crate::accounts::Accounts) 
         "aarch64" => "arm64".to_owned(),
         other => other.to_owned(),
     };
-    if let Some(id) = hexadecimal(&data_dir.join("id")) {
-        facts.machine_id = id;
-    }
     if let Some(id) = hexadecimal(Path::new("/proc/sys/kernel/random/boot_id")) {
         facts.boot_id = id;
     }

@@ -1,6 +1,9 @@
 //! The supervisor process from its start to its end.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::server::{self, Api};
 use crate::shell::{Shell, ShellParts};
 use crate::unit_store::UnitStore;
-use crate::{NativeConfig, NativeError};
+use crate::{NativeConfig, NativeError, private};
 
 /// How long an earlier supervisor may take to let go of its lock: it only has to notice that its
 /// keeper is gone.
@@ -38,7 +41,7 @@ pub fn supervisor_main(config: NativeConfig) -> Result<ExitCode, NativeError> {
 }
 
 async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeError> {
-    let lock = lock(&config)?;
+    let locks = lock_all(&config)?;
     let (journal, recovery) = Journal::open(&config.journal_dir(), JournalLimits::default())?;
     if recovery.dropped_bytes > 0 {
         tracing::warn!(bytes = recovery.dropped_bytes, "dropped the journal's cut-off end");
@@ -65,7 +68,7 @@ async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeE
     match result {
         Err(NativeError::Keeper(ClientError::Closed)) => {
             // Another keeper may come and start another supervisor.
-            drop(lock);
+            drop(locks);
             if let Some(mut keeper) = keeper {
                 drain(keeper.take_pipes()).await;
             }
@@ -75,22 +78,48 @@ async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeE
     }
 }
 
-/// Makes sure that one supervisor alone writes the journal and serves the socket.
-fn lock(config: &NativeConfig) -> Result<File, NativeError> {
-    let path = config.lock();
-    let failed = |source| NativeError::File { what: "open", path: path.clone(), source };
-    fs::create_dir_all(&config.runtime_dir).map_err(failed)?;
-    let file = File::create(&path).map_err(failed)?;
+/// Makes sure that one supervisor alone serves the socket, and that one alone writes the journal
+/// and the cluster's units: two runtime directories may share a data directory by mistake.
+fn lock_all(config: &NativeConfig) -> Result<[File; 2], NativeError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| NativeError::File { what: "make", path, source }
+    };
+    fs::create_dir_all(&config.runtime_dir).map_err(failed(&config.runtime_dir))?;
+    fs::create_dir_all(&config.data_dir).map_err(failed(&config.data_dir))?;
+    let private = config.private_dir();
+    private::make_dir(&private).map_err(failed(&private))?;
+    Ok([lock(&config.lock(), LOCK_WAIT)?, lock(&config.data_lock(), LOCK_WAIT)?])
+}
+
+/// Takes the lock of a file, or says who has it after `wait`.
+fn lock(path: &Path, wait: Duration) -> Result<File, NativeError> {
+    let failed = |source| NativeError::File { what: "lock", path: path.to_owned(), source };
     let begin = Instant::now();
     loop {
+        let file = private::create(path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_WAIT => {
+            // Whoever had it may have removed it at its end: then this locks nobody out.
+            Ok(()) if is_at(&file, path).map_err(failed)? => return Ok(file),
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < wait => {
                 std::thread::sleep(LOCK_RETRY);
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(NativeError::Locked { path }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(NativeError::Locked { path: path.to_owned() });
+            }
             Err(error) => return Err(failed(error.into())),
         }
+    }
+}
+
+/// Tells whether a path still names an open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -112,5 +141,26 @@ async fn drain(pipes: Vec<HeldPipe>) {
 async fn drain_one(mut pipe: Receiver) {
     if let Err(error) = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await {
         tracing::error!(%error, "cannot read a pipe");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_one_persons_even_when_it_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let refused = lock(&path, Duration::ZERO);
+        assert!(matches!(refused, Err(NativeError::Locked { path: held }) if held == path));
+        let waiting = private::create(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        drop(first);
+        flock(&waiting, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(!is_at(&waiting, &path).unwrap());
+        let second = lock(&path, Duration::ZERO).unwrap();
+        assert!(is_at(&second, &path).unwrap());
     }
 }

@@ -9,19 +9,20 @@ mod units;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argosy_api::local::LocalEvent;
 use argosy_journal::{Cursor, Journal};
 use argosy_keeper::KeeperClient;
 use argosy_supervisor::{Event, JobResult, RequestId, Supervisor};
-use argosy_unit::Specifiers;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::call::Call;
+use crate::machine_facts::MachineFacts;
 use crate::output::Outputs;
 use crate::unit_files::UnitFiles;
 use crate::unit_store::UnitStore;
@@ -85,7 +86,7 @@ pub(crate) struct Shell {
     outputs: Outputs,
     files: UnitFiles,
     store: UnitStore,
-    facts: Specifiers,
+    facts: MachineFacts,
     events: broadcast::Sender<LocalEvent>,
     waiters: BTreeMap<RequestId, calls::Waiter>,
     /// Answers to jobs whose commit is not wholly written yet.
@@ -95,6 +96,10 @@ pub(crate) struct Shell {
     seen: u64,
     acknowledged: u64,
     pending: Pending,
+    /// Files that an orderly end takes away.
+    passing: [PathBuf; 3],
+    /// Whether the processes of a unit know each other by PIDs of their own.
+    pid_namespaces: bool,
     /// There may be more to receive than the last turn took.
     more: bool,
     /// Deadlines do not count before this.

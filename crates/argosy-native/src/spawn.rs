@@ -58,6 +58,24 @@ pub(crate) fn record(
     })
 }
 
+/// Puts the PID into `MAINPID` that the unit's processes know its main process by; takes the
+/// variable away when the process is gone.
+pub(crate) fn name_main_pid_within(
+    request: &mut SpawnRequest,
+    within: impl Fn(u32) -> Option<u32>,
+) {
+    request.environment.retain_mut(|(name, value)| {
+        if name != "MAINPID" {
+            return true;
+        }
+        match value.parse().ok().and_then(&within) {
+            Some(pid) => *value = pid.to_string(),
+            None => return false,
+        }
+        true
+    });
+}
+
 fn output(setting: &StandardOutput) -> Output {
     match setting {
         StandardOutput::Journal => Output::Journal,

@@ -14,6 +14,9 @@ use crate::text_file::{self, TextFileError};
 /// Largest unit file that is read: a text for people, a thousand times the usual length.
 pub(crate) const TEXT_BYTES_MAX: u64 = 512 << 10;
 
+/// Digits of a machine's id, machine-id(5).
+const MACHINE_ID_DIGITS: usize = 32;
+
 /// A unit file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnitFileError {
@@ -37,8 +40,20 @@ pub(crate) fn parse(
     specifiers: &Specifiers,
 ) -> Result<UnitSpec, UnitFileError> {
     let (file, mut diagnostics) = UnitFile::parse(origin, text);
-    let specifiers = Specifiers { fragment_path: origin.to_owned(), ..specifiers.clone() };
+    let mut specifiers = Specifiers { fragment_path: origin.to_owned(), ..specifiers.clone() };
+    let unknown = specifiers.machine_id.is_empty();
+    if unknown {
+        specifiers.machine_id = "0".repeat(MACHINE_ID_DIGITS);
+    }
     let (spec, more) = lower(&file, name, &specifiers);
+    if unknown && spec.is_some() {
+        // A text that means the same whatever the id is does not need it.
+        specifiers.machine_id = "1".repeat(MACHINE_ID_DIGITS);
+        if lower(&file, name, &specifiers).0 != spec {
+            let message = format!("{origin}: %m stands for the machine's id, which it has not got");
+            return Err(UnitFileError::Refused { message });
+        }
+    }
     diagnostics.extend(more);
     let errors: Vec<String> = diagnostics
         .iter()

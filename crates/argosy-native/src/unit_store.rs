@@ -9,7 +9,7 @@ use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision};
 use argosy_supervisor::UnitSource;
 use prost::Message;
 
-use crate::NativeError;
+use crate::{NativeError, private};
 
 /// The format written.
 const FORMAT: u32 = 1;
@@ -51,7 +51,7 @@ pub(crate) struct UnitStore {
 
 impl UnitStore {
     pub(crate) fn open(dir: PathBuf) -> Result<UnitStore, NativeError> {
-        match fs::create_dir_all(&dir) {
+        match private::make_dir(&dir) {
             Ok(()) => Ok(UnitStore { dir }),
             Err(source) => Err(NativeError::File { what: "make", path: dir, source }),
         }
@@ -76,7 +76,7 @@ impl UnitStore {
         // `new` is no unit name, so it never hides one.
         let making = self.dir.join("new");
         let write = || {
-            let mut file = File::create(&making)?;
+            let mut file = private::create(&making)?;
             file.write_all(&record.encode_to_vec())?;
             file.sync_all()?;
             fs::rename(&making, &path)?;
@@ -135,6 +135,8 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -153,6 +155,9 @@ mod tests {
         store.put(&name, &source).unwrap();
         store.put(&name, &source).unwrap();
         assert_eq!(store.all(), [(name.clone(), source)]);
+        let mode =
+            |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("units"), mode("units/a@1.service")), (0o700, 0o600));
         fs::write(dir.path().join("units/broken.service"), b"\xff\xff").unwrap();
         assert_eq!(store.all().len(), 1);
         store.remove(&name).unwrap();

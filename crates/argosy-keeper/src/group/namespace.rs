@@ -133,6 +133,14 @@ impl Namespace {
         Ok(pids)
     }
 
+    /// Returns the PID outside of a process that is known by its PID inside.
+    pub(crate) fn outer_pid(&self, inner: u32) -> Option<u32> {
+        let members = self.members().ok()?.into_iter();
+        members
+            .filter_map(|pid| u32::try_from(pid).ok())
+            .find(|pid| procfs::pid_within(*pid) == Some(inner))
+    }
+
     /// Kills all of it.
     pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.killed = true;

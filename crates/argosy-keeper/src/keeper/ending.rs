@@ -71,6 +71,11 @@ impl Keeper {
         matches!(self.phase, Phase::Running | Phase::Stopping(_))
     }
 
+    /// Tells whether everything that is left is to be killed, whoever it belongs to.
+    pub(super) fn kills_all(&self) -> bool {
+        !matches!(self.phase, Phase::Running | Phase::Stopping(_))
+    }
+
     /// Tells whether the supervisor is still needed: for the last output.
     pub(super) fn supervisor_is_wanted(&self) -> bool {
         matches!(self.phase, Phase::Killing(_))
@@ -83,6 +88,7 @@ impl Keeper {
             self.kill_group(&unit);
             self.remove_group_when_empty(&unit);
         }
+        self.check_leftover();
         if let Some(daemon) = &mut self.daemon {
             daemon.retire();
             daemon.terminate();

@@ -148,10 +148,14 @@ impl Keeper {
         }
     }
 
-    /// Tells whether any unit still has a process.
+    /// Tells whether any unit still has a process, be it of an earlier keeper.
     pub(super) fn any_process(&self) -> bool {
         let populated = |group: &UnitGroup| group.populated;
-        self.units.values().any(|unit| unit.live > 0 || unit.group.as_ref().is_some_and(populated))
+        !self.leftover.is_empty()
+            || self
+                .units
+                .values()
+                .any(|unit| unit.live > 0 || unit.group.as_ref().is_some_and(populated))
     }
 
     /// Kills what an earlier keeper left of a unit.
@@ -164,10 +168,14 @@ impl Keeper {
         self.leftover_check_at = Some(boottime() + GROUP_CHECK);
     }
 
-    /// Removes leftover groups that have become empty.
+    /// Removes leftover groups that have become empty; kills them when all is to end.
     pub(super) fn check_leftover(&mut self) {
         let found = std::mem::take(&mut self.leftover);
+        let kill = self.kills_all();
         for mut found in found {
+            if kill && let Err(error) = found.group.kill() {
+                complain("a leftover group is not killed, it is tried again", &error);
+            }
             let empty = found.group.is_empty().unwrap_or(true);
             if empty && found.group.remove().is_ok() {
                 let unit = found.unit;
@@ -178,7 +186,8 @@ impl Keeper {
                 self.leftover.push(found);
             }
         }
-        self.leftover_check_at = (!self.leftover.is_empty()).then(|| boottime() + LEFTOVER_CHECK);
+        let pause = if kill { GROUP_CHECK } else { LEFTOVER_CHECK };
+        self.leftover_check_at = (!self.leftover.is_empty()).then(|| boottime() + pause);
     }
 
     /// Returns what an earlier keeper left, for the supervisor.

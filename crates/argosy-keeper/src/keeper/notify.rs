@@ -78,6 +78,11 @@ impl Keeper {
                         self.read_report(spawn_id);
                     }
                     let unit = name.clone();
+                    let group = self.units.get(name).and_then(|unit| unit.group.as_ref());
+                    let text = match group {
+                        Some(group) => group.group.translate(text),
+                        None => text,
+                    };
                     self.push_event(EventKind::Notify { unit, pid, text });
                 }
                 // Not a message anybody may send: too long, no text, no sender.

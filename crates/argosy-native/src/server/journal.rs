@@ -27,13 +27,20 @@ pub(super) async fn read(
         })?),
     };
     let lines_wanted = query.lines.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    let search = Query {
+    let mut search = Query {
         unit: query.unit,
         last: lines_wanted,
         after,
         since: query.since.map(UnixMicros),
         until: query.until.map(UnixMicros),
     };
+    if let Some(last) = search.last.take_if(|last| *last > BATCH) {
+        // They would not all fit into memory, so they are read from the first of them on.
+        let before = before_last(&api, search.clone(), last)
+            .await
+            .map_err(|error| ApiError::new(ErrorCode::Internal, chain(&error)))?;
+        search.after = before.or(search.after);
+    }
     // The first batch is read before the answer begins, so that an error is an error.
     let first = batch(&api, search.clone())
         .await
@@ -86,6 +93,13 @@ async fn send(
             }
         };
     }
+}
+
+async fn before_last(api: &Api, query: Query, last: usize) -> Result<Option<Cursor>, ReadError> {
+    let reader = api.reader.clone();
+    let search = tokio::task::spawn_blocking(move || reader.before_last(&query, last));
+    // As below.
+    search.await.unwrap_or(Ok(None))
 }
 
 async fn batch(api: &Api, query: Query) -> Result<(Vec<Stored>, Option<Cursor>), ReadError> {

@@ -7,6 +7,7 @@ use argosy_supervisor::{Event, ForgetRefusal, JobRefusal, JobResult, KillWhom, R
 
 use super::Shell;
 use crate::call::{Call, Reply};
+use crate::output::chain;
 use crate::{NativeError, clock};
 
 /// Somebody who waits for a job.
@@ -68,7 +69,7 @@ impl Shell {
         let (Some(status), Some(loaded)) =
             (self.supervisor.status(name), self.supervisor.newest(name))
         else {
-            return Err(not_loaded(name));
+            return Err(self.not_loaded(name));
         };
         Ok(LocalUnit {
             status: UnitStatusView::from(&status),
@@ -112,18 +113,18 @@ impl Shell {
             JobResult::Canceled => JobOutcome::Canceled,
             JobResult::Dependency => JobOutcome::Dependency,
             JobResult::Skipped => JobOutcome::Skipped,
-            JobResult::Refused(refusal) => return give(reply, Err(refused(&refusal))),
+            JobResult::Refused(refusal) => return give(reply, Err(self.refused(&refusal))),
         };
         give(reply, self.job_reply(&unit, outcome));
     }
 
     fn job_reply(&self, unit: &UnitName, outcome: JobOutcome) -> Result<JobReply, ApiError> {
-        let status = self.supervisor.status(unit).ok_or_else(|| not_loaded(unit))?;
+        let status = self.supervisor.status(unit).ok_or_else(|| self.not_loaded(unit))?;
         Ok(JobReply { outcome, status: UnitStatusView::from(&status) })
     }
 
     fn kill(&mut self, unit: &UnitName, signal: i32, whom: KillWhom) -> Result<(), ApiError> {
-        let Some(status) = self.supervisor.status(unit) else { return Err(not_loaded(unit)) };
+        let Some(status) = self.supervisor.status(unit) else { return Err(self.not_loaded(unit)) };
         if !(1..=64).contains(&signal) {
             let message = format!("{signal} is not a signal number; they are 1 to 64");
             return Err(ApiError::new(ErrorCode::BadInput, message));
@@ -155,25 +156,38 @@ impl Shell {
         self.pending.changes.push(LocalEvent::Gone(unit.to_string()));
         Ok(Ok(()))
     }
-}
 
-/// The answer for a unit that is not there.
-pub(super) fn not_loaded(unit: &UnitName) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format!("unit {unit} is not loaded"))
-        .with_help("put its file into a unit directory and run daemon-reload, or load it")
-}
+    /// The answer for a unit that is not there, or whose file is refused.
+    pub(super) fn not_loaded(&self, unit: &UnitName) -> ApiError {
+        if let Some(why) = self.file_refusal(unit) {
+            return ApiError::new(ErrorCode::BadInput, format!("unit {unit} is not loaded: {why}"));
+        }
+        ApiError::new(ErrorCode::NotFound, format!("unit {unit} is not loaded"))
+            .with_help("put its file into a unit directory and run daemon-reload, or load it")
+    }
 
-/// The answer for a refused job.
-pub(super) fn refused(refusal: &JobRefusal) -> ApiError {
-    let code = match refusal {
-        JobRefusal::NotLoaded { .. } => ErrorCode::NotFound,
-        JobRefusal::Template { .. } => ErrorCode::BadInput,
-        JobRefusal::ShuttingDown => ErrorCode::Unavailable,
-        JobRefusal::DependencyNotLoaded { .. }
-        | JobRefusal::RequisiteInactive { .. }
-        | JobRefusal::Contradiction { .. }
-        | JobRefusal::NotReloadable { .. }
-        | JobRefusal::NotActive { .. } => ErrorCode::Conflict,
-    };
-    ApiError::new(code, refusal.to_string())
+    /// The answer for a refused job.
+    pub(super) fn refused(&self, refusal: &JobRefusal) -> ApiError {
+        let code = match refusal {
+            JobRefusal::NotLoaded { unit } => return self.not_loaded(unit),
+            JobRefusal::DependencyNotLoaded { dependency, .. } => {
+                let why = self.file_refusal(dependency).map(|why| format!(": {why}"));
+                let message = format!("{refusal}{}", why.unwrap_or_default());
+                return ApiError::new(ErrorCode::Conflict, message);
+            }
+            JobRefusal::Template { .. } => ErrorCode::BadInput,
+            JobRefusal::ShuttingDown => ErrorCode::Unavailable,
+            JobRefusal::RequisiteInactive { .. }
+            | JobRefusal::Contradiction { .. }
+            | JobRefusal::NotReloadable { .. }
+            | JobRefusal::NotActive { .. } => ErrorCode::Conflict,
+        };
+        ApiError::new(code, refusal.to_string())
+    }
+
+    /// Says what is wrong with the file of a unit that is not loaded.
+    fn file_refusal(&self, unit: &UnitName) -> Option<String> {
+        let error = self.files.load(unit, &self.facts.now())?.err()?;
+        Some(chain(&error))
+    }
 }

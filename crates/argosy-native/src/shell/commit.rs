@@ -12,6 +12,9 @@ use crate::accounts::Accounts;
 use crate::output::Run;
 use crate::{NativeError, clock, spawn};
 
+/// Lines of the supervisor beyond this are not stored, as with systemd: informational.
+const PRIORITY_MAX: u8 = 6;
+
 /// What has been decided and not told yet.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -41,7 +44,7 @@ impl Shell {
         let mut failed = Vec::new();
         for command in commands {
             let action = match command {
-                Command::Spawn(request) => match self.spawn(&request) {
+                Command::Spawn(mut request) => match self.spawn(&mut request) {
                     Ok(action) => action,
                     Err(failure) => {
                         failed.push((request.spawn, failure));
@@ -76,7 +79,10 @@ impl Shell {
         }
     }
 
-    fn spawn(&mut self, request: &SpawnRequest) -> Result<Action, SpawnFailure> {
+    fn spawn(&mut self, request: &mut SpawnRequest) -> Result<Action, SpawnFailure> {
+        if self.pid_namespaces {
+            spawn::name_main_pid_within(request, argosy_keeper::pid_within);
+        }
         let service = &request.loaded.spec.service;
         let home = service.working_directory.as_ref().is_some_and(|dir| dir.path == "~");
         let accounts = match service.user.is_some() || service.group.is_some() || home {
@@ -102,6 +108,10 @@ impl Shell {
         message: String,
         now: Now,
     ) {
+        if priority > PRIORITY_MAX {
+            tracing::debug!(%unit, "{message}");
+            return;
+        }
         self.pending.entries.push(Entry {
             realtime: now.wall,
             monotonic: u64::try_from(now.boottime.as_micros()).unwrap_or(u64::MAX),
@@ -180,6 +190,12 @@ impl Shell {
         }
         self.say_end();
         self.journal.sync()?;
+        // The keeper ends this process once it hears that all is done.
+        for path in &self.passing {
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::warn!(path = %path.display(), %error, "not removed");
+            }
+        }
         Ok(())
     }
 

@@ -1,12 +1,17 @@
 //! Taking over: the keeper's hello, the units' states, their output, their files.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 
-use argosy_keeper::{FromKeeper, Hello, KeeperClient};
-use argosy_model::{Dependencies, Placement, ServiceSpec, UnitName, UnitSpec};
+use argosy_keeper::{FromKeeper, GroupMode, Hello, KeeperClient};
+use argosy_model::{
+    ActiveState, Dependencies, Placement, ServiceSpec, UnitName, UnitResult, UnitSpec, UnitStatus,
+};
 use argosy_supervisor::{
     Event, KeptProcess, Loaded, RestoredUnit, SpawnId, StoredUnit, Supervisor, SupervisorConfig,
-    UnitSource,
+    UnitSource, Verb,
 };
 use argosy_unit::Specifiers;
 use tokio::sync::broadcast;
@@ -14,10 +19,13 @@ use tokio::time::Instant;
 
 use super::commit::Pending;
 use super::{EVENTS_MAX, KeeperEnd, QUIET, Shell, ShellParts};
-use crate::accounts::Accounts;
+use crate::machine_facts::MachineFacts;
 use crate::output::{Outputs, Run, chain};
 use crate::unit_files::{self, UnitFiles};
-use crate::{NativeError, clock, machine_facts};
+use crate::{NativeError, clock, private};
+
+/// Targets that a machine starts with: what is wanted by one of them is started with it.
+const BOOT_TARGETS: [&str; 2] = ["multi-user.target", "default.target"];
 
 impl Shell {
     /// Takes over from an earlier supervisor, or begins with what is on disk.
@@ -29,9 +37,11 @@ impl Shell {
         let mut keeper = KeeperEnd::new(keeper).map_err(watch)?;
         let hello = hello(&mut keeper).await?;
         let ShellParts { config, journal, store, journal_end } = parts;
-        let facts = machine_facts::specifiers(&config.data_dir, &Accounts::read("/etc".as_ref()));
+        let marker = config.boot_marker();
+        let passing = [config.socket(), config.lock(), marker.clone()];
+        let facts = MachineFacts::read(&config.data_dir);
         let now = clock::now();
-        let units = restore_units(&hello, &facts);
+        let units = restore_units(&hello, &facts.now());
         let processes: Vec<KeptProcess> = hello.processes.iter().map(kept).collect();
         let supervisor_config = SupervisorConfig {
             first_spawn: SpawnId(hello.last_spawn_id.0 + 1),
@@ -62,6 +72,8 @@ impl Shell {
             seen: hello.acknowledged,
             acknowledged: hello.acknowledged,
             pending: Pending::default(),
+            passing,
+            pid_namespaces: hello.group_mode == GroupMode::PidNamespace,
             more: true,
             quiet_at: Instant::now() + QUIET,
             shutting_down: false,
@@ -71,10 +83,10 @@ impl Shell {
         shell.prepare(commands, now);
         shell.load_stored();
         shell.load_own();
-        for leftover in hello.leftover {
-            shell.handle(Event::LeftoverFound { unit: leftover.unit }, now);
+        for leftover in &hello.leftover {
+            shell.handle(Event::LeftoverFound { unit: leftover.unit.clone() }, now);
         }
-        shell.commit()?;
+        shell.start_wanted(&marker, &hello.boot_id)?;
         Ok(shell)
     }
 
@@ -112,7 +124,7 @@ impl Shell {
             if self.supervisor.newest(&name).is_some() {
                 continue;
             }
-            match unit_files::parse(&name, &source.text, &source.origin, &self.facts) {
+            match unit_files::parse(&name, &source.text, &source.origin, &self.facts.now()) {
                 Ok(spec) => self.take_in(Loaded { spec, source }),
                 Err(error) => tracing::error!(unit = %name, error = %chain(&error), "not loaded"),
             }
@@ -125,7 +137,7 @@ impl Shell {
             if name.is_template() || self.supervisor.newest(&name).is_some() {
                 continue;
             }
-            match self.files.load(&name, &self.facts) {
+            match self.files.load(&name, &self.facts.now()) {
                 Some(Ok(loaded)) => self.take_in(loaded),
                 Some(Err(error)) => {
                     tracing::error!(unit = %name, error = %chain(&error), "not loaded");
@@ -133,6 +145,30 @@ impl Shell {
                 None => {}
             }
         }
+    }
+
+    /// Starts the machine's own units that its targets want, once a boot: neither a supervisor
+    /// that takes over nor one that comes after a killed keeper knows better than whoever has
+    /// stopped them since. After an orderly end everything is stopped, and they start again.
+    fn start_wanted(&mut self, marker: &Path, boot_id: &str) -> Result<(), NativeError> {
+        if fs::read_to_string(marker).is_ok_and(|text| text.trim_end() == boot_id) {
+            return self.commit();
+        }
+        let wanted: Vec<UnitName> = self
+            .supervisor
+            .statuses()
+            .filter(|status| status.revision.0 == 0 && is_unstarted(status))
+            .map(|status| status.unit)
+            .filter(|unit| self.supervisor.newest(unit).is_some_and(|held| is_wanted(&held.spec)))
+            .collect();
+        for unit in wanted {
+            self.ensure_loaded(&unit);
+            self.request(&unit, Verb::Start);
+        }
+        self.commit()?;
+        // After the commit: what was not asked for is asked for again, what was has begun.
+        let failed = |source| NativeError::File { what: "write", path: marker.to_owned(), source };
+        private::create(marker).and_then(|mut file| writeln!(file, "{boot_id}")).map_err(failed)
     }
 
     fn take_in(&mut self, loaded: Loaded) {
@@ -143,6 +179,17 @@ impl Shell {
             Err(refusal) => tracing::error!(unit = %name, %refusal, "not loaded"),
         }
     }
+}
+
+/// Tells whether a unit has neither been started by this keeper nor left by an earlier one.
+fn is_unstarted(status: &UnitStatus) -> bool {
+    let at_rest = matches!(status.active(), ActiveState::Inactive);
+    at_rest && status.invocation.is_none() && status.result != UnitResult::Unknown
+}
+
+/// Tells whether a unit belongs to what a machine starts with.
+fn is_wanted(spec: &UnitSpec) -> bool {
+    spec.wanted_by.iter().any(|target| BOOT_TARGETS.contains(&target.as_str()))
 }
 
 async fn hello(keeper: &mut KeeperEnd) -> Result<Hello, NativeError> {

@@ -10,7 +10,6 @@ use argosy_reconcile::RunIdentity;
 use argosy_supervisor::{JobResult, Loaded, UnitSource, Verb};
 
 use super::Shell;
-use super::calls::{not_loaded, refused};
 use crate::backend_wire::BackendCall;
 use crate::output::chain;
 use crate::unit_files::{self, UnitFileError};
@@ -27,7 +26,7 @@ impl Shell {
                 continue;
             }
             if self.supervisor.newest(&name).is_none() && !name.is_template() {
-                match self.files.load(&name, &self.facts) {
+                match self.files.load(&name, &self.facts.now()) {
                     Some(Ok(loaded)) => drop(self.load(loaded)),
                     Some(Err(error)) => {
                         tracing::warn!(unit = %name, error = %chain(&error), "not loaded");
@@ -66,7 +65,7 @@ impl Shell {
             if cluster {
                 continue;
             }
-            match self.files.load(&name, &self.facts) {
+            match self.files.load(&name, &self.facts.now()) {
                 Some(Ok(loaded)) => match self.load(loaded) {
                     Ok(()) => reply.loaded += 1,
                     Err(error) => reply.refused.push(format!("{name}: {}", error.message)),
@@ -83,7 +82,7 @@ impl Shell {
     }
 
     fn parse(&self, unit: &UnitName, source: UnitSource) -> Result<Loaded, ApiError> {
-        match unit_files::parse(unit, &source.text, unit.as_str(), &self.facts) {
+        match unit_files::parse(unit, &source.text, unit.as_str(), &self.facts.now()) {
             Ok(spec) => Ok(Loaded { spec, source }),
             Err(error @ UnitFileError::Refused { .. }) => {
                 Err(ApiError::new(ErrorCode::BadInput, error.to_string()))
@@ -147,7 +146,7 @@ impl Shell {
             }
             BackendCall::Stop { unit, epoch } => {
                 let Some(held) = self.held_identity(&unit) else {
-                    return Ok(Err(not_loaded(&unit)));
+                    return Ok(Err(self.not_loaded(&unit)));
                 };
                 if held.epoch > epoch {
                     let message =
@@ -200,7 +199,7 @@ impl Shell {
         });
         let request = self.request(unit, if rest { Verb::Start } else { Verb::Restart });
         match self.pending.result_of(request) {
-            Some(JobResult::Refused(refusal)) => Err(refused(&refusal)),
+            Some(JobResult::Refused(refusal)) => Err(self.refused(&refusal)),
             _ => Ok(()),
         }
     }

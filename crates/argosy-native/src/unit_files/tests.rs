@@ -6,7 +6,8 @@ use std::path::Path;
 use argosy_model::UnitName;
 use argosy_unit::Specifiers;
 
-use super::UnitFiles;
+use super::{UnitFiles, parse};
+use crate::machine_facts::MachineFacts;
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -56,4 +57,20 @@ fn a_refused_file_says_where() {
     let error = files.load(&name("bad.service"), &Specifiers::default()).unwrap().unwrap_err();
     let message = error.to_string();
     assert!(message.contains("bad.service:3"), "{message}");
+}
+
+#[test]
+fn no_machine_id_is_made_up() {
+    let name = name("a.service");
+    let text = |word: &str| format!("[Service]\nExecStart=/bin/echo {word}\n");
+    let dir = tempfile::tempdir().unwrap();
+    let facts = MachineFacts::read(dir.path());
+    let error = parse(&name, &text("%m"), "a", &facts.now()).unwrap_err().to_string();
+    assert!(error.contains("%m"), "{error}");
+    assert!(parse(&name, &text("%%m"), "a", &facts.now()).is_ok());
+    // The machine gets its id while the supervisor runs.
+    let id = "0123456789abcdef".repeat(2);
+    fs::write(dir.path().join("id"), format!("{id}\n")).unwrap();
+    let spec = parse(&name, &text("%m"), "a", &facts.now()).unwrap();
+    assert_eq!(spec.service.exec_start[0].argv[1], id);
 }

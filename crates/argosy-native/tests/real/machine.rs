@@ -6,21 +6,22 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use argosy_api::journal_line::JournalLine;
-use argosy_api::local::{JobOutcome, JobReply, JobRequest, LocalUnit};
+use argosy_api::local::{JobOutcome, JobReply, JobRequest, LocalUnit, ReloadReply};
 use argosy_api::{Client, ClientError, UnitStatusView};
-use argosy_keeper::KeeperConfig;
+use argosy_keeper::{GroupMode, KeeperConfig};
 use argosy_native::NativeConfig;
 use http::Method;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) fn keeper(dir: &Path) -> ExitCode {
+pub(crate) fn keeper(dir: &Path, mode: Option<GroupMode>) -> ExitCode {
     let argv = ["argosy", "supervisor-process"].map(Into::into);
     let mut argv: Vec<std::ffi::OsString> = argv.to_vec();
     argv.push(dir.into());
     let mut config = KeeperConfig::new(dir.join("run"), argv);
     // It is killed often here, and not because it is broken.
+    config.group_mode = mode;
     config.longest_backoff = Duration::from_millis(20);
     match argosy_keeper::run(config) {
         Ok(code) => code,
@@ -58,13 +59,14 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-fn start_keeper(dir: &Path) -> Child {
+fn start_keeper(dir: &Path, role: &str) -> Child {
     let program = std::env::current_exe().unwrap();
-    Command::new(&program).arg("keeper").arg(dir).spawn().unwrap()
+    Command::new(&program).arg(role).arg(dir).spawn().unwrap()
 }
 
 pub(crate) struct Machine {
     pub(crate) dir: tempfile::TempDir,
+    role: &'static str,
     keeper: Child,
     runtime: tokio::runtime::Runtime,
     client: Client,
@@ -73,6 +75,11 @@ pub(crate) struct Machine {
 impl Machine {
     /// Starts a machine with unit files; `SELF` in them stands for this program.
     pub(crate) fn start(units: &[(&str, &str)]) -> Machine {
+        Machine::start_as("keeper", units)
+    }
+
+    /// Starts a machine whose keeper plays a role of this program's.
+    pub(crate) fn start_as(role: &'static str, units: &[(&str, &str)]) -> Machine {
         let dir = tempfile::tempdir().unwrap();
         let program = std::env::current_exe().unwrap();
         fs::create_dir_all(dir.path().join("units")).unwrap();
@@ -80,10 +87,10 @@ impl Machine {
             let text = text.replace("SELF", program.to_str().unwrap());
             fs::write(dir.path().join("units").join(name), text).unwrap();
         }
-        let keeper = start_keeper(dir.path());
+        let keeper = start_keeper(dir.path(), role);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = Client::new(dir.path().join("run/supervisor.sock"));
-        let machine = Machine { dir, keeper, runtime, client };
+        let machine = Machine { dir, role, keeper, runtime, client };
         wait_for("the supervisor", || machine.units().ok());
         machine
     }
@@ -98,6 +105,25 @@ impl Machine {
 
     fn units(&self) -> Result<Vec<LocalUnit>, ClientError> {
         self.block_on(self.client.get("/v1/units"))
+    }
+
+    /// Reads the unit files again.
+    pub(crate) fn reload(&self) {
+        let reply: ReloadReply =
+            self.block_on(self.client.send(Method::POST, "/v1/daemon-reload", &())).unwrap();
+        assert!(reply.loaded > 0);
+    }
+
+    /// What a job is refused with.
+    pub(crate) fn refusal(&self, unit: &str, verb: &str) -> String {
+        let target = format!("/v1/units/{unit}/{verb}");
+        let request = JobRequest { wait: true };
+        let answer: Result<JobReply, ClientError> =
+            self.block_on(self.client.send(Method::POST, &target, &request));
+        match answer {
+            Err(ClientError::Refused(error)) => error.message,
+            other => panic!("{unit} {verb}: {other:?}"),
+        }
     }
 
     /// Runs a job to its end, again if the supervisor dies under it.
@@ -144,7 +170,7 @@ impl Machine {
     pub(crate) fn journal(&self, unit: &str) -> Vec<JournalLine> {
         wait_for("the journal", || {
             self.block_on(async {
-                let target = format!("/v1/journal?unit={unit}");
+                let target = format!("/v1/journal?unit={unit}&lines=99999999");
                 let mut lines = self.client.lines(&target).await.ok()?;
                 let mut all = Vec::new();
                 while let Some(line) = lines.next::<JournalLine>().await.ok()? {
@@ -191,16 +217,30 @@ impl Machine {
     pub(crate) fn replace_keeper(&mut self) {
         self.keeper.kill().unwrap();
         self.keeper.wait().unwrap();
-        self.keeper = start_keeper(self.dir.path());
+        self.keeper = start_keeper(self.dir.path(), self.role);
         wait_for("another supervisor", || self.units().ok());
     }
 
     /// Ends the machine in order.
     pub(crate) fn end(mut self) {
+        self.end_keeper();
+    }
+
+    /// Ends the machine in order and starts it again.
+    pub(crate) fn start_again(&mut self) {
+        self.end_keeper();
+        self.keeper = start_keeper(self.dir.path(), self.role);
+        wait_for("the supervisor", || self.units().ok());
+    }
+
+    fn end_keeper(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.keeper);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let code = wait_for("the keeper's end", || self.keeper.try_wait().unwrap());
         assert!(code.success(), "the keeper ended with {code}");
+        for name in ["supervisor.sock", "supervisor.lock"] {
+            assert!(!self.dir.path().join("run").join(name).exists(), "{name} is left");
+        }
     }
 }
 

@@ -20,7 +20,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["keeper", dir] => machine::keeper(dir.as_ref()),
+        ["keeper", dir] => machine::keeper(dir.as_ref(), None),
+        ["namespaces", dir] => {
+            machine::keeper(dir.as_ref(), Some(argosy_keeper::GroupMode::PidNamespace))
+        }
         ["supervisor-process", dir] => machine::supervisor(dir.as_ref()),
         ["print", lines, span] => units::print(lines.parse().unwrap(), span.parse().unwrap()),
         ["exit", code, millis] => {
@@ -29,11 +32,15 @@ fn main() -> ExitCode {
         }
         // What the test runner passes is of no interest.
         _ => {
-            let tests: [(&str, fn()); 5] = [
+            let tests: [(&str, fn()); 9] = [
                 ("units start, stop, fail and print", units::life),
                 ("the backend port", units::backend),
                 ("nothing is lost over twenty deaths of the supervisor", takeover::many_deaths),
                 ("what happens meanwhile is told afterwards", takeover::meanwhile),
+                ("unit files that cannot be used", units::refused_files),
+                ("main processes in PID namespaces", units::namespaces),
+                ("what the machine starts with", takeover::boot),
+                ("an end takes along what a killed keeper left", takeover::keeper_dies_and_ends),
                 ("units outlive their keeper", takeover::keeper_dies),
             ];
             // Like the test runner, with a part of a name only the tests that have it.

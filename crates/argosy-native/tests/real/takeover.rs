@@ -125,10 +125,6 @@ pub(crate) fn keeper_dies() {
         machine.job(unit, "start", true);
         machine.status(unit).main_pid.unwrap()
     });
-    let lives = |pid: u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        !stat.is_empty() && !stat.contains(") Z ")
-    };
     machine.replace_keeper();
     for (unit, pid) in units.into_iter().zip(pids) {
         let status = machine.wait_status(unit, "unknown", |s| s.result == "unknown");
@@ -146,5 +142,57 @@ pub(crate) fn keeper_dies() {
     crate::machine::wait_for("output of the new run", || {
         (machine.output("print.service").len() > before).then_some(())
     });
+    machine.end();
+}
+
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// What a killed keeper left ends with the next one, be its unit known or not.
+pub(crate) fn keeper_dies_and_ends() {
+    let mut machine = Machine::start(&[
+        ("known.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+        ("gone.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+    ]);
+    let pids = ["known", "gone"].map(|unit| {
+        machine.job(unit, "start", true);
+        machine.status(unit).main_pid.unwrap()
+    });
+    std::fs::remove_file(machine.dir.path().join("units/gone.service")).unwrap();
+    machine.replace_keeper();
+    assert!(pids.into_iter().all(lives));
+    machine.end();
+    assert!(!pids.into_iter().any(lives));
+}
+
+/// Units that the machine's targets want start with it: once, whoever dies in between.
+pub(crate) fn boot() {
+    let wanted = "[Service]\nType=oneshot\nExecStart=/bin/echo up\n\
+                  [Install]\nWantedBy=multi-user.target\n";
+    let mut machine = Machine::start(&[
+        ("wanted.service", wanted),
+        ("running.service", &wanted.replace("/bin/echo up", "/bin/echo up\nRemainAfterExit=yes")),
+        ("other.service", &wanted.replace("multi-user", "graphical")),
+    ]);
+    let starts = |machine: &Machine, number: usize| {
+        crate::machine::wait_for("its start", || {
+            (machine.output("wanted.service").len() >= number).then_some(())
+        });
+        assert_eq!(machine.output("wanted.service").len(), number);
+    };
+    starts(&machine, 1);
+    machine.wait_status("running", "started", |s| s.sub == "exited");
+    assert_eq!(machine.job("running", "stop", true), JobOutcome::Done);
+    machine.kill_supervisor();
+    assert_eq!(machine.status("running").active, "inactive");
+    machine.replace_keeper();
+    assert_eq!(machine.status("running").active, "inactive");
+    starts(&machine, 1);
+    machine.start_again();
+    starts(&machine, 2);
+    machine.wait_status("running", "started", |s| s.sub == "exited");
+    assert_eq!(machine.status("other").active, "inactive");
     machine.end();
 }

@@ -138,6 +138,75 @@ pub(crate) fn backend() {
     machine.end();
 }
 
+pub(crate) fn refused_files() {
+    let machine = Machine::start(&[
+        ("bad.service", "[Service]\nExecStart=/bin/true\nRestrat=always\n"),
+        ("needs.service", "[Unit]\nRequires=bad.service\n[Service]\nExecStart=/bin/true\n"),
+        ("fifo.service", "[Service]\nEnvironmentFile=FIFO\nExecStart=/bin/true\n"),
+        ("zero.service", "[Service]\nEnvironmentFile=-/dev/zero\nExecStart=/bin/true\n"),
+        ("id.service", "[Service]\nType=oneshot\nExecStart=/bin/echo %m\n"),
+        (
+            "shell.service",
+            "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'for i in 1 2; do echo i=$i; done'\n",
+        ),
+    ]);
+    for unit in ["bad", "needs"] {
+        let message = machine.refusal(unit, "start");
+        assert!(message.contains("bad.service:3"), "{message}");
+    }
+    let fifo = machine.dir.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let path = machine.dir.path().join("units/fifo.service");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("FIFO", fifo.to_str().unwrap())).unwrap();
+    machine.reload();
+    for unit in ["fifo", "zero"] {
+        assert_eq!(machine.job(unit, "start", true), JobOutcome::Failed);
+        let detail = machine.status(unit).detail;
+        assert!(detail.contains("no regular file"), "{detail}");
+    }
+    assert_eq!(machine.job("shell", "start", true), JobOutcome::Done);
+    assert_eq!(machine.output("shell.service"), ["i=1", "i=2"]);
+    // The daemon makes the machine's id at its first start, which may come later.
+    let message = machine.refusal("id", "start");
+    assert!(message.contains("%m"), "{message}");
+    let id = "0123456789abcdef".repeat(2);
+    std::fs::write(machine.dir.path().join("data/id"), &id).unwrap();
+    assert_eq!(machine.job("id", "start", true), JobOutcome::Done);
+    assert_eq!(machine.output("id.service"), [id]);
+    machine.end();
+}
+
+/// Where each unit has a PID namespace, its processes know each other by other PIDs.
+pub(crate) fn namespaces() {
+    let machine = Machine::start_as(
+        "namespaces",
+        &[
+            (
+                "stop.service",
+                "[Service]\nExecStart=/bin/sleep infinity\n\
+                 ExecStop=/bin/kill -TERM $MAINPID\nExecStop=/bin/sh -c 'echo told'\n",
+            ),
+            (
+                "forked.service",
+                "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'sleep infinity & \
+                 systemd-notify --ready MAINPID=$!; wait'\n",
+            ),
+        ],
+    );
+    assert_eq!(machine.job("stop", "start", true), JobOutcome::Done);
+    assert_eq!(machine.job("stop", "stop", true), JobOutcome::Done);
+    let status = machine.status("stop");
+    assert_eq!((status.result.as_str(), status.active.as_str()), ("success", "inactive"));
+    assert_eq!(machine.output("stop.service"), ["told"]);
+    assert_eq!(machine.job("forked", "start", true), JobOutcome::Done);
+    let pid = machine.status("forked").main_pid.unwrap();
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert_eq!(line, "sleep\0infinity\0");
+    machine.end();
+}
+
 /// Waits for a status.
 async fn until(
     events: &mut tokio::sync::mpsc::Receiver<BackendEvent>,
