@@ -2,7 +2,7 @@
 //!
 //! One directory a unit, `RUNTIME_DIR/spool/UNIT`, with segment files named by the position of
 //! their first byte. Positions count bytes of frames. They rise for ever, also over a restart of
-//! keeper or machine: a new spool begins at the wall clock's seconds times 2^24, so a position
+//! keeper or machine: a new spool begins at the wall clock's microseconds times 17, so a position
 //! names one byte of one unit's output for good unless the clock went back (then a position
 //! remembered from before lies behind the end, and the reader sees that it is another spool).
 

@@ -77,7 +77,7 @@ impl Keeper {
         let unit = self.units.entry(name.clone()).or_default();
         if unit.spool.is_none() {
             let directory = self.runtime.spools().join(name.as_str());
-            let spool = Spool::create(&directory, realtime().as_secs(), self.highest_position)
+            let spool = Spool::create(&directory, micros(realtime()), self.highest_position)
                 .map_err(|error| match error {
                     crate::SpoolError::File { source, .. } => source,
                     other => std::io::Error::other(other),

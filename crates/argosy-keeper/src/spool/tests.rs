@@ -14,7 +14,7 @@ fn unit() -> UnitName {
 
 fn spool(runtime_dir: &Path) -> Spool {
     fs::create_dir_all(runtime_dir.join("spool")).unwrap();
-    Spool::create(&runtime_dir.join("spool/a.service"), 1_700_000_000, 0).unwrap()
+    Spool::create(&runtime_dir.join("spool/a.service"), 1_700_000_000_000_000, 0).unwrap()
 }
 
 fn chunk(data: &[u8]) -> Chunk {

@@ -17,9 +17,9 @@ const SEGMENT: u64 = 256 << 10;
 /// a quiet unit does not make a file for every line.
 const SEGMENT_KEPT: u64 = 64 << 10;
 
-/// One second of the wall clock in positions: a unit may write 16 MiB/s for ever without
-/// reaching a position that a later spool begins at.
-const POSITIONS_PER_SECOND: u64 = 1 << 24;
+/// One microsecond of the wall clock in positions: a unit may write 17 MB/s for ever without
+/// reaching a position that a later spool begins at, however soon that is made.
+const POSITIONS_PER_MICROSECOND: u64 = 17;
 
 /// What was read from a pipe at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,11 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Makes an empty spool. `seconds` is the wall clock, `above` a position never to fall below.
-    pub(crate) fn create(directory: &Path, seconds: u64, above: u64) -> Result<Spool, SpoolError> {
+    /// Makes an empty spool. `micros` is the wall clock, `above` a position never to fall below.
+    pub(crate) fn create(directory: &Path, micros: u64, above: u64) -> Result<Spool, SpoolError> {
         fs::create_dir(directory)
             .map_err(|source| file_error("create the directory", directory, source))?;
-        let begin = above.max(seconds.saturating_mul(POSITIONS_PER_SECOND));
+        let begin = above.max(micros.saturating_mul(POSITIONS_PER_MICROSECOND));
         Ok(Spool {
             directory: directory.to_owned(),
             bases: VecDeque::new(),
