@@ -41,7 +41,7 @@ pub fn supervisor_main(config: NativeConfig) -> Result<ExitCode, NativeError> {
 }
 
 async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeError> {
-    let locks = lock_all(&config)?;
+    let locks = lock_all(&config, LOCK_WAIT)?;
     let (journal, recovery) = Journal::open(&config.journal_dir(), JournalLimits::default())?;
     if recovery.dropped_bytes > 0 {
         tracing::warn!(bytes = recovery.dropped_bytes, "dropped the journal's cut-off end");
@@ -80,7 +80,7 @@ async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeE
 
 /// Makes sure that one supervisor alone serves the socket, and that one alone writes the journal
 /// and the cluster's units: two runtime directories may share a data directory by mistake.
-fn lock_all(config: &NativeConfig) -> Result<[File; 2], NativeError> {
+fn lock_all(config: &NativeConfig, wait: Duration) -> Result<[File; 2], NativeError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| NativeError::File { what: "make", path, source }
@@ -89,7 +89,7 @@ fn lock_all(config: &NativeConfig) -> Result<[File; 2], NativeError> {
     fs::create_dir_all(&config.data_dir).map_err(failed(&config.data_dir))?;
     let private = config.private_dir();
     private::make_dir(&private).map_err(failed(&private))?;
-    Ok([lock(&config.lock(), LOCK_WAIT)?, lock(&config.data_lock(), LOCK_WAIT)?])
+    Ok([lock(&config.lock(), wait)?, lock(&config.data_lock(), wait)?])
 }
 
 /// Takes the lock of a file, or says who has it after `wait`.
@@ -147,6 +147,26 @@ async fn drain_one(mut pipe: Receiver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neither_directory_is_shared() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = |run: &str, data: &str| NativeConfig {
+            runtime_dir: dir.path().join(run),
+            data_dir: dir.path().join(data),
+            unit_dirs: Vec::new(),
+        };
+        let first = config("run", "data");
+        let held = lock_all(&first, Duration::ZERO).unwrap();
+        for (other, taken) in
+            [(config("run", "other"), first.lock()), (config("other", "data"), first.data_lock())]
+        {
+            let refused = lock_all(&other, Duration::ZERO);
+            assert!(matches!(refused, Err(NativeError::Locked { path }) if path == taken));
+        }
+        drop(held);
+        lock_all(&first, Duration::ZERO).unwrap();
+    }
 
     #[test]
     fn a_lock_is_one_persons_even_when_it_is_removed() {
