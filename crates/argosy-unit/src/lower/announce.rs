@@ -45,15 +45,19 @@ pub(super) fn read(context: &mut Context<'_>, directive: &Directive) -> Option<D
     }
     let port = match port_word {
         None => None,
-        Some(word) => match word.text.parse::<u16>() {
-            Ok(port) if port > 0 => Some(port),
-            _ => {
-                let problem = Problem::new(format!("`{}` is not a port", word.text))
-                    .label("expected a number from 1 to 65535");
-                context.sink.error(value.span(word.span.clone()), problem);
-                return None;
+        Some(word) => {
+            // A template may number its ports: `800%i`.
+            let text = context.expand_word(value, word, Scope::Name).ok()?;
+            match text.parse::<u16>() {
+                Ok(port) if port > 0 => Some(port),
+                _ => {
+                    let problem = Problem::new(format!("`{text}` is not a port"))
+                        .label("expected a number from 1 to 65535");
+                    context.sink.error(value.span(word.span.clone()), problem);
+                    return None;
+                }
             }
-        },
+        }
     };
     let by_instance = names_instance(&key_word.text);
     Some(Draft { announce: Announce { key, port }, span: place(directive), by_instance })

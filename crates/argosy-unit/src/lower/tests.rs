@@ -207,13 +207,13 @@ fn standard_input_and_output() {
 #[test]
 fn an_instance_is_lowered_from_its_template() {
     let text = "[Unit]\nAfter=db@%i.service\n[Service]\nExecStart=/bin/web --id %i\n\
-                [X-Argosy]\nReplicas=3\nAnnounce=/web/%i 8080\n[X-Fleet]\nConflicts=%p@*.service\n";
+                [X-Argosy]\nReplicas=3\nAnnounce=/web/%i 808%i\n[X-Fleet]\nConflicts=%p@*.service\n";
     let spec = spec_of(text, "web@2.service");
     assert_eq!(spec.name.as_str(), "web@2.service");
     assert_eq!(spec.service.exec_start[0].argv, ["/bin/web", "--id", "2"]);
     assert_eq!(spec.dependencies.after, [name("db@2.service")]);
     let announce = spec.announce.unwrap();
-    assert_eq!((announce.key.as_str(), announce.port), ("/web/2", Some(8080)));
+    assert_eq!((announce.key.as_str(), announce.port), ("/web/2", Some(8082)));
     assert_eq!(spec.placement.replicas, Some(3));
     assert_eq!(spec.placement.conflicts, ["web@*.service"]);
     let template = spec_of(text, "web@.service");

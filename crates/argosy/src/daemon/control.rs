@@ -14,7 +14,7 @@ use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, LeaderConfig,
     LeaderEffect, LeaderEvent, LeaderMachine, MachineReport,
 };
-use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource};
+use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource, announced_keys};
 use argosy_store::{Leadership, MemberId, Membership, StoreError, StoreHandle};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -31,6 +31,9 @@ const LOST_AFTER: Duration = Duration::from_secs(3);
 /// How often machines look at the time when nothing else happens.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
+/// The pause before a store without a leader is asked again whether its state is current.
+const CURRENT_RETRY: Duration = Duration::from_millis(100);
+
 /// Steps that wait for the supervisor: three for each of the most units a machine may have. The
 /// agent repeats what was left out.
 const STEPS_WAITING_MAX: usize = 6_000;
@@ -44,7 +47,13 @@ enum Event {
     Leadership,
     Backend(BackendEvent),
     Report(MachineReport),
-    Committed { who: Who, request: u64, outcome: Outcome },
+    Committed {
+        who: Who,
+        request: u64,
+        outcome: Outcome,
+    },
+    /// The view is as new as when the loop began.
+    Current,
     Tick,
 }
 
@@ -84,6 +93,10 @@ pub(crate) struct Control {
     commits: JoinSet<(Who, u64, Outcome)>,
     /// Steps that the backend has not taken yet.
     steps: VecDeque<BackendRequest>,
+    /// The keys that this machine has announced, as they stand in the store.
+    keys: BTreeMap<String, Option<Vec<u8>>>,
+    /// Ends when the store has confirmed once how new its state is.
+    current: JoinSet<()>,
     /// The change of the store's membership that is under way, if any.
     promotion: JoinSet<()>,
 }
@@ -109,15 +122,32 @@ impl Control {
             lost_after: LOST_AFTER,
             fence: Duration::ZERO,
         });
-        let agent = AgentMachine::new(AgentConfig {
+        let mut agent = AgentMachine::new(AgentConfig {
             machine,
             address: membership.address.clone(),
             environment: BTreeMap::new(),
         });
+        // What this machine has on disk may be old: units may have been stopped or given to others
+        // since it was away.
+        agent.hold_starts();
+        let mut current = JoinSet::new();
+        current.spawn(until_current(store.clone()));
         let builder = ClusterViewBuilder::new(Arc::clone(&specs));
         let commits = JoinSet::new();
-        let (steps, promotion) = (VecDeque::new(), JoinSet::new());
-        Control { store, specs, builder, leader, agent, ends, commits, steps, promotion }
+        let (steps, keys, promotion) = (VecDeque::new(), BTreeMap::new(), JoinSet::new());
+        Control {
+            store,
+            specs,
+            builder,
+            leader,
+            agent,
+            ends,
+            commits,
+            steps,
+            keys,
+            current,
+            promotion,
+        }
     }
 
     /// Runs until `stopped` says so or the store is closed.
@@ -144,6 +174,7 @@ impl Control {
                 Some(Ok((who, request, outcome))) = self.commits.join_next() => {
                     Event::Committed { who, request, outcome }
                 }
+                Some(_) = self.current.join_next() => Event::Current,
                 // Taking steps away and events in go on side by side: neither end may wait for
                 // the other.
                 Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
@@ -173,6 +204,7 @@ impl Control {
                     self.leader_handles(LeaderEvent::ViewChanged, now);
                     self.agent_handles(AgentEvent::ViewChanged, now);
                 }
+                self.look_at_keys(now);
             }
             Event::Leadership => {
                 // A new leader decides on nothing older than what it was elected with.
@@ -180,6 +212,7 @@ impl Control {
                 let term = leadership.is_leader.then_some(leadership.term);
                 self.leader_handles(LeaderEvent::Leadership(term), now);
                 self.agent_handles(AgentEvent::LeaderChanged, now);
+                self.look_at_keys(now);
             }
             Event::Backend(event) => {
                 if let BackendEvent::Refused { unit, message } = &event {
@@ -199,6 +232,10 @@ impl Control {
                         self.agent_handles(AgentEvent::Committed { request, outcome }, now);
                     }
                 }
+            }
+            Event::Current => {
+                self.catch_up();
+                self.agent_handles(AgentEvent::Current, now);
             }
             Event::Tick => {
                 self.promote(leadership);
@@ -239,6 +276,16 @@ impl Control {
             self.follow_machines();
         }
         changed
+    }
+
+    /// Tells the agent when a key it has announced was deleted or overwritten by somebody.
+    fn look_at_keys(&mut self, now: Duration) {
+        let machine = self.agent.machine();
+        let keys = announced_keys(self.builder.view(), machine, &self.store.view());
+        if keys != self.keys {
+            self.keys.clone_from(&keys);
+            self.agent_handles(AgentEvent::AnnouncedKeys(keys), now);
+        }
     }
 
     /// Lets those connect that the registry names.
@@ -335,6 +382,13 @@ fn promotions(membership: &Membership) -> Vec<MemberId> {
         return Vec::new();
     }
     membership.learners.iter().copied().take(missing).collect()
+}
+
+/// Returns once the store has confirmed that what it shows is not older than this call.
+async fn until_current(store: StoreHandle) {
+    while store.read_barrier().await.is_err() {
+        tokio::time::sleep(CURRENT_RETRY).await;
+    }
 }
 
 /// Proposes a guarded transaction.

@@ -2,7 +2,9 @@
 
 use argosy_api::ApiError;
 use argosy_api::operator::{WhyLink, WhyReport};
-use argosy_model::{ActiveState, ServiceType, SubState, UnitName, UnitResult, UnitStatus, Want};
+use argosy_model::{
+    ActiveState, ReasonKind, ServiceType, SubState, UnitName, UnitResult, UnitStatus, Want,
+};
 use argosy_registry::Wanted;
 
 use super::node::Node;
@@ -110,9 +112,16 @@ fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
     }
     if let Some(announce) = unit.spec.ok().and_then(|spec| spec.announce.clone()) {
         let endpoint = picture.view.endpoints().values().find(|e| &e.value.unit == name);
-        match endpoint {
+        let lost = picture
+            .reason(name)
+            .filter(|reason| reason.kind == ReasonKind::NotAnnounced)
+            .map(|reason| reason.sentence.clone());
+        match endpoint.filter(|_| lost.is_none()) {
             Some(e) => link("announced", true, format!("{} = {}", e.value.key, e.value.value)),
-            None => link("announced", false, format!("{} is not written yet", announce.key)),
+            None => {
+                let waiting = || format!("{} is not written yet", announce.key);
+                link("announced", false, lost.unwrap_or_else(waiting))
+            }
         };
     }
     chain

@@ -197,3 +197,24 @@ fn a_unit_that_has_ended_has_a_reason_and_starts_again_once() {
     machine.run(&["start", "steady"]).ok();
     assert_eq!(machine.run(&["is-active", "steady"]).code, 0);
 }
+
+#[test]
+fn an_announced_key_is_written_again_and_an_overwritten_one_is_respected() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("database.service", DATABASE);
+    machine.run(&["apply", "database.service"]).ok();
+    let value = |m: &Machine| m.etcdctl(&["get", "--print-value-only", "/database"]).stdout;
+    machine.wait("the key", |m| value(m) == "127.0.0.1:5432\n");
+    machine.etcdctl(&["del", "/database"]).ok();
+    machine.wait("the key again", |m| value(m) == "127.0.0.1:5432\n");
+    machine.etcdctl(&["put", "/database", "mine"]).ok();
+    machine.wait("the reason", |m| m.run(&["why", "database"]).stdout.contains("NO announced"));
+    assert_eq!(value(&machine), "mine\n");
+
+    // Two units do not share a key.
+    machine.file("other.service", DATABASE);
+    let ran = machine.run(&["apply", "other.service"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("/database"), "{}", ran.stderr);
+}
