@@ -26,6 +26,8 @@ RestartSec=50ms
 ";
 /// Ends once, with an exit code of its own.
 const ONCE: &str = "\
+[Unit]
+StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c 'sleep 0.0%i; exit %i'
