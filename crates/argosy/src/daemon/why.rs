@@ -132,7 +132,9 @@ fn started(status: &UnitStatus) -> (bool, String) {
         "" => String::new(),
         detail => format!(": {detail}"),
     };
-    let exit = status.main_exit.map_or_else(String::new, |exit| format!(", its process {exit}"));
+    // The detail says how the process ended, if it says anything.
+    let exit = status.main_exit.filter(|_| status.detail.is_empty());
+    let exit = exit.map_or_else(String::new, |exit| format!(", its process {exit}"));
     match status.active() {
         ActiveState::Failed => {
             (false, format!("it failed with result {}{exit}{detail}", status.result))
