@@ -60,14 +60,7 @@ impl ApiError {
 
     /// Makes an error from an error and the causes behind it, joined by colons.
     pub fn from_chain(code: ErrorCode, error: &dyn std::error::Error) -> ApiError {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        ApiError::new(code, message)
+        ApiError::new(code, chain(error))
     }
 
     /// Adds what to do next.
@@ -76,6 +69,18 @@ impl ApiError {
         self.help = Some(help.into());
         self
     }
+}
+
+/// Returns an error and the causes behind it as one sentence, joined by colons.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// The body of every refusal: `{"error":{"code","message","help"}}`.

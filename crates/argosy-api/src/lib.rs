@@ -13,6 +13,6 @@ mod server;
 mod status_view;
 
 pub use client::{Client, ClientError, Connect, Connecting, LineStream, Stream};
-pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use error::{ApiError, ErrorBody, ErrorCode, chain};
 pub use server::{Peer, bind_unix, serve_unix};
 pub use status_view::{EpochView, ExitView, StatusViewError, UnitStatusView};

@@ -218,14 +218,4 @@ fn priority(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// An error with its causes, for a log line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
+pub(crate) use argosy_api::chain;

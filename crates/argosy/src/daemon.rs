@@ -8,6 +8,7 @@ mod admission;
 mod app;
 mod begin;
 mod book;
+mod clock;
 mod control;
 mod edit;
 mod identity;

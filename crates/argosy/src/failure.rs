@@ -4,6 +4,7 @@ use std::error::Error;
 
 use std::path::Path;
 
+pub(crate) use argosy_api::chain;
 use argosy_api::{ApiError, ClientError, ErrorCode};
 
 use crate::daemon::LAST_WORDS;
@@ -52,18 +53,6 @@ impl Failure {
         self.help = Some(help.into());
         self
     }
-}
-
-/// Returns an error and its causes as one sentence.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl From<ClientError> for Failure {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use argosy_api::operator::{TokenReply, TokenView};
 use argosy_api::{ApiError, ErrorCode};
@@ -17,6 +17,7 @@ use argosy_registry::{Edit, Outcome, StoredAuthority, StoredMachine, StoredToken
 use argosy_store::MemberId;
 use serde::{Deserialize, Serialize};
 
+use super::clock::now;
 use super::control::propose;
 use super::identity;
 use super::node::Node;
@@ -50,11 +51,6 @@ pub(crate) struct WelcomePayload {
 pub(crate) struct Admission {
     /// Set once the node exists; it owns this, so only weakly.
     node: OnceLock<Weak<Node>>,
-}
-
-fn now() -> UnixMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn refusal(kind: JoinRefusalKind, message: impl Into<String>) -> JoinRefusal {

@@ -21,7 +21,6 @@ use super::app::App;
 use super::control::propose;
 use super::identity::{self, Membership};
 use super::node::Parts;
-use crate::failure::chain;
 
 /// First value of the store's incarnation; a restore raises it.
 const FIRST_INCARNATION: u64 = 1;
@@ -36,7 +35,7 @@ pub(crate) struct Beginning {
 }
 
 pub(crate) fn internal(error: &dyn std::error::Error) -> ApiError {
-    ApiError::new(ErrorCode::Internal, chain(error))
+    ApiError::from_chain(ErrorCode::Internal, error)
 }
 
 /// What an operator says of a machine, checked.

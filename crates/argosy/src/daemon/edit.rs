@@ -1,13 +1,14 @@
 //! Changes that users ask for: guarded by what was read, tried again when others were faster.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use argosy_api::operator::{SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest};
 use argosy_api::{ApiError, ErrorCode};
-use argosy_model::{ActiveState, UnitName, UnitResult, UnixMicros, Want};
+use argosy_model::{ActiveState, UnitName, UnitResult, Want};
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
 use argosy_unit::Severity;
 
+use super::clock::now;
 use super::control::propose;
 use super::node::Node;
 use super::picture::Picture;
@@ -242,10 +243,4 @@ pub(crate) async fn destroy(node: &Node, name: &UnitName) -> Result<(), ApiError
         Ok(Err(_)) => Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping")),
         Err(_) => Err(not_in_time(&node.picture(), name, "destruction")),
     }
-}
-
-/// Returns the time for display in stored records; a clock before 1970 counts as 1970.
-fn now() -> UnixMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
