@@ -90,8 +90,8 @@ impl LeaseTable {
         self.leases.remove(&id);
     }
 
-    /// Moves a key (or directory) from one lease to another; 0 is none. The lease of a v2 time to
-    /// live ends with the last that was attached to it.
+    /// Moves a key (or directory) from one lease to another; 0 is none. A lease stays, even with
+    /// nothing attached: a later step of the same transaction may attach to it.
     pub(crate) fn move_key(
         &mut self,
         space: SpaceId,
@@ -105,17 +105,23 @@ impl LeaseTable {
         if let Some(entry) = self.leases.get(&from) {
             let mut entry = entry.clone();
             entry.attached(directory).remove(&(space, key.clone()));
-            let empty = entry.keys.first().is_none() && entry.directories.first().is_none();
-            if empty && entry.lease.minimum_exempt {
-                self.leases.remove(&from);
-            } else {
-                self.leases.insert(entry);
-            }
+            self.leases.insert(entry);
         }
         if let Some(entry) = self.leases.get(&to) {
             let mut entry = entry.clone();
             entry.attached(directory).insert(Attached((space, key.clone())));
             self.leases.insert(entry);
+        }
+    }
+
+    /// Ends the lease of a v2 time to live that nothing is attached to any more.
+    pub(crate) fn end_if_unused(&mut self, id: LeaseId) {
+        let unused = self.leases.get(&id).is_some_and(|entry| {
+            let empty = entry.keys.first().is_none() && entry.directories.first().is_none();
+            empty && entry.lease.minimum_exempt
+        });
+        if unused {
+            self.leases.remove(&id);
         }
     }
 }

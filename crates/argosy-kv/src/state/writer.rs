@@ -117,8 +117,14 @@ impl<'a> Writer<'a> {
         Revisions { user: after(SpaceId::User), registry: after(SpaceId::Registry) }
     }
 
-    /// Makes the changes revisions.
+    /// Makes the changes revisions. The lease of a v2 time to live ends with the last that was
+    /// attached to it: only now, because a step may attach to a lease that an earlier one freed.
     pub(crate) fn finish(self) -> Vec<SpaceEvents> {
+        for event in self.events.iter().flatten() {
+            if let Some(prev) = event.prev.as_ref().filter(|prev| prev.lease != event.kv.lease) {
+                self.state.leases.end_if_unused(prev.lease);
+            }
+        }
         let mut changed = Vec::new();
         for (space, events) in SpaceId::ALL.into_iter().zip(self.events) {
             if events.is_empty() {

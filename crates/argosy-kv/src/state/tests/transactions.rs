@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Feed;
 use crate::{
-    Compare, CompareResult, CompareTarget, DeleteRequest, KeyRange, KvError, Op, OpResponse,
+    CommandKind, Compare, CompareResult, CompareTarget, DeleteRequest, KeyRange, KvError, Op, OpResponse,
     PutRequest, RangeRequest, Response, SpaceId, TXN_OPS_MAX, Txn, TxnResponse,
 };
 
@@ -258,4 +258,17 @@ fn reading_transactions_are_told_from_writing_ones() {
     assert!(Txn::unconditional(vec![range(KeyRange::all())]).is_read_only());
     assert!(!Txn::unconditional(vec![nested(vec![], vec![], vec![])]).is_read_only());
     assert!(!Txn { failure: vec![put("a", "1")], ..Txn::default() }.is_read_only());
+}
+
+#[test]
+fn a_lease_that_one_step_frees_and_another_takes_goes_on() {
+    let mut feed = Feed::default();
+    feed.apply(CommandKind::LeaseGrant { id: 7, ttl_seconds: 5, minimum_exempt: true });
+    feed.put_leased("/from", "", 7);
+    let taken = Op::Put(USER, PutRequest { lease: 7, ..PutRequest::new("/to", "") });
+    let moved = vec![delete(KeyRange::key("/from")), taken];
+    feed.txn(Txn::unconditional(moved)).response.unwrap();
+    assert_eq!(feed.state.lease_keys(7), [(USER, "/to".into())]);
+    feed.delete("/to");
+    assert!(feed.state.lease(7).is_none(), "the time to live of nothing ends");
 }
