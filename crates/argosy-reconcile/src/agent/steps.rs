@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, Assignment, AssignmentEntry, SubState, UnitName, UnitResult, UnitStatus, Want,
+    ActiveState, Assignment, AssignmentEntry, OnPartition, SubState, UnitName, UnitResult, UnitStatus, Want,
 };
 use argosy_registry::{ClusterView, Key};
 
@@ -288,6 +288,9 @@ impl AgentMachine {
         if !live && self.starts != Starts::Allowed {
             return Err("whether it is still to run here is not known yet".to_owned());
         }
+        if self.is_fenced(view, &unit) && !(self.is_granted && self.is_current) {
+            return Err("it stops on partition, and the machine has no grant now".to_owned());
+        }
         let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
             return Err(format!("its text, revision {}, is not there", entry.revision));
         };
@@ -300,6 +303,13 @@ impl AgentMachine {
         let environment = self.environment(entry);
         let action = BackendRequest::Start { unit, text, identity: wanted, environment };
         Ok(Some(Step { action, reason }))
+    }
+
+    /// Tells whether a unit may run only with the machine's grant. One whose text cannot be read
+    /// might be such a unit.
+    fn is_fenced(&self, view: &ClusterView, unit: &UnitName) -> bool {
+        let spec = view.spec(unit).and_then(Result::ok);
+        spec.is_none_or(|spec| spec.placement.on_partition == OnPartition::Stop)
     }
 
     /// Tells whether no endpoint of a unit here is published any more, or it took too long.
