@@ -8,6 +8,7 @@ pub(crate) use namespace::Doors;
 pub(crate) use probe::{Driver, Found};
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -110,6 +111,15 @@ impl Group {
             Group::Cgroup(_) => text,
             Group::Namespace(namespace) => translate(&text, |inner| namespace.outer_pid(inner)),
         }
+    }
+
+    /// Returns the name that it is found again by.
+    pub(crate) fn name(&self) -> &OsStr {
+        let path = match self {
+            Group::Cgroup(cgroup) => cgroup.path(),
+            Group::Namespace(namespace) => namespace.record(),
+        };
+        path.file_name().unwrap_or_default()
     }
 
     /// Returns its name for people.

@@ -120,6 +120,8 @@ pub struct Hello {
     pub acknowledged: u64,
     /// The highest spawn id ever used; the next one must be higher.
     pub last_spawn_id: SpawnId,
+    /// Whether it holds fences. One from before there were any would start a fenced unit without.
+    pub fences: bool,
     /// Units with a state or a spool, sorted by name.
     pub units: Vec<UnitRecord>,
     /// Processes that run, or whose end is not acknowledged yet.
@@ -229,6 +231,12 @@ pub enum EventKind {
     },
     /// The last process of a unit's group has ended; comes after every `Exited` of the unit.
     GroupEmpty {
+        /// The unit.
+        unit: UnitName,
+    },
+    /// The grant under which a fenced unit ran is over, and the keeper ends what runs of it, or
+    /// what an earlier keeper left of it. Comes before every `Exited` that this leads to.
+    Fenced {
         /// The unit.
         unit: UnitName,
     },

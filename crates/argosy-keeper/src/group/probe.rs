@@ -40,6 +40,8 @@ enum Kind {
 pub(crate) struct Found {
     pub(crate) unit: UnitName,
     pub(crate) group: Group,
+    /// To be ended at once: it ran under a grant, and there is none.
+    pub(crate) fenced: bool,
 }
 
 impl Driver {
@@ -154,7 +156,7 @@ impl Driver {
             if group.is_empty()? {
                 group.remove()?;
             } else {
-                found.push(Found { unit, group });
+                found.push(Found { unit, group, fenced: false });
             }
         }
         Ok(found)

@@ -61,6 +61,7 @@ pub(crate) fn hello_frames(hello: &Hello) -> Vec<Vec<u8>> {
         group_mode: u32::try_from(group_mode).unwrap_or(0),
         acknowledged: hello.acknowledged,
         last_spawn_id: hello.last_spawn_id.0,
+        fences: hello.fences,
         ..wire::HelloPart::default()
     };
     let mut parts = vec![empty()];
@@ -204,6 +205,7 @@ fn decode_hello(part: wire::HelloPart) -> Result<HelloAssembly, WireError> {
         group_mode,
         acknowledged: part.acknowledged,
         last_spawn_id: SpawnId(part.last_spawn_id),
+        fences: part.fences,
         units: part.units.into_iter().map(unit).collect::<Result<_, WireError>>()?,
         processes: part.processes.into_iter().map(process).collect::<Result<_, WireError>>()?,
         leftover: part.leftover.into_iter().map(leftover).collect::<Result<_, WireError>>()?,
@@ -239,6 +241,7 @@ fn encode_event(event: &Event) -> wire::Event {
         }),
         EventKind::GroupEmpty { unit } => wire::EventKind::GroupEmpty(unit.to_string()),
         EventKind::LeftoverGone { unit } => wire::EventKind::LeftoverGone(unit.to_string()),
+        EventKind::Fenced { unit } => wire::EventKind::Fenced(unit.to_string()),
     };
     wire::Event { seq: event.seq, at: micros(event.at), kind: Some(kind) }
 }
@@ -267,6 +270,7 @@ fn decode_event(event: wire::Event) -> Result<Event, WireError> {
         }
         wire::EventKind::GroupEmpty(unit) => EventKind::GroupEmpty { unit: unit_name(&unit)? },
         wire::EventKind::LeftoverGone(unit) => EventKind::LeftoverGone { unit: unit_name(&unit)? },
+        wire::EventKind::Fenced(unit) => EventKind::Fenced { unit: unit_name(&unit)? },
     };
     Ok(Event { seq: event.seq, at: Duration::from_micros(event.at), kind })
 }

@@ -156,7 +156,15 @@ impl Stand {
 
     /// Returns the processes that were started here: they carry this stand in their environment.
     pub(crate) fn processes(&self) -> BTreeSet<i32> {
-        let mark = format!("STAND={}", self.directory.path().display());
+        self.processes_with(&format!("STAND={}", self.directory.path().display()))
+    }
+
+    /// Returns the processes of a unit that were started here.
+    pub(crate) fn processes_of(&self, name: &str) -> BTreeSet<i32> {
+        self.processes_with(&format!("STAND_UNIT={}/{name}", self.directory.path().display()))
+    }
+
+    fn processes_with(&self, mark: &str) -> BTreeSet<i32> {
         let mut found = BTreeSet::new();
         for entry in fs::read_dir("/proc").unwrap() {
             let name = entry.unwrap().file_name();
@@ -179,6 +187,10 @@ impl Stand {
             environment: vec![
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
                 ("STAND".to_owned(), self.directory.path().display().to_string()),
+                (
+                    "STAND_UNIT".to_owned(),
+                    format!("{}/{name}", self.directory.path().display()),
+                ),
             ],
             pid_variables: Vec::new(),
             working_directory: None,
@@ -189,6 +201,7 @@ impl Stand {
             stderr: Output::Journal,
             notify: false,
             ignore_sigpipe: true,
+            fenced: false,
         }
     }
 }
