@@ -166,7 +166,7 @@ pub(crate) enum Command {
 pub(crate) enum Cluster {
     /// Make this machine the first of a new cluster.
     #[command(
-        after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a"
+        after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a --timing lan"
     )]
     Init(Init),
     /// Make this machine a part of an existing cluster.
@@ -204,7 +204,7 @@ pub(crate) enum Token {
 #[derive(Debug, Args)]
 pub(crate) struct Join {
     #[command(flatten)]
-    pub(crate) machine: Init,
+    pub(crate) machine: Described,
     /// Read the token from this file instead of standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -212,6 +212,17 @@ pub(crate) struct Join {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) machine: Described,
+    /// How soon a lost machine is noticed: lan (half a second), default or wan. The same for all
+    /// machines of the cluster, for good.
+    #[arg(long, value_name = "PRESET")]
+    pub(crate) timing: Option<argosy_reconcile::Preset>,
+}
+
+/// What is said of a machine that becomes part of a cluster.
+#[derive(Debug, Args)]
+pub(crate) struct Described {
     /// The machine's name; its host name by default.
     #[arg(long)]
     pub(crate) name: Option<String>,

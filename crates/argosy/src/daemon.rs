@@ -15,6 +15,7 @@ mod identity;
 mod join;
 mod journal;
 mod listeners;
+mod liveness;
 mod machine_port;
 mod machine_routes;
 mod machine_server;
@@ -51,6 +52,7 @@ pub(crate) const LAST_WORDS: &str = "daemon.error";
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) data_dir: PathBuf,
+    pub(crate) runtime_dir: PathBuf,
     pub(crate) api_socket: PathBuf,
     pub(crate) supervisor_socket: PathBuf,
 }
@@ -60,6 +62,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
     logging::begin();
     let places = Places {
         data_dir: options.data.data_dir,
+        runtime_dir: global.runtime_dir.clone(),
         api_socket: global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(API_SOCKET)),
         supervisor_socket: global.runtime_dir.join(SUPERVISOR_SOCKET),
     };

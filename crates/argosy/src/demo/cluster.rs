@@ -193,6 +193,7 @@ fn described(machine: &MachineInfo, zone: &str) -> InitRequest {
         name: Some(machine.name.clone()),
         address: Some(machine.address.to_string()),
         metadata: vec![("zone".to_owned(), zone.to_owned())],
+        timing: None,
     }
 }
 
