@@ -1,5 +1,8 @@
 //! Fences: a deadline that passes ends fenced units and nothing else, whoever else still works.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use argosy_keeper::{Action, EventKind, ExecStep, FenceSender, Output, SpawnId, SpawnRecord};
@@ -21,7 +24,7 @@ const BOMB: &str = "trap '' TERM; bomb() { if [ $1 -gt 0 ]; then bomb $(($1-1)) 
 const KILL_MAX: Duration = Duration::from_secs(5);
 
 /// How far ahead a deadline is that is renewed until all is there that it is to end.
-const GRANT: Duration = Duration::from_millis(800);
+const GRANT: Duration = Duration::from_millis(1500);
 
 fn now() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
@@ -41,13 +44,40 @@ fn fenced(mut record: SpawnRecord) -> SpawnRecord {
     record
 }
 
-/// Waits until units have so many processes, and renews meanwhile. Returns the last deadline.
-fn granted_until_grown(stand: &Stand, units: &[(&str, usize)]) -> Duration {
-    wait_for(|| {
-        let kill_at = grant(stand, GRANT);
-        let grown = |(name, count): &(&str, usize)| stand.processes_of(name).len() >= *count;
-        units.iter().all(grown).then_some(kill_at)
-    })
+/// Renews until it is told to stop, as a daemon does.
+struct Renewals {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Renewals {
+    fn begin(stand: &Stand) -> Renewals {
+        let mut kill_at = grant(stand, GRANT);
+        let sender = FenceSender::open(&stand.runtime_dir()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                let next = now() + GRANT;
+                if sender.renew(next).is_ok() {
+                    kill_at = next;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            kill_at
+        });
+        Renewals { stop, thread }
+    }
+
+    /// Stops renewing once units have so many processes. Returns the last deadline.
+    fn end_once_grown(self, stand: &Stand, units: &[(&str, usize)]) -> Duration {
+        wait_for(|| {
+            let grown = |(name, count): &(&str, usize)| stand.processes_of(name).len() >= *count;
+            units.iter().all(grown).then_some(())
+        });
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
 /// Checks what the keeper says of a fenced end, and that nothing is left.
@@ -85,11 +115,11 @@ fn a_deadline_that_passes_ends_the_fenced_unit_and_leaves_its_neighbour() {
     for (mode, user, _) in ways() {
         let stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut supervisor = stand.supervisor();
-        grant(&stand, GRANT);
+        let renewals = Renewals::begin(&stand);
         supervisor.spawn(fenced(stand.shell(1, "storm.service", STORM)));
         supervisor.spawn(stand.shell(2, "neighbour.service", "sleep 1000 & exec sleep 1000"));
         let kill_at =
-            granted_until_grown(&stand, &[("storm.service", 20), ("neighbour.service", 2)]);
+            renewals.end_once_grown(&stand, &[("storm.service", 20), ("neighbour.service", 2)]);
         let neighbour = stand.processes_of("neighbour.service");
         assert_fenced(&stand, &mut supervisor, "storm.service", kill_at);
         assert_eq!(stand.processes_of("neighbour.service"), neighbour, "{mode}");
@@ -116,7 +146,7 @@ fn renewals_keep_a_fenced_unit_and_a_lower_deadline_changes_nothing() {
     let mut kill_at = Duration::ZERO;
     while now() < end {
         kill_at = grant(&stand, Duration::from_millis(600));
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     grant(&stand, Duration::from_millis(1));
     assert_eq!(supervisor.taken(), []);
@@ -143,14 +173,14 @@ fn a_supervisor_that_is_stopped_or_dead_changes_nothing() {
         for signal in [Signal::STOP, Signal::KILL] {
             let stand = Stand::start(Setup { mode, user, ..Setup::default() });
             let mut supervisor = stand.supervisor();
-            grant(&stand, GRANT);
+            let renewals = Renewals::begin(&stand);
             // Its output is read by nobody, and soon its pipes are full.
             let chatty = "trap '' TERM; sleep 1000 & while :; do echo 0123456789abcdef; done";
             supervisor.spawn(fenced(stand.shell(1, "storm.service", STORM)));
             supervisor.spawn(fenced(stand.shell(2, "chatty.service", chatty)));
             supervisor.spawn(stand.shell(3, "neighbour.service", "exec sleep 1000"));
             let grown = [("storm.service", 10), ("chatty.service", 2), ("neighbour.service", 1)];
-            let kill_at = granted_until_grown(&stand, &grown);
+            let kill_at = renewals.end_once_grown(&stand, &grown);
             kill_process(Pid::from_raw(supervisor.pid).unwrap(), signal).unwrap();
             wait_for(|| (now() >= kill_at).then_some(()));
             // Nobody answers the keeper, and nobody asks it: it ends them by itself.
@@ -181,11 +211,11 @@ fn a_fork_bomb_is_ended() {
     for (mode, user, _) in ways() {
         let stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut supervisor = stand.supervisor();
-        grant(&stand, GRANT);
+        let renewals = Renewals::begin(&stand);
         let mut bomb = fenced(stand.shell(1, "bomb.service", BOMB));
         (bomb.stdout, bomb.stderr) = (Output::Null, Output::Null);
         supervisor.spawn(bomb);
-        let kill_at = granted_until_grown(&stand, &[("bomb.service", 200)]);
+        let kill_at = renewals.end_once_grown(&stand, &[("bomb.service", 200)]);
         assert_fenced(&stand, &mut supervisor, "bomb.service", kill_at);
         stand.end(supervisor);
     }
@@ -196,7 +226,7 @@ fn a_new_keeper_ends_the_fenced_leftovers_and_leaves_the_others() {
     for (mode, user, _) in ways() {
         let mut stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut first = stand.supervisor();
-        grant(&stand, Duration::from_secs(120));
+        let renewals = Renewals::begin(&stand);
         first.spawn(fenced(stand.shell(1, "fenced.service", STORM)));
         first.spawn(stand.shell(2, "other.service", "exec sleep 1000"));
         // Once fenced and now not any more.
@@ -204,7 +234,8 @@ fn a_new_keeper_ends_the_fenced_leftovers_and_leaves_the_others() {
         first.until_group_is_empty("free.service");
         first.spawn(stand.shell(4, "free.service", "exec sleep 1000"));
         let grown = [("fenced.service", 10), ("other.service", 1), ("free.service", 1)];
-        granted_until_grown(&stand, &grown);
+        renewals.end_once_grown(&stand, &grown);
+        grant(&stand, Duration::from_secs(120));
         let others = ["other.service", "free.service"].map(|name| stand.processes_of(name));
         stand.replace_keeper();
 
