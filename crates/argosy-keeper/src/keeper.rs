@@ -102,7 +102,8 @@ impl Keeper {
         let mut leftover =
             driver.leftover().map_err(kernel("look for groups of an earlier keeper"))?;
         fence::match_markers(&runtime, &mut leftover).map_err(kernel("read fence markers"))?;
-        let fence = Fence::open(&runtime, &mut poller).map_err(kernel("receive fence deadlines"))?;
+        let fence =
+            Fence::open(&runtime, &mut poller).map_err(kernel("receive fence deadlines"))?;
         let child = |name, argv| SystemChild::new(name, argv, config.longest_backoff);
         let supervisor = child("supervisor", config.supervisor_argv.clone());
         let daemon = config.daemon_argv.clone().map(|argv| child("daemon", argv));

@@ -24,7 +24,7 @@ mod timing;
 pub use agent::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
 };
-pub use backend::{BackendEvent, BackendRequest, RunIdentity};
+pub use backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Voters};
 pub use report::MachineReport;

@@ -199,7 +199,9 @@ impl Keeper {
         for mut found in found {
             let fenced = found.fenced;
             kill |= fenced;
-            if (all || fenced) && let Err(error) = found.group.kill() {
+            if (all || fenced)
+                && let Err(error) = found.group.kill()
+            {
                 complain("a leftover group is not killed, it is tried again", &error);
             }
             let empty = found.group.is_empty().unwrap_or(true);

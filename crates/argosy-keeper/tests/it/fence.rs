@@ -1,5 +1,8 @@
 //! Fences: a deadline that passes ends fenced units and nothing else, whoever else still works.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use argosy_keeper::{Action, EventKind, ExecStep, FenceSender, Output, SpawnId, SpawnRecord};
@@ -20,7 +23,7 @@ const BOMB: &str = "trap '' TERM; bomb() { if [ $1 -gt 0 ]; then bomb $(($1-1)) 
 /// Beyond what killing takes even on a busy machine; what it does take is in the documentation.
 const KILL_MAX: Duration = Duration::from_secs(5);
 
-/// A grant of the tests: long enough to start what is to be ended.
+/// How far ahead a deadline is that is renewed until all is there that it is to end.
 const GRANT: Duration = Duration::from_millis(1500);
 
 fn now() -> Duration {
@@ -41,9 +44,40 @@ fn fenced(mut record: SpawnRecord) -> SpawnRecord {
     record
 }
 
-/// Waits until a unit has so many processes.
-fn until_grown(stand: &Stand, name: &str, count: usize) {
-    wait_for(|| (stand.processes_of(name).len() >= count).then_some(()));
+/// Renews until it is told to stop, as a daemon does.
+struct Renewals {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Renewals {
+    fn begin(stand: &Stand) -> Renewals {
+        let mut kill_at = grant(stand, GRANT);
+        let sender = FenceSender::open(&stand.runtime_dir()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                let next = now() + GRANT;
+                if sender.renew(next).is_ok() {
+                    kill_at = next;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            kill_at
+        });
+        Renewals { stop, thread }
+    }
+
+    /// Stops renewing once units have so many processes. Returns the last deadline.
+    fn end_once_grown(self, stand: &Stand, units: &[(&str, usize)]) -> Duration {
+        wait_for(|| {
+            let grown = |(name, count): &(&str, usize)| stand.processes_of(name).len() >= *count;
+            units.iter().all(grown).then_some(())
+        });
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
 /// Checks what the keeper says of a fenced end, and that nothing is left.
@@ -81,11 +115,11 @@ fn a_deadline_that_passes_ends_the_fenced_unit_and_leaves_its_neighbour() {
     for (mode, user, _) in ways() {
         let stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut supervisor = stand.supervisor();
-        let kill_at = grant(&stand, GRANT);
+        let renewals = Renewals::begin(&stand);
         supervisor.spawn(fenced(stand.shell(1, "storm.service", STORM)));
         supervisor.spawn(stand.shell(2, "neighbour.service", "sleep 1000 & exec sleep 1000"));
-        until_grown(&stand, "storm.service", 20);
-        until_grown(&stand, "neighbour.service", 2);
+        let kill_at =
+            renewals.end_once_grown(&stand, &[("storm.service", 20), ("neighbour.service", 2)]);
         let neighbour = stand.processes_of("neighbour.service");
         assert_fenced(&stand, &mut supervisor, "storm.service", kill_at);
         assert_eq!(stand.processes_of("neighbour.service"), neighbour, "{mode}");
@@ -112,7 +146,7 @@ fn renewals_keep_a_fenced_unit_and_a_lower_deadline_changes_nothing() {
     let mut kill_at = Duration::ZERO;
     while now() < end {
         kill_at = grant(&stand, Duration::from_millis(600));
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     grant(&stand, Duration::from_millis(1));
     assert_eq!(supervisor.taken(), []);
@@ -139,21 +173,19 @@ fn a_supervisor_that_is_stopped_or_dead_changes_nothing() {
         for signal in [Signal::STOP, Signal::KILL] {
             let stand = Stand::start(Setup { mode, user, ..Setup::default() });
             let mut supervisor = stand.supervisor();
-            let kill_at = grant(&stand, GRANT);
+            let renewals = Renewals::begin(&stand);
             // Its output is read by nobody, and soon its pipes are full.
             let chatty = "trap '' TERM; sleep 1000 & while :; do echo 0123456789abcdef; done";
             supervisor.spawn(fenced(stand.shell(1, "storm.service", STORM)));
             supervisor.spawn(fenced(stand.shell(2, "chatty.service", chatty)));
             supervisor.spawn(stand.shell(3, "neighbour.service", "exec sleep 1000"));
-            until_grown(&stand, "storm.service", 10);
-            until_grown(&stand, "chatty.service", 2);
-            until_grown(&stand, "neighbour.service", 1);
+            let grown = [("storm.service", 10), ("chatty.service", 2), ("neighbour.service", 1)];
+            let kill_at = renewals.end_once_grown(&stand, &grown);
             kill_process(Pid::from_raw(supervisor.pid).unwrap(), signal).unwrap();
             wait_for(|| (now() >= kill_at).then_some(()));
             // Nobody answers the keeper, and nobody asks it: it ends them by itself.
-            let left = || {
-                ["storm.service", "chatty.service"].map(|name| stand.processes_of(name).len())
-            };
+            let left =
+                || ["storm.service", "chatty.service"].map(|name| stand.processes_of(name).len());
             wait_for(|| (left() == [0, 0]).then_some(()));
             assert!(now() < kill_at + KILL_MAX);
             assert_eq!(stand.processes_of("neighbour.service").len(), 1);
@@ -179,11 +211,11 @@ fn a_fork_bomb_is_ended() {
     for (mode, user, _) in ways() {
         let stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut supervisor = stand.supervisor();
-        let kill_at = grant(&stand, Duration::from_secs(4));
+        let renewals = Renewals::begin(&stand);
         let mut bomb = fenced(stand.shell(1, "bomb.service", BOMB));
         (bomb.stdout, bomb.stderr) = (Output::Null, Output::Null);
         supervisor.spawn(bomb);
-        until_grown(&stand, "bomb.service", 200);
+        let kill_at = renewals.end_once_grown(&stand, &[("bomb.service", 200)]);
         assert_fenced(&stand, &mut supervisor, "bomb.service", kill_at);
         stand.end(supervisor);
     }
@@ -194,16 +226,16 @@ fn a_new_keeper_ends_the_fenced_leftovers_and_leaves_the_others() {
     for (mode, user, _) in ways() {
         let mut stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut first = stand.supervisor();
-        grant(&stand, Duration::from_secs(120));
+        let renewals = Renewals::begin(&stand);
         first.spawn(fenced(stand.shell(1, "fenced.service", STORM)));
         first.spawn(stand.shell(2, "other.service", "exec sleep 1000"));
         // Once fenced and now not any more.
         first.spawn(fenced(stand.shell(3, "free.service", "exit 0")));
         first.until_group_is_empty("free.service");
         first.spawn(stand.shell(4, "free.service", "exec sleep 1000"));
-        until_grown(&stand, "fenced.service", 10);
-        until_grown(&stand, "other.service", 1);
-        until_grown(&stand, "free.service", 1);
+        let grown = [("fenced.service", 10), ("other.service", 1), ("free.service", 1)];
+        renewals.end_once_grown(&stand, &grown);
+        grant(&stand, Duration::from_secs(120));
         let others = ["other.service", "free.service"].map(|name| stand.processes_of(name));
         stand.replace_keeper();
 
@@ -218,9 +250,10 @@ fn a_new_keeper_ends_the_fenced_leftovers_and_leaves_the_others() {
         second.spawn(fenced(stand.shell(1, "fenced.service", "exit 0")));
         let failed = second.event().kind;
         assert!(matches!(failed, EventKind::SpawnFailed { step: ExecStep::Fence, .. }));
-        second.act(["fenced.service", "other.service", "free.service"].map(|name| {
-            Action::KillLeftover { unit: unit(name) }
-        }));
+        second.act(
+            ["fenced.service", "other.service", "free.service"]
+                .map(|name| Action::KillLeftover { unit: unit(name) }),
+        );
         second.events_until(|kind| matches!(kind, EventKind::LeftoverGone { .. }));
         second.events_until(|kind| matches!(kind, EventKind::LeftoverGone { .. }));
         kill_process(Pid::from_raw(first.pid).unwrap(), Signal::KILL).unwrap();

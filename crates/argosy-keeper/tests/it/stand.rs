@@ -187,10 +187,7 @@ impl Stand {
             environment: vec![
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
                 ("STAND".to_owned(), self.directory.path().display().to_string()),
-                (
-                    "STAND_UNIT".to_owned(),
-                    format!("{}/{name}", self.directory.path().display()),
-                ),
+                ("STAND_UNIT".to_owned(), format!("{}/{name}", self.directory.path().display())),
             ],
             pid_variables: Vec::new(),
             working_directory: None,
