@@ -81,6 +81,7 @@ impl Renewals {
 }
 
 /// Checks what the keeper says of a fenced end, and that nothing is left.
+#[expect(clippy::print_stdout, reason = "what was measured is for whoever runs the test")]
 fn assert_fenced(stand: &Stand, supervisor: &mut Supervisor, name: &str, kill_at: Duration) {
     let (mut killed, mut exits) = (None, 0);
     let empty = loop {
