@@ -74,7 +74,10 @@ fn a_running_unit_is_failed_once_nothing_of_it_is_left() {
 #[test]
 fn a_start_without_a_grant_ends_at_once() {
     let spec = ServiceSpec { restart: RestartPolicy::Always, ..service("/a") };
-    check(spec, "start a\nno-grant\n+9s", &expect![[r#"
+    check(
+        spec,
+        "start a\nno-grant\n+9s",
+        &expect![[r#"
         start a
           # Starting a.service...
           spawn a.service /a
@@ -87,7 +90,8 @@ fn a_start_without_a_grant_ends_at_once() {
           job a.service Failed
           a.service failed/failed fenced
         +9s
-    "#]]);
+    "#]],
+    );
 }
 
 /// Scripts that lead into each state, and what then still runs.
