@@ -38,6 +38,8 @@ pub enum PlantedBug {
     ConflictOneWay,
     /// A healthy unit moves to a machine with less to do.
     BalanceMove,
+    /// An instance moves to a place that has only one less of its template.
+    EagerRepair,
     /// A stop is confirmed while a start is on its way to the backend.
     StartInDoubt,
     /// An agent that has just begun starts units before its view is current.
@@ -46,7 +48,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 19] = [
+    pub const ALL: [PlantedBug; 20] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -64,6 +66,7 @@ impl PlantedBug {
         PlantedBug::RemovalIgnored,
         PlantedBug::ConflictOneWay,
         PlantedBug::BalanceMove,
+        PlantedBug::EagerRepair,
         PlantedBug::StartInDoubt,
         PlantedBug::StaleStart,
     ];
@@ -93,6 +96,7 @@ impl PlantedBug {
             PlantedBug::RemovalIgnored => "removal-ignored",
             PlantedBug::ConflictOneWay => "conflict-one-way",
             PlantedBug::BalanceMove => "balance-move",
+            PlantedBug::EagerRepair => "eager-repair",
             PlantedBug::StartInDoubt => "start-in-doubt",
             PlantedBug::StaleStart => "stale-start",
         }
