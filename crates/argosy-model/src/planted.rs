@@ -40,6 +40,8 @@ pub enum PlantedBug {
     BalanceMove,
     /// An instance moves to a place that has only one less of its template.
     EagerRepair,
+    /// Instances stay where they are, however unevenly they are spread.
+    UnevenLeft,
     /// A stop is confirmed while a start is on its way to the backend.
     StartInDoubt,
     /// An agent that has just begun starts units before its view is current.
@@ -48,7 +50,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 20] = [
+    pub const ALL: [PlantedBug; 21] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -67,6 +69,7 @@ impl PlantedBug {
         PlantedBug::ConflictOneWay,
         PlantedBug::BalanceMove,
         PlantedBug::EagerRepair,
+        PlantedBug::UnevenLeft,
         PlantedBug::StartInDoubt,
         PlantedBug::StaleStart,
     ];
@@ -97,6 +100,7 @@ impl PlantedBug {
             PlantedBug::ConflictOneWay => "conflict-one-way",
             PlantedBug::BalanceMove => "balance-move",
             PlantedBug::EagerRepair => "eager-repair",
+            PlantedBug::UnevenLeft => "uneven-left",
             PlantedBug::StartInDoubt => "start-in-doubt",
             PlantedBug::StaleStart => "stale-start",
         }

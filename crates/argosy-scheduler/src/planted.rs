@@ -29,4 +29,5 @@ asks! {
     conflict_one_way: ConflictOneWay,
     balance_move: BalanceMove,
     eager_repair: EagerRepair,
+    uneven_left: UnevenLeft,
 }

@@ -94,7 +94,7 @@ impl<'i> Work<'i> {
     /// Lets instances leave for better places, at most one of a template and only while nothing
     /// more urgent is under way.
     pub(super) fn repair_spread(&mut self) {
-        if !self.may_repair() {
+        if !self.may_repair() || self.planted.uneven_left() {
             return;
         }
         let mut instances: Vec<Vec<UnitIndex>> = vec![Vec::new(); self.spreads.len()];
