@@ -1,7 +1,7 @@
 //! The story: a cluster of three, units on it, the loss of its leader, and a fourth machine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argosy_testbed::{Control, MachineInfo, Mode};
 
@@ -19,9 +19,8 @@ const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
 const UNITS_LIMIT: Duration = Duration::from_secs(30);
 /// From the loss, three seconds of which are the wait for a report, to units running elsewhere.
 const LOSS_LIMIT: Duration = Duration::from_secs(30);
-/// How long the units are watched for moves after the fourth machine is ready. Plans are made at
-/// once, so a move would be seen.
-const WATCHED: Duration = Duration::from_secs(2);
+/// Two instances move, one after the other is ready.
+const SPREAD_LIMIT: Duration = Duration::from_secs(30);
 /// Answers of each unit before the machine is lost, so that asking is known to work.
 const ANSWERS_BEFORE: usize = 3;
 
@@ -222,17 +221,20 @@ impl Story<'_> {
             format!("it is in zone {zone}, where a machine was lost")
         })?;
         self.told.begin("m4 was ready");
-        let begun = Instant::now();
-        let stay = || {
-            let now = placement(cluster, member);
-            if now.is_some() && now != before {
-                let message = format!("units moved: {before:?} became {now:?}");
+        let even = || {
+            let Some(now) = placement(cluster, member) else { return Ok(None) };
+            let moved = |(unit, machine): (&String, &String)| {
+                machine != "m4" && before.as_ref().is_some_and(|b| b.get(unit) != Some(machine))
+            };
+            if now.iter().any(moved) {
+                let message = format!("a unit moved without need: {before:?} became {now:?}");
                 return Err(Failure::new(Exit::Refused, message));
             }
-            Ok(now.filter(|_| begun.elapsed() >= WATCHED))
+            let here = now.iter().filter(|(_, machine)| *machine == "m4").count();
+            Ok((here == 2 && now.len() == TARGETS.len()).then_some(now))
         };
-        self.told.wait("units stay", START_LIMIT, stay, |_| {
-            "nothing moves onto m4 by itself: a healthy unit is not moved for balance".into()
+        self.told.wait("spread again", SPREAD_LIMIT, even, |units| {
+            format!("one after the other, two of six API servers moved to m4: {}", spread(units))
         })?;
         self.machines.push(new);
         Ok(())

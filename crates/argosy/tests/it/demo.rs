@@ -71,7 +71,7 @@ impl Stage {
             "answering elsewhere",
             "m4 up",
             "m4 joined",
-            "units stay",
+            "spread again",
         ];
         assert_eq!(names, expected);
         for step in steps {
