@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use argosy_keeper::{Action, EventKind, ExecStep, FenceSender, Output, SpawnId, SpawnRecord};
+use argosy_keeper::{
+    Action, Commit, EventKind, ExecStep, FenceSender, Output, SpawnId, SpawnRecord, StateChange,
+};
 use argosy_model::ExitOutcome;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
@@ -205,6 +207,23 @@ fn a_supervisor_that_is_stopped_or_dead_changes_nothing() {
             stand.end(next);
         }
     }
+}
+
+#[test]
+fn a_fenced_unit_between_two_runs_is_told_too() {
+    let stand = Stand::start(Setup::default());
+    let mut supervisor = stand.supervisor();
+    grant(&stand, GRANT);
+    supervisor.started.insert(unit("a.service"));
+    let state = StateChange { unit: unit("a.service"), state: Some(vec![1]) };
+    let spawn = Action::Spawn(Box::new(fenced(stand.shell(1, "a.service", "exit 0"))));
+    let remove = Action::RemoveGroup { unit: unit("a.service") };
+    let (states, actions) = (vec![state], vec![spawn, remove]);
+    supervisor.send(Commit { states, actions, ..Commit::default() });
+    assert_eq!(supervisor.exit_of(1), ExitOutcome::Code(0));
+    supervisor.until_group_is_empty("a.service");
+    assert_eq!(supervisor.event().kind, EventKind::Fenced { unit: unit("a.service") });
+    stand.end(supervisor);
 }
 
 #[test]
