@@ -17,11 +17,14 @@ pub mod conformance;
 mod leader;
 mod planted;
 mod report;
+mod routing;
 pub mod simulated;
 
 pub use agent::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
+    WITHDRAW_MAX,
 };
 pub use backend::{BackendEvent, BackendRequest, RunIdentity};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use report::MachineReport;
+pub use routing::unacknowledged;

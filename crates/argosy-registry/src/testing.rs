@@ -35,6 +35,7 @@ pub(crate) fn specs() -> SpecSource {
             service: ServiceSpec::default(),
             placement: Placement { replicas, ..Placement::default() },
             announce: key.map(|key| Announce { key, port: None }),
+            traffic: Default::default(),
             wanted_by: Vec::new(),
         })
     })

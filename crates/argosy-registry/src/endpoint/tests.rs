@@ -10,7 +10,8 @@ use crate::testing::{Registry, name};
 fn endpoint(counter: u64, key: &str, value: &str) -> StoredEndpoint {
     let (unit, machine) = (name("a.service"), MachineId(1));
     let epoch = Epoch { incarnation: 1, counter };
-    StoredEndpoint { unit, machine, epoch, key: key.to_owned(), value: value.to_owned() }
+    let (key, value) = (key.to_owned(), value.to_owned());
+    StoredEndpoint { unit, machine, epoch, key, value, services: Vec::new() }
 }
 
 fn say(registry: &mut Registry, endpoint: &StoredEndpoint) {
@@ -54,7 +55,7 @@ fn what_a_user_wrote_is_never_overwritten() {
     say(&mut registry, &endpoint(2, "/a", "two"));
     assert_eq!(registry.user_key("/a").as_deref(), Some("mine"));
     assert_eq!(stored(&registry).value, endpoint(2, "/a", "two"));
-    let again = announce_again(&(name("a.service"), None), &stored(&registry));
+    let again = announce_again(&(name("a.service"), None), &stored(&registry), "/a");
     assert!(matches!(registry.commit(again), Outcome::Conflict(_)));
     let txn = withdraw(&(name("a.service"), None), &stored(&registry));
     registry.commit(txn);
@@ -69,7 +70,7 @@ fn a_deleted_key_is_seen_and_written_again() {
     assert_eq!(seen(&registry)["/a"].as_deref(), Some(b"one".as_slice()));
     user_writes(&mut registry, "/a", None);
     assert_eq!(seen(&registry)["/a"], None);
-    let again = announce_again(&(name("a.service"), None), &stored(&registry));
+    let again = announce_again(&(name("a.service"), None), &stored(&registry), "/a");
     assert!(matches!(registry.commit(again.clone()), Outcome::Done(_)));
     assert_eq!(registry.user_key("/a").as_deref(), Some("one"));
     assert_eq!(announced_keys(registry.view(), MachineId(2), &registry.state), BTreeMap::new());
