@@ -86,8 +86,16 @@ impl Control {
         let (directive, directives) = watch::channel(Arc::new(first));
         let (acknowledged, acknowledgements) = watch::channel(0);
         let (unopened, problems) = watch::channel(listening.problems());
-        let control =
-            Control { shared, tables, routes, directive, acknowledged, unopened, listening, unsaved };
+        let control = Control {
+            shared,
+            tables,
+            routes,
+            directive,
+            acknowledged,
+            unopened,
+            listening,
+            unsaved,
+        };
         let ends =
             Ends { directive: directives, acknowledged: acknowledgements, unopened: problems };
         (control, ends)

@@ -11,6 +11,7 @@ mod book;
 mod clock;
 mod control;
 mod edit;
+mod followers;
 mod identity;
 mod join;
 mod journal;
@@ -23,6 +24,8 @@ mod picture;
 mod report_wire;
 mod reporter;
 mod routes;
+mod tables;
+mod traffic;
 mod why;
 
 use std::fs::{self, File, TryLockError};

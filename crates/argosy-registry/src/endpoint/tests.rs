@@ -1,10 +1,11 @@
 //! What announcing writes, and what it leaves alone.
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest};
-use argosy_model::Epoch;
+use argosy_model::{EndpointProtocol, Epoch};
 
 use super::*;
 use crate::Outcome;
+use crate::record::StoredService;
 use crate::testing::{Registry, name};
 
 fn endpoint(counter: u64, key: &str, value: &str) -> StoredEndpoint {
@@ -79,4 +80,28 @@ fn a_deleted_key_is_seen_and_written_again() {
     say(&mut registry, &endpoint(2, "/b", "two"));
     assert!(matches!(registry.commit(again), Outcome::Conflict(_)));
     assert_eq!(registry.user_key("/a"), None);
+}
+
+#[test]
+fn services_are_mirrored_in_the_same_transaction() {
+    let mut registry = Registry::new();
+    let service = |name: &str, port: u16| StoredService {
+        service: name.to_owned(),
+        protocol: EndpointProtocol::Http,
+        address: ([192, 0, 2, 1], port).into(),
+        key: mirror_key(name, &crate::testing::name("a.service"), None),
+    };
+    let with = |services: Vec<StoredService>| StoredEndpoint { services, ..endpoint(1, "", "") };
+    say(&mut registry, &with(vec![service("api", 1), service("admin", 2)]));
+    assert_eq!(registry.user_key("/services/api/a").as_deref(), Some("192.0.2.1:1"));
+    assert_eq!(registry.user_key("/services/admin/a").as_deref(), Some("192.0.2.1:2"));
+    assert_eq!(registry.user_key(""), None);
+    say(&mut registry, &with(vec![service("api", 3)]));
+    assert_eq!(registry.user_key("/services/api/a").as_deref(), Some("192.0.2.1:3"));
+    assert_eq!(registry.user_key("/services/admin/a"), None);
+    let txn = withdraw(&(name("a.service"), None), &stored(&registry));
+    registry.commit(txn);
+    assert_eq!(registry.user_key("/services/api/a"), None);
+    let global = mirror_key("api", &name("a@x.service"), Some(MachineId(7 << 96)));
+    assert_eq!(global, "/services/api/x-00000007");
 }

@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 use super::book::Book;
 use super::identity;
 use super::picture::Picture;
+use super::tables::Tables;
+use super::traffic::{Traffic, Whom};
 
 /// Revisions of history taken over in one go: enough that a restart catches up in a few steps,
 /// few enough that the loop stays responsive.
@@ -54,6 +56,8 @@ enum Event {
     },
     /// The view is as new as when the loop began.
     Current,
+    /// Something about traffic to this machine's units.
+    Traffic(AgentEvent),
     Tick,
 }
 
@@ -80,6 +84,10 @@ pub(crate) struct Ends {
     pub(crate) book: Arc<Book>,
     /// Which of them may replicate.
     pub(crate) access: Arc<AccessList>,
+    /// What proxies follow.
+    pub(crate) tables: Tables,
+    /// Who knows how far they are.
+    pub(crate) whom: Whom,
 }
 
 /// The loop and what it owns.
@@ -99,6 +107,7 @@ pub(crate) struct Control {
     current: JoinSet<()>,
     /// The change of the store's membership that is under way, if any.
     promotion: JoinSet<()>,
+    traffic: Traffic,
 }
 
 /// Returns the time since boot, suspend included (CLOCK_BOOTTIME): what fences and reports use.
@@ -134,6 +143,7 @@ impl Control {
         current.spawn(until_current(store.clone()));
         let builder = ClusterViewBuilder::new(Arc::clone(&specs));
         let commits = JoinSet::new();
+        let traffic = Traffic::new(ends.whom.clone());
         let (steps, keys, promotion) = (VecDeque::new(), BTreeMap::new(), JoinSet::new());
         Control {
             store,
@@ -147,6 +157,7 @@ impl Control {
             keys,
             current,
             promotion,
+            traffic,
         }
     }
 
@@ -175,6 +186,7 @@ impl Control {
                     Event::Committed { who, request, outcome }
                 }
                 Some(_) = self.current.join_next() => Event::Current,
+                event = self.traffic.next() => Event::Traffic(event),
                 // Taking steps away and events in go on side by side: neither end may wait for
                 // the other.
                 Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
@@ -237,6 +249,7 @@ impl Control {
                 self.catch_up();
                 self.agent_handles(AgentEvent::Current, now);
             }
+            Event::Traffic(event) => self.agent_handles(event, now),
             Event::Tick => {
                 self.promote(leadership);
                 self.leader_handles(LeaderEvent::Tick, now);
@@ -274,6 +287,7 @@ impl Control {
         }
         if changed {
             self.follow_machines();
+            self.ends.tables.follow(self.builder.view());
         }
         changed
     }
@@ -347,6 +361,10 @@ impl Control {
                 AgentEffect::Report(report) => {
                     self.ends.own_report.send_replace(Some(report.clone()));
                     self.leader_handles(LeaderEvent::Report(report), now);
+                }
+                AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
+                AgentEffect::Probe { unit, run, addresses } => {
+                    self.traffic.attempt(unit, run, addresses);
                 }
             }
         }

@@ -19,12 +19,15 @@ use super::admission::Admission;
 use super::app::App;
 use super::book::Book;
 use super::control::{Control, Ends};
+use super::followers::Followers;
 use super::identity::Membership;
 use super::listeners::Ports;
 use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
 use super::machine_server::MachineServer;
 use super::picture::Picture;
+use super::tables::Tables;
+use super::traffic::Whom;
 use super::{begin, reporter};
 use crate::failure::chain;
 
@@ -72,6 +75,7 @@ pub(crate) struct Node {
     port: MachinePort,
     picture: watch::Receiver<Picture>,
     supervisor: Client,
+    followers: Arc<Followers>,
     running: Mutex<Option<Running>>,
 }
 
@@ -142,6 +146,23 @@ impl Node {
         let (picture, pictures) = watch::channel(Picture::default());
         let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
         let (own_report, own_reports) = watch::channel(None);
+        let (newest, tables) = Tables::new();
+        let stored = app.places.data_dir.join(crate::proxy::STORED_TABLE);
+        let followers = Arc::new(Followers::new(tables, &stored));
+        let whom = Whom {
+            port: port.clone(),
+            leadership: handle.leadership(),
+            pictures: pictures.clone(),
+            followed: followers.followed(),
+        };
+        let mut until = stopped.clone();
+        let look = Arc::clone(&followers).look();
+        tasks.spawn("followers", async move {
+            tokio::select! {
+                () = look => {}
+                _ = until.wait_for(|stop| *stop) => {}
+            }
+        });
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -150,6 +171,8 @@ impl Node {
             picture,
             book: Arc::clone(port.book()),
             access,
+            tables: newest,
+            whom,
         };
         let control = Control::new(app.machine_id, &membership, handle.clone(), ends);
         tasks.spawn("control loop", control.run(stopped.clone()));
@@ -170,6 +193,7 @@ impl Node {
             port,
             picture: pictures,
             supervisor: Client::new(app.places.supervisor_socket.clone()),
+            followers,
             running: Mutex::new(Some(Running { store, stop, tasks })),
         });
         admission.serve(&node);
@@ -191,12 +215,22 @@ impl Node {
         &self.membership
     }
 
+    /// Tells whether this machine leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.store.leadership().borrow().is_leader
+    }
+
     pub(crate) fn store(&self) -> &StoreHandle {
         &self.store
     }
 
     pub(crate) fn supervisor(&self) -> &Client {
         &self.supervisor
+    }
+
+    /// Returns the proxies that follow services here.
+    pub(crate) fn followers(&self) -> &Arc<Followers> {
+        &self.followers
     }
 
     /// Returns a client that has a unit's journal: of the machine the unit is on, else of this
@@ -283,6 +317,7 @@ impl Node {
         for (key, problem) in picture.view.unreadable() {
             problems.push(format!("the record {key} cannot be read: {problem}"));
         }
+        problems.extend(self.followers.problems());
         for report in picture.reports.values() {
             let machine = picture.machine_name(report.machine);
             let orphan = |unit| format!("{unit} runs on {machine} and belongs to nobody");

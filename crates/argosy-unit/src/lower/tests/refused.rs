@@ -451,6 +451,21 @@ fn placement() {
 }
 
 #[test]
+fn traffic() {
+    one_line(
+        "a.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nEndpoint=api\nEndpoint=Api:1/http\nEndpoint=api:0/http\nEndpoint=api:auto/htpp\nEndpoint=api:80/http\nEndpoint=api:81/http\nPublish=x\nPublish=80 aip\nPublish=81 api\nPublish=81\nPublish=1 2 3\n",
+        expect![[]],
+    );
+    one_line("a.service", "[Service]\nExecStart=a\n[X-Argosy]\nPublish=80\n", expect![[]]);
+    one_line(
+        "a@.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nEndpoint=a%H:auto/tcp\nEndpoint=b-:%i/tcp\n",
+        expect![[]],
+    );
+}
+
+#[test]
 fn findings_are_bounded_and_an_error_is_among_them() {
     let notes = "CPUAccounting=yes\n".repeat(1000);
     let text = format!("[Service]\nExecStart=/bin/true\n{notes}PrivateTmp=yes\n");
