@@ -41,12 +41,15 @@ pub struct PlanCommit<'v> {
     machines_relied_on: BTreeSet<MachineId>,
     /// Units that were looked at without being changed.
     units_relied_on: BTreeSet<UnitName>,
+    /// The most services that one endpoint has.
+    services_max: usize,
     planted: Planted,
 }
 
 impl<'v> PlanCommit<'v> {
     /// Begins a transaction of the leader `mark`. New epochs are of store `incarnation`.
     pub fn new(view: &'v ClusterView, mark: LeaderMark, incarnation: u64) -> PlanCommit<'v> {
+        let services = view.endpoints().values().map(|stored| stored.value.services.len());
         PlanCommit {
             view,
             mark,
@@ -61,6 +64,7 @@ impl<'v> PlanCommit<'v> {
             listening: BTreeMap::new(),
             machines_relied_on: BTreeSet::new(),
             units_relied_on: BTreeSet::new(),
+            services_max: services.max().unwrap_or(0),
             planted: Planted::default(),
         }
     }
@@ -232,8 +236,8 @@ impl<'v> PlanCommit<'v> {
     /// that each thing touched can come to, so that no transaction is built to find out.
     pub fn is_full(&self) -> bool {
         // A step touches at most one unit and its template, two assignments, a machine, a
-        // reason, and an endpoint with the keys of 16 services and one more.
-        const STEP_OPERATIONS_MAX: usize = 26;
+        // reason, and an endpoint with its announced key; the keys of its services come on top.
+        const STEP_OPERATIONS_MAX: usize = 10;
         // An entry: a unit name and some numbers. A reason: as many lines as it may have.
         const ENTRY_BYTES: usize = 128;
         const REASON_BYTES: usize = 8 * 1024;
@@ -247,7 +251,7 @@ impl<'v> PlanCommit<'v> {
             + self.machines_relied_on.len();
         let entries: usize = self.assignments.values().map(|a| a.entries.len()).sum();
         let reasons = self.reasons.values().flatten().count();
-        operations.max(guards) + STEP_OPERATIONS_MAX > OPERATIONS_MAX
+        operations.max(guards) + STEP_OPERATIONS_MAX + self.services_max > OPERATIONS_MAX
             || entries * ENTRY_BYTES + reasons * REASON_BYTES > BYTES_MAX / 2
     }
 
