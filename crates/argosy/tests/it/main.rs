@@ -11,5 +11,6 @@ mod local;
 mod machine;
 mod proxy;
 mod scale;
+mod routing;
 mod taking_over;
 mod three_machines;
