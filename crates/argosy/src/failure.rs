@@ -73,6 +73,9 @@ impl From<ClientError> for Failure {
 /// Returns what to do about a socket that does not answer: what the daemon last said, if it said
 /// why it could not go on.
 fn connect_help(server: &str, source: &std::io::Error) -> String {
+    if server.contains(" of context ") {
+        return "argosy context list shows its machines, argosy demo list how they are".into();
+    }
     if source.kind() == std::io::ErrorKind::PermissionDenied {
         return "run the command as root, or as the user whose machine it is".into();
     }

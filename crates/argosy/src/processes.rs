@@ -12,7 +12,7 @@ use crate::logging;
 
 /// Runs the keeper in this process, which has one thread.
 pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCode, Failure> {
-    let runtime_dir = &global.runtime_dir;
+    let runtime_dir = global.runtime_dir();
     let places = |words: &[&str]| -> Vec<OsString> {
         let mut argv: Vec<OsString> = vec!["argosy".into()];
         argv.extend(words.iter().map(OsString::from));
@@ -51,7 +51,7 @@ pub(crate) fn supervisor_process(
 ) -> Result<ExitCode, Failure> {
     logging::begin();
     let config = argosy_native::NativeConfig {
-        runtime_dir: global.runtime_dir.clone(),
+        runtime_dir: global.runtime_dir(),
         data_dir: options.data.data_dir,
         unit_dirs: options.units.unit_path,
     };

@@ -18,8 +18,10 @@ use tokio::sync::watch;
 
 use crate::args::ProxyOptions;
 use crate::failure::{Exit, Failure};
-use crate::logging;
+use crate::{logging, notify};
 
+/// How long the first table may take until the proxy counts as ready all the same.
+const FIRST_TABLE_LIMIT: Duration = Duration::from_secs(5);
 /// Requests that are under way at the end get this long.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -40,6 +42,7 @@ async fn serve(options: ProxyOptions) -> Result<(), Failure> {
     let config = config(&options)?;
     let prefixes: Vec<String> = config.listeners.iter().map(|l| l.service.clone()).collect();
     let (tables, table) = watch::channel(Arc::new(Table::default()));
+    let mut first = tables.subscribe();
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let proxy = Proxy::start(config, table).map_err(|error| {
@@ -49,9 +52,18 @@ async fn serve(options: ProxyOptions) -> Result<(), Failure> {
         tracing::info!(%address, "proxy listens");
     }
     let follower = tokio::spawn(follow::run(options.store, prefixes, tables));
+    let serve = async {
+        // Without a store there is what the last table said, late or not.
+        drop(tokio::time::timeout(FIRST_TABLE_LIMIT, first.changed()).await);
+        if let Err(error) = notify::ready() {
+            tracing::warn!(%error, "cannot say that the proxy is ready");
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = serve => {}
     }
     follower.abort();
     let ended = proxy.shutdown(DRAIN).await;

@@ -19,7 +19,7 @@ const TOKEN_BYTES_MAX: u64 = 16 << 10;
 pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let request = machine(options);
     let report: MachineReport =
-        session::daemon(global).send(Method::POST, "/v1/cluster/init", &request).await?;
+        session::daemon(global)?.send(Method::POST, "/v1/cluster/init", &request).await?;
     printer.show(&report, |report| match &report.cluster {
         Some(cluster) => format!(
             "cluster {} made; {} is its first machine\nstore: {}\nnext: argosy apply FILE",
@@ -44,7 +44,7 @@ pub(crate) async fn join(options: Join, global: &Global, printer: &Printer) -> R
     printer.progress("joining ...");
     let request = JoinRequest { token, machine: machine(options.machine) };
     let report: MachineReport =
-        session::daemon(global).send(Method::POST, "/v1/cluster/join", &request).await?;
+        session::daemon(global)?.send(Method::POST, "/v1/cluster/join", &request).await?;
     printer.show(&report, |report| match &report.cluster {
         Some(cluster) => format!(
             "{} is part of cluster {}\nnext: argosy list-machines",
@@ -87,7 +87,7 @@ pub(crate) async fn token(
     global: &Global,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let daemon = session::daemon(global);
+    let daemon = session::daemon(global)?;
     match command {
         Token::Create { minutes } => {
             let request = TokenRequest { seconds: minutes * 60 };

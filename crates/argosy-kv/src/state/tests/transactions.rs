@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::Feed;
 use crate::{
-    CommandKind, Compare, CompareResult, CompareTarget, DeleteRequest, KeyRange, KvError, Op, OpResponse,
-    PutRequest, RangeRequest, Response, SpaceId, TXN_OPS_MAX, Txn, TxnResponse,
+    CommandKind, Compare, CompareResult, CompareTarget, DeleteRequest, KeyRange, KvError, Op,
+    OpResponse, PutRequest, RangeRequest, Response, SpaceId, TXN_OPS_MAX, Txn, TxnResponse,
 };
 
 const USER: SpaceId = SpaceId::User;
