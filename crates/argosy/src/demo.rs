@@ -187,6 +187,14 @@ fn stay(name: &str, testbed: &Testbed, kept: Result<&context::Kept, &Failure>) -
         }
     };
     let option = if name == "demo" { String::new() } else { format!(" --name {name}") };
+    let lost = status.iter().flat_map(|it| &it.machines);
+    for machine in lost.filter(|it| it.state == MachineState::Stopped) {
+        let name = &machine.name;
+        text.push_str(&format!(
+            "  argosy demo{option} add {name}    # {name} voted, and two of three must: switch it on \
+             before the next one is lost\n"
+        ));
+    }
     text.push_str(&format!(
         "  argosy{to} list-units\n  argosy{to} list-machines\n  argosy{to} why api@1\n\
          \x20 argosy demo{option} list\n  argosy demo{option} enter m2\n\

@@ -85,8 +85,8 @@ fn connect_help(server: &str, source: &std::io::Error) -> String {
             format!("the daemon could not go on: {}", words.trim_end())
         }
         _ => format!(
-            "is `argosy supervisor` running? Name another socket with --socket or --runtime-dir \
-             if it is not {server}"
+            "is `argosy supervisor` running? Name another socket with --socket, --runtime-dir or \
+             --context if it is not {server}; `argosy demo` shows a cluster on this computer"
         ),
     }
 }
