@@ -34,6 +34,10 @@ pub struct InitRequest {
     /// Labels, such as `zone=a`.
     #[serde(default)]
     pub metadata: Vec<(String, String)>,
+    /// The cluster's time limits: `lan`, `default` or `wan`. Not for a machine that joins, which
+    /// has its cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<String>,
 }
 
 /// Makes this machine a part of an existing cluster.
@@ -116,6 +120,12 @@ pub struct ClusterReport {
     pub units_active: u32,
     /// Where the store's client API listens.
     pub client_urls: Vec<String>,
+    /// The cluster's time limits: `lan`, `default` or `wan`.
+    #[serde(default)]
+    pub timing: String,
+    /// Whether this machine may run units that stop on partition now.
+    #[serde(default)]
+    pub granted: bool,
 }
 
 /// A machine of the cluster.

@@ -101,6 +101,9 @@ pub struct UnitStatusView {
     pub status_text: Option<String>,
     /// One line of explanation, or empty.
     pub detail: String,
+    /// The result is `fenced`, and said as `unknown`: see [`UnitStatusView::for_any_version`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 /// A status sent by another process does not fit the model.
@@ -140,7 +143,7 @@ const SUBS: [SubState; 16] = [
     SubState::AutoRestart,
 ];
 
-const RESULTS: [UnitResult; 12] = [
+const RESULTS: [UnitResult; 13] = [
     UnitResult::Success,
     UnitResult::Resources,
     UnitResult::Protocol,
@@ -153,6 +156,7 @@ const RESULTS: [UnitResult; 12] = [
     UnitResult::OomKill,
     UnitResult::ExecCondition,
     UnitResult::Unknown,
+    UnitResult::Fenced,
 ];
 
 impl From<&UnitStatus> for UnitStatusView {
@@ -173,7 +177,21 @@ impl From<&UnitStatus> for UnitStatusView {
             since: status.since.0,
             status_text: status.status_text.clone(),
             detail: status.detail.clone(),
+            fenced: false,
         }
+    }
+}
+
+impl UnitStatusView {
+    /// Returns a status for another process, whose version may not know every word: it reads an
+    /// end by the fence as one of which nobody knows, and leaves such a unit alone.
+    pub fn for_any_version(status: &UnitStatus) -> UnitStatusView {
+        let mut view = UnitStatusView::from(status);
+        if status.result == UnitResult::Fenced {
+            view.result = UnitResult::Unknown.to_string();
+            view.fenced = true;
+        }
+        view
     }
 }
 
@@ -201,10 +219,13 @@ impl TryFrom<&UnitStatusView> for UnitStatus {
                 .into_iter()
                 .find(|sub| sub.to_string() == view.sub)
                 .ok_or_else(|| unknown("sub state", &view.sub))?,
-            result: RESULTS
-                .into_iter()
-                .find(|result| result.to_string() == view.result)
-                .ok_or_else(|| unknown("result", &view.result))?,
+            result: match view.fenced {
+                true => UnitResult::Fenced,
+                false => RESULTS
+                    .into_iter()
+                    .find(|result| result.to_string() == view.result)
+                    .ok_or_else(|| unknown("result", &view.result))?,
+            },
             main_pid: view.main_pid,
             main_start_ticks: view.main_start_ticks,
             main_exit: view.main_exit.map(ExitOutcome::from),

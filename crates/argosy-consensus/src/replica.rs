@@ -193,6 +193,12 @@ impl Replica {
         }
     }
 
+    /// Returns the term. No message of a later term, a vote above all, is among the effects taken
+    /// so far.
+    pub fn term(&self) -> u64 {
+        self.raw.raft.term
+    }
+
     /// Plants a defect, or none.
     #[cfg(feature = "planted-bugs")]
     pub fn set_planted(&mut self, bug: Option<argosy_model::PlantedBug>) {

@@ -3,11 +3,13 @@
 mod cgroup;
 mod namespace;
 mod probe;
+mod tree;
 
 pub(crate) use namespace::Doors;
 pub(crate) use probe::{Driver, Found};
 
 use std::collections::BTreeSet;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use cgroup::Cgroup;
 use namespace::Namespace;
+use tree::Tree;
 
 /// Passes over a group that gains processes while it is signalled: each pass reaches those that
 /// the pass before could not see; a fork bomb is what KillGroup is for.
@@ -27,6 +30,8 @@ pub(crate) enum Group {
     Cgroup(Cgroup),
     /// A PID namespace with an init of ours.
     Namespace(Namespace),
+    /// Processes with a common variable, and their descendants.
+    Tree(Tree),
 }
 
 /// How a new process gets into its group.
@@ -36,13 +41,15 @@ pub(crate) enum Entry {
     Cgroup(OwnedFd),
     /// A helper enters these namespaces and makes it.
     Namespace(Doors),
+    /// It has this in its environment.
+    Tree(CString),
 }
 
 impl Group {
     /// Tells whether new processes can still join; a killed namespace takes none.
     pub(crate) fn is_open(&self) -> bool {
         match self {
-            Group::Cgroup(_) => true,
+            Group::Cgroup(_) | Group::Tree(_) => true,
             Group::Namespace(namespace) => namespace.is_open(),
         }
     }
@@ -52,6 +59,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.entry().map(Entry::Cgroup),
             Group::Namespace(namespace) => namespace.doors().map(Entry::Namespace),
+            Group::Tree(tree) => tree.variable().map(Entry::Tree),
         }
     }
 
@@ -60,7 +68,7 @@ impl Group {
     pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Group::Cgroup(cgroup) => cgroup.events().map(AsFd::as_fd),
-            Group::Namespace(_) => None,
+            Group::Namespace(_) | Group::Tree(_) => None,
         }
     }
 
@@ -70,6 +78,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.is_empty(),
             Group::Namespace(namespace) => namespace.is_empty(),
+            Group::Tree(tree) => tree.is_empty(),
         }
     }
 
@@ -78,6 +87,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.kill(),
             Group::Namespace(namespace) => namespace.kill(),
+            Group::Tree(tree) => signal_members(libc::SIGKILL, || tree.members()),
         }
     }
 
@@ -86,6 +96,7 @@ impl Group {
         signal_members(signal, || match self {
             Group::Cgroup(cgroup) => cgroup.members(),
             Group::Namespace(namespace) => namespace.members(),
+            Group::Tree(tree) => tree.members(),
         })
     }
 
@@ -94,6 +105,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.remove(),
             Group::Namespace(namespace) => namespace.remove(),
+            Group::Tree(tree) => tree.remove(),
         }
     }
 
@@ -107,9 +119,19 @@ impl Group {
     /// Returns a message of a process in the group with the PIDs that the keeper knows.
     pub(crate) fn translate(&self, text: String) -> String {
         match self {
-            Group::Cgroup(_) => text,
+            Group::Cgroup(_) | Group::Tree(_) => text,
             Group::Namespace(namespace) => translate(&text, |inner| namespace.outer_pid(inner)),
         }
+    }
+
+    /// Returns the name that it is found again by.
+    pub(crate) fn name(&self) -> &OsStr {
+        let path = match self {
+            Group::Cgroup(cgroup) => cgroup.path(),
+            Group::Namespace(namespace) => namespace.record(),
+            Group::Tree(tree) => tree.record(),
+        };
+        path.file_name().unwrap_or_default()
     }
 
     /// Returns its name for people.
@@ -117,6 +139,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.path().display().to_string(),
             Group::Namespace(namespace) => format!("PID namespace of process {}", namespace.init()),
+            Group::Tree(tree) => format!("process tree {}", tree.record().display()),
         }
     }
 }

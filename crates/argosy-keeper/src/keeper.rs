@@ -2,8 +2,10 @@
 
 mod children;
 mod commits;
+mod deadline;
 mod ending;
 mod exits;
+mod fence;
 mod groups;
 mod link;
 mod notify;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use argosy_model::UnitName;
 use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -30,6 +33,7 @@ use crate::{EventKind, KeeperConfig, KeeperError, SpawnId, Stream, exec, sys};
 
 use children::SystemChild;
 use ending::Phase;
+use fence::Fence;
 use link::Link;
 use output::Pipe;
 use poller::{Poller, Source};
@@ -43,6 +47,7 @@ pub(crate) struct Keeper {
     runtime: RuntimeDir,
     poller: Poller,
     signals: OwnedFd,
+    fence: Fence,
     driver: Driver,
     units: BTreeMap<UnitName, Unit>,
     processes: BTreeMap<SpawnId, Process>,
@@ -93,8 +98,13 @@ impl Keeper {
             .add(&signals, Source::Signals, EventFlags::IN)
             .map_err(kernel("wait for signals"))?;
         let parent = config.group_parent.clone().unwrap_or_else(|| runtime.group_parent());
-        let driver = Driver::probe(config.group_mode, &config.runtime_dir, &parent)?;
-        let leftover = driver.leftover().map_err(kernel("look for groups of an earlier keeper"))?;
+        let driver =
+            Driver::probe(config.group_mode, config.process_trees, &config.runtime_dir, &parent)?;
+        let mut leftover =
+            driver.leftover().map_err(kernel("look for groups of an earlier keeper"))?;
+        fence::match_markers(&runtime, &mut leftover).map_err(kernel("read fence markers"))?;
+        let fence =
+            Fence::open(&runtime, &mut poller).map_err(kernel("receive fence deadlines"))?;
         let child = |name, argv| SystemChild::new(name, argv, config.longest_backoff);
         let supervisor = child("supervisor", config.supervisor_argv.clone());
         let daemon = config.daemon_argv.clone().map(|argv| child("daemon", argv));
@@ -103,6 +113,7 @@ impl Keeper {
             runtime,
             poller,
             signals,
+            fence,
             driver,
             units: BTreeMap::new(),
             processes: BTreeMap::new(),
@@ -128,6 +139,7 @@ impl Keeper {
             nofile: exec::raise_open_files(),
         };
         keeper.adopt_spools()?;
+        keeper.end_fenced_leftover();
         Ok(keeper)
     }
 
@@ -145,6 +157,7 @@ impl Keeper {
                 .wait(timeout)
                 .map_err(|source| KeeperError::Kernel { what: "wait for events", source })?;
             for source in ready {
+                self.keep_fence();
                 self.take_in(source);
             }
         }
@@ -153,6 +166,7 @@ impl Keeper {
     fn take_in(&mut self, source: Source) {
         match source {
             Source::Signals => self.take_signals(),
+            Source::Fence => self.read_fence(),
             Source::Link => self.read_link(),
             Source::Pipe(spawn_id, stream) => self.read_pipe((spawn_id, stream)),
             Source::Report(spawn_id) => self.read_report(spawn_id),
@@ -174,6 +188,7 @@ impl Keeper {
 
     fn run_timers(&mut self, now: Duration) {
         let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
+        self.keep_fence();
         if due(&mut self.pace_at) {
             self.resume_paced();
         }
@@ -241,10 +256,16 @@ fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Says something to whoever runs the keeper.
+/// Says something to whoever runs the keeper. Nobody may be listening any more, or nobody may be
+/// reading: neither is a reason to stop, or to wait.
 fn say(message: std::fmt::Arguments<'_>) {
-    // Nobody may be listening any more; that is no reason to stop.
-    drop(writeln!(io::stderr(), "argosy keeper: {message}"));
+    let stderr = io::stderr();
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let room = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&now));
+    if room.is_ok_and(|ready| ready > 0) {
+        // In one write: a pipe with room takes a short line whole.
+        drop(stderr.lock().write_all(format!("argosy keeper: {message}\n").as_bytes()));
+    }
 }
 
 /// Says that something failed, with its causes.

@@ -7,6 +7,7 @@
 //!
 //! - [`run`] is the keeper process.
 //! - [`KeeperClient`] is the supervisor's end of the socket.
+//! - [`FenceSender`] tells the keeper until when fenced units may run.
 //! - [`SpoolReader`] reads the output of a unit by position.
 
 mod backoff;
@@ -15,6 +16,7 @@ mod config;
 mod error;
 mod events;
 mod exec;
+mod fence;
 mod group;
 mod keeper;
 mod procfs;
@@ -27,6 +29,7 @@ mod wire;
 pub use client::{ClientError, HeldPipe, KEEPER_FD_VARIABLE, KeeperClient};
 pub use config::KeeperConfig;
 pub use error::KeeperError;
+pub use fence::FenceSender;
 pub use procfs::pid_within;
 pub use protocol::{
     Action, Commit, Event, EventKind, FromKeeper, GroupMode, Hello, Leftover, ProcessRecord,

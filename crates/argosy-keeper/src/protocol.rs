@@ -120,6 +120,8 @@ pub struct Hello {
     pub acknowledged: u64,
     /// The highest spawn id ever used; the next one must be higher.
     pub last_spawn_id: SpawnId,
+    /// Whether it holds fences. One from before there were any would start a fenced unit without.
+    pub fences: bool,
     /// Units with a state or a spool, sorted by name.
     pub units: Vec<UnitRecord>,
     /// Processes that run, or whose end is not acknowledged yet.
@@ -232,6 +234,12 @@ pub enum EventKind {
         /// The unit.
         unit: UnitName,
     },
+    /// The grant under which a fenced unit ran is over, and the keeper ends what runs of it, or
+    /// what an earlier keeper left of it. Comes before every `Exited` that this leads to.
+    Fenced {
+        /// The unit.
+        unit: UnitName,
+    },
     /// The last process that an earlier keeper left of a unit has ended.
     LeftoverGone {
         /// The unit.
@@ -250,6 +258,9 @@ pub enum GroupMode {
     V1,
     /// A PID namespace for each unit, within a user namespace for an ordinary user.
     PidNamespace,
+    /// A variable in the environment, and descent: only where it was allowed, since a process can
+    /// leave it.
+    ProcessTree,
 }
 
 impl fmt::Display for GroupMode {
@@ -259,6 +270,7 @@ impl fmt::Display for GroupMode {
             GroupMode::Hybrid => "cgroup v2 beside v1",
             GroupMode::V1 => "cgroup v1",
             GroupMode::PidNamespace => "PID namespaces",
+            GroupMode::ProcessTree => "process trees",
         })
     }
 }

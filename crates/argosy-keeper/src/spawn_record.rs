@@ -38,6 +38,9 @@ pub struct SpawnRecord {
     pub notify: bool,
     /// Whether SIGPIPE is ignored (`IgnoreSIGPIPE=`).
     pub ignore_sigpipe: bool,
+    /// Whether its unit may run only while the cluster's grant is in force: the keeper ends the
+    /// whole unit when it is not, and does not start it without.
+    pub fenced: bool,
 }
 
 /// The directory a process starts in.
@@ -111,11 +114,13 @@ pub enum ExecStep {
     Chdir,
     /// Executing the program.
     Exec,
+    /// Being allowed to: the unit is fenced and there is no grant. Nothing was tried.
+    Fence,
 }
 
 impl ExecStep {
     /// All of them; the position is the number on the wire.
-    const ALL: [ExecStep; 10] = [
+    const ALL: [ExecStep; 11] = [
         ExecStep::Fork,
         ExecStep::Cgroup,
         ExecStep::Namespace,
@@ -126,6 +131,7 @@ impl ExecStep {
         ExecStep::User,
         ExecStep::Chdir,
         ExecStep::Exec,
+        ExecStep::Fence,
     ];
 
     /// Returns its number on the wire.
@@ -142,7 +148,7 @@ impl ExecStep {
     pub fn exit_code(self) -> u8 {
         match self {
             // systemd fails the unit with "resources" here; no process ever had this code.
-            ExecStep::Fork => 202,
+            ExecStep::Fork | ExecStep::Fence => 202,
             ExecStep::Cgroup => 219,
             ExecStep::Namespace => 226,
             ExecStep::Stdin => 208,
@@ -169,6 +175,7 @@ impl fmt::Display for ExecStep {
             ExecStep::User => "become the user",
             ExecStep::Chdir => "change into the working directory",
             ExecStep::Exec => "execute the program",
+            ExecStep::Fence => "run under the cluster's grant",
         })
     }
 }

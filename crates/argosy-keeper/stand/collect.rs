@@ -184,6 +184,7 @@ fn greet(
             stderr: Output::Journal,
             notify: false,
             ignore_sigpipe: true,
+            fenced: false,
         })));
     }
     Ok(())

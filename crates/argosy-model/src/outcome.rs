@@ -77,6 +77,8 @@ pub enum UnitResult {
     ExecCondition,
     /// The keeper was lost, so how it ended is not known.
     Unknown,
+    /// Its machine lost the cluster's grant, and the fence ended it or did not let it start.
+    Fenced,
 }
 
 impl fmt::Display for UnitResult {
@@ -94,6 +96,7 @@ impl fmt::Display for UnitResult {
             UnitResult::OomKill => "oom-kill",
             UnitResult::ExecCondition => "exec-condition",
             UnitResult::Unknown => "unknown",
+            UnitResult::Fenced => "fenced",
         })
     }
 }

@@ -42,11 +42,19 @@ pub enum PlantedBug {
     StartInDoubt,
     /// An agent that has just begun starts units before its view is current.
     StaleStart,
+    /// A leader answers a beat without asking the voters.
+    GrantWithoutRound,
+    /// A machine counts a grant from when it came, not from when the beat was sent.
+    GrantFromReceipt,
+    /// A new leader does not wait out the grants of the one before it.
+    FenceUnwaited,
+    /// A machine that comes back is granted before it has seen its assignment.
+    GrantUnseen,
 }
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 19] = [
+    pub const ALL: [PlantedBug; 23] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -66,6 +74,10 @@ impl PlantedBug {
         PlantedBug::BalanceMove,
         PlantedBug::StartInDoubt,
         PlantedBug::StaleStart,
+        PlantedBug::GrantWithoutRound,
+        PlantedBug::GrantFromReceipt,
+        PlantedBug::FenceUnwaited,
+        PlantedBug::GrantUnseen,
     ];
 
     /// Tells whether it is a defect of the cluster, not of the store.
@@ -95,6 +107,10 @@ impl PlantedBug {
             PlantedBug::BalanceMove => "balance-move",
             PlantedBug::StartInDoubt => "start-in-doubt",
             PlantedBug::StaleStart => "stale-start",
+            PlantedBug::GrantWithoutRound => "grant-without-round",
+            PlantedBug::GrantFromReceipt => "grant-from-receipt",
+            PlantedBug::FenceUnwaited => "fence-unwaited",
+            PlantedBug::GrantUnseen => "grant-unseen",
         }
     }
 }

@@ -100,6 +100,8 @@ pub(crate) struct Shell {
     passing: [PathBuf; 3],
     /// Whether the processes of a unit know each other by PIDs of their own.
     pid_namespaces: bool,
+    /// Whether the keeper holds fences.
+    fences: bool,
     /// There may be more to receive than the last turn took.
     more: bool,
     /// Deadlines do not count before this.

@@ -8,6 +8,7 @@
 mod access;
 mod authority;
 mod certificate;
+mod detached;
 mod dialer;
 mod files;
 mod greeting;
@@ -30,6 +31,7 @@ pub use authority::{
     AuthorityError, ClusterCa, MACHINE_CERTIFICATE_LIFE, SigningRequest, Validity,
 };
 pub use certificate::{CertificateError, KeyHash, PeerIdentity};
+pub use detached::{DetachedStream, FrameStream};
 pub use dialer::{DialError, DialTimeouts, Dialer, Dialled};
 pub use files::FileError;
 pub use greeting::{GreetingError, Refusal, RefusalKind};

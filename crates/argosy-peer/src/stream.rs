@@ -41,6 +41,10 @@ impl PeerStream {
         self.slot = Some(slot);
     }
 
+    pub(crate) fn into_parts(self) -> (TlsStream<TcpStream>, Option<OwnedSemaphorePermit>) {
+        (*self.inner, self.slot)
+    }
+
     /// Returns the certificates that the other side showed, its own first.
     pub(crate) fn shown(&self) -> &[CertificateDer<'static>] {
         self.inner.get_ref().1.peer_certificates().unwrap_or_default()

@@ -74,6 +74,8 @@ pub enum AgentEvent {
     LeaderChanged,
     /// The view is at least as new as the store was when the agent began.
     Current,
+    /// Whether the machine may run fenced units now ([`crate::Beater::may_run`]).
+    Granted(bool),
     /// What the user space holds under the keys that this machine's endpoints announce
     /// ([`argosy_registry::announced_keys`]); to be said again whenever that changes. Until it is
     /// said for the first time, nothing is concluded about them.
@@ -168,6 +170,10 @@ pub struct AgentMachine {
     /// run at any moment.
     in_doubt: BTreeMap<UnitName, u32>,
     starts: Starts,
+    /// The view has been current once.
+    is_current: bool,
+    /// The machine may run fenced units.
+    is_granted: bool,
     planted: Planted,
 }
 
@@ -200,6 +206,8 @@ impl AgentMachine {
             wake: None,
             in_doubt: BTreeMap::new(),
             starts: Starts::Allowed,
+            is_current: false,
+            is_granted: false,
             planted: Planted::default(),
         }
     }
@@ -233,7 +241,11 @@ impl AgentMachine {
             AgentEvent::ViewChanged | AgentEvent::Tick => {}
             AgentEvent::LeaderChanged => self.reported = None,
             AgentEvent::AnnouncedKeys(keys) => self.keys = keys,
-            AgentEvent::Current => self.starts = Starts::Allowed,
+            AgentEvent::Current => {
+                self.starts = Starts::Allowed;
+                self.is_current = true;
+            }
+            AgentEvent::Granted(granted) => self.is_granted = granted,
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
@@ -254,6 +266,11 @@ impl AgentMachine {
     /// Returns when [`AgentEvent::Tick`] is wanted next.
     pub fn wake_at(&self) -> Option<Duration> {
         self.wake
+    }
+
+    /// Returns the newest generation of its assignment that the machine has seen.
+    pub fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Returns what the backend has; `None` while that is not known.

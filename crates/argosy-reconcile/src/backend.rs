@@ -4,7 +4,9 @@
 //! reports it in every status. It stores the identity together with the run it leads to, so
 //! that its own restart, and that of whoever drives it, neither loses nor repeats a start.
 
-use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision, UnitStatus};
+use argosy_model::{
+    ActiveState, Epoch, RestartCount, UnitName, UnitResult, UnitRevision, UnitStatus,
+};
 
 /// Which run of a unit is meant. Ordered: a later one replaces an earlier one, never the other
 /// way round.
@@ -26,6 +28,12 @@ impl RunIdentity {
     }
 }
 
+/// Tells whether a unit was ended by its fence, or not started for want of a grant, and nothing of
+/// it is left: then a start of the run it had is one again.
+pub fn ended_by_fence(status: &UnitStatus) -> bool {
+    status.active() == ActiveState::Failed && status.result == UnitResult::Fenced
+}
+
 /// What is asked of a backend. Requests are carried out in the order given, and each may be
 /// repeated without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +43,8 @@ pub enum BackendRequest {
     /// - An identity later than the one it has: take over text and identity; a unit that runs
     ///   is restarted, once; any other is started.
     /// - The same identity: nothing, unless the unit was not started since the machine's boot
-    ///   (its status has no invocation); then start it.
+    ///   (its status has no invocation) or was ended by its fence ([`ended_by_fence`]); then start
+    ///   it.
     /// - An earlier identity: [`BackendEvent::Refused`].
     Start {
         /// The unit.

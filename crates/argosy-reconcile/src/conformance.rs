@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 
 use argosy_model::{ActiveState, Epoch, RestartCount, UnitName, UnitRevision, UnitStatus};
 
-use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
+use crate::backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
 
 /// A service that runs until it is stopped.
 pub const RUNS: &str = "[Service]\nExecStart=/bin/sleep 1000\n";
 /// Another one.
 pub const RUNS_TOO: &str = "[Service]\nExecStart=/bin/sleep 1001\n";
+/// A service that runs only under the cluster's grant.
+pub const FENCED: &str = "[Service]\nExecStart=/bin/sleep 1000\n[X-Argosy]\nOnPartition=stop\n";
 /// A service whose start fails.
 pub const FAILS: &str = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
 /// A text that no backend accepts.
@@ -24,6 +26,8 @@ pub trait Harness {
     /// Waits for the next event; `None` when none comes for as long as the harness is willing
     /// to wait (a second or more for a real backend).
     fn next_event(&mut self) -> Option<BackendEvent>;
+    /// Ends a unit that was started with [`FENCED`] by its fence, and lets it be started again.
+    fn fence(&mut self, unit: &UnitName);
     /// Restarts the backend, not the units, and connects again.
     fn restart(&mut self);
 }
@@ -44,6 +48,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("a running unit is not forgotten", running_is_not_forgotten),
     ("an unknown unit is gone", unknown_is_gone),
     ("a failed unit stays failed", failed_stays_failed),
+    ("a unit ended by its fence is started again", fenced_starts_again),
     ("a text that is not understood changes nothing", broken_changes_nothing),
     ("a restart of the backend keeps every run", restart_keeps_runs),
 ];
@@ -302,6 +307,19 @@ fn failed_stays_failed(harness: &mut dyn Harness) -> Result<(), String> {
     watch.start(&unit, FAILS, identity(1, 1, 0));
     watch.settle()?;
     watch.expect_runs(&unit, 1)?;
+    watch.clean(&unit)
+}
+
+fn fenced_starts_again(harness: &mut dyn Harness) -> Result<(), String> {
+    let unit = name("conformance-fenced.service")?;
+    let mut watch = Watch::new(harness)?;
+    watch.run(&unit, FENCED, identity(1, 1, 0))?;
+    watch.harness.fence(&unit);
+    watch.until("its fence has ended it", |watch| {
+        watch.units.get(&unit).is_some_and(ended_by_fence)
+    })?;
+    watch.run(&unit, FENCED, identity(1, 1, 0))?;
+    watch.expect_runs(&unit, 2)?;
     watch.clean(&unit)
 }
 

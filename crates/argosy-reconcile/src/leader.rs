@@ -7,15 +7,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use argosy_model::{MachineId, Term, UnitName};
+use argosy_model::{Generation, MachineId, Term, UnitName};
 use argosy_registry::{ClusterView, LeaderMark, Outcome, PlanCommit, Revision, Txn};
 use argosy_scheduler::{PlanStep, check_plan};
 
+use crate::liveness::Sign;
 use crate::planted::Planted;
 use crate::report::MachineReport;
+use crate::timing::Timing;
 
 mod chunk;
 mod facts;
+mod fences;
 mod reasons;
 
 /// Most units that change their machine at once because they no longer fit where they are: a
@@ -35,10 +38,8 @@ pub struct LeaderConfig {
     pub member: u64,
     /// The store's incarnation, raised by every restore.
     pub incarnation: u64,
-    /// How long a machine may be silent before it counts as lost.
-    pub lost_after: Duration,
-    /// How long after that a unit with `OnPartition=stop` may still run there.
-    pub fence: Duration,
+    /// When silence is loss, and how long fenced units may run on after it.
+    pub timing: Timing,
 }
 
 /// What happened.
@@ -48,7 +49,7 @@ pub enum LeaderEvent {
     ViewChanged,
     /// This member leads with this term, or (`None`) leads no more.
     Leadership(Option<Term>),
-    /// A machine has reported. Counts as a sign of life.
+    /// A machine has reported what it has. Signs of life are beats, not this.
     Report(MachineReport),
     /// A transaction has ended.
     Committed {
@@ -73,6 +74,14 @@ pub enum LeaderEffect {
         /// What it does, one line a step, for the log.
         steps: Vec<String>,
     },
+    /// Say to the [`crate::Granter`] who may be granted. Comes before anything that rests on it,
+    /// and is done before the next event is handled.
+    Eligible {
+        /// The term in which.
+        term: Term,
+        /// The machines, and the generation each must have seen.
+        machines: BTreeMap<MachineId, Generation>,
+    },
     /// A plan was wrong and is not carried out: an error of Argosy itself, for the log.
     BadPlan(Vec<String>),
 }
@@ -92,7 +101,10 @@ pub struct LeaderMachine {
     term: Option<Term>,
     elected_at: Duration,
     reports: BTreeMap<MachineId, MachineReport>,
-    heard_at: BTreeMap<MachineId, Duration>,
+    /// Who was heard in this term, and granted.
+    signs: BTreeMap<MachineId, Sign>,
+    /// Who may be granted, as last said: fences of others only can pass.
+    eligible: BTreeMap<MachineId, Generation>,
     /// The transaction under way.
     pending: Option<u64>,
     next_request: u64,
@@ -117,7 +129,8 @@ impl LeaderMachine {
             term: None,
             elected_at: Duration::ZERO,
             reports: BTreeMap::new(),
-            heard_at: BTreeMap::new(),
+            signs: BTreeMap::new(),
+            eligible: BTreeMap::new(),
             pending: None,
             next_request: 1,
             wait_for: 0,
@@ -137,13 +150,16 @@ impl LeaderMachine {
         self.planted = Planted { bug };
     }
 
-    /// Takes an event in, and returns what to do. `now` never goes back.
+    /// Takes an event in, and returns what to do. `signs` is what [`crate::Granter::signs`] says
+    /// now; `now` never goes back.
     pub fn handle(
         &mut self,
         event: LeaderEvent,
         view: &ClusterView,
+        signs: &BTreeMap<MachineId, Sign>,
         now: Duration,
     ) -> Vec<LeaderEffect> {
+        self.signs.clone_from(signs);
         match event {
             LeaderEvent::ViewChanged => {}
             // Time alone changes nothing before the moment waited for.
@@ -153,11 +169,15 @@ impl LeaderMachine {
                 }
             }
             LeaderEvent::Leadership(term) => self.lead(term, now),
-            LeaderEvent::Report(report) => self.hear(report, now),
+            LeaderEvent::Report(report) => self.hear(report),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
         self.wake = None;
-        let effects = self.decide(view, now);
+        let mut effects = self.decide(view, now);
+        // After the decision, which rests on who was left out before it; first to be carried out.
+        if let Some(effect) = self.renew_eligible(view, now) {
+            effects.insert(0, effect);
+        }
         if self.term.is_some() {
             let deadlines = self.deadlines(view, now);
             self.wake = deadlines.chain(self.retry_at).filter(|at| *at > now).min();
@@ -186,12 +206,9 @@ impl LeaderMachine {
         }
         self.term = term;
         self.elected_at = now;
-        // What was heard before does not count: a machine may have gone since. Each reports to a
-        // new leader at once.
-        if !self.planted.back_unheard() {
-            self.heard_at.clear();
-            self.reports.clear();
-        }
+        // What was reported before does not count: each machine reports to a new leader at once.
+        self.reports.clear();
+        self.eligible.clear();
         // Answers to what was proposed in an earlier term do not matter: its guards name that
         // term.
         self.pending = None;
@@ -203,8 +220,7 @@ impl LeaderMachine {
         self.rested_at = None;
     }
 
-    fn hear(&mut self, report: MachineReport, now: Duration) {
-        self.heard_at.insert(report.machine, now);
+    fn hear(&mut self, report: MachineReport) {
         if self.reports.get(&report.machine) != Some(&report) {
             self.rested_at = None;
             self.reports.insert(report.machine, report);

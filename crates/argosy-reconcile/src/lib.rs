@@ -15,13 +15,17 @@ mod agent;
 mod backend;
 pub mod conformance;
 mod leader;
+mod liveness;
 mod planted;
 mod report;
 pub mod simulated;
+mod timing;
 
 pub use agent::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
 };
-pub use backend::{BackendEvent, BackendRequest, RunIdentity};
+pub use backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
+pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Voters};
 pub use report::MachineReport;
+pub use timing::{Preset, Timing, UnknownPreset};

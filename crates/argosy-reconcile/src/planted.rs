@@ -35,6 +35,10 @@ asks! {
     back_unheard: BackUnheard,
     start_in_doubt: StartInDoubt,
     stale_start: StaleStart,
+    grant_without_round: GrantWithoutRound,
+    grant_from_receipt: GrantFromReceipt,
+    fence_unwaited: FenceUnwaited,
+    grant_unseen: GrantUnseen,
 }
 
 impl Planted {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use argosy_model::{InvocationId, SubState, UnitName, UnitResult, UnitStatus};
 
-use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
+use crate::backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
 
 /// What a simulated unit does; told from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,8 @@ impl SimulatedBackend {
                 let message = "it has a later run already".to_owned();
                 return BackendEvent::Refused { unit, message };
             }
-            let unstarted = before.sub == SubState::Dead && before.invocation.is_none();
+            let fresh = before.sub == SubState::Dead && before.invocation.is_none();
+            let unstarted = fresh || ended_by_fence(before);
             if has == identity && !unstarted {
                 return BackendEvent::Changed(before.clone());
             }
@@ -175,6 +176,15 @@ impl SimulatedBackend {
         let found = self.units.get_mut(unit)?;
         found.status.result = UnitResult::Signal;
         found.status.detail = "killed, signal=KILL".to_owned();
+        found.end(SubState::Failed);
+        Some(BackendEvent::Changed(found.status.clone()))
+    }
+
+    /// Ends a unit as its fence would, when the machine has lost the cluster's grant.
+    pub fn fence(&mut self, unit: &UnitName) -> Option<BackendEvent> {
+        let found = self.units.get_mut(unit)?;
+        found.status.result = UnitResult::Fenced;
+        found.status.detail = "stopped by its fence".to_owned();
         found.end(SubState::Failed);
         Some(BackendEvent::Changed(found.status.clone()))
     }

@@ -4,12 +4,13 @@ mod leader;
 mod members;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use argosy_consensus::ReplicaStatus;
 use argosy_kv::{Command, CommandKind, Response, State};
-use argosy_model::ClusterId;
+use argosy_model::{ClusterId, Term};
 use tokio::sync::{Semaphore, watch};
 
 use crate::answer::Answer;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) view: ArcSwap<State>,
     pub(crate) replica: ArcSwap<ReplicaStatus>,
+    /// Raised by the raft thread before anything of a later term leaves it.
+    pub(crate) term: AtomicU64,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) applied: watch::Receiver<u64>,
     pub(crate) watches: Arc<WatchPort>,
@@ -122,6 +125,12 @@ impl StoreHandle {
     /// Returns the leadership, now and at each change.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.clone()
+    }
+
+    /// Returns this member's term: no vote and no message of a later one has left it before this
+    /// call. Never waits, so that a beat's round trip does not either.
+    pub fn term(&self) -> Term {
+        Term(self.shared.term.load(Ordering::SeqCst))
     }
 
     /// Returns the last index that [`StoreHandle::view`] shows, now and at each change.

@@ -5,6 +5,7 @@ mod peers;
 mod requests;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use argosy_consensus::{Checkpoint, ELECTION_TICKS, Effect, Input, Replica};
@@ -135,6 +136,9 @@ impl RaftThread {
             if effects.is_empty() {
                 return;
             }
+            // Before a vote or message of this term can leave: whoever reads an earlier term
+            // may rest on nothing of a later one having left yet.
+            self.shared.term.store(self.replica.term(), Ordering::SeqCst);
             let applied_before = *self.applied.borrow();
             for effect in effects {
                 self.carry_out(effect, now);

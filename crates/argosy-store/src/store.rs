@@ -3,6 +3,7 @@
 mod threads;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use argosy_consensus::wal::{Identity, RecoverOptions, RecoveredLog, Writer, recover};
@@ -164,6 +165,7 @@ impl Store {
             permits: Arc::new(Semaphore::new(PENDING_REQUESTS_MAX)),
             view: ArcSwap::from_pointee(state.clone()),
             replica: ArcSwap::from_pointee(replica.status()),
+            term: AtomicU64::new(replica.term()),
             leadership: leadership_seen,
             applied: applied_seen,
             watches: Arc::clone(&threads.watches),

@@ -105,6 +105,17 @@ pub enum Event {
         /// Why.
         failure: SpawnFailure,
     },
+    /// A process was not started: its unit is fenced and there is no grant. No `Exited` follows.
+    SpawnFenced {
+        /// Which.
+        spawn: SpawnId,
+    },
+    /// The grant of a fenced unit is over: the keeper ends all of it. Comes before every end of a
+    /// process that this leads to.
+    Fenced {
+        /// The unit.
+        unit: UnitName,
+    },
     /// A process executes its program.
     Executed {
         /// Which.

@@ -6,7 +6,7 @@ mod records;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_model::{InvocationId, UnitName, UnitSpec, UnixMicros};
+use argosy_model::{InvocationId, UnitName, UnitResult, UnitSpec, UnixMicros};
 use prost::Message;
 
 use crate::source::{Loaded, UnitSource};
@@ -63,7 +63,12 @@ pub(crate) fn encode(unit: &Unit) -> Vec<u8> {
         loaded: Some(SourceRecord::from(&unit.loaded.source)),
         next: unit.next.as_ref().map(|next| SourceRecord::from(&next.source)),
         state: numbers::sub_state(unit.state),
-        result: numbers::result(unit.result),
+        // An older supervisor takes it for an unknown end: also one that nothing follows from.
+        result: numbers::result(match unit.result {
+            UnitResult::Fenced => UnitResult::Unknown,
+            other => other,
+        }),
+        fenced: unit.result == UnitResult::Fenced,
         reload_result: numbers::result(unit.reload_result),
         main: unit.main.map(records::process),
         main_index: unit.main_index as u64,
@@ -151,7 +156,10 @@ impl StoredUnit {
             loaded: Arc::new(Loaded { spec: loaded, source }),
             next,
             state: numbers::to_sub_state(state.state).ok_or_else(|| field("state"))?,
-            result: numbers::to_result(state.result).ok_or_else(|| field("result"))?,
+            result: match state.fenced {
+                true => UnitResult::Fenced,
+                false => numbers::to_result(state.result).ok_or_else(|| field("result"))?,
+            },
             reload_result: numbers::to_result(state.reload_result)
                 .ok_or_else(|| field("reload result"))?,
             main: state.main.as_ref().map(records::process_ref),

@@ -14,9 +14,10 @@ use argosy_model::{UnitName, UnitResult, UnitStatus, UnixMicros};
 pub use loading::{ForgetRefusal, LoadRefusal, RestoredUnit};
 
 use crate::ids::Ids;
+use crate::job::{Job, JobKind};
 use crate::relations::Relations;
 use crate::unit::{Step, Transition, Unit};
-use crate::{Command, Event, Now, SpawnFailure, SpawnId};
+use crate::{Command, Event, JobResult, Now, SpawnFailure, SpawnId};
 
 /// What a supervisor is told at its start.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,8 @@ impl Supervisor {
             }
             Event::Spawned { spawn, pid, start_ticks } => self.spawned(spawn, pid, start_ticks),
             Event::SpawnFailed { spawn, failure } => self.spawn_failed(spawn, failure),
+            Event::SpawnFenced { spawn } => self.spawn_fenced(spawn),
+            Event::Fenced { unit } => self.fenced(&unit),
             Event::Executed { spawn } => self.executed(spawn),
             Event::Exited { spawn, outcome } => self.exited(spawn, outcome),
             Event::Notify { unit, pid, text } => {
@@ -142,6 +145,22 @@ impl Supervisor {
     fn spawn_failed(&mut self, spawn: SpawnId, failure: SpawnFailure) {
         let Some(name) = self.spawns.remove(&spawn) else { return };
         self.with(&name, |unit, step| unit.spawn_failed(spawn, failure, step));
+    }
+
+    fn spawn_fenced(&mut self, spawn: SpawnId) {
+        let Some(name) = self.spawns.remove(&spawn) else { return };
+        self.with(&name, |unit, step| unit.spawn_fenced(spawn, step));
+    }
+
+    /// A unit that ends by its fence is not started or restarted by a job from before.
+    fn fenced(&mut self, name: &UnitName) {
+        let rests = self.units.get(name).is_none_or(Unit::at_rest);
+        self.with(name, Unit::fenced);
+        let stops = |job: &Job| job.kind == JobKind::Stop;
+        let job = self.units.get(name).and_then(|unit| unit.job.as_ref());
+        if !rests && job.is_some_and(|job| !stops(job)) {
+            self.finish(name, JobResult::Failed);
+        }
     }
 
     fn exited(&mut self, spawn: SpawnId, outcome: argosy_model::ExitOutcome) {

@@ -2,6 +2,7 @@
 
 mod control;
 mod exit;
+mod fence;
 mod notify;
 mod process;
 mod start;
@@ -78,6 +79,12 @@ impl StartLimit {
             _ => *self = StartLimit { begin: Some(now), count: 1 },
         }
         true
+    }
+
+    /// Takes the last start back: it was not allowed to be one.
+    pub(crate) fn take_back(&mut self) {
+        self.count = self.count.saturating_sub(1);
+        self.begin = self.begin.filter(|_| self.count > 0);
     }
 }
 

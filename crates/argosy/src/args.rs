@@ -190,7 +190,7 @@ pub(crate) enum Command {
 pub(crate) enum Cluster {
     /// Make this machine the first of a new cluster.
     #[command(
-        after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a"
+        after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a --timing lan"
     )]
     Init(Init),
     /// Make this machine a part of an existing cluster.
@@ -244,7 +244,7 @@ pub(crate) enum Token {
 #[derive(Debug, Args)]
 pub(crate) struct Join {
     #[command(flatten)]
-    pub(crate) machine: Init,
+    pub(crate) machine: Described,
     /// Read the token from this file instead of standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -252,6 +252,17 @@ pub(crate) struct Join {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) machine: Described,
+    /// How soon a lost machine is noticed: lan (half a second), default or wan. The same for all
+    /// machines of the cluster, for good.
+    #[arg(long, value_name = "PRESET")]
+    pub(crate) timing: Option<argosy_reconcile::Preset>,
+}
+
+/// What is said of a machine that becomes part of a cluster.
+#[derive(Debug, Args)]
+pub(crate) struct Described {
     /// The machine's name; its host name by default.
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -431,6 +442,10 @@ pub(crate) struct Supervisor {
     /// Run units of this machine alone, without a daemon.
     #[arg(long)]
     pub(crate) no_daemon: bool,
+    /// Hold a unit's processes together by descent where neither cgroups nor PID namespaces can be
+    /// had. A process that hides can leave its unit then, and OnPartition=stop does not start.
+    #[arg(long)]
+    pub(crate) process_trees: bool,
     /// Seconds to wait at most before a supervisor or daemon that keeps dying is started again.
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub(crate) restart_delay_max: f64,

@@ -15,6 +15,7 @@ mod identity;
 mod join;
 mod journal;
 mod listeners;
+mod liveness;
 mod machine_port;
 mod machine_routes;
 mod machine_server;
@@ -51,6 +52,7 @@ pub(crate) const LAST_WORDS: &str = "daemon.error";
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) data_dir: PathBuf,
+    pub(crate) runtime_dir: PathBuf,
     pub(crate) api_socket: PathBuf,
     pub(crate) supervisor_socket: PathBuf,
 }
@@ -63,6 +65,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
         data_dir: options.data.data_dir,
         api_socket: global.socket.clone().unwrap_or_else(|| runtime_dir.join(API_SOCKET)),
         supervisor_socket: runtime_dir.join(SUPERVISOR_SOCKET),
+        runtime_dir: runtime_dir.clone(),
     };
     make_directory(&places.data_dir)?;
     make_directory(&runtime_dir)?;

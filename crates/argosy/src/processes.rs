@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argosy_keeper::KeeperConfig;
+use argosy_keeper::{KeeperConfig, KeeperError};
 
 use crate::args::{Global, Supervisor, SupervisorProcess};
 use crate::failure::{Exit, Failure};
@@ -25,6 +25,7 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
     }
     let mut config = KeeperConfig::new(runtime_dir.clone(), supervisor);
+    config.process_trees = options.process_trees;
     config.longest_backoff =
         Duration::try_from_secs_f64(options.restart_delay_max).map_err(|_| {
             let message = format!("{} is no number of seconds to wait", options.restart_delay_max);
@@ -39,8 +40,13 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         config.daemon_argv = Some(daemon);
     }
     argosy_keeper::run(config).map_err(|error| {
-        Failure::from_error(Exit::BadInput, &error)
-            .with_help("run as root, or choose a place of your own with --runtime-dir")
+        let help = match error {
+            KeeperError::NoGroupMode { .. } => {
+                "run as root, or, if processes that hide are no worry here, with --process-trees"
+            }
+            _ => "run as root, or choose a place of your own with --runtime-dir",
+        };
+        Failure::from_error(Exit::BadInput, &error).with_help(help)
     })
 }
 

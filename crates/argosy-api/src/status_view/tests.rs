@@ -28,12 +28,27 @@ fn a_status_survives_the_way_through_json() {
         for result in RESULTS {
             for main_exit in exits {
                 let status = UnitStatus { sub, result, main_exit, ..sample() };
-                let json = serde_json::to_string(&UnitStatusView::from(&status)).unwrap();
-                let view: UnitStatusView = serde_json::from_str(&json).unwrap();
-                assert_eq!(UnitStatus::try_from(&view).unwrap(), status, "{json}");
+                for view in
+                    [UnitStatusView::from(&status), UnitStatusView::for_any_version(&status)]
+                {
+                    let json = serde_json::to_string(&view).unwrap();
+                    let view: UnitStatusView = serde_json::from_str(&json).unwrap();
+                    assert_eq!(UnitStatus::try_from(&view).unwrap(), status, "{json}");
+                }
             }
         }
     }
+}
+
+#[test]
+fn an_older_version_reads_an_end_by_the_fence_as_an_unknown_one() {
+    let status = UnitStatus { result: UnitResult::Fenced, sub: SubState::Failed, ..sample() };
+    assert_eq!(UnitStatusView::from(&status).result, "fenced");
+    let view = UnitStatusView::for_any_version(&status);
+    assert_eq!((view.result.as_str(), view.fenced), ("unknown", true));
+    // One that does not have the field.
+    let older = UnitStatusView { fenced: false, ..view };
+    assert_eq!(UnitStatus::try_from(&older).unwrap().result, UnitResult::Unknown);
 }
 
 #[test]

@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::signal_members;
 
 /// How often the freezer is asked whether it is done, a millisecond apart. Freezing takes well
-/// under one unless a process hangs in the kernel, and such a one cannot fork either.
-const FREEZE_POLLS: usize = 20;
+/// under one unless a process hangs in the kernel, and such a one cannot fork either. Other
+/// groups wait for this one meanwhile.
+const FREEZE_POLLS: usize = 10;
 
 /// Which kernel interface a directory has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +68,17 @@ impl Cgroup {
     /// Tells whether no process is in it or below it.
     pub(crate) fn is_empty(&self) -> io::Result<bool> {
         match &self.events {
-            Some(file) => {
-                let mut bytes = [0; 256];
-                let length = file.read_at(&mut bytes, 0)?;
-                Ok(bytes[..length].split(|b| *b == b'\n').any(|line| line == b"populated 0"))
-            }
+            Some(_) => self.has_event(b"populated 0"),
             None => Ok(self.members()?.is_empty()),
         }
+    }
+
+    /// Tells whether `cgroup.events` has this line.
+    fn has_event(&self, wanted: &[u8]) -> io::Result<bool> {
+        let Some(file) = &self.events else { return Ok(false) };
+        let mut bytes = [0; 256];
+        let length = file.read_at(&mut bytes, 0)?;
+        Ok(bytes[..length].split(|byte| *byte == b'\n').any(|line| line == wanted))
     }
 
     /// Returns the processes in it and below it.
@@ -94,25 +99,38 @@ impl Cgroup {
         match self.version {
             Version::V2 => match fs::write(self.path.join("cgroup.kill"), "1") {
                 // Kernels before 5.14.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_members(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_v2_members(),
                 result => result,
             },
             Version::Freezer => {
                 let state = self.path.join("freezer.state");
                 fs::write(&state, "FROZEN")?;
-                for _ in 0..FREEZE_POLLS {
-                    if fs::read_to_string(&state)?.trim() == "FROZEN" {
-                        break;
-                    }
-                    sleep(Duration::from_millis(1));
-                }
+                wait_frozen(|| Ok(fs::read_to_string(&state)?.trim() == "FROZEN"))?;
                 let killed = self.kill_members();
-                // What is frozen dies only when it thaws.
-                fs::write(&state, "THAWED")?;
+                // What is frozen dies only when it thaws, also where it has frozen a part itself.
+                visit(&self.path, &mut |directory| {
+                    fs::write(directory.join("freezer.state"), "THAWED")
+                })?;
                 killed
             }
             Version::Named => self.kill_members(),
         }
+    }
+
+    /// Kills what is in a v2 cgroup of a kernel without `cgroup.kill`: frozen, so that nothing
+    /// forks meanwhile.
+    fn kill_v2_members(&self) -> io::Result<()> {
+        let state = self.path.join("cgroup.freeze");
+        // Kernels before 5.2 cannot freeze either: then only the passes are left.
+        let freezes = fs::write(&state, "1").is_ok();
+        if freezes {
+            wait_frozen(|| self.has_event(b"frozen 1"))?;
+        }
+        let killed = self.kill_members();
+        if freezes {
+            fs::write(&state, "0")?;
+        }
+        killed
     }
 
     fn kill_members(&self) -> io::Result<()> {
@@ -126,6 +144,17 @@ impl Cgroup {
             result => result,
         })
     }
+}
+
+/// Waits until a cgroup is frozen, or gives up.
+fn wait_frozen(is_frozen: impl Fn() -> io::Result<bool>) -> io::Result<()> {
+    for _ in 0..FREEZE_POLLS {
+        if is_frozen()? {
+            break;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Calls `act` for every cgroup below a directory, children first, then for itself.

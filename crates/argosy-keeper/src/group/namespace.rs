@@ -87,6 +87,11 @@ impl Namespace {
         Ok(Some(Namespace { init, start_ticks, identity, doors, record, killed, reaped }))
     }
 
+    /// Returns the file that says to a later keeper which process the init is.
+    pub(crate) fn record(&self) -> &Path {
+        &self.record
+    }
+
     /// Returns the PID of its init.
     pub(crate) fn init(&self) -> i32 {
         self.init

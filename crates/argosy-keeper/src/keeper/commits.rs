@@ -45,6 +45,7 @@ impl Keeper {
             group_mode: self.driver.mode(),
             acknowledged: self.log.acknowledged(),
             last_spawn_id: self.last_spawn_id,
+            fences: true,
             units: self.units.iter().map(unit).filter(known).collect(),
             processes: self.processes.iter().map(process).collect(),
             leftover: self.leftover(),
@@ -115,6 +116,7 @@ impl Keeper {
             self.discard_if_idle(&change.unit);
         }
         for action in commit.actions {
+            self.keep_fence();
             self.act(action);
         }
         if commit.done {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use argosy_model::UnitName;
 use rustix::process::{Pid, kill_process};
 
+use super::fence::unmark;
 use super::unit::UnitGroup;
 use super::{Keeper, boottime, complain, say};
 use crate::group::signal_of;
@@ -14,6 +15,11 @@ use crate::{EventKind, Leftover, SpawnId};
 /// How often a group is looked at that cannot say itself when it is empty, or that is being
 /// killed or removed.
 const GROUP_CHECK: Duration = Duration::from_millis(50);
+
+/// How often a group is killed again at first, and for how many times: most are empty after one
+/// or two, and a fence has promised when. What is left then hangs in the kernel.
+const KILL_CHECK: Duration = Duration::from_millis(5);
+const KILL_CHECKS: u32 = 20;
 
 /// How often groups of an earlier keeper are looked at: nobody waits for them.
 const LEFTOVER_CHECK: Duration = Duration::from_secs(1);
@@ -48,6 +54,16 @@ impl Keeper {
         self.signal_outside(name, signal);
     }
 
+    /// Kills every process of a unit that the keeper has started and not reaped, be it in the
+    /// group or not.
+    fn kill_children(&self, name: &UnitName) {
+        for process in self.pids.values().filter_map(|spawn_id| self.processes.get(spawn_id)) {
+            if process.unit == *name {
+                self.signal_pid(process.pid, libc::SIGKILL);
+            }
+        }
+    }
+
     /// Signals those of a unit's processes that have not executed their program yet.
     fn signal_outside(&self, name: &UnitName, signal: i32) {
         for process in self.starting.iter().filter_map(|spawn_id| self.processes.get(spawn_id)) {
@@ -62,10 +78,10 @@ impl Keeper {
         let Some(unit) = self.units.get_mut(name) else { return };
         let live = unit.live > 0;
         if let Some(group) = unit.group.as_mut().filter(|group| live || group.populated) {
-            group.killing = true;
+            group.killing = Some(0);
             kill_once(group);
-            self.signal_outside(name, libc::SIGKILL);
-            self.check_group_later();
+            self.kill_children(name);
+            self.check_group_later(KILL_CHECK);
         }
     }
 
@@ -90,18 +106,19 @@ impl Keeper {
             Err(error) => matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)),
         };
         if live || !empty {
-            if group.killing || (!live && (group.token.is_none() || group.remove)) {
-                self.check_group_later();
+            if group.killing.is_some() || (!live && (group.token.is_none() || group.remove)) {
+                let soon = group.killing.is_some_and(|times| times < KILL_CHECKS);
+                self.check_group_later(if soon { KILL_CHECK } else { GROUP_CHECK });
             }
             return;
         }
-        group.killing = false;
+        group.killing = None;
         let remove = group.remove;
         if std::mem::take(&mut group.populated) {
             self.push_event(EventKind::GroupEmpty { unit: name.clone() });
         }
         if remove && self.remove_group(name).is_err() {
-            self.check_group_later();
+            self.check_group_later(GROUP_CHECK);
         }
         self.discard_if_idle(name);
     }
@@ -117,12 +134,16 @@ impl Keeper {
         if let (Some(token), Some(events)) = (group.token, group.group.events()) {
             self.poller.remove(events, token);
         }
+        if group.marked {
+            unmark(&self.runtime, group.group.name());
+        }
         unit.group = None;
         Ok(())
     }
 
-    fn check_group_later(&mut self) {
-        self.group_check_at.get_or_insert_with(|| boottime() + GROUP_CHECK);
+    fn check_group_later(&mut self, pause: Duration) {
+        let at = boottime() + pause;
+        self.group_check_at = Some(self.group_check_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// Looks at every group that needs it, and goes on killing.
@@ -132,17 +153,19 @@ impl Keeper {
             .iter()
             .filter(|(_, unit)| {
                 unit.group.as_ref().is_some_and(|group| {
-                    group.killing || group.remove || (group.populated && group.token.is_none())
+                    let kills = group.killing.is_some();
+                    kills || group.remove || (group.populated && group.token.is_none())
                 })
             })
             .map(|(name, _)| name.clone())
             .collect();
         for name in names {
             if let Some(group) = self.units.get_mut(&name).and_then(|unit| unit.group.as_mut())
-                && group.killing
+                && let Some(times) = &mut group.killing
             {
+                *times += 1;
                 kill_once(group);
-                self.signal_outside(&name, libc::SIGKILL);
+                self.kill_children(&name);
             }
             self.check_group(&name);
         }
@@ -171,13 +194,21 @@ impl Keeper {
     /// Removes leftover groups that have become empty; kills them when all is to end.
     pub(super) fn check_leftover(&mut self) {
         let found = std::mem::take(&mut self.leftover);
-        let kill = self.kills_all();
+        let all = self.kills_all();
+        let mut kill = all;
         for mut found in found {
-            if kill && let Err(error) = found.group.kill() {
+            let fenced = found.fenced;
+            kill |= fenced;
+            if (all || fenced)
+                && let Err(error) = found.group.kill()
+            {
                 complain("a leftover group is not killed, it is tried again", &error);
             }
             let empty = found.group.is_empty().unwrap_or(true);
             if empty && found.group.remove().is_ok() {
+                if fenced {
+                    unmark(&self.runtime, found.group.name());
+                }
                 let unit = found.unit;
                 if !self.leftover.iter().any(|other| other.unit == unit) {
                     self.push_event(EventKind::LeftoverGone { unit });

@@ -89,6 +89,7 @@ impl Keeper {
 
     /// Reads a pipe that has something, and decides when it is read again.
     pub(super) fn read_pipe(&mut self, key: (SpawnId, Stream)) {
+        self.keep_fence();
         for _ in 0..READS {
             if !self.has_room(key, 0) {
                 self.blocked.insert(key);

@@ -18,6 +18,8 @@ const BATCH: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Signals,
+    /// A fence deadline has come, or passed.
+    Fence,
     Link,
     Pipe(SpawnId, Stream),
     Report(SpawnId),

@@ -1,5 +1,6 @@
 //! The runtime directory: who holds it, and what is in it.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 
 use super::{boottime, micros};
 use crate::KeeperError;
+use crate::fence::FENCE_SOCKET;
 use crate::spool::SPOOL_DIRECTORY;
 
 /// Longest path: `sun_path` has 108 bytes with its NUL (unix(7)), a notify socket's name takes 27.
@@ -19,6 +21,8 @@ const PATH_MAX: usize = 80;
 
 const LOCK: &str = "keeper.lock";
 const NOTIFY_DIRECTORY: &str = "notify";
+/// One empty file for each group of a fenced unit, by the group's name.
+const FENCE_DIRECTORY: &str = "fenced";
 
 /// The runtime directory, held for as long as this lives.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ impl RuntimeDir {
         }
         make_directory(&notify, 0o711)?;
         make_directory(&path.join(SPOOL_DIRECTORY), 0o700)?;
+        make_directory(&path.join(FENCE_DIRECTORY), 0o700)?;
         Ok(RuntimeDir { path: path.to_owned(), _lock: lock, life: micros(boottime()), sockets: 0 })
     }
 
@@ -69,6 +74,21 @@ impl RuntimeDir {
         self.path.join(NOTIFY_DIRECTORY).join(format!("{:x}-{:x}", self.life, self.sockets))
     }
 
+    /// Returns the path of the socket that fence deadlines come on.
+    pub(super) fn fence_socket(&self) -> PathBuf {
+        self.path.join(FENCE_SOCKET)
+    }
+
+    /// Returns the directory of the markers of fenced groups.
+    pub(super) fn fence_markers(&self) -> PathBuf {
+        self.path.join(FENCE_DIRECTORY)
+    }
+
+    /// Returns the path of a fenced group's marker.
+    pub(super) fn fence_marker(&self, group: &OsStr) -> PathBuf {
+        self.fence_markers().join(group)
+    }
+
     /// Returns the directory of all spools.
     pub(super) fn spools(&self) -> PathBuf {
         self.path.join(SPOOL_DIRECTORY)
@@ -80,6 +100,9 @@ impl Drop for RuntimeDir {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(self.path.join(NOTIFY_DIRECTORY)));
         drop(fs::remove_dir(self.spools()));
+        // With a group that is left its marker stays too.
+        drop(fs::remove_dir(self.fence_markers()));
+        drop(fs::remove_file(self.fence_socket()));
         // While the lock is still held: whoever opened the old file sees that it is gone.
         drop(fs::remove_file(self.path.join(LOCK)));
     }

@@ -48,7 +48,15 @@ impl Keeper {
             // What is left is being killed.
             return Err(SpawnError { step: ExecStep::Fork, errno: libc::ECANCELED });
         }
+        if record.fenced && !self.has_grant() {
+            return Err(SpawnError { step: ExecStep::Fence, errno: libc::ECANCELED });
+        }
+        if record.fenced && self.driver.mode() == crate::GroupMode::ProcessTree {
+            // Nobody could be sure that all of it is gone when the grant is over.
+            return Err(SpawnError { step: ExecStep::Fence, errno: libc::EOPNOTSUPP });
+        }
         self.open_group(record)?;
+        self.note_fence(&record.unit, record.fenced).map_err(failed(ExecStep::Cgroup))?;
         let journal = [&record.stdout, &record.stderr].contains(&&Output::Journal);
         if journal {
             self.ensure_spool(&record.unit).map_err(failed(ExecStep::Fork))?;
@@ -95,8 +103,8 @@ impl Keeper {
             }
             None => None,
         };
-        let (populated, killing, remove) = (false, false, false);
-        unit.group = Some(UnitGroup { group, token, populated, killing, remove });
+        let (populated, killing, remove, marked) = (false, None, false, false);
+        unit.group = Some(UnitGroup { group, token, populated, killing, remove, marked });
         Ok(())
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Unit {
     pub(super) live: usize,
     /// Output pipes still open.
     pub(super) pipes: usize,
+    /// Its last process was started as a fenced one, and the fence has not ended it since.
+    pub(super) fenced: bool,
 }
 
 impl Unit {
@@ -53,10 +55,12 @@ pub(super) struct UnitGroup {
     pub(super) token: Option<Token>,
     /// A process was started since the last `GroupEmpty`.
     pub(super) populated: bool,
-    /// To be killed until it is empty.
-    pub(super) killing: bool,
+    /// To be killed until it is empty: how often it was so far.
+    pub(super) killing: Option<u32>,
     /// To be removed once it is empty.
     pub(super) remove: bool,
+    /// The next keeper is told that it is fenced.
+    pub(super) marked: bool,
 }
 
 /// One process that was started; kept until its end is acknowledged.

@@ -18,8 +18,13 @@ const PROTOCOL: u32 = 1;
 /// A part of a hello is closed after this many bytes of states, far below a frame's limit.
 const HELLO_PART: usize = 1 << 20;
 
-const GROUP_MODES: [GroupMode; 4] =
-    [GroupMode::V2, GroupMode::Hybrid, GroupMode::V1, GroupMode::PidNamespace];
+const GROUP_MODES: [GroupMode; 5] = [
+    GroupMode::V2,
+    GroupMode::Hybrid,
+    GroupMode::V1,
+    GroupMode::PidNamespace,
+    GroupMode::ProcessTree,
+];
 
 /// A frame as the supervisor receives it.
 #[derive(Debug)]
@@ -61,6 +66,7 @@ pub(crate) fn hello_frames(hello: &Hello) -> Vec<Vec<u8>> {
         group_mode: u32::try_from(group_mode).unwrap_or(0),
         acknowledged: hello.acknowledged,
         last_spawn_id: hello.last_spawn_id.0,
+        fences: hello.fences,
         ..wire::HelloPart::default()
     };
     let mut parts = vec![empty()];
@@ -204,6 +210,7 @@ fn decode_hello(part: wire::HelloPart) -> Result<HelloAssembly, WireError> {
         group_mode,
         acknowledged: part.acknowledged,
         last_spawn_id: SpawnId(part.last_spawn_id),
+        fences: part.fences,
         units: part.units.into_iter().map(unit).collect::<Result<_, WireError>>()?,
         processes: part.processes.into_iter().map(process).collect::<Result<_, WireError>>()?,
         leftover: part.leftover.into_iter().map(leftover).collect::<Result<_, WireError>>()?,
@@ -239,6 +246,7 @@ fn encode_event(event: &Event) -> wire::Event {
         }),
         EventKind::GroupEmpty { unit } => wire::EventKind::GroupEmpty(unit.to_string()),
         EventKind::LeftoverGone { unit } => wire::EventKind::LeftoverGone(unit.to_string()),
+        EventKind::Fenced { unit } => wire::EventKind::Fenced(unit.to_string()),
     };
     wire::Event { seq: event.seq, at: micros(event.at), kind: Some(kind) }
 }
@@ -267,6 +275,7 @@ fn decode_event(event: wire::Event) -> Result<Event, WireError> {
         }
         wire::EventKind::GroupEmpty(unit) => EventKind::GroupEmpty { unit: unit_name(&unit)? },
         wire::EventKind::LeftoverGone(unit) => EventKind::LeftoverGone { unit: unit_name(&unit)? },
+        wire::EventKind::Fenced(unit) => EventKind::Fenced { unit: unit_name(&unit)? },
     };
     Ok(Event { seq: event.seq, at: Duration::from_micros(event.at), kind })
 }

@@ -60,6 +60,8 @@ pub(super) struct HelloPart {
     /// No part follows.
     #[prost(bool, tag = "10")]
     pub(super) last: bool,
+    #[prost(bool, tag = "11")]
+    pub(super) fences: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -114,7 +116,7 @@ pub(super) struct Event {
     /// Microseconds on CLOCK_BOOTTIME.
     #[prost(uint64, tag = "2")]
     pub(super) at: u64,
-    #[prost(oneof = "EventKind", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "EventKind", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub(super) kind: Option<EventKind>,
 }
 
@@ -134,6 +136,8 @@ pub(super) enum EventKind {
     GroupEmpty(String),
     #[prost(string, tag = "9")]
     LeftoverGone(String),
+    #[prost(string, tag = "10")]
+    Fenced(String),
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -103,6 +103,8 @@ pub(super) struct SpawnRecord {
     pub(super) notify: bool,
     #[prost(bool, tag = "15")]
     pub(super) ignore_sigpipe: bool,
+    #[prost(bool, tag = "16")]
+    pub(super) fenced: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -33,6 +33,7 @@ fn record(stdin: Stdin, stdout: Output, stderr: Output) -> SpawnRecord {
         stderr,
         notify: true,
         ignore_sigpipe: true,
+        fenced: true,
     }
 }
 
@@ -86,6 +87,8 @@ fn every_event_survives_the_wire() {
         exited(ExitOutcome::Unknown),
         EventKind::Notify { unit: unit.clone(), pid: 9, text: "READY=1\n".into() },
         EventKind::GroupEmpty { unit: unit.clone() },
+        EventKind::Fenced { unit: unit.clone() },
+        EventKind::SpawnFailed { spawn_id, step: ExecStep::Fence, errno: 125 },
         EventKind::LeftoverGone { unit: unit.clone() },
     ];
     let mut messages: Vec<_> = kinds
@@ -113,6 +116,7 @@ fn a_hello_larger_than_a_frame_arrives_whole() {
         group_mode: GroupMode::PidNamespace,
         acknowledged: 2,
         last_spawn_id: SpawnId(3),
+        fences: true,
         units: (0..30)
             .map(|i| UnitRecord {
                 unit: unit(&format!("u{i}.service")),

@@ -127,6 +127,7 @@ fn encode_record(record: &SpawnRecord) -> wire::SpawnRecord {
         stderr: Some(encode_output(&record.stderr)),
         notify: record.notify,
         ignore_sigpipe: record.ignore_sigpipe,
+        fenced: record.fenced,
     }
 }
 
@@ -156,6 +157,7 @@ fn decode_record(record: wire::SpawnRecord) -> Result<SpawnRecord, WireError> {
         stderr: decode_output(record.stderr)?,
         notify: record.notify,
         ignore_sigpipe: record.ignore_sigpipe,
+        fenced: record.fenced,
     })
 }
 

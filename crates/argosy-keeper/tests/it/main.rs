@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod ends;
+mod fence;
 mod groups;
 mod notify;
 mod output;

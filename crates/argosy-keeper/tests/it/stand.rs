@@ -156,7 +156,15 @@ impl Stand {
 
     /// Returns the processes that were started here: they carry this stand in their environment.
     pub(crate) fn processes(&self) -> BTreeSet<i32> {
-        let mark = format!("STAND={}", self.directory.path().display());
+        self.processes_with(&format!("STAND={}", self.directory.path().display()))
+    }
+
+    /// Returns the processes of a unit that were started here.
+    pub(crate) fn processes_of(&self, name: &str) -> BTreeSet<i32> {
+        self.processes_with(&format!("STAND_UNIT={}/{name}", self.directory.path().display()))
+    }
+
+    fn processes_with(&self, mark: &str) -> BTreeSet<i32> {
         let mut found = BTreeSet::new();
         for entry in fs::read_dir("/proc").unwrap() {
             let name = entry.unwrap().file_name();
@@ -179,6 +187,7 @@ impl Stand {
             environment: vec![
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
                 ("STAND".to_owned(), self.directory.path().display().to_string()),
+                ("STAND_UNIT".to_owned(), format!("{}/{name}", self.directory.path().display())),
             ],
             pid_variables: Vec::new(),
             working_directory: None,
@@ -189,6 +198,7 @@ impl Stand {
             stderr: Output::Journal,
             notify: false,
             ignore_sigpipe: true,
+            fenced: false,
         }
     }
 }
@@ -271,6 +281,16 @@ pub(crate) fn cgroups_of(runtime_dir: &Path) -> Vec<PathBuf> {
 
 /// Returns the ways of grouping that work here, with the user to try them as.
 pub(crate) fn ways() -> Vec<(&'static str, Option<u32>, GroupMode)> {
+    let mut ways = firm_ways();
+    ways.push(("tree", None, GroupMode::ProcessTree));
+    if rustix::process::geteuid().is_root() {
+        ways.push(("tree", Some(NOBODY), GroupMode::ProcessTree));
+    }
+    ways
+}
+
+/// Returns those that no process can leave.
+pub(crate) fn firm_ways() -> Vec<(&'static str, Option<u32>, GroupMode)> {
     if !rustix::process::geteuid().is_root() {
         return vec![("pid", None, GroupMode::PidNamespace)];
     }

@@ -47,7 +47,8 @@ impl Shell {
             }
             Call::Subscribe { reply } => {
                 let changes = self.events.subscribe();
-                let all = self.supervisor.statuses().map(|s| UnitStatusView::from(&s)).collect();
+                let statuses = self.supervisor.statuses();
+                let all = statuses.map(|s| UnitStatusView::for_any_version(&s)).collect();
                 // What is still pending is already in the snapshot; hearing it again is harmless.
                 give(reply, Ok((LocalEvent::Snapshot(all), changes)));
             }

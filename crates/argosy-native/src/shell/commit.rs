@@ -59,7 +59,7 @@ impl Shell {
                 Command::KillLeftover { unit } => Action::KillLeftover { unit },
                 Command::RemoveGroup { unit } => Action::RemoveGroup { unit },
                 Command::StateChanged(status) => {
-                    let view = UnitStatusView::from(&*status);
+                    let view = UnitStatusView::for_any_version(&status);
                     self.pending.changes.push(LocalEvent::Changed(Box::new(view)));
                     continue;
                 }
@@ -90,6 +90,11 @@ impl Shell {
             false => Accounts::default(),
         };
         let record = spawn::record(request, &accounts, |name| std::env::var(name).ok())?;
+        if record.fenced && !self.fences {
+            let detail = "Its keeper is of a version without fences, which OnPartition=stop needs; \
+                          stop and start argosy on this machine";
+            return Err(SpawnFailure { status: None, detail: detail.to_owned() });
+        }
         let program = record.program.clone();
         let base = program.rsplit('/').next().unwrap_or(&program).to_owned();
         let identifier = service.syslog_identifier.clone().unwrap_or(base);

@@ -55,6 +55,10 @@ impl Shell {
             EventKind::Spawned { spawn_id, pid, start_ticks } => {
                 Event::Spawned { spawn: id(spawn_id), pid, start_ticks }
             }
+            EventKind::SpawnFailed { spawn_id, step: ExecStep::Fence, .. } => {
+                Event::SpawnFenced { spawn: id(spawn_id) }
+            }
+            EventKind::Fenced { unit } => Event::Fenced { unit },
             EventKind::SpawnFailed { spawn_id, step, errno } => {
                 let failure = self.failure(spawn_id, step, errno);
                 Event::SpawnFailed { spawn: id(spawn_id), failure }

@@ -74,6 +74,7 @@ impl Shell {
             pending: Pending::default(),
             passing,
             pid_namespaces: hello.group_mode == GroupMode::PidNamespace,
+            fences: hello.fences,
             more: true,
             quiet_at: Instant::now() + QUIET,
             shutting_down: false,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use argosy_api::local::{LoadRequest, ReloadReply};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{ActiveState, RestartCount, UnitName, UnitRevision, UnitStatus};
-use argosy_reconcile::RunIdentity;
+use argosy_reconcile::{RunIdentity, ended_by_fence};
 use argosy_supervisor::{JobResult, Loaded, UnitSource, Verb};
 
 use super::Shell;
@@ -186,8 +186,9 @@ impl Shell {
         }
         if held == Some(identity) {
             let status = self.supervisor.status(unit);
-            let never_started = status.is_some_and(|status| status.invocation.is_none());
-            if !never_started || self.supervisor.has_job(unit) {
+            let again =
+                status.is_some_and(|status| status.invocation.is_none() || ended_by_fence(&status));
+            if !again || self.supervisor.has_job(unit) {
                 return Ok(());
             }
         } else {

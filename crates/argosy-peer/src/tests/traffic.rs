@@ -55,6 +55,44 @@ async fn bytes_arrive_whole_and_a_cut_is_seen() {
     assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
+/// The accepting end goes to another thread and runtime, with what it had received already.
+#[tokio::test]
+async fn a_connection_moves_to_another_runtime() {
+    let ca = authority();
+    let (accepted, dialled) =
+        meet(identity(&ca, SERVER), identity(&ca, CLIENT), Service::Liveness, None).await;
+    let (server, client) = (accepted.unwrap().stream, dialled.unwrap().stream);
+    let patience = Duration::from_secs(5);
+    let mut client = client.detach().unwrap().attach::<8>(patience).unwrap();
+    within(client.write(b"before..")).await.unwrap();
+    let server = server.detach().unwrap();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut server = server.attach::<8>(patience).unwrap();
+            for _ in 0..1_000 {
+                let message = within(server.read()).await.unwrap();
+                within(server.write(&message)).await.unwrap();
+            }
+        });
+    });
+    for number in 0..1_000u64 {
+        let expected = if number == 0 { *b"before.." } else { number.to_le_bytes() };
+        if number > 0 {
+            within(client.write(&expected)).await.unwrap();
+        }
+        // A read that is given up half way loses nothing.
+        let hasty = Duration::from_micros(number % 50);
+        let read = match tokio::time::timeout(hasty, client.read()).await {
+            Ok(read) => read,
+            Err(_) => within(client.read()).await,
+        };
+        assert_eq!(read.unwrap(), expected);
+    }
+    within(client.read()).await.expect_err("the other end is gone");
+    thread.join().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once() {
     const CONNECTIONS: u128 = 200;

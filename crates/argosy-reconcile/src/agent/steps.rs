@@ -4,29 +4,33 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, Assignment, AssignmentEntry, SubState, UnitName, UnitResult, UnitStatus, Want,
+    ActiveState, Assignment, AssignmentEntry, OnPartition, SubState, UnitName, UnitResult,
+    UnitStatus, Want,
 };
 use argosy_registry::{ClusterView, Key};
 
 use super::{
     AgentEffect, AgentMachine, InFlight, Needs, STEP_RETRY, Starts, Step, WITHDRAW_MAX, order,
 };
-use crate::backend::{BackendRequest, RunIdentity};
+use crate::backend::{BackendRequest, RunIdentity, ended_by_fence};
 use crate::report::is_live;
 
-/// Tells whether a unit has not been started since the machine's boot. A unit whose outcome the
-/// keeper has lost may well have been, and is not started twice.
+/// Tells whether a unit has not been started since the machine's boot, or was ended by its fence. A
+/// unit whose outcome the keeper has lost may well have been started, and is not started twice.
 pub(super) fn is_unstarted(status: &UnitStatus) -> bool {
-    status.sub == SubState::Dead
-        && status.invocation.is_none()
-        && status.result != UnitResult::Unknown
+    let fresh = status.sub == SubState::Dead && status.invocation.is_none();
+    fresh && status.result != UnitResult::Unknown || ended_by_fence(status)
 }
 
 /// Tells whether a new state shows that a request was carried out.
 pub(super) fn is_answered(asked: &InFlight, status: &UnitStatus) -> bool {
     match &asked.request {
         BackendRequest::Start { identity, .. } => {
-            RunIdentity::of(status) == *identity && !is_unstarted(status)
+            // One that is only being started may still be refused for want of a grant. It is then
+            // asked for again like a request that was not answered, not at once and for ever.
+            let begins = status.active() == ActiveState::Activating;
+            let settled = !begins && status.result != UnitResult::Fenced;
+            RunIdentity::of(status) == *identity && settled && !is_unstarted(status)
         }
         BackendRequest::Stop { .. } => !is_live(status),
         // Not yet done, but what was in its way has ended.
@@ -288,6 +292,9 @@ impl AgentMachine {
         if !live && self.starts != Starts::Allowed {
             return Err("whether it is still to run here is not known yet".to_owned());
         }
+        if self.is_fenced(view, &unit) && !(self.is_granted && self.is_current) {
+            return Err("it stops on partition, and the machine has no grant now".to_owned());
+        }
         let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
             return Err(format!("its text, revision {}, is not there", entry.revision));
         };
@@ -300,6 +307,13 @@ impl AgentMachine {
         let environment = self.environment(entry);
         let action = BackendRequest::Start { unit, text, identity: wanted, environment };
         Ok(Some(Step { action, reason }))
+    }
+
+    /// Tells whether a unit may run only with the machine's grant. One whose text cannot be read
+    /// might be such a unit.
+    fn is_fenced(&self, view: &ClusterView, unit: &UnitName) -> bool {
+        let spec = view.spec(unit).and_then(Result::ok);
+        spec.is_none_or(|spec| spec.placement.on_partition == OnPartition::Stop)
     }
 
     /// Tells whether no endpoint of a unit here is published any more, or it took too long.
@@ -331,6 +345,6 @@ fn why_again(has: RunIdentity, wanted: RunIdentity) -> String {
     } else if has.restart != wanted.restart {
         "a restart was asked for".to_owned()
     } else {
-        "it was not started since boot".to_owned()
+        "it was not started since boot, or was ended by its fence".to_owned()
     }
 }

@@ -22,9 +22,9 @@ impl LeaderMachine {
         let mut lines = Vec::new();
         for (id, stored) in view.machines() {
             let lost = self.is_silent(*id, now);
-            // A machine comes back by reporting; until then a new leader knows no better than
+            // A machine comes back by a beat; until then a new leader knows no better than
             // the record.
-            let known = lost || self.heard_at.contains_key(id);
+            let known = lost || self.is_heard(*id);
             if stored.value.lost == lost || !known {
                 continue;
             }

@@ -14,35 +14,6 @@ use super::{LeaderMachine, MOVES_MAX};
 use crate::report::is_live;
 
 impl LeaderMachine {
-    /// Tells whether a machine has been silent for too long.
-    pub(super) fn is_silent(&self, machine: MachineId, now: Duration) -> bool {
-        now >= self.last_sign(machine) + self.config.lost_after
-    }
-
-    /// Returns when a machine was last known to be there: a new leader counts from its
-    /// election.
-    fn last_sign(&self, machine: MachineId) -> Duration {
-        let heard_at = self.heard_at.get(&machine).copied().unwrap_or_default();
-        heard_at.max(self.elected_at)
-    }
-
-    fn fence_passes_at(&self, machine: MachineId) -> Duration {
-        self.last_sign(machine) + self.config.lost_after + self.config.fence
-    }
-
-    /// Returns the moments at which time alone changes what is decided.
-    pub(super) fn deadlines(
-        &self,
-        view: &ClusterView,
-        now: Duration,
-    ) -> impl Iterator<Item = Duration> {
-        let machines = view.machines().keys().flat_map(|id| {
-            [self.last_sign(*id) + self.config.lost_after, self.fence_passes_at(*id)]
-        });
-        let times: Vec<Duration> = machines.chain(self.reasons_due()).collect();
-        times.into_iter().filter(move |at| *at > now)
-    }
-
     /// Puts together everything the planner needs.
     pub(super) fn plan_input(&self, view: &ClusterView, now: Duration) -> PlanInput {
         let machines: Vec<PlanMachine> = view
@@ -53,7 +24,7 @@ impl LeaderMachine {
                 if self.planted.lost_uncommitted() && self.is_silent(*id, now) {
                     machine.state = MachineState::Lost;
                 }
-                let fence_passed = stored.value.lost && now >= self.fence_passes_at(*id);
+                let fence_passed = self.fence_passed(&stored.value, now);
                 PlanMachine { machine, fence_passed }
             })
             .collect();
@@ -75,8 +46,8 @@ impl LeaderMachine {
     }
 
     /// Returns the runs that machines have although no entry says so. What nobody else was given
-    /// goes on: its entry was lost. What was given out anew since is told to stop. A report that does not know the current assignment
-    /// proves nothing.
+    /// goes on: its entry was lost. What was given out anew since is told to stop. A report that
+    /// does not know the current assignment proves nothing.
     pub(super) fn lost_entries(&self, view: &ClusterView) -> Vec<(MachineId, AssignmentEntry)> {
         let mut found = Vec::new();
         for (machine, report) in &self.reports {

@@ -20,6 +20,11 @@ impl Harness for Sim {
         self.events.pop_front()
     }
 
+    fn fence(&mut self, unit: &UnitName) {
+        let event = self.backend.fence(unit);
+        self.events.extend(event);
+    }
+
     fn restart(&mut self) {
         self.events.clear();
         self.events.push_back(self.backend.snapshot());

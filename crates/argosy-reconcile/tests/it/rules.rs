@@ -11,7 +11,7 @@ use argosy_reconcile::{
 };
 use argosy_registry::{Edit, Outcome};
 
-use crate::world::{World, machine_id, name};
+use crate::world::{TIMING, World, machine_id, name};
 
 fn running() -> World {
     let mut world = World::new();
@@ -312,19 +312,15 @@ fn a_unit_of_unknown_outcome_is_not_started_again() {
 fn a_leader_waits_until_it_sees_what_it_has_done() {
     let world = World::new();
     let view = world.view();
-    let config = LeaderConfig {
-        member: 9,
-        incarnation: 1,
-        lost_after: Duration::from_secs(5),
-        fence: Duration::ZERO,
-    };
+    let config = LeaderConfig { member: 9, incarnation: 1, timing: TIMING };
+    let signs = BTreeMap::new();
     let mut leader = LeaderMachine::new(config);
     let lead = LeaderEvent::Leadership(Some(Term(7)));
-    assert_eq!(leader.handle(lead, view, world.now).len(), 1);
+    assert_eq!(leader.handle(lead, view, &signs, world.now).len(), 1);
     let outcome = Outcome::Done(view.revision() + 1);
     let done = LeaderEvent::Committed { request: 1, outcome };
-    assert_eq!(leader.handle(done, view, world.now), []);
-    assert_eq!(leader.handle(LeaderEvent::Tick, view, world.now), []);
+    assert_eq!(leader.handle(done, view, &signs, world.now), []);
+    assert_eq!(leader.handle(LeaderEvent::Tick, view, &signs, world.now), []);
 }
 
 #[test]

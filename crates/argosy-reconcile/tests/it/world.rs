@@ -1,6 +1,6 @@
 //! A cluster in one thread: one store, one leader, and an agent and a backend a machine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use argosy_model::{
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
-    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, LeaderConfig, LeaderEffect,
-    LeaderEvent, LeaderMachine, MachineReport, Step,
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, Beater, Granter,
+    GranterEffect, GranterEvent, LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine,
+    MachineReport, Step, Timing, Voters,
 };
 use argosy_registry::{
     ClusterView, ClusterViewBuilder, Edit, Outcome, SpecSource, StoredMachine, announced_keys,
@@ -85,6 +86,8 @@ fn behaviour(text: &str) -> Behaviour {
 pub(crate) struct Node {
     pub(crate) agent: Option<AgentMachine>,
     pub(crate) backend: SimulatedBackend,
+    beater: Beater,
+    is_granted: bool,
 }
 
 enum Event {
@@ -96,6 +99,7 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) builder: ClusterViewBuilder,
     pub(crate) leader: LeaderMachine,
+    pub(crate) granter: Granter,
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) now: Duration,
     pub(crate) term: u64,
@@ -111,13 +115,22 @@ pub(crate) struct World {
     pub(crate) log: String,
 }
 
+/// Slow, so that scripts read well: lost after 5 s, fences pass 10 s after the last grant.
+pub(crate) const TIMING: Timing = Timing {
+    raft_tick: Duration::from_millis(100),
+    beat: Duration::from_secs(1),
+    lost_after: Duration::from_secs(5),
+    grant: Duration::from_millis(9_800),
+    kill: Duration::from_secs(1),
+    margin: Duration::from_millis(102),
+    drift_per_mille: 10,
+};
+
+/// The only voter.
+const MEMBER: u64 = 1;
+
 fn new_leader() -> LeaderMachine {
-    LeaderMachine::new(LeaderConfig {
-        member: 1,
-        incarnation: 1,
-        lost_after: Duration::from_secs(5),
-        fence: Duration::from_secs(5),
-    })
+    LeaderMachine::new(LeaderConfig { member: MEMBER, incarnation: 1, timing: TIMING })
 }
 
 impl World {
@@ -128,6 +141,7 @@ impl World {
             builder: ClusterViewBuilder::load(specs, &state).unwrap(),
             state,
             leader: new_leader(),
+            granter: Granter::new(MEMBER, TIMING),
             nodes: BTreeMap::new(),
             now: Duration::from_secs(100),
             term: 0,
@@ -149,7 +163,12 @@ impl World {
     /// A new leader that has heard from nobody.
     pub(crate) fn elect(&mut self) {
         self.leader = new_leader();
+        self.granter = Granter::new(MEMBER, TIMING);
         self.term += 1;
+        self.granter_handles(GranterEvent::Leadership(Some(Term(self.term))));
+        for node in self.nodes.values_mut() {
+            node.beater.hurry();
+        }
         self.queue.push_back(Event::Leader(LeaderEvent::Leadership(Some(Term(self.term)))));
         for machine in self.nodes.keys() {
             self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::LeaderChanged));
@@ -171,7 +190,10 @@ impl World {
         };
         self.edit(|edit| edit.put_machine(stored).unwrap());
         let backend = SimulatedBackend::new(behaviour);
-        self.nodes.insert(machine.to_owned(), Node { agent: None, backend });
+        self.nodes.insert(
+            machine.to_owned(),
+            Node { agent: None, backend, beater: Beater::new(TIMING), is_granted: false },
+        );
         self.up(machine);
     }
 
@@ -184,8 +206,10 @@ impl World {
         };
         let node = self.nodes.get_mut(machine).unwrap();
         node.agent = Some(AgentMachine::new(config));
+        (node.beater, node.is_granted) = (Beater::new(TIMING), false);
         let snapshot = node.backend.snapshot();
-        for event in [AgentEvent::ViewChanged, AgentEvent::Backend(snapshot)] {
+        let begins = [AgentEvent::ViewChanged, AgentEvent::Current, AgentEvent::Backend(snapshot)];
+        for event in begins {
             self.queue.push_back(Event::Agent(machine.to_owned(), event));
         }
         self.settle();
@@ -275,19 +299,58 @@ impl World {
     /// Handles events until nothing happens any more without time passing.
     pub(crate) fn settle(&mut self) {
         let mut handled = 0;
+        self.beat();
         while let Some(event) = self.queue.pop_front() {
             match event {
                 Event::Leader(event) => self.leader_handles(event),
                 Event::Agent(machine, event) => self.agent_handles(&machine, event),
             }
+            self.beat();
             handled += 1;
             assert!(handled < 10_000, "it does not come to rest:\n{}", self.log);
         }
     }
 
+    /// Machines whose daemon runs beat when it is time, and are told whether they are granted.
+    fn beat(&mut self) {
+        let mut beats = Vec::new();
+        for (machine, node) in &mut self.nodes {
+            if let Some(agent) = &node.agent
+                && self.now >= node.beater.due_at()
+            {
+                let beat = node.beater.beat(agent.generation(), self.now);
+                beats.push(GranterEvent::Beat { machine: machine_id(machine), beat });
+            }
+        }
+        for beat in beats {
+            self.granter_handles(beat);
+        }
+        for (machine, node) in &mut self.nodes {
+            let may_run = node.beater.may_run(self.now);
+            if std::mem::replace(&mut node.is_granted, may_run) != may_run {
+                let event = AgentEvent::Granted(may_run);
+                self.queue.push_back(Event::Agent(machine.clone(), event));
+            }
+        }
+    }
+
+    fn granter_handles(&mut self, event: GranterEvent) {
+        let all = BTreeSet::from([MEMBER]);
+        let voters = Voters { all: &all, own_term: Term(self.term) };
+        for effect in self.granter.handle(event, voters, self.now) {
+            let GranterEffect::Grant { machine, number, term } = effect else { continue };
+            let node = self.nodes.iter_mut().find(|(name, _)| machine_id(name) == machine);
+            node.unwrap().1.beater.granted(number, term, self.now);
+        }
+    }
+
     fn leader_handles(&mut self, event: LeaderEvent) {
-        for effect in self.leader.handle(event, self.builder.view(), self.now) {
+        let signs = self.granter.signs().clone();
+        for effect in self.leader.handle(event, self.builder.view(), &signs, self.now) {
             match effect {
+                LeaderEffect::Eligible { term, machines } => {
+                    self.granter.set_eligible(term, machines);
+                }
                 LeaderEffect::BadPlan(lines) => panic!("{lines:?}"),
                 LeaderEffect::Commit { request, txn, steps } => {
                     assert!(argosy_registry::fits(&txn));
@@ -343,8 +406,16 @@ impl World {
     pub(crate) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
-            let agents = self.nodes.values().filter_map(|node| node.agent.as_ref()?.wake_at());
-            let next = agents.chain(self.leader.wake_at()).min().filter(|at| *at <= end);
+            let running = || self.nodes.values().filter(|node| node.agent.is_some());
+            let beats = running().map(|node| node.beater.due_at());
+            let grants = running().filter(|node| node.is_granted).map(|it| it.beater.kill_at());
+            let agents = running().filter_map(|node| node.agent.as_ref()?.wake_at());
+            let next = agents
+                .chain(beats)
+                .chain(grants)
+                .chain(self.leader.wake_at())
+                .min()
+                .filter(|at| *at <= end);
             let Some(next) = next else {
                 self.now = end;
                 return;

@@ -50,6 +50,7 @@ numbered!(result, to_result, UnitResult, {
     10 = UnitResult::OomKill,
     11 = UnitResult::ExecCondition,
     12 = UnitResult::Unknown,
+    13 = UnitResult::Fenced,
 });
 
 numbered!(role, to_role, ExecRole, {

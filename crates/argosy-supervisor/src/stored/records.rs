@@ -74,6 +74,9 @@ pub(super) struct UnitState {
     pub(super) detail: String,
     #[prost(message, optional, tag = "31")]
     pub(super) job: Option<JobRecord>,
+    /// Stands beside the result of an unknown end.
+    #[prost(bool, tag = "32")]
+    pub(super) fenced: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

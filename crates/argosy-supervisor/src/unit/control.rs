@@ -50,10 +50,13 @@ impl Unit {
     /// They are gone.
     pub(crate) fn leftover_gone(&mut self, step: &mut Step<'_>) {
         self.leftover = false;
-        self.detail.clear();
+        if self.result != UnitResult::Fenced {
+            self.detail.clear();
+        }
         if self.state == SubState::FinalSigkill && self.main.is_none() && self.control.is_none() {
             self.timer = None;
             self.result = UnitResult::Success;
+            self.detail.clear();
             self.set_state(SubState::Dead, step);
         }
     }

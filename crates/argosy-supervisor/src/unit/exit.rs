@@ -60,6 +60,10 @@ impl Unit {
     }
 
     fn after_main(&mut self, result: UnitResult, step: &mut Step<'_>) {
+        if self.ends_by_fence() {
+            self.settle_fenced(step);
+            return;
+        }
         match self.state {
             SubState::StartPost | SubState::Reload => {
                 // Without any process this state could never end.
@@ -157,6 +161,10 @@ impl Unit {
     }
 
     fn after_control(&mut self, result: UnitResult, step: &mut Step<'_>) {
+        if self.ends_by_fence() {
+            self.settle_fenced(step);
+            return;
+        }
         let success = result == UnitResult::Success;
         match self.state {
             SubState::Condition if success => self.enter_start_pre(step),
@@ -204,6 +212,10 @@ impl Unit {
             return;
         }
         let foreign = self.foreign_main.take().is_some();
+        if self.ends_by_fence() {
+            self.settle_fenced(step);
+            return;
+        }
         match self.state {
             SubState::Start if self.service_type() == ServiceType::Notify => {
                 self.enter_stop_post(UnitResult::Protocol, step);

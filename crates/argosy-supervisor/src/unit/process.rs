@@ -198,6 +198,9 @@ impl Unit {
         } else if let Some(control) = self.control.as_mut().filter(|c| c.process.spawn == spawn) {
             control.process.born = Some(born);
         }
+        if self.ends_by_fence() {
+            self.kill_fenced(step);
+        }
     }
 
     /// A process executes its program: for `Type=exec` that is the start.
@@ -221,6 +224,12 @@ impl Unit {
             return;
         }
         self.log(step, 3, failure.detail.clone());
+        if self.ends_by_fence() {
+            self.main = self.main.filter(|_| !main);
+            self.control = self.control.filter(|_| !control);
+            self.settle_fenced(step);
+            return;
+        }
         self.detail = failure.detail;
         if let Some(code) = failure.status {
             self.process_exited(spawn, ExitOutcome::Code(code), step);

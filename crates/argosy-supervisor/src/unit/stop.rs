@@ -143,7 +143,7 @@ impl Unit {
 
     /// The table of systemd.service(5) `Restart=`.
     pub(crate) fn shall_restart(&self) -> bool {
-        if self.forbid_restart {
+        if self.forbid_restart || self.result == UnitResult::Fenced {
             return false;
         }
         let service = self.service();

@@ -7,7 +7,7 @@ use argosy_api::operator::{
 };
 use http::Method;
 
-use crate::args::{Global, Init, Join, Token};
+use crate::args::{Described, Global, Init, Join, Token};
 use crate::commands::time;
 use crate::failure::{Exit, Failure};
 use crate::printer::{Printer, table};
@@ -17,7 +17,8 @@ use crate::session;
 const TOKEN_BYTES_MAX: u64 = 16 << 10;
 
 pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> Result<(), Failure> {
-    let request = machine(options);
+    let timing = options.timing.map(|preset| preset.to_string());
+    let request = InitRequest { timing, ..machine(options.machine) };
     let report: MachineReport =
         session::daemon(global)?.send(Method::POST, "/v1/cluster/init", &request).await?;
     printer.show(&report, |report| match &report.cluster {
@@ -31,11 +32,12 @@ pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> R
     })
 }
 
-fn machine(options: Init) -> InitRequest {
+fn machine(options: Described) -> InitRequest {
     InitRequest {
         name: options.name,
         address: Some(options.address.to_string()),
         metadata: options.labels,
+        timing: None,
     }
 }
 

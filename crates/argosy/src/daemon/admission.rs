@@ -42,6 +42,9 @@ pub(crate) struct JoinPayload {
 pub(crate) struct WelcomePayload {
     pub(crate) member_id: u64,
     pub(crate) incarnation: u64,
+    /// The cluster's preset of time limits.
+    #[serde(default)]
+    pub(crate) timing: String,
     /// Machine id, member id, machine port of each store member.
     pub(crate) members: Vec<(String, u64, SocketAddr)>,
 }
@@ -106,6 +109,7 @@ async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefus
     let welcome = WelcomePayload {
         member_id: member.0,
         incarnation: node.membership().incarnation,
+        timing: node.membership().timing.to_string(),
         members: members
             .into_iter()
             .filter_map(|p| Some((p.machine.to_string(), p.member?.0, p.address)))

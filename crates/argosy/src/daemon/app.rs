@@ -6,6 +6,7 @@ use argosy_api::operator::{InitRequest, JoinRequest, MachineReport};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::MachineId;
 use argosy_peer::Identity;
+use argosy_reconcile::Timing;
 use argosy_store::{MemberId, Store, StoreConfig};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
@@ -44,7 +45,7 @@ impl App {
             let config = app.store_config(&membership);
             let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
                 .map_err(|e| failed(&e))?;
-            let node = Node::start(&app, membership, store, parts);
+            let node = Node::start(&app, membership, store, parts).map_err(Failure::from)?;
             *app.node.lock().await = Some(node);
         }
         Ok(app)
@@ -52,7 +53,9 @@ impl App {
 
     pub(crate) fn store_config(&self, membership: &Membership) -> StoreConfig {
         let dir = self.places.data_dir.join("store");
-        StoreConfig::new(dir, membership.cluster_id, MemberId(membership.member_id))
+        let tick = Timing::of(membership.timing).raft_tick;
+        let member = MemberId(membership.member_id);
+        StoreConfig { tick, ..StoreConfig::new(dir, membership.cluster_id, member) }
     }
 
     /// Returns the node, or what to do to have one.
@@ -119,7 +122,7 @@ impl App {
         began: Beginning,
     ) -> Result<MachineReport, ApiError> {
         let Beginning { membership, store, parts } = began;
-        let node = Node::start(self, membership, store, parts);
+        let node = Node::start(self, membership, store, parts)?;
         *place = Some(Arc::clone(&node));
         drop(place);
         node.until_known().await?;

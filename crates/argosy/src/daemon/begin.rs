@@ -68,6 +68,11 @@ pub(crate) fn describe(request: InitRequest) -> Result<Described, ApiError> {
 
 /// Makes a cluster of this machine alone.
 pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginning, ApiError> {
+    let timing = request.timing.as_deref().unwrap_or_default();
+    let timing = identity::preset(timing).ok_or_else(|| {
+        ApiError::new(ErrorCode::BadInput, format!("there are no time limits {timing:?}"))
+            .with_help("choose lan, default or wan: --timing lan")
+    })?;
     let Described { name, address, metadata } = describe(request)?;
     let cluster_id = ClusterId(identity::random_u128().map_err(|error| internal(&error))?);
     // Zero is nobody's member id.
@@ -80,6 +85,7 @@ pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginn
         address: address.to_string(),
         metadata,
         port: app.listen.peer_port,
+        timing,
         members: Vec::new(),
     };
     let authority = ClusterCa::create(cluster_id).map_err(|error| internal(&error))?;

@@ -12,7 +12,7 @@ use argosy_model::MachineId;
 use argosy_peer::AccessList;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, LeaderConfig,
-    LeaderEffect, LeaderEvent, LeaderMachine, MachineReport,
+    LeaderEffect, LeaderEvent, LeaderMachine, MachineReport, Timing,
 };
 use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource, announced_keys};
 use argosy_store::{Leadership, MemberId, Membership, StoreError, StoreHandle};
@@ -21,13 +21,12 @@ use tokio::task::JoinSet;
 
 use super::book::Book;
 use super::identity;
+use super::liveness::Liveness;
 use super::picture::Picture;
 
 /// Revisions of history taken over in one go: enough that a restart catches up in a few steps,
 /// few enough that the loop stays responsive.
 const HISTORY_REVISIONS_MAX: usize = 1_000;
-/// A machine is silent for so long before it counts as lost. It reports several times a second.
-const LOST_AFTER: Duration = Duration::from_secs(3);
 /// How often machines look at the time when nothing else happens.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
@@ -54,6 +53,8 @@ enum Event {
     },
     /// The view is as new as when the loop began.
     Current,
+    /// Whether this machine may run fenced units has changed.
+    Granted(bool),
     Tick,
 }
 
@@ -80,6 +81,8 @@ pub(crate) struct Ends {
     pub(crate) book: Arc<Book>,
     /// Which of them may replicate.
     pub(crate) access: Arc<AccessList>,
+    /// Beats and grants.
+    pub(crate) liveness: Liveness,
 }
 
 /// The loop and what it owns.
@@ -102,7 +105,7 @@ pub(crate) struct Control {
 }
 
 /// Returns the time since boot, suspend included (CLOCK_BOOTTIME): what fences and reports use.
-fn boot_time() -> Duration {
+pub(crate) fn boot_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
@@ -119,8 +122,7 @@ impl Control {
         let leader = LeaderMachine::new(LeaderConfig {
             member: membership.member_id,
             incarnation: membership.incarnation,
-            lost_after: LOST_AFTER,
-            fence: Duration::ZERO,
+            timing: Timing::of(membership.timing),
         });
         let mut agent = AgentMachine::new(AgentConfig {
             machine,
@@ -154,6 +156,7 @@ impl Control {
     pub(crate) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let mut applied = self.store.applied();
         let mut leadership = self.store.leadership();
+        let mut granted = self.ends.liveness.granted();
         applied.mark_changed();
         leadership.mark_changed();
         loop {
@@ -175,6 +178,10 @@ impl Control {
                     Event::Committed { who, request, outcome }
                 }
                 Some(_) = self.current.join_next() => Event::Current,
+                changed = granted.changed() => match changed {
+                    Ok(()) => Event::Granted(*granted.borrow_and_update()),
+                    Err(_) => return,
+                },
                 // Taking steps away and events in go on side by side: neither end may wait for
                 // the other.
                 Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
@@ -210,6 +217,7 @@ impl Control {
                 // A new leader decides on nothing older than what it was elected with.
                 self.catch_up();
                 let term = leadership.is_leader.then_some(leadership.term);
+                self.ends.liveness.lead(term);
                 self.leader_handles(LeaderEvent::Leadership(term), now);
                 self.agent_handles(AgentEvent::LeaderChanged, now);
                 self.look_at_keys(now);
@@ -237,6 +245,7 @@ impl Control {
                 self.catch_up();
                 self.agent_handles(AgentEvent::Current, now);
             }
+            Event::Granted(granted) => self.agent_handles(AgentEvent::Granted(granted), now),
             Event::Tick => {
                 self.promote(leadership);
                 self.leader_handles(LeaderEvent::Tick, now);
@@ -317,8 +326,12 @@ impl Control {
     }
 
     fn leader_handles(&mut self, event: LeaderEvent, now: Duration) {
-        for effect in self.leader.handle(event, self.builder.view(), now) {
+        let signs = self.ends.liveness.signs();
+        for effect in self.leader.handle(event, self.builder.view(), &signs, now) {
             match effect {
+                LeaderEffect::Eligible { term, machines } => {
+                    self.ends.liveness.set_eligible(term, machines);
+                }
                 LeaderEffect::Commit { request, txn, steps } => {
                     for step in &steps {
                         tracing::info!("plan: {step}");
@@ -333,7 +346,9 @@ impl Control {
     }
 
     fn agent_handles(&mut self, event: AgentEvent, now: Duration) {
-        for effect in self.agent.handle(event, self.builder.view(), now) {
+        let effects = self.agent.handle(event, self.builder.view(), now);
+        self.ends.liveness.seen(self.agent.generation());
+        for effect in effects {
             match effect {
                 AgentEffect::Step(step) => {
                     tracing::info!(unit = %step.action.unit(), reason = %step.reason, "step");

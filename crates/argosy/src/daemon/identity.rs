@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use argosy_model::{ClusterId, MachineId};
+use argosy_reconcile::Preset;
 use argosy_store::MemberId;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub(crate) struct Membership {
     pub(crate) metadata: BTreeMap<String, String>,
     /// The machine port.
     pub(crate) port: u16,
+    /// The time limits of the whole cluster.
+    pub(crate) timing: Preset,
     /// The store members known when this machine joined; the registry knows better later.
     pub(crate) members: Vec<Place>,
 }
@@ -43,6 +46,9 @@ struct MachineFile {
     address: String,
     metadata: BTreeMap<String, String>,
     port: u16,
+    /// A preset's name; clusters made before there were any have the default one.
+    #[serde(default)]
+    timing: String,
     /// Machine id, member id, machine port.
     members: Vec<(String, u64, SocketAddr)>,
 }
@@ -121,6 +127,9 @@ pub(crate) fn membership(data_dir: &Path) -> Result<Option<Membership>, Identity
     let Some(members) = places(&file.members) else {
         return Err(IdentityError::Content { path, what: "machine ids" });
     };
+    let Some(timing) = preset(&file.timing) else {
+        return Err(IdentityError::Content { path, what: "a preset of time limits" });
+    };
     let MachineFile { member_id, incarnation, name, address, metadata, port, .. } = file;
     Ok(Some(Membership {
         cluster_id,
@@ -130,6 +139,7 @@ pub(crate) fn membership(data_dir: &Path) -> Result<Option<Membership>, Identity
         address,
         metadata,
         port,
+        timing,
         members,
     }))
 }
@@ -153,6 +163,11 @@ fn read_machine_file(data_dir: &Path) -> Result<Option<(PathBuf, MachineFile)>, 
             Err(_) => Err(IdentityError::Content { path, what: "a machine's place in a cluster" }),
         },
     }
+}
+
+/// Reads a preset's name as files and welcomes have it; nothing stands for the default.
+pub(crate) fn preset(name: &str) -> Option<Preset> {
+    if name.is_empty() { Some(Preset::default()) } else { name.parse().ok() }
 }
 
 /// Reads store members from their written form; `None` if an id is not one.
@@ -184,6 +199,7 @@ pub(crate) fn store_membership(
         address: membership.address.clone(),
         metadata: membership.metadata.clone(),
         port: membership.port,
+        timing: membership.timing.to_string(),
         members: membership
             .members
             .iter()
@@ -248,6 +264,7 @@ mod tests {
             address: "127.0.0.1".into(),
             metadata: BTreeMap::from([("zone".into(), "a".into())]),
             port: 2380,
+            timing: Preset::Lan,
             members: vec![Place {
                 machine: MachineId(3),
                 member: Some(MemberId(4)),

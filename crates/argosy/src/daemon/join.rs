@@ -26,6 +26,12 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
             .with_help("make a token on a machine of the cluster: argosy token create")
     };
     let token = JoinToken::parse(&request.token).map_err(|error| bad(&error))?;
+    if request.machine.timing.is_some() {
+        return Err(ApiError::new(
+            ErrorCode::BadInput,
+            "a machine that joins has its cluster's time limits",
+        ));
+    }
     let Described { name, address, metadata } = describe(request.machine)?;
     let tls = app.places.data_dir.join("tls");
     make_private(&tls)?;
@@ -43,6 +49,10 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
     let members = identity::places(&welcome.members).ok_or_else(|| {
         ApiError::new(ErrorCode::Internal, "the cluster's answer names no machines")
     })?;
+    let timing = identity::preset(&welcome.timing).ok_or_else(|| {
+        let message = format!("the cluster has time limits {:?}", welcome.timing);
+        ApiError::new(ErrorCode::Internal, message).with_help("run the cluster's version here too")
+    })?;
     let JoinPayload { name, address, port, metadata } = payload;
     let membership = Membership {
         cluster_id: joined.identity.cluster(),
@@ -52,6 +62,7 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
         address,
         metadata,
         port,
+        timing,
         members,
     };
     save_identity(app, &joined.identity)?;

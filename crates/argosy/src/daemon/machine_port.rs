@@ -14,6 +14,7 @@ use crate::failure::chain;
 /// Connects to the machines in the book. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct MachinePort {
+    tls: Arc<TlsConfigs>,
     dialer: Dialer,
     book: Arc<Book>,
 }
@@ -27,7 +28,13 @@ enum Target {
 
 impl MachinePort {
     pub(crate) fn new(tls: Arc<TlsConfigs>, book: Arc<Book>) -> MachinePort {
-        MachinePort { dialer: Dialer::new(tls, DialTimeouts::default()), book }
+        let dialer = Dialer::new(Arc::clone(&tls), DialTimeouts::default());
+        MachinePort { tls, dialer, book }
+    }
+
+    fn with_timeouts(&self, timeouts: DialTimeouts) -> MachinePort {
+        let dialer = Dialer::new(Arc::clone(&self.tls), timeouts);
+        MachinePort { dialer, ..self.clone() }
     }
 
     pub(crate) fn book(&self) -> &Arc<Book> {
@@ -60,6 +67,18 @@ impl MachinePort {
             Ok(dialled) => Ok(dialled.stream),
             Err(error) => Err(io::Error::other(chain(&error))),
         }
+    }
+}
+
+impl MachinePort {
+    /// Connects to a voter for beats, within limits of their own.
+    pub(crate) async fn connect_for_beats(
+        &self,
+        voter: MemberId,
+        timeouts: DialTimeouts,
+    ) -> io::Result<argosy_peer::PeerStream> {
+        let place = self.book.member(voter);
+        self.with_timeouts(timeouts).open(place, Service::Liveness).await
     }
 }
 

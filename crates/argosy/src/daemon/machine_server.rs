@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::admission::Admission;
+use super::liveness::Liveness;
 use super::machine_port::MachinePort;
 use super::machine_routes::Caller;
 use crate::failure::chain;
@@ -29,6 +30,7 @@ pub(crate) struct MachineServer {
     pub(crate) port: MachinePort,
     pub(crate) router: Router,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) liveness: Liveness,
 }
 
 impl MachineServer {
@@ -101,6 +103,10 @@ impl MachineServer {
                     }
                 });
             }
+            (Service::Liveness, Some(peer), _) => match stream.detach() {
+                Ok(stream) => self.liveness.serve(stream, peer.machine),
+                Err(error) => tracing::warn!(%remote, %error, "a connection for beats was lost"),
+            },
             (service, _, _) => {
                 tracing::warn!(%remote, %service, "a connection for a service that is not here");
             }

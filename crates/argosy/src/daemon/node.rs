@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use argosy_api::operator::ClusterReport;
 use argosy_api::{ApiError, Client, ErrorCode};
+use argosy_keeper::FenceSender;
 use argosy_kv::SpaceId;
 use argosy_model::{ActiveState, MachineId, UnitName};
 use argosy_native::NativeBackend;
 use argosy_peer::{AccessList, Identity, TlsConfigs};
+use argosy_reconcile::Timing;
 use argosy_registry::Wanted;
 use argosy_store::{LinkState, Store, StoreHandle};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -21,6 +23,7 @@ use super::book::Book;
 use super::control::{Control, Ends};
 use super::identity::Membership;
 use super::listeners::Ports;
+use super::liveness::{self, Liveness};
 use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
 use super::machine_server::MachineServer;
@@ -72,6 +75,8 @@ pub(crate) struct Node {
     port: MachinePort,
     picture: watch::Receiver<Picture>,
     supervisor: Client,
+    /// Whether this machine may run fenced units.
+    granted: watch::Receiver<bool>,
     running: Mutex<Option<Running>>,
 }
 
@@ -111,7 +116,8 @@ impl Node {
         membership: Membership,
         store: Store,
         parts: Parts,
-    ) -> Arc<Node> {
+    ) -> Result<Arc<Node>, ApiError> {
+        let failed = |error: std::io::Error| begin::internal(&error);
         let Parts { port, access, ports } = parts;
         let handle = store.handle();
         let (stop, stopped) = watch::channel(false);
@@ -142,6 +148,22 @@ impl Node {
         let (picture, pictures) = watch::channel(Picture::default());
         let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
         let (own_report, own_reports) = watch::channel(None);
+        let (liveness, beating) = Liveness::start(
+            liveness::Parts {
+                machine: app.machine_id,
+                timing: Timing::of(membership.timing),
+                store: handle.clone(),
+                port: port.clone(),
+                fence: FenceSender::open(&app.places.runtime_dir).map_err(failed)?,
+            },
+            stopped.clone(),
+        )
+        .map_err(failed)?;
+        let granted = liveness.granted();
+        tasks.spawn("beats", async move {
+            // It ends with `stopped`, or by a panic.
+            drop(tokio::task::spawn_blocking(move || beating.join()).await);
+        });
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -150,6 +172,7 @@ impl Node {
             picture,
             book: Arc::clone(port.book()),
             access,
+            liveness: liveness.clone(),
         };
         let control = Control::new(app.machine_id, &membership, handle.clone(), ends);
         tasks.spawn("control loop", control.run(stopped.clone()));
@@ -160,6 +183,7 @@ impl Node {
             port: port.clone(),
             router: machine_routes::router(Arc::clone(app), report, stopped.clone()),
             admission: Arc::clone(&admission),
+            liveness,
         };
         tasks.spawn("machine port", server.run(ports.machines, stopped));
         let node = Arc::new(Node {
@@ -170,10 +194,11 @@ impl Node {
             port,
             picture: pictures,
             supervisor: Client::new(app.places.supervisor_socket.clone()),
+            granted,
             running: Mutex::new(Some(Running { store, stop, tasks })),
         });
         admission.serve(&node);
-        node
+        Ok(node)
     }
 
     pub(crate) fn port(&self) -> &MachinePort {
@@ -314,6 +339,8 @@ impl Node {
             units_wanted: wanted,
             units_active: active,
             client_urls: self.client_urls.clone(),
+            timing: self.membership.timing.to_string(),
+            granted: *self.granted.borrow(),
         };
         Ok((report, problems))
     }

@@ -37,7 +37,7 @@ impl From<&MachineReport> for ReportWire {
         ReportWire {
             machine: report.machine.to_string(),
             generation: report.generation.0,
-            units: units.map(|units| units.iter().map(UnitStatusView::from).collect()),
+            units: units.map(|units| units.iter().map(UnitStatusView::for_any_version).collect()),
             refused: lines(&report.refused),
             unannounced: lines(&report.unannounced),
             orphans: report.orphans.iter().map(UnitName::to_string).collect(),

@@ -96,6 +96,10 @@ impl Cluster {
             "--client-listen".into(),
             format!("{host}:2379,{host}:4001"),
         ]);
+        if self.mode == Mode::Loopback {
+            // There may be no namespaces for units either.
+            command.argv.push("--process-trees".into());
+        }
         command.stdout = Some(log.try_clone().map_err(failed)?.into());
         command.stderr = Some(log.into());
         self.control.spawn(&info.name, command).map_err(testbed)?;
@@ -207,6 +211,7 @@ fn described(machine: &MachineInfo, zone: &str) -> InitRequest {
         name: Some(machine.name.clone()),
         address: Some(machine.address.to_string()),
         metadata: vec![("zone".to_owned(), zone.to_owned())],
+        timing: None,
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Supervisor {
     pub(crate) shutdown: bool,
     pub(crate) ranges: Vec<(UnitName, SpoolRange)>,
     /// Units of which a process was started.
-    pub(super) started: BTreeSet<UnitName>,
+    pub(crate) started: BTreeSet<UnitName>,
     /// Events seen by `until` before they were asked for.
     pub(super) keep: Vec<Event>,
 }

@@ -5,6 +5,7 @@
 //! +5s                time passes, with deadlines exit control sig 15
 //! spawned            every spawn not yet born    notify READY=1\nSTATUS=x
 //! empty a            the group is empty          executed
+//! fenced a           the grant of it is over     no-grant    its newest spawn is not allowed
 //! ```
 
 use std::collections::BTreeMap;
@@ -160,7 +161,10 @@ impl World {
             self.restart();
         }
         // The keeper names an ended process until its end is acknowledged.
-        if let Event::Exited { spawn, .. } | Event::SpawnFailed { spawn, .. } = &event {
+        if let Event::Exited { spawn, .. }
+        | Event::SpawnFailed { spawn, .. }
+        | Event::SpawnFenced { spawn } = &event
+        {
             self.processes.remove(spawn);
         }
         let at = self.at();
@@ -268,6 +272,11 @@ impl World {
             ["leftover", unit] => self.event(Event::LeftoverFound { unit: name(unit) }),
             ["leftover-gone", unit] => self.event(Event::LeftoverGone { unit: name(unit) }),
             ["spawned"] => self.spawned(),
+            ["fenced", unit] => self.event(Event::Fenced { unit: name(unit) }),
+            ["no-grant"] => {
+                let spawn = *self.processes.keys().next_back().unwrap();
+                self.event(Event::SpawnFenced { spawn });
+            }
             ["executed"] => self.event(Event::Executed { spawn: self.find(true) }),
             ["failed", code] => {
                 let spawn = *self.processes.keys().next_back().unwrap();

@@ -91,6 +91,8 @@ enum Step {
     Spawned,
     Exit(usize, &'static str),
     Empty(usize),
+    Fenced(usize),
+    NoGrant,
     Notify(&'static str),
 }
 
@@ -104,6 +106,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Spawned),
         4 => (0..8usize, exits).prop_map(|(process, how)| Step::Exit(process, how)),
         3 => (0..3usize).prop_map(Step::Empty),
+        1 => (0..3usize).prop_map(Step::Fenced),
+        1 => Just(Step::NoGrant),
         1 => texts.prop_map(Step::Notify),
     ]
 }
@@ -166,6 +170,11 @@ fn play(steps: &[Step], restart_always: bool) -> World {
                 }
                 format!("empty {unit}")
             }
+            Step::Fenced(unit) => format!("fenced {}", UNITS[*unit]),
+            Step::NoGrant => match world.processes.values().next_back() {
+                Some((_, _, false)) => "no-grant".to_owned(),
+                Some(_) | None => continue,
+            },
             Step::Notify(text) => {
                 if !world.processes.values().any(|(_, role, _)| *role == crate::ExecRole::Main) {
                     continue;

@@ -1,0 +1,62 @@
+//! Every order of renewals and looks at the clock.
+
+use std::time::Duration;
+
+use super::Deadline;
+use crate::fence::Renewal;
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn renew(deadline: &mut Deadline, sent_at: u64, kill_at: u64) {
+    deadline.take(Renewal { kill_at: at(kill_at), sent_at: at(sent_at) });
+}
+
+#[test]
+fn without_a_renewal_nothing_may_run_and_nothing_is_due() {
+    let deadline = Deadline::default();
+    assert!(!deadline.in_force(at(5)));
+    assert!(!deadline.is_due(at(5)));
+}
+
+#[test]
+fn a_deadline_only_rises() {
+    let mut deadline = Deadline::default();
+    renew(&mut deadline, 1, 10);
+    renew(&mut deadline, 2, 8);
+    assert_eq!(deadline.kill_at(), Some(at(10)));
+    renew(&mut deadline, 3, 12);
+    assert!(deadline.in_force(at(11)) && !deadline.is_due(at(11)));
+    assert!(!deadline.in_force(at(12)) && deadline.is_due(at(12)));
+}
+
+#[test]
+fn what_is_due_is_acted_on_once() {
+    let mut deadline = Deadline::default();
+    renew(&mut deadline, 1, 10);
+    deadline.acted(at(10));
+    assert!(!deadline.is_due(at(11)) && !deadline.in_force(at(9)));
+    renew(&mut deadline, 11, 20);
+    assert!(!deadline.is_due(at(12)) && deadline.in_force(at(12)));
+}
+
+#[test]
+fn a_keeper_that_was_stopped_sees_the_gap_between_two_grants() {
+    let mut deadline = Deadline::default();
+    renew(&mut deadline, 1, 10);
+    // Read late, both at once. In between nobody was allowed to run.
+    renew(&mut deadline, 13, 20);
+    assert!(deadline.is_due(at(14)));
+    deadline.acted(at(14));
+    assert!(deadline.in_force(at(14)) && !deadline.is_due(at(14)));
+}
+
+#[test]
+fn a_keeper_that_was_stopped_sees_that_there_was_no_gap() {
+    let mut deadline = Deadline::default();
+    renew(&mut deadline, 1, 10);
+    renew(&mut deadline, 9, 19);
+    renew(&mut deadline, 18, 28);
+    assert!(deadline.in_force(at(25)) && !deadline.is_due(at(25)));
+}

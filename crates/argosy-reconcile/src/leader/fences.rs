@@ -1,0 +1,90 @@
+//! Who is silent, whose fences have passed, and who may be granted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use argosy_model::{Generation, MachineId};
+use argosy_registry::{ClusterView, LeaderMark, StoredMachine};
+
+use super::{LeaderEffect, LeaderMachine};
+
+impl LeaderMachine {
+    /// Tells whether a machine has been silent for too long.
+    pub(super) fn is_silent(&self, machine: MachineId, now: Duration) -> bool {
+        now >= self.last_sign(machine) + self.config.timing.lost_after
+    }
+
+    /// Tells whether a machine was heard since this leader was elected.
+    pub(super) fn is_heard(&self, machine: MachineId) -> bool {
+        self.signs.contains_key(&machine)
+    }
+
+    /// Returns when a machine was last known to be there: a new leader counts from its
+    /// election.
+    fn last_sign(&self, machine: MachineId) -> Duration {
+        let beat_at = self.signs.get(&machine).map(|sign| sign.beat_at).unwrap_or_default();
+        beat_at.max(self.elected_at)
+    }
+
+    /// Returns until when a machine may run fenced units, if it is granted nothing more. Earlier
+    /// leaders' grants are for beats sent before the election.
+    fn fence_passes_at(&self, machine: MachineId) -> Duration {
+        let granted_at = self.signs.get(&machine).map(|sign| sign.granted_at).unwrap_or_default();
+        let elected_at =
+            if self.planted.fence_unwaited() { Duration::ZERO } else { self.elected_at };
+        granted_at.max(elected_at) + self.config.timing.fence()
+    }
+
+    /// Tells whether nothing fenced runs on a machine any more: its loss is committed, it was
+    /// left out of who may be granted before the time of its last grant was read, and that
+    /// grant has run out.
+    pub(super) fn fence_passed(&self, machine: &StoredMachine, now: Duration) -> bool {
+        let withheld = !self.eligible.contains_key(&machine.id);
+        machine.lost && withheld && now >= self.fence_passes_at(machine.id)
+    }
+
+    /// Returns the moments at which time alone changes what is decided.
+    pub(super) fn deadlines(
+        &self,
+        view: &ClusterView,
+        now: Duration,
+    ) -> impl Iterator<Item = Duration> {
+        let lost_after = self.config.timing.lost_after;
+        let machines = view
+            .machines()
+            .keys()
+            .flat_map(|id| [self.last_sign(*id) + lost_after, self.fence_passes_at(*id)]);
+        let times: Vec<Duration> = machines.chain(self.reasons_due()).collect();
+        times.into_iter().filter(move |at| *at > now)
+    }
+
+    /// Says anew who may be granted, if that has changed: every machine that is not lost, and not
+    /// about to be. Nobody before this leader's mark is in the view, with which the view holds
+    /// all that earlier leaders have committed.
+    ///
+    /// A machine that was left out before must have seen its assignment as it is now: what it
+    /// was told to stop meanwhile, it must not take for its own on an old copy.
+    pub(super) fn renew_eligible(
+        &mut self,
+        view: &ClusterView,
+        now: Duration,
+    ) -> Option<LeaderEffect> {
+        let term = self.term?;
+        let mark = LeaderMark { term, member: self.config.member };
+        let leads = view.leader().is_some_and(|stored| stored.value == mark);
+        let machines = view.machines().iter().filter(|_| leads);
+        let eligible: BTreeMap<MachineId, Generation> = machines
+            .filter(|(id, stored)| !stored.value.lost && !self.is_silent(**id, now))
+            .map(|(id, _)| {
+                let stored = view.assignments().get(id).map(|stored| stored.value.generation);
+                let stored = stored.filter(|_| !self.planted.grant_unseen()).unwrap_or_default();
+                (*id, self.eligible.get(id).copied().unwrap_or(stored))
+            })
+            .collect();
+        if eligible == self.eligible {
+            return None;
+        }
+        self.eligible.clone_from(&eligible);
+        Some(LeaderEffect::Eligible { term, machines: eligible })
+    }
+}

@@ -1,0 +1,270 @@
+//! The leader's side: who was heard, and which beats are answered with a grant.
+//!
+//! One round at a time asks the voters whether the term still stands. Beats that come while it
+//! is under way wait for the next one, since only a round begun after a beat proves anything
+//! for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use argosy_model::{Generation, MachineId, Term};
+
+use super::Beat;
+use crate::planted::Planted;
+use crate::timing::Timing;
+
+/// Machines that are kept in mind: no cluster has more.
+const MACHINES_MAX: usize = 1_000;
+
+/// What a leader knows of one machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sign {
+    /// When its last beat came.
+    pub beat_at: Duration,
+    /// When the last grant to it was sent; zero for never.
+    pub granted_at: Duration,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GranterEvent {
+    /// This member leads with this term, or (`None`) leads no more.
+    Leadership(Option<Term>),
+    /// A beat has come.
+    Beat {
+        /// Whose.
+        machine: MachineId,
+        /// It.
+        beat: Beat,
+    },
+    /// A voter has said which term it is in, in answer to a round.
+    Answer {
+        /// The voter's member id.
+        voter: u64,
+        /// The round it answers.
+        round: u64,
+        /// Its term.
+        term: Term,
+    },
+    /// Time has passed: a round that found no quorum is given up.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GranterEffect {
+    /// Ask these voters for their term.
+    Ask {
+        /// Their member ids.
+        voters: Vec<u64>,
+        /// The round, to answer with.
+        round: u64,
+        /// The leader's term.
+        term: Term,
+    },
+    /// Answer a beat.
+    Grant {
+        /// Whose.
+        machine: MachineId,
+        /// The beat's number.
+        number: u64,
+        /// The leader's term.
+        term: Term,
+    },
+}
+
+/// Who votes, and what this member itself knows of the term.
+#[derive(Debug, Clone, Copy)]
+pub struct Voters<'v> {
+    /// The member ids of all voters.
+    pub all: &'v BTreeSet<u64>,
+    /// This member's own term: raised before any vote or message of a later term leaves it.
+    pub own_term: Term,
+}
+
+/// A question to the voters that is under way.
+#[derive(Debug)]
+struct Round {
+    number: u64,
+    begun_at: Duration,
+    voters: BTreeSet<u64>,
+    confirmed: BTreeSet<u64>,
+    /// The beats that came before it began.
+    beats: BTreeMap<MachineId, Beat>,
+}
+
+/// The leader's beats and grants. On a member that does not lead it does nothing.
+#[derive(Debug)]
+pub struct Granter {
+    member: u64,
+    timing: Timing,
+    term: Option<Term>,
+    signs: BTreeMap<MachineId, Sign>,
+    /// The machines that may be granted, each once it has seen this generation.
+    eligible: BTreeMap<MachineId, Generation>,
+    /// Beats that wait for the next round.
+    waiting: BTreeMap<MachineId, Beat>,
+    round: Option<Round>,
+    last_round: u64,
+    planted: Planted,
+}
+
+impl Granter {
+    /// Begins as a follower.
+    pub fn new(member: u64, timing: Timing) -> Granter {
+        Granter {
+            member,
+            timing,
+            term: None,
+            signs: BTreeMap::new(),
+            eligible: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            round: None,
+            last_round: 0,
+            planted: Planted::default(),
+        }
+    }
+
+    /// Plants a defect.
+    #[cfg(feature = "planted-bugs")]
+    pub fn set_planted(&mut self, bug: Option<argosy_model::PlantedBug>) {
+        self.planted = Planted { bug };
+    }
+
+    /// Returns who was heard in this term, and granted.
+    pub fn signs(&self) -> &BTreeMap<MachineId, Sign> {
+        &self.signs
+    }
+
+    /// Says who may be granted from now on, in which term. Whoever is left out is sent no grant
+    /// after this returns.
+    pub fn set_eligible(&mut self, term: Term, eligible: BTreeMap<MachineId, Generation>) {
+        if self.term == Some(term) {
+            self.eligible = eligible;
+        }
+    }
+
+    /// Takes an event in, and returns what to do at once. `now` never goes back.
+    pub fn handle(
+        &mut self,
+        event: GranterEvent,
+        voters: Voters<'_>,
+        now: Duration,
+    ) -> Vec<GranterEffect> {
+        let mut effects = Vec::new();
+        match event {
+            GranterEvent::Leadership(term) => self.lead(term),
+            GranterEvent::Beat { machine, beat } => self.hear(machine, beat, now),
+            GranterEvent::Answer { voter, round, term } => self.answer(voter, round, term),
+            GranterEvent::Tick => {}
+        }
+        let Some(term) = self.term else { return effects };
+        // A later term has begun, as this member itself knows: it leads no more, and is about to
+        // be told.
+        if voters.own_term != term {
+            self.round = None;
+            return effects;
+        }
+        self.finish_round(term, now, &mut effects);
+        // A round is a network's round trip; one that takes a beat's time has lost messages.
+        let stuck = |round: &Round| now >= round.begun_at + self.timing.beat;
+        if self.round.as_ref().is_some_and(stuck) {
+            // Its beats are as good as those that wait, and older.
+            let round = self.round.take().map(|round| round.beats).unwrap_or_default();
+            for (machine, beat) in round {
+                self.waiting.entry(machine).or_insert(beat);
+            }
+        }
+        if self.round.is_none() && !self.waiting.is_empty() {
+            self.begin_round(term, voters.all, now, &mut effects);
+            self.finish_round(term, now, &mut effects);
+        }
+        effects
+    }
+
+    /// Returns when [`GranterEvent::Tick`] is wanted next.
+    pub fn wake_at(&self) -> Option<Duration> {
+        self.round.as_ref().map(|round| round.begun_at + self.timing.beat)
+    }
+
+    fn lead(&mut self, term: Option<Term>) {
+        if term == self.term {
+            return;
+        }
+        self.term = term;
+        self.round = None;
+        self.eligible.clear();
+        self.waiting.clear();
+        // What was heard before does not count: a machine may have gone since.
+        if !self.planted.back_unheard() {
+            self.signs.clear();
+        }
+    }
+
+    fn hear(&mut self, machine: MachineId, beat: Beat, now: Duration) {
+        let known = self.signs.contains_key(&machine);
+        if self.term.is_none() || !known && self.signs.len() >= MACHINES_MAX {
+            return;
+        }
+        self.signs.entry(machine).or_default().beat_at = now;
+        // Only who may be granted is worth a round.
+        let needed = self.eligible.get(&machine);
+        if needed.is_some_and(|needed| beat.generation >= *needed) {
+            self.waiting.insert(machine, beat);
+        }
+    }
+
+    fn answer(&mut self, voter: u64, number: u64, term: Term) {
+        if let Some(round) = &mut self.round
+            && round.number == number
+            && self.term == Some(term)
+            && round.voters.contains(&voter)
+        {
+            round.confirmed.insert(voter);
+        }
+    }
+
+    fn begin_round(
+        &mut self,
+        term: Term,
+        voters: &BTreeSet<u64>,
+        now: Duration,
+        effects: &mut Vec<GranterEffect>,
+    ) {
+        self.last_round += 1;
+        let number = self.last_round;
+        let beats = std::mem::take(&mut self.waiting);
+        let others: Vec<u64> = voters.iter().copied().filter(|id| *id != self.member).collect();
+        let own = voters.contains(&self.member).then_some(self.member);
+        self.round = Some(Round {
+            number,
+            begun_at: now,
+            voters: voters.clone(),
+            confirmed: own.into_iter().collect(),
+            beats,
+        });
+        if !others.is_empty() {
+            effects.push(GranterEffect::Ask { voters: others, round: number, term });
+        }
+    }
+
+    fn finish_round(&mut self, term: Term, now: Duration, effects: &mut Vec<GranterEffect>) {
+        let quorum = |round: &mut Round| round.confirmed.len() * 2 > round.voters.len();
+        let unasked = self.planted.grant_without_round();
+        let Some(round) = self.round.take_if(|round| unasked || quorum(round)) else { return };
+        for (machine, beat) in round.beats {
+            // It may have been left out since the beat came.
+            let needed = self.eligible.get(&machine);
+            if needed.is_none_or(|needed| beat.generation < *needed) {
+                continue;
+            }
+            if let Some(sign) = self.signs.get_mut(&machine) {
+                sign.granted_at = now;
+                effects.push(GranterEffect::Grant { machine, number: beat.number, term });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What leads to a grant, and what does not.
+
+use super::*;
+use crate::timing::Preset;
+
+const LEADER: u64 = 1;
+const TERM: Term = Term(7);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn machine(number: u128) -> MachineId {
+    MachineId(number)
+}
+
+/// A leader of three, and what it does.
+struct Stand {
+    granter: Granter,
+    voters: BTreeSet<u64>,
+    own_term: Term,
+    now: Duration,
+}
+
+impl Stand {
+    fn new() -> Stand {
+        let mut stand = Stand {
+            granter: Granter::new(LEADER, Timing::of(Preset::Lan)),
+            voters: BTreeSet::from([1, 2, 3]),
+            own_term: TERM,
+            now: ms(1_000),
+        };
+        stand.event(GranterEvent::Leadership(Some(TERM)));
+        stand.eligible(&[(machine(1), 4), (machine(2), 4)]);
+        stand
+    }
+
+    fn eligible(&mut self, who: &[(MachineId, u64)]) {
+        let who = who.iter().map(|(machine, seen)| (*machine, Generation(*seen))).collect();
+        self.granter.set_eligible(TERM, who);
+    }
+
+    fn event(&mut self, event: GranterEvent) -> Vec<GranterEffect> {
+        self.now += ms(1);
+        let voters = Voters { all: &self.voters, own_term: self.own_term };
+        self.granter.handle(event, voters, self.now)
+    }
+
+    fn beat(&mut self, who: u128, number: u64) -> Vec<GranterEffect> {
+        let beat = Beat { number, generation: Generation(4) };
+        self.event(GranterEvent::Beat { machine: machine(who), beat })
+    }
+
+    fn answer(&mut self, voter: u64, round: u64, term: Term) -> Vec<GranterEffect> {
+        self.event(GranterEvent::Answer { voter, round, term })
+    }
+}
+
+fn ask(round: u64) -> GranterEffect {
+    GranterEffect::Ask { voters: vec![2, 3], round, term: TERM }
+}
+
+fn grant(who: u128, number: u64) -> GranterEffect {
+    GranterEffect::Grant { machine: machine(who), number, term: TERM }
+}
+
+#[test]
+fn a_beat_is_granted_by_a_quorum_of_a_round_begun_after_it() {
+    let mut stand = Stand::new();
+    assert_eq!(stand.beat(1, 1), [ask(1)]);
+    // It came after the round began, so it waits for the next.
+    assert_eq!(stand.beat(2, 1), []);
+    assert_eq!(stand.answer(3, 1, TERM), [grant(1, 1), ask(2)]);
+    assert_eq!(stand.answer(2, 1, TERM), [], "an answer to an earlier round");
+    assert_eq!(stand.answer(2, 2, TERM), [grant(2, 1)]);
+    assert_eq!(stand.granter.signs()[&machine(2)].granted_at, stand.now);
+}
+
+#[test]
+fn a_voter_of_another_term_confirms_nothing() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    assert_eq!(stand.answer(2, 1, Term(8)), []);
+    assert_eq!(stand.answer(3, 1, Term(6)), []);
+    assert_eq!(stand.answer(9, 1, TERM), [], "no voter");
+    assert_eq!(stand.answer(3, 1, TERM), [grant(1, 1)]);
+}
+
+#[test]
+fn a_member_that_knows_of_a_later_term_grants_nothing() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    stand.own_term = Term(8);
+    assert_eq!(stand.answer(3, 1, TERM), []);
+    assert_eq!(stand.answer(2, 1, TERM), []);
+    assert_eq!(stand.beat(1, 2), []);
+}
+
+#[test]
+fn who_was_left_out_meanwhile_is_not_granted() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    stand.eligible(&[(machine(2), 4)]);
+    assert_eq!(stand.answer(3, 1, TERM), []);
+    let sign = stand.granter.signs()[&machine(1)];
+    assert_eq!((sign.beat_at, sign.granted_at), (ms(1_002), Duration::ZERO));
+    assert_eq!(stand.beat(1, 2), [], "not worth a round");
+}
+
+#[test]
+fn a_machine_that_has_not_seen_its_assignment_is_not_granted() {
+    let mut stand = Stand::new();
+    stand.eligible(&[(machine(1), 5)]);
+    assert_eq!(stand.beat(1, 1), []);
+    let beat = Beat { number: 2, generation: Generation(5) };
+    let event = GranterEvent::Beat { machine: machine(1), beat };
+    assert_eq!(stand.event(event), [ask(1)]);
+}
+
+#[test]
+fn a_round_without_a_quorum_is_asked_anew() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    assert_eq!(stand.granter.wake_at(), Some(stand.now + ms(100)));
+    stand.now += ms(100);
+    assert_eq!(stand.event(GranterEvent::Tick), [ask(2)]);
+    assert_eq!(stand.answer(2, 1, TERM), [], "too late");
+    assert_eq!(stand.answer(2, 2, TERM), [grant(1, 1)]);
+}
+
+#[test]
+fn the_only_voter_needs_nobody() {
+    let mut stand = Stand::new();
+    stand.voters = BTreeSet::from([LEADER]);
+    assert_eq!(stand.beat(1, 1), [grant(1, 1)]);
+}
+
+#[test]
+fn a_follower_hears_nothing_and_a_new_term_begins_anew() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    stand.event(GranterEvent::Leadership(None));
+    assert_eq!(stand.answer(2, 1, TERM), []);
+    assert_eq!(stand.beat(1, 2), []);
+    assert!(stand.granter.signs().is_empty());
+    stand.event(GranterEvent::Leadership(Some(Term(8))));
+    stand.own_term = Term(8);
+    // Said for the term before.
+    stand.eligible(&[(machine(1), 4)]);
+    assert_eq!(stand.beat(1, 3), []);
+    assert_eq!(stand.granter.signs()[&machine(1)].beat_at, stand.now);
+}

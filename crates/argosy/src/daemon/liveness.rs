@@ -1,0 +1,147 @@
+//! Beats and grants between machines, on a thread, a runtime and connections of their own: nothing
+//! here waits for a disk, the scheduler, or a request.
+//!
+//! The decisions are [`Granter`]'s and [`Beater`]'s (`argosy-reconcile`). The control loop says who
+//! leads and who may be granted, and reads who was heard; all of it through a lock that is held
+//! for a decision, never over anything that waits.
+
+mod frame;
+mod inbound;
+mod link;
+mod run;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use argosy_keeper::FenceSender;
+use argosy_model::{Generation, MachineId, Term};
+use argosy_peer::DetachedStream;
+use argosy_reconcile::{Beater, Granter, GranterEvent, Sign, Timing, Voters};
+use argosy_store::{MemberId, StoreHandle};
+use tokio::sync::{mpsc, watch};
+
+use super::control::boot_time;
+use super::machine_port::MachinePort;
+
+/// Connections that wait to be served: as many as machines may beat, a moment after an election.
+const INCOMING_MAX: usize = 1_024;
+
+/// By how much the thread goes before others of this machine, where that is allowed
+/// (setpriority(2)): a beat takes microseconds, and a late one looks like a lost machine.
+const NICE: i32 = -10;
+
+/// What the thread works with.
+pub(crate) struct Parts {
+    pub(crate) machine: MachineId,
+    pub(crate) timing: Timing,
+    pub(crate) store: StoreHandle,
+    pub(crate) port: MachinePort,
+    pub(crate) fence: FenceSender,
+}
+
+/// Shared by the thread and the control loop.
+struct Shared {
+    granter: Mutex<Granter>,
+    /// The newest generation of its assignment that this machine has seen.
+    generation: AtomicU64,
+    store: StoreHandle,
+}
+
+impl Shared {
+    fn granter(&self) -> MutexGuard<'_, Granter> {
+        // Decisions do not panic half way; if one did, the daemon ends with its task.
+        self.granter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Relaxed))
+    }
+
+    /// Tells the granter something, with what this member knows of terms and voters.
+    fn tell(
+        &self,
+        event: GranterEvent,
+        now: std::time::Duration,
+    ) -> Vec<argosy_reconcile::GranterEffect> {
+        // First the term: voters read later are at least as new.
+        let own_term = self.store.term();
+        let all: BTreeSet<u64> = voters(&self.store).into_iter().map(|id| id.0).collect();
+        self.granter().handle(event, Voters { all: &all, own_term }, now)
+    }
+}
+
+fn voters(store: &StoreHandle) -> BTreeSet<MemberId> {
+    store.membership().voters.into_iter().collect()
+}
+
+/// The control loop's end.
+#[derive(Clone)]
+pub(crate) struct Liveness {
+    shared: Arc<Shared>,
+    granted: watch::Receiver<bool>,
+    incoming: mpsc::Sender<(DetachedStream, MachineId)>,
+}
+
+impl Liveness {
+    /// Starts the thread. It runs until `stopped` says so.
+    ///
+    /// # Errors
+    /// When there is no thread or no runtime to be had.
+    pub(crate) fn start(
+        parts: Parts,
+        stopped: watch::Receiver<bool>,
+    ) -> std::io::Result<(Liveness, JoinHandle<()>)> {
+        let shared = Arc::new(Shared {
+            granter: Mutex::new(Granter::new(parts.store.member_id().0, parts.timing)),
+            generation: AtomicU64::new(0),
+            store: parts.store.clone(),
+        });
+        let (granted, is_granted) = watch::channel(false);
+        let (incoming, streams) = mpsc::channel(INCOMING_MAX);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let beating = run::Beating::new(parts, Arc::clone(&shared), granted);
+        let thread = std::thread::Builder::new().name("liveness".into()).spawn(move || {
+            let thread = rustix::thread::gettid();
+            // An ordinary user may not; the thread then is one of many.
+            drop(rustix::process::setpriority_process(Some(thread), NICE));
+            runtime.block_on(beating.run(streams, stopped));
+        })?;
+        Ok((Liveness { shared, granted: is_granted, incoming }, thread))
+    }
+
+    /// Says with which term this member leads, if it does.
+    pub(crate) fn lead(&self, term: Option<Term>) {
+        let effects = self.shared.tell(GranterEvent::Leadership(term), boot_time());
+        debug_assert!(effects.is_empty(), "a term begins with nobody to grant");
+    }
+
+    /// Says who may be granted; nobody else is from when this returns.
+    pub(crate) fn set_eligible(&self, term: Term, machines: BTreeMap<MachineId, Generation>) {
+        self.shared.granter().set_eligible(term, machines);
+    }
+
+    /// Returns who was heard in this term, and granted.
+    pub(crate) fn signs(&self) -> BTreeMap<MachineId, Sign> {
+        self.shared.granter().signs().clone()
+    }
+
+    /// Says which generation of its assignment this machine has seen.
+    pub(crate) fn seen(&self, generation: Generation) {
+        self.shared.generation.store(generation.0, Ordering::Relaxed);
+    }
+
+    /// Returns whether this machine may run fenced units, now and at each change.
+    pub(crate) fn granted(&self) -> watch::Receiver<bool> {
+        self.granted.clone()
+    }
+
+    /// Hands over another machine's connection.
+    pub(crate) fn serve(&self, stream: DetachedStream, machine: MachineId) {
+        if self.incoming.try_send((stream, machine)).is_err() {
+            // It dials again with its next beat.
+            tracing::warn!(%machine, "too many connections for beats at once");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The thread's loop: one closed enum in, decisions, messages out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_keeper::FenceSender;
+use argosy_model::{MachineId, Term};
+use argosy_peer::DetachedStream;
+use argosy_reconcile::{Beat, Beater, GranterEffect, GranterEvent, Timing};
+use argosy_store::{Leadership, MemberId, StoreHandle};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::frame::{Frame, Message};
+use super::link::{Link, Patience};
+use super::{Parts, Shared, inbound, voters};
+use crate::daemon::control::boot_time;
+use crate::daemon::machine_port::MachinePort;
+
+/// News that waits for the loop: a beat of each of the most machines. More is dropped, and comes
+/// again with the next beat.
+const NEWS_WAITING_MAX: usize = 1_024;
+
+/// How often the list of voters is looked at when nothing else happens.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A link that silence ends is made anew after no less than this: shorter would only cut
+/// connections that are being repaired.
+const SILENCE_MIN: Duration = Duration::from_secs(1);
+
+/// What the connections' tasks tell the loop.
+pub(super) enum News {
+    /// A machine beats; its grant goes to `answer`.
+    Beat { machine: MachineId, beat: Beat, answer: mpsc::Sender<Frame> },
+    /// The leader grants.
+    Grant { number: u64, term: Term },
+    /// A voter answers a question.
+    Answer { voter: MemberId, round: u64, term: Term },
+    /// A link is up.
+    Connected,
+}
+
+/// What wakes the loop.
+enum Event {
+    News(News),
+    Incoming(DetachedStream, MachineId),
+    Leadership,
+    Time,
+}
+
+/// The loop and what it owns.
+pub(super) struct Beating {
+    machine: MachineId,
+    timing: Timing,
+    store: StoreHandle,
+    port: MachinePort,
+    fence: FenceSender,
+    shared: Arc<Shared>,
+    beater: Beater,
+    granted: watch::Sender<bool>,
+    links: BTreeMap<MemberId, Link>,
+    /// Where grants of other machines go.
+    answers: BTreeMap<MachineId, mpsc::Sender<Frame>>,
+    tasks: JoinSet<()>,
+    news: mpsc::Sender<News>,
+    to_take: mpsc::Receiver<News>,
+    look_at: Duration,
+    /// The keeper could not be reached, and that was said.
+    told: bool,
+}
+
+impl Beating {
+    pub(super) fn new(parts: Parts, shared: Arc<Shared>, granted: watch::Sender<bool>) -> Beating {
+        let Parts { machine, timing, store, port, fence } = parts;
+        let (news, to_take) = mpsc::channel(NEWS_WAITING_MAX);
+        Beating {
+            machine,
+            timing,
+            store,
+            port,
+            fence,
+            shared,
+            beater: Beater::new(timing),
+            granted,
+            links: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            news,
+            to_take,
+            look_at: Duration::ZERO,
+            told: false,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut incoming: mpsc::Receiver<(DetachedStream, MachineId)>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut leadership = self.store.leadership();
+        loop {
+            let now = boot_time();
+            self.pass_time(now, *leadership.borrow());
+            let wait = self.wake_at().saturating_sub(now);
+            let event = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                changed = leadership.changed() => match changed {
+                    Ok(()) => Event::Leadership,
+                    Err(_) => break,
+                },
+                Some(news) = self.to_take.recv() => Event::News(news),
+                Some((stream, machine)) = incoming.recv() => Event::Incoming(stream, machine),
+                Some(_) = self.tasks.join_next() => continue,
+                () = tokio::time::sleep(wait) => Event::Time,
+            };
+            self.handle(event, *leadership.borrow_and_update());
+        }
+        self.links.clear();
+        self.tasks.shutdown().await;
+    }
+
+    fn wake_at(&self) -> Duration {
+        let round = self.shared.granter().wake_at();
+        let lapse = self.granted.borrow().then(|| self.beater.kill_at());
+        let times = [Some(self.beater.due_at()), Some(self.look_at), round, lapse];
+        times.into_iter().flatten().min().unwrap_or_default()
+    }
+
+    fn handle(&mut self, event: Event, leadership: Leadership) {
+        let now = boot_time();
+        match event {
+            Event::News(News::Beat { machine, beat, answer }) => {
+                self.answers.insert(machine, answer);
+                self.tell(GranterEvent::Beat { machine, beat }, now);
+            }
+            Event::News(News::Answer { voter, round, term }) => {
+                self.tell(GranterEvent::Answer { voter: voter.0, round, term }, now);
+            }
+            Event::News(News::Grant { number, term }) => self.granted(number, term, now),
+            Event::Incoming(stream, machine) => {
+                let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
+                let silence = self.patience().silence;
+                self.tasks.spawn(inbound::serve(stream, machine, shared, news, silence));
+            }
+            Event::Leadership => {
+                self.look_at = Duration::ZERO;
+                self.beater.hurry();
+                // A follower's grants are another's.
+                if !leadership.is_leader {
+                    self.answers.clear();
+                }
+            }
+            // The leader may have been reached at last.
+            Event::News(News::Connected) => self.beater.hurry(),
+            Event::Time => self.tell(GranterEvent::Tick, now),
+        }
+    }
+
+    /// Beats when it is time, keeps the links, and takes note of a grant that has run out.
+    fn pass_time(&mut self, now: Duration, leadership: Leadership) {
+        if now >= self.look_at {
+            self.look_at = now + LOOK_EVERY;
+            self.follow_voters();
+        }
+        if now >= self.beater.due_at() {
+            let beat = self.beater.beat(self.shared.generation(), now);
+            match leadership.leader {
+                Some(leader) if leader == self.store.member_id() => {
+                    let machine = self.machine;
+                    self.tell(GranterEvent::Beat { machine, beat }, now);
+                }
+                Some(leader) => {
+                    if let Some(link) = self.links.get(&leader) {
+                        link.send(Message::Beat(beat));
+                    }
+                }
+                None => {}
+            }
+        }
+        let may_run = self.beater.may_run(boot_time());
+        self.granted.send_if_modified(|granted| std::mem::replace(granted, may_run) != may_run);
+    }
+
+    /// Keeps a link to every other voter, and to nobody else.
+    fn follow_voters(&mut self) {
+        let voters = voters(&self.store);
+        let own = self.store.member_id();
+        self.links.retain(|voter, _| voters.contains(voter));
+        for voter in voters.into_iter().filter(|voter| *voter != own) {
+            if !self.links.contains_key(&voter) {
+                let (port, news, patience) =
+                    (self.port.clone(), self.news.clone(), self.patience());
+                let link = Link::start(&mut self.tasks, port, voter, news, patience);
+                self.links.insert(voter, link);
+            }
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { retry: self.timing.beat, silence: self.timing.lost_after.max(SILENCE_MIN) }
+    }
+
+    fn tell(&mut self, event: GranterEvent, now: Duration) {
+        for effect in self.shared.tell(event, now) {
+            match effect {
+                GranterEffect::Ask { voters, round, term } => {
+                    for voter in voters {
+                        if let Some(link) = self.links.get(&MemberId(voter)) {
+                            link.send(Message::Ask { round, term });
+                        }
+                    }
+                }
+                GranterEffect::Grant { machine, number, term } if machine == self.machine => {
+                    self.granted(number, term, now);
+                }
+                GranterEffect::Grant { machine, number, term } => {
+                    if let Some(answer) = self.answers.get(&machine) {
+                        // Its connection is slow or gone: it beats again.
+                        let _ = answer.try_send(Message::Grant { number, term }.encode());
+                    }
+                }
+            }
+        }
+    }
+
+    fn granted(&mut self, number: u64, term: Term, now: Duration) {
+        let Some(kill_at) = self.beater.granted(number, term, now) else { return };
+        match self.fence.renew(kill_at) {
+            Ok(()) => self.told = false,
+            Err(error) if self.told => tracing::debug!(%error, "no keeper to renew the fence of"),
+            Err(error) => {
+                tracing::warn!(%error, "the keeper cannot be told of a grant: it will kill what is fenced");
+                self.told = true;
+            }
+        }
+    }
+}
