@@ -54,11 +54,19 @@ pub(super) struct Outside {
 }
 
 /// What a unit answered.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) unit: String,
     pub(super) machine: String,
     pub(super) database: Option<String>,
+}
+
+/// The same as it is sent. The host name, which is sent too, is no machine's in loopback mode.
+#[derive(serde::Deserialize)]
+struct Sent {
+    unit: String,
+    address: Ipv4Addr,
+    database: Option<String>,
 }
 
 impl Outside {
@@ -97,12 +105,19 @@ impl Outside {
         let bad = |_| io::Error::new(io::ErrorKind::InvalidData, format!("{key} is {place}"));
         let way = self.way(place.parse().map_err(bad)?)?;
         let left = DIRECT_LIMIT.checked_sub(begun.elapsed()).ok_or(io::ErrorKind::TimedOut)?;
-        Ok(serde_json::from_str(&http::get(way, "/", left)?)?)
+        self.read(&http::get(way, "/", left)?)
     }
 
     /// Asks the load balancer of a machine.
     pub(super) fn through(&self, machine: &str) -> io::Result<Answer> {
-        Ok(serde_json::from_str(&http::get(self.seen(machine)?.balancer, "/", BALANCED_LIMIT)?)?)
+        self.read(&http::get(self.seen(machine)?.balancer, "/", BALANCED_LIMIT)?)
+    }
+
+    fn read(&self, answer: &str) -> io::Result<Answer> {
+        let Sent { unit, address, database } = serde_json::from_str(answer)?;
+        let found = self.machines.iter().find(|(_, seen)| seen.address == address);
+        let machine = found.map_or_else(|| address.to_string(), |(name, _)| name.clone());
+        Ok(Answer { unit, machine, database })
     }
 
     fn seen(&self, machine: &str) -> io::Result<&Seen> {

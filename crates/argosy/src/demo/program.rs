@@ -59,7 +59,11 @@ fn answer(mut client: TcpStream, options: &DemoUnit, address: IpAddr) -> io::Res
             length => request.extend_from_slice(&piece[..length]),
         }
     }
-    let mut body = serde_json::json!({ "unit": options.unit, "machine": options.machine });
+    let mut body = serde_json::json!({
+        "unit": options.unit,
+        "machine": options.machine,
+        "address": address.to_string(),
+    });
     if let Some(key) = &options.look_up {
         // Without an answer of the store this server still answers, and says that it does not know.
         body[key] = http::key(store(address), key, LOOK_UP_LIMIT).ok().into();
