@@ -16,6 +16,7 @@
 //! | `GET /v1/units/NAME/why` | | `WhyReport` |
 //! | `DELETE /v1/units/NAME` | | 204 |
 //! | `POST /v1/units/NAME/VERB` | `VerbRequest` | `UnitView`; VERB is start, stop, restart, wait |
+//! | `POST /v1/units/NAME/scale` | `ScaleRequest` | `ScaleReply` |
 //! | `GET /v1/journal?QUERY` | `JournalQuery` as query | lines of `JournalLine` |
 
 use serde::{Deserialize, Serialize};
@@ -204,6 +205,29 @@ fn default_wait_seconds() -> u64 {
     120
 }
 
+/// Sets how many instances of a template run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleRequest {
+    /// How many; at least one.
+    pub replicas: u32,
+    /// Whether and how long to wait.
+    #[serde(flatten)]
+    pub verb: VerbRequest,
+}
+
+/// What became of a template that was scaled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleReply {
+    /// The template.
+    pub template: UnitView,
+    /// Its instances before.
+    pub before: u32,
+    /// Whether the template is started; else its instances run with its next start.
+    pub started: bool,
+    /// Its instances now, in the order of their numbers.
+    pub instances: Vec<UnitView>,
+}
+
 /// A unit of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitView {
@@ -221,6 +245,12 @@ pub struct UnitView {
     pub status: Option<UnitStatusView>,
     /// Why it is not where it should be, in one sentence.
     pub reason: Option<String>,
+    /// Of a template: how many instances it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Of a template: the number that its text asks for, where scaling set another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_replicas: Option<u32>,
 }
 
 /// The stored text of a unit.

@@ -38,6 +38,10 @@ pub enum PlantedBug {
     ConflictOneWay,
     /// A healthy unit moves to a machine with less to do.
     BalanceMove,
+    /// An instance moves to a place that has only one less of its template.
+    EagerRepair,
+    /// Instances stay where they are, however unevenly they are spread.
+    UnevenLeft,
     /// A stop is confirmed while a start is on its way to the backend.
     StartInDoubt,
     /// An agent that has just begun starts units before its view is current.
@@ -54,7 +58,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 23] = [
+    pub const ALL: [PlantedBug; 25] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -72,6 +76,8 @@ impl PlantedBug {
         PlantedBug::RemovalIgnored,
         PlantedBug::ConflictOneWay,
         PlantedBug::BalanceMove,
+        PlantedBug::EagerRepair,
+        PlantedBug::UnevenLeft,
         PlantedBug::StartInDoubt,
         PlantedBug::StaleStart,
         PlantedBug::GrantWithoutRound,
@@ -105,6 +111,8 @@ impl PlantedBug {
             PlantedBug::RemovalIgnored => "removal-ignored",
             PlantedBug::ConflictOneWay => "conflict-one-way",
             PlantedBug::BalanceMove => "balance-move",
+            PlantedBug::EagerRepair => "eager-repair",
+            PlantedBug::UnevenLeft => "uneven-left",
             PlantedBug::StartInDoubt => "start-in-doubt",
             PlantedBug::StaleStart => "stale-start",
             PlantedBug::GrantWithoutRound => "grant-without-round",

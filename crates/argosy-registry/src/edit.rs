@@ -11,7 +11,7 @@ use crate::change_error::ChangeError;
 use crate::keys::Key;
 use crate::record::{Desired, Record, StoredMachine, StoredRevision, StoredUnit, Versioned};
 use crate::transaction::Draft;
-use crate::view::{ClusterView, REPLICAS_MAX};
+use crate::view::ClusterView;
 
 /// Longest unit text in bytes: far above any unit file, and two hundred of them still fit into
 /// one store request of 1.5 MiB together with their records.
@@ -53,7 +53,8 @@ impl<'v> Edit<'v> {
 
     /// Stores a text as a new revision; the same text again changes nothing. `expected`: the
     /// revision the author has looked at; a different current one is refused. A new unit is
-    /// not started by this; a destroyed one comes back, stopped.
+    /// not started by this; a destroyed one comes back, stopped. A template that was scaled
+    /// keeps its number unless the text's `Replicas=` has changed.
     pub fn submit(
         &mut self,
         name: &UnitName,
@@ -88,6 +89,9 @@ impl<'v> Edit<'v> {
             }
             _ => 0,
         };
+        if self.asks_for_another_number(name, current, text) {
+            unit.replicas = None;
+        }
         self.check_text(name, text, unit.replicas)?;
         unit.revision = UnitRevision(unit.revision.0.max(floor) + 1);
         unit.own_text = true;
@@ -155,30 +159,6 @@ impl<'v> Edit<'v> {
         });
         let latest = (asked.revision, asked.restart) == (ended.revision, ended.restart);
         if told && latest { self.restart(name) } else { self.start(name) }
-    }
-
-    /// Sets how many instances a template has, over what its text says. Those of them that were
-    /// destroyed come back.
-    pub fn scale(&mut self, name: &UnitName, replicas: u32) -> Result<(), ChangeError> {
-        let unit = name.clone();
-        if !name.is_template() {
-            return Err(ChangeError::NotATemplate { unit });
-        }
-        if replicas > REPLICAS_MAX {
-            return Err(ChangeError::TooManyReplicas {
-                unit,
-                wanted: replicas,
-                most: REPLICAS_MAX,
-            });
-        }
-        let mut stored = self.known(name)?;
-        if let Some(text) = self.text(name, stored.revision).map(str::to_owned) {
-            self.check_text(name, &text, Some(replicas))?;
-        }
-        self.bring_back(name, replicas)?;
-        stored.replicas = Some(replicas);
-        self.units.insert(unit, stored);
-        Ok(())
     }
 
     /// Destroys a unit: it is stopped everywhere, then its texts are removed.

@@ -15,7 +15,7 @@ pub(crate) fn name(text: &str) -> UnitName {
     UnitName::new(text).unwrap()
 }
 
-/// Reads `replicas=N` and `announce=KEY`; a text with `bad` in it has an error.
+/// Reads `replicas=N`, `global` and `announce=KEY`; a text with `bad` in it has an error.
 pub(crate) fn specs() -> SpecSource {
     Arc::new(|unit, text| {
         if text.contains("bad") {
@@ -33,7 +33,11 @@ pub(crate) fn specs() -> SpecSource {
             description: Some(text.to_owned()),
             dependencies: Dependencies::default(),
             service: ServiceSpec::default(),
-            placement: Placement { replicas, ..Placement::default() },
+            placement: Placement {
+                replicas,
+                global: text.contains("global"),
+                ..Placement::default()
+            },
             announce: key.map(|key| Announce { key, port: None }),
             wanted_by: Vec::new(),
         })

@@ -7,9 +7,10 @@ use argosy_model::{DataPolicy, MachineId, MachineState, OnPartition, UnitName, W
 
 use crate::glob;
 use crate::input::{PlacedState, PlanInput, PlanMachine, PlanUnit};
-use crate::plan::{Plan, PlanAction};
+use crate::plan::{Plan, PlanAction, PlanStep};
 
 mod entries;
+mod spread;
 
 use entries::Entries;
 
@@ -36,6 +37,8 @@ struct Check<'i> {
     machines: BTreeMap<MachineId, &'i PlanMachine>,
     entries: Entries,
     moved: usize,
+    /// The first step that moves a unit for the sake of spread.
+    repaired: Option<usize>,
     violations: Vec<Violation>,
 }
 
@@ -54,6 +57,7 @@ pub fn check_plan(input: &PlanInput, plan: &Plan) -> Vec<Violation> {
         machines: input.machines.iter().map(|facts| (facts.machine.id, facts)).collect(),
         entries,
         moved: 0,
+        repaired: None,
         violations: Vec::new(),
     };
     for (index, step) in plan.steps.iter().enumerate() {
@@ -105,7 +109,7 @@ impl<'i> Check<'i> {
         }
     }
 
-    /// A stop needs a word of a user, or a machine that no longer fits.
+    /// A stop needs a word of a user, a machine that no longer fits, or a better place.
     fn check_stop(&mut self, step: usize, unit: &'i PlanUnit, machine: MachineId) {
         match (&unit.wanted, &unit.spec) {
             (Wanted::Stop(_), _) => return,
@@ -132,7 +136,10 @@ impl<'i> Check<'i> {
             && self.conflicts(&unit.name, machine).is_empty()
             && !self.target_is_elsewhere(unit, machine)
         {
-            self.wrong(step, &unit.name, "it is stopped although it fits where it is");
+            if let Some(wrong) = self.wrong_with_repair(unit, facts) {
+                self.wrong(step, &unit.name, wrong);
+            }
+            self.repaired.get_or_insert(step);
         }
         if !global {
             self.moved += 1;
@@ -271,6 +278,11 @@ impl<'i> Check<'i> {
 
     fn outcome(&mut self, plan: &Plan) {
         let end = plan.steps.len();
+        let places = |step: &PlanStep| matches!(step.action, PlanAction::Place { .. });
+        if let Some(repaired) = self.repaired.filter(|_| plan.steps.iter().any(places)) {
+            let unit = plan.steps[repaired].unit.clone();
+            self.wrong(end, &unit, "it is moved for the sake of spread before others are placed");
+        }
         if self.moved > self.input.moves_max {
             let unit = plan.steps.first().map(|step| step.unit.clone());
             if let Some(unit) = unit {

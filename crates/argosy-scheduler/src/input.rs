@@ -14,7 +14,7 @@ pub struct PlanInput {
     /// Every unit that is stored, or that some machine is told about.
     pub units: Vec<PlanUnit>,
     /// Most units that may be between two machines at once because they no longer fit where
-    /// they are. Units of lost machines do not count.
+    /// they are, or for the sake of spread. Units of lost machines do not count.
     pub moves_max: usize,
     /// Set: nothing is given to any machine and nothing moves, for this reason.
     pub hold: Option<String>,
@@ -63,6 +63,8 @@ pub struct Placed {
     pub epoch: Epoch,
     /// With which restart count.
     pub restart: RestartCount,
+    /// The machine says that it runs there, as told, and is ready.
+    pub ready: bool,
 }
 
 /// How far an entry is.

@@ -1,8 +1,8 @@
 //! The planner: facts in, plan out.
 //!
 //! In this order: confirmed stops are cleared; units nobody wants are stopped; units that run
-//! are checked where they are, and stay if they fit; units without a machine get one. The
-//! order within each step, and with it every tie, is that of [`rank`], then of names.
+//! are checked where they are, and stay if they fit; units without a machine get one; where
+//! nothing of that was to be done, an instance leaves for a place that has too few. The order within each step, and with it every tie, is that of [`rank`], then of names.
 
 use argosy_model::{DataPolicy, MachineState, OnPartition, Reason, ReasonKind, UnitSpec, Wanted};
 
@@ -14,11 +14,13 @@ mod explain;
 mod fit;
 mod keep;
 mod place;
+mod spread;
 mod work;
 
 use work::Work;
 
 pub use explain::CANDIDATES_MAX;
+pub use spread::REPAIRS_AT_ONCE_MAX;
 
 /// Most units on one machine: its assignment is one record, and 2000 entries of ordinary names
 /// stay below 256 KiB.
@@ -43,6 +45,7 @@ fn plan_with(input: &PlanInput, planted: Planted) -> Plan {
     work.stop_unwanted();
     work.keep_what_fits();
     work.place_what_has_no_machine();
+    work.repair_spread();
     work.finish()
 }
 

@@ -28,4 +28,6 @@ macro_rules! asks {
 asks! {
     conflict_one_way: ConflictOneWay,
     balance_move: BalanceMove,
+    eager_repair: EagerRepair,
+    uneven_left: UnevenLeft,
 }

@@ -13,6 +13,7 @@ mod operators;
 mod replica;
 mod runs;
 mod scenario;
+mod spread;
 mod texts;
 mod truth;
 mod violation;

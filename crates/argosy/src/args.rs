@@ -105,6 +105,16 @@ pub(crate) enum Command {
     Stop(Verb),
     /// Stop and start units where they run.
     Restart(Verb),
+    /// Set how many instances of a template run.
+    ///
+    /// The number is kept until the next scale, or until a text is applied whose Replicas= has
+    /// changed. Of fewer instances those with the highest numbers go. A template that is not
+    /// started only takes note of the number.
+    ///
+    /// Exit status: 1 bad number or no template, 2 unknown unit or an instance does not run, 75
+    /// not in time or cluster not reachable.
+    #[command(after_help = "Examples:\n  argosy scale api 8\n  argosy scale api@.service 8")]
+    Scale(Scale),
     /// Have running units reread their configuration (with --local).
     Reload(Verb),
     /// Forget that units failed, and their start limits (with --local).
@@ -311,6 +321,18 @@ pub(crate) struct Verb {
     /// The units; `.service` may be left out.
     #[arg(required = true, value_name = "UNIT")]
     pub(crate) units: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scale {
+    /// The template; `@.service` may be left out.
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) unit: String,
+    /// How many instances, numbered from 1.
+    #[arg(value_name = "N")]
+    pub(crate) replicas: u32,
     #[command(flatten)]
     pub(crate) wait: Wait,
 }

@@ -7,6 +7,7 @@ mod generate;
 mod journal;
 mod list;
 mod local;
+mod scale;
 mod status;
 mod time;
 mod verbs;
@@ -55,6 +56,7 @@ async fn dispatch(
         Command::Start(verb) => return verbs::run("start", &verb, global, printer).await,
         Command::Stop(verb) => return verbs::run("stop", &verb, global, printer).await,
         Command::Restart(verb) => return verbs::run("restart", &verb, global, printer).await,
+        Command::Scale(options) => return scale::run(&options, global, printer).await,
         Command::Reload(verb) => return local::verb("reload", &verb, global, printer).await,
         Command::ResetFailed(verb) => {
             return local::verb("reset-failed", &verb, global, printer).await;

@@ -24,6 +24,7 @@ mod picture;
 mod report_wire;
 mod reporter;
 mod routes;
+mod scale;
 mod why;
 
 use std::fs::{self, File, TryLockError};

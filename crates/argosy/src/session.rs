@@ -50,6 +50,14 @@ pub(crate) fn unit_name(text: &str) -> Result<UnitName, Failure> {
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))
 }
 
+/// Reads the name of a template: `api` and `api@` are `api@.service`.
+pub(crate) fn template_name(text: &str) -> Result<UnitName, Failure> {
+    if text.contains(['@', '.']) {
+        return unit_name(text);
+    }
+    unit_name(&format!("{text}@.service"))
+}
+
 /// Reads several unit names.
 pub(crate) fn unit_names(texts: &[String]) -> Result<Vec<UnitName>, Failure> {
     texts.iter().map(|text| unit_name(text)).collect()
@@ -74,6 +82,7 @@ pub(crate) fn refuse_local(global: &Global, command: &Command) -> Result<(), Fai
         Command::Submit(_) => "submit",
         Command::Apply(_) => "apply",
         Command::Destroy(_) => "destroy",
+        Command::Scale(_) => "scale",
         _ => return Ok(()),
     };
     if !global.local {

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use argosy_model::{
-    AssignmentEntry, Epoch, Generation, MachineId, MachineState, RestartCount, UnitName,
-    UnitRevision, UnitStatus, Want, Wanted,
+    ActiveState, AssignmentEntry, Epoch, Generation, MachineId, MachineState, RestartCount,
+    UnitName, UnitRevision, UnitStatus, Want, Wanted,
 };
 use argosy_registry::ClusterView;
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
 use super::{LeaderMachine, MOVES_MAX};
+use crate::backend::RunIdentity;
 use crate::report::is_live;
 
 impl LeaderMachine {
@@ -83,6 +84,7 @@ impl LeaderMachine {
         for (machine, stored) in view.assignments() {
             let assignment = &stored.value;
             let there = self.units_of(*machine, assignment.generation);
+            let ready = self.ready_on(*machine);
             for entry in &assignment.entries {
                 let AssignmentEntry { unit, revision, epoch, restart, want } = entry.clone();
                 let state = match want {
@@ -93,7 +95,9 @@ impl LeaderMachine {
                     Want::Stop => PlacedState::Stopping,
                 };
                 let machine = *machine;
-                let entry = Placed { machine, state, revision, epoch, restart };
+                let identity = RunIdentity { epoch, revision, restart };
+                let ready = ready.get(&unit) == Some(&identity);
+                let entry = Placed { machine, state, revision, epoch, restart, ready };
                 placed.entry(unit).or_default().push(entry);
             }
         }
@@ -107,6 +111,13 @@ impl LeaderMachine {
         let current = report.generation >= generation || self.planted.stale_report();
         let units = report.units.as_ref().filter(|_| current)?;
         Some(units.iter().map(|status| &status.unit).collect())
+    }
+
+    /// Returns the runs that a machine has said are ready.
+    fn ready_on(&self, machine: MachineId) -> BTreeMap<&UnitName, RunIdentity> {
+        let units = self.reports.get(&machine).and_then(|report| report.units.as_ref());
+        let ready = units.into_iter().flatten().filter(|s| s.active() == ActiveState::Active);
+        ready.map(|status| (&status.unit, RunIdentity::of(status))).collect()
     }
 
     /// Returns what a machine said of a unit it is told to run with `epoch`.

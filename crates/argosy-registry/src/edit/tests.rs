@@ -3,6 +3,7 @@
 use super::*;
 use crate::record::LeaderMark;
 use crate::testing::{Registry, machine, name};
+use crate::view::REPLICAS_MAX;
 use crate::{Outcome, PlanCommit};
 
 const AT: UnixMicros = UnixMicros(0);
@@ -128,6 +129,13 @@ fn what_a_template_cannot_do_is_refused() {
     let mut edit = Edit::new(registry.view());
     assert!(edit.restart(&name("web@.service")).is_err());
     assert!(edit.scale(&name("web@1.service"), 3).is_err());
+    let nothing = edit.scale(&name("web@.service"), 0).unwrap_err().to_string();
+    assert!(nothing.contains("stop it"), "{nothing}");
+    assert!(edit.scale(&name("absent@.service"), 3).is_err());
+    registry.submit("every@.service", "global");
+    let mut edit = Edit::new(registry.view());
+    let global = edit.scale(&name("every@.service"), 3).unwrap_err().to_string();
+    assert!(global.contains("Global="), "{global}");
     assert!(edit.scale(&name("web@.service"), REPLICAS_MAX + 1).is_err());
     let long = "x".repeat(TEXT_BYTES_MAX + 1);
     assert!(edit.submit(&name("a.service"), &long, "root", AT, None).is_err());

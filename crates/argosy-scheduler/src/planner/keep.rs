@@ -120,7 +120,7 @@ impl<'i> Work<'i> {
         self.reason(facts, reason);
     }
 
-    fn is_lost(&self, machine: MachineId) -> bool {
+    pub(super) fn is_lost(&self, machine: MachineId) -> bool {
         let slot = self.machine_of.get(&machine).map(|index| &self.machines[*index]);
         slot.is_some_and(|slot| slot.facts.machine.state == MachineState::Lost)
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use argosy_model::{MachineId, MachineState, UnitName, UnitSpec, Wanted};
 
 use super::rank;
+use super::spread::Spread;
 use crate::input::{PlacedState, PlanInput, PlanMachine, PlanUnit};
 use crate::plan::{Plan, PlanAction};
 use crate::planted::Planted;
@@ -29,16 +30,8 @@ pub(super) struct Slot<'i> {
     pub(super) load: usize,
     /// Those of the occupants that name conflicts.
     pub(super) with_conflicts: Vec<Occupant>,
-    region: usize,
-    zone: usize,
-}
-
-/// How many instances of one template are where. Indexes are the slots' `region` and `zone`.
-#[derive(Default)]
-struct Spread {
-    regions: BTreeMap<usize, usize>,
-    zones: BTreeMap<usize, usize>,
-    machines: BTreeMap<MachineIndex, usize>,
+    pub(super) region: usize,
+    pub(super) zone: usize,
 }
 
 pub(super) struct Work<'i> {
@@ -57,10 +50,16 @@ pub(super) struct Work<'i> {
     /// Where units are told to run now, but for lost machines.
     pub(super) runs_on: BTreeMap<&'i UnitName, BTreeSet<MachineIndex>>,
     /// Template of each unit, as an index into `spreads`.
-    templates: Vec<Option<usize>>,
-    spreads: Vec<Spread>,
+    pub(super) templates: Vec<Option<usize>>,
+    pub(super) spreads: Vec<Spread>,
     pub(super) plan: Plan,
     pub(super) planted: Planted,
+}
+
+impl Slot<'_> {
+    pub(super) fn takes_units(&self) -> bool {
+        self.facts.machine.state == MachineState::Ready
+    }
 }
 
 impl<'i> Work<'i> {
@@ -135,10 +134,21 @@ impl<'i> Work<'i> {
         slot.load += 1;
         self.stays.entry(&self.units[unit].name).or_default().insert(machine);
         if let Some(template) = self.templates[unit] {
-            let spread = &mut self.spreads[template];
-            *spread.regions.entry(slot.region).or_default() += 1;
-            *spread.zones.entry(slot.zone).or_default() += 1;
-            *spread.machines.entry(machine).or_default() += 1;
+            let place = [slot.region, slot.zone, machine];
+            self.spreads[template].add(place);
+        }
+    }
+
+    /// Notes that a unit that was to stay on a machine leaves it.
+    pub(super) fn vacate(&mut self, unit: UnitIndex, machine: MachineIndex) {
+        let slot = &mut self.machines[machine];
+        let all = slot.occupants.iter_mut().chain(&mut slot.with_conflicts);
+        all.filter(|occupant| occupant.unit == unit).for_each(|occupant| occupant.leaving = true);
+        slot.load -= 1;
+        self.stays.remove(&self.units[unit].name);
+        if let Some(template) = self.templates[unit] {
+            let place = [slot.region, slot.zone, machine];
+            self.spreads[template].remove(place);
         }
     }
 
@@ -150,15 +160,8 @@ impl<'i> Work<'i> {
         let Some(template) = self.templates[unit] else {
             return [0, 0, 0, slot.load, machine];
         };
-        let spread = &self.spreads[template];
-        let count = |map: &BTreeMap<usize, usize>, key| map.get(&key).copied().unwrap_or(0);
-        [
-            count(&spread.regions, slot.region),
-            count(&spread.zones, slot.zone),
-            count(&spread.machines, machine),
-            slot.load,
-            machine,
-        ]
+        let [region, zone, own] = self.spreads[template].counts([slot.region, slot.zone, machine]);
+        [region, zone, own, slot.load, machine]
     }
 
     /// Returns the spec of a unit that is wanted to run and not settled.

@@ -90,13 +90,15 @@ pub(crate) fn carry_out(input: &mut PlanInput, plan: &Plan, epoch: &mut u64) {
             PlanAction::Update { machine } => {
                 let placed = unit.placed.iter_mut().find(|p| p.machine == *machine).unwrap();
                 (placed.revision, placed.restart) = (revision, restart);
+                placed.ready = false;
             }
             PlanAction::Place { machine, leaves, binds_data } => {
                 leaves.iter().for_each(|left| stop(unit, *left));
                 *epoch += 1;
                 let epoch = Epoch { incarnation: 1, counter: *epoch };
                 let (machine, state) = (*machine, PlacedState::Run);
-                unit.placed.push(Placed { machine, state, revision, epoch, restart });
+                let ready = false;
+                unit.placed.push(Placed { machine, state, revision, epoch, restart, ready });
                 if *binds_data {
                     unit.home = Some(machine);
                 }
@@ -110,7 +112,7 @@ fn stop(unit: &mut PlanUnit, machine: MachineId) {
     placed.state = PlacedState::Stopping;
 }
 
-/// Every machine that is there confirms its stops.
+/// Every machine that is there has done what it was told: stops are confirmed, runs are ready.
 pub(crate) fn confirm(input: &mut PlanInput) {
     let lost: Vec<MachineId> = input
         .machines
@@ -119,8 +121,13 @@ pub(crate) fn confirm(input: &mut PlanInput) {
         .map(|facts| facts.machine.id)
         .collect();
     for placed in input.units.iter_mut().flat_map(|unit| &mut unit.placed) {
-        if placed.state == PlacedState::Stopping && !lost.contains(&placed.machine) {
-            placed.state = PlacedState::Stopped;
+        if lost.contains(&placed.machine) {
+            continue;
+        }
+        match placed.state {
+            PlacedState::Run => placed.ready = true,
+            PlacedState::Stopping => placed.state = PlacedState::Stopped,
+            PlacedState::Stopped => {}
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Plans: scripts, an exhaustive oracle, limits, and what must hold for every plan.
 
 #[cfg(test)]
+mod checker;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod limits;
@@ -8,5 +10,7 @@ mod limits;
 mod oracle;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod repair;
 #[cfg(test)]
 mod scripts;

@@ -8,6 +8,8 @@ use argosy_model::{
 };
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
+mod repair;
+
 /// A unit on a machine: it stays, or is leaving.
 #[derive(Clone, PartialEq)]
 struct On {
@@ -37,6 +39,7 @@ pub(crate) fn answer(input: &PlanInput) -> Answer {
     let open = oracle.fixed();
     let open = oracle.keep(open);
     oracle.place(open);
+    oracle.repair();
     oracle.answer
 }
 
@@ -52,6 +55,16 @@ fn bound(unit: &PlanUnit) -> Option<MachineId> {
     let placement = wants(unit);
     let local = placement.keeps_data && placement.data == DataPolicy::Local;
     if local { unit.home } else { None }
+}
+
+/// Tells whether a unit's text forbids another. The tests' patterns are a prefix, or one name.
+fn hits(by: &PlanUnit, other: &UnitName) -> bool {
+    by.spec.as_ref().is_ok_and(|spec| {
+        spec.placement.conflicts.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => other.as_str().starts_with(prefix),
+            None => other.as_str() == pattern,
+        })
+    })
 }
 
 impl<'i> Oracle<'i> {
@@ -296,13 +309,17 @@ impl<'i> Oracle<'i> {
         self.because(unit, if named { ReasonKind::MachineNamed } else { kind });
     }
 
+    fn region(&self, id: MachineId) -> String {
+        self.facts(id).unwrap().machine.metadata.get("region").cloned().unwrap_or_default()
+    }
+
+    fn zone(&self, id: MachineId) -> (String, String) {
+        let zone = self.facts(id).unwrap().machine.metadata.get("zone").cloned();
+        (self.region(id), zone.unwrap_or_default())
+    }
+
     fn score(&self, unit: &PlanUnit, id: MachineId) -> [usize; 4] {
-        let label = |id: MachineId, key| {
-            let facts = self.facts(id).unwrap();
-            facts.machine.metadata.get(key).cloned().unwrap_or_default()
-        };
-        let region = |id| label(id, "region");
-        let zone = |id| (label(id, "region"), label(id, "zone"));
+        let (region, zone) = (|id| self.region(id), |id| self.zone(id));
         let staying = || self.on.iter().filter(|on| on.stays && !self.is_lost(on.machine));
         let twin =
             |on: &&On| unit.name.template().is_some() && on.unit.template() == unit.name.template();
@@ -360,15 +377,6 @@ impl<'i> Oracle<'i> {
                 return Some((4, ReasonKind::Metadata));
             }
         }
-        // The tests' patterns are a prefix, or one name.
-        let hits = |by: &PlanUnit, other: &UnitName| {
-            by.spec.as_ref().is_ok_and(|spec| {
-                spec.placement.conflicts.iter().any(|pattern| match pattern.strip_suffix('*') {
-                    Some(prefix) => other.as_str().starts_with(prefix),
-                    None => other.as_str() == pattern,
-                })
-            })
-        };
         let conflict =
             self.on.iter().filter(|on| on.machine == id && on.unit != unit.name).any(|on| {
                 let other = self.input.units.iter().find(|other| other.name == on.unit).unwrap();

@@ -9,7 +9,7 @@ use argosy_scheduler::{Plan, PlanAction, PlanInput, check_plan, plan};
 use crate::cluster::{carry_out, confirm, machine, placement, unit};
 use crate::oracle::{self, Answer};
 
-const UNITS: [&str; 9] = [
+const UNITS: [&str; 11] = [
     "a.service",
     "b.service",
     "c.service",
@@ -17,6 +17,8 @@ const UNITS: [&str; 9] = [
     "web@1.service",
     "web@2.service",
     "web@3.service",
+    "web@4.service",
+    "web@5.service",
     "api@1.service",
     "api@2.service",
 ];

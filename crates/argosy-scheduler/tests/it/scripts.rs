@@ -71,6 +71,9 @@ impl Session {
             "hold-moves" => {
                 self.input.hold_moves = Some(rest.join(" ")).filter(|why| !why.is_empty());
             }
+            "unready" => {
+                self.unit(rest[0]).placed.iter_mut().for_each(|placed| placed.ready = false);
+            }
             "confirm" => confirm(&mut self.input),
             "plan" => return self.plan(),
             other => panic!("unknown command {other}"),

@@ -7,7 +7,7 @@ use argosy_model::{ActiveState, AssignmentEntry, UnitName, Want, Wanted};
 use argosy_reconcile::RunIdentity;
 
 use super::violation::{Broken, Rule, broken};
-use super::{Cluster, machine_id};
+use super::{Cluster, machine_id, spread};
 
 impl Cluster<'_> {
     pub(super) fn judge(&self) -> Result<(), Broken> {
@@ -24,7 +24,36 @@ impl Cluster<'_> {
         for unit in &units {
             self.judge_unit(unit)?;
         }
+        self.judge_spread()?;
         self.judge_endpoints()
+    }
+
+    /// Instances that are all well have no better place to go to.
+    fn judge_spread(&self) -> Result<(), Broken> {
+        let view = self.truth.view();
+        for template in view.units().keys().filter(|name| name.is_template()) {
+            let instances = spread::instances(view, template);
+            let places: Vec<_> = instances.iter().map(|name| (name, self.entries(name))).collect();
+            let all_well = places.iter().all(|(name, entries)| {
+                let mut entries = entries.iter();
+                entries.len() == 1
+                    && entries.all(|(at, entry)| {
+                        let runs = self.runs.on(name, *at).is_some_and(|live| live.is_active);
+                        runs && self.is_well(*at, entry)
+                    })
+            });
+            if !all_well {
+                continue;
+            }
+            for (name, entries) in places {
+                let Some(at) = entries.keys().next() else { continue };
+                if let Some(better) = spread::better_place(view, name, machine_id(*at)) {
+                    let what = format!("{name} is on m{at}, {} has less", better.short());
+                    return broken(Rule::Spread, what);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn judge_views(&self) -> Result<(), Broken> {

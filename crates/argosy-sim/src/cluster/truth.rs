@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_kv::{Revision, SpaceEvents, SpaceId, State};
-use argosy_model::{Assignment, Epoch, MachineId, UnitName};
+use argosy_model::{Assignment, Epoch, MachineId, UnitName, Want};
 use argosy_registry::{
     ClusterView, ClusterViewBuilder, EndpointName, Key, StoredEndpoint, StoredUnit,
 };
 
 use super::instructions::Instructions;
 use super::runs::Runs;
-use super::texts;
 use super::violation::{Broken, Rule, broken};
+use super::{spread, texts};
 use crate::queue::{Micros, millis};
 
 mod assignments;
@@ -19,6 +19,10 @@ mod assignments;
 /// A report older than this proves no life any more: the longest way of a message, and what a
 /// leader may wait for its commit.
 const HEARD_WITHIN: Micros = millis(12_000);
+
+/// What a leader decides is committed within this, or not at all: the deadline of a request whose
+/// answer was lost, and the way there.
+const DECIDED_WITHIN: Micros = millis(8_000);
 
 /// After healing, no machine is lost once this has passed.
 const LOST_NO_MORE: Micros = millis(6_000);
@@ -41,6 +45,8 @@ pub(super) struct Truth {
     changes: BTreeMap<Revision, BTreeMap<UnitName, StoredUnit>>,
     /// Units that were told to leave a machine although they are wanted.
     moving: BTreeSet<UnitName>,
+    /// When an instance was last on a machine while another place had two less.
+    uneven: BTreeMap<(UnitName, MachineId), Micros>,
     machines: usize,
     lost_commits: u64,
     placements: u64,
@@ -70,6 +76,7 @@ impl Truth {
             intents: BTreeMap::new(),
             changes: BTreeMap::new(),
             moving: BTreeSet::new(),
+            uneven: BTreeMap::new(),
             machines,
             lost_commits: 0,
             placements: 0,
@@ -149,6 +156,7 @@ impl Truth {
         if keys.is_empty() {
             return Ok(());
         }
+        self.note_uneven(now);
         let before = self.view().clone();
         self.builder.apply_events(events);
         let moment = Moment { before: &before, runs, now, healed_at };
@@ -164,6 +172,20 @@ impl Truth {
             }
         }
         Ok(())
+    }
+
+    /// Takes note of the instances that a repair of their spread may move.
+    fn note_uneven(&mut self, now: Micros) {
+        let view = self.builder.view();
+        let mut found = Vec::new();
+        for (machine, stored) in view.assignments() {
+            for entry in stored.value.entries.iter().filter(|entry| entry.want == Want::Run) {
+                if spread::better_place(view, &entry.unit, *machine).is_some() {
+                    found.push((entry.unit.clone(), *machine));
+                }
+            }
+        }
+        self.uneven.extend(found.into_iter().map(|place| (place, now)));
     }
 
     fn unit_changed(&mut self, moment: &Moment, unit: UnitName) -> Result<(), Broken> {

@@ -23,7 +23,7 @@ pub enum Rule {
     Conflicts,
     /// Only so many units move at once; none while most machines are lost.
     Budget,
-    /// A unit moves only if it no longer fits.
+    /// A unit moves only if it no longer fits, or its template's instances are spread unevenly.
     StaysWhereItFits,
     /// Machines are lost when silent, and back when heard from.
     Liveness,
@@ -37,6 +37,8 @@ pub enum Rule {
     Views,
     /// After healing everything comes to where it was told.
     Converges,
+    /// After healing the instances of a template are spread evenly.
+    Spread,
     /// The store itself works.
     Store,
 }

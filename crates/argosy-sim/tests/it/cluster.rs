@@ -92,7 +92,8 @@ fn fits(bug: PlantedBug) -> &'static [Rule] {
         }
         PlantedBug::RemovalIgnored => &[Rule::Views],
         PlantedBug::ConflictOneWay => &[Rule::Plans, Rule::Conflicts],
-        PlantedBug::BalanceMove => &[Rule::Plans, Rule::StaysWhereItFits],
+        PlantedBug::BalanceMove | PlantedBug::EagerRepair => &[Rule::Plans, Rule::StaysWhereItFits],
+        PlantedBug::UnevenLeft => &[Rule::Spread],
         PlantedBug::StartInDoubt | PlantedBug::StaleStart => {
             &[Rule::StartNeedsWord, Rule::RunsOnce, Rule::Overlap, Rule::NeverOlder]
         }

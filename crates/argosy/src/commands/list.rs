@@ -57,7 +57,10 @@ pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Fail
             };
             vec![
                 unit.name.clone(),
-                unit.desired.clone(),
+                unit.replicas.map_or_else(
+                    || unit.desired.clone(),
+                    |replicas| format!("{} of {replicas}", unit.desired),
+                ),
                 unit.machine.clone().unwrap_or_else(|| "-".into()),
                 state(|status| &status.active),
                 state(|status| &status.sub),

@@ -74,6 +74,8 @@ async fn find(name: &UnitName, global: &Global) -> Result<(Client, UnitView), Fa
         machine: None,
         reason: (!local.status.detail.is_empty()).then(|| local.status.detail.clone()),
         status: Some(local.status),
+        replicas: None,
+        text_replicas: None,
     };
     Ok((client, unit))
 }
@@ -82,6 +84,9 @@ fn details(unit: &UnitView) -> String {
     let mut lines = vec![format!("{} - {}", unit.name, unit.description)];
     let mut line = |name: &str, value: String| lines.push(format!("{name:>10}: {value}"));
     line("Desired", format!("{} (revision {})", unit.desired, unit.revision));
+    if let Some(replicas) = unit.replicas {
+        line("Replicas", replicas_line(replicas, unit.text_replicas));
+    }
     if let Some(machine) = &unit.machine {
         line("Machine", machine.clone());
     }
@@ -108,6 +113,15 @@ fn details(unit: &UnitView) -> String {
         line("Why", reason.clone());
     }
     lines.join("\n") + "\n"
+}
+
+/// Returns how many instances a template has, and what its text says where that is another
+/// number.
+pub(crate) fn replicas_line(replicas: u32, in_text: Option<u32>) -> String {
+    in_text.map_or_else(
+        || replicas.to_string(),
+        |in_text| format!("{replicas} (scaled; its text says {in_text})"),
+    )
 }
 
 /// Returns `active (running)`, with the result when it is a bad one.

@@ -51,7 +51,7 @@ pub(crate) fn report(
     }
 }
 
-fn runs(view: &UnitView) -> bool {
+pub(crate) fn runs(view: &UnitView) -> bool {
     view.desired == "template"
         || view.status.as_ref().is_some_and(|status| {
             status.active == "active"
@@ -61,7 +61,7 @@ fn runs(view: &UnitView) -> bool {
         })
 }
 
-fn because(view: &UnitView) -> String {
+pub(crate) fn because(view: &UnitView) -> String {
     view.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"))
 }
 

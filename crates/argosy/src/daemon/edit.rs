@@ -12,6 +12,7 @@ use super::clock::now;
 use super::control::propose;
 use super::node::Node;
 use super::picture::Picture;
+use super::scale;
 
 /// Attempts before a change gives up: each loses only to somebody else's success.
 const ATTEMPTS_MAX: usize = 10;
@@ -20,7 +21,7 @@ const ATTEMPTS_MAX: usize = 10;
 const DESTROY_MAX: Duration = Duration::from_secs(200);
 
 /// Longest wait that a request may ask for: a day.
-const WAIT_SECONDS_MAX: u64 = 86_400;
+pub(crate) const WAIT_SECONDS_MAX: u64 = 86_400;
 
 /// Makes a change and returns when it is stored and the control loop has seen it.
 pub(crate) async fn change<T>(
@@ -98,6 +99,8 @@ pub(crate) async fn submit(
         };
         SubmittedUnit { name: name.to_string(), revision: revision.0, change: change.into() }
     };
+    let mut notes = notes;
+    notes.extend(names.iter().filter_map(|name| scale::note(&node.picture(), name)));
     Ok(SubmitReply { units: names.iter().zip(submitted).map(unit).collect(), notes })
 }
 
@@ -182,7 +185,7 @@ fn not_in_time(picture: &Picture, name: &UnitName, verb: &str) -> ApiError {
 }
 
 /// Tells whether a unit is where it is wanted, or cannot get there by itself.
-fn is_settled(picture: &Picture, name: &UnitName) -> bool {
+pub(crate) fn is_settled(picture: &Picture, name: &UnitName) -> bool {
     let Some(unit) = picture.view.look_up(name) else {
         return true;
     };

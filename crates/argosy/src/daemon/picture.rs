@@ -96,9 +96,8 @@ impl Picture {
 
     /// Returns one unit; `None` if nothing is known of it.
     pub(crate) fn unit(&self, name: &UnitName) -> Option<UnitView> {
-        let stored = self.view.unit(name).map(|stored| &stored.value);
         let placed = self.machine_of(name);
-        if stored.is_some_and(|unit| unit.destroyed) && placed.is_none() {
+        if self.view.is_gone(name) && placed.is_none() {
             return None;
         }
         if name.is_template() {
@@ -121,12 +120,16 @@ impl Picture {
             status: status.map(UnitStatusView::from),
             // What was wrong before a run that is under way is not what is wrong now.
             reason: reason.filter(|_| unit.wanted == Wanted::Run && !status.is_some_and(runs)),
+            replicas: None,
+            text_replicas: None,
         })
     }
 
     fn template(&self, name: &UnitName) -> Option<UnitView> {
         let stored = self.view.unit(name)?;
         let spec = self.view.spec(name).and_then(Result::ok);
+        let replicas = self.view.replicas(name);
+        let in_text = spec.map(|spec| spec.placement.replicas.unwrap_or(0));
         Some(UnitView {
             name: name.to_string(),
             description: description(spec.map(|spec| spec.as_ref()), name),
@@ -135,6 +138,8 @@ impl Picture {
             machine: None,
             status: None,
             reason: None,
+            replicas,
+            text_replicas: in_text.filter(|in_text| replicas != Some(*in_text)),
         })
     }
 

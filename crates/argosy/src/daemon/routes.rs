@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::operator::{
-    InitRequest, JoinRequest, MachineReport, MachineView, SubmitReply, SubmitRequest, TokenReply,
-    TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
+    InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest, SubmitReply,
+    SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
 use argosy_api::{ApiError, ClientError, ErrorCode, Peer};
 use argosy_model::UnitName;
@@ -20,7 +20,7 @@ use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::{admission, edit, journal, why};
+use super::{admission, edit, journal, scale, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
 const BODY_BYTES_MAX: usize = 8 << 20;
@@ -62,6 +62,7 @@ pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Ro
         .route("/v1/units/{name}", get(unit).delete(destroy))
         .route("/v1/units/{name}/text", get(text))
         .route("/v1/units/{name}/why", get(explain))
+        .route("/v1/units/{name}/scale", post(scale_unit))
         .route("/v1/units/{name}/{verb}", post(verb))
         .with_state(Shared { app, stopped })
 }
@@ -212,6 +213,16 @@ async fn verb(
     let name = unit_name(name)?;
     let node = shared.app.node().await?;
     edit::verb(&node, &name, &verb, request).await.map(Json)
+}
+
+async fn scale_unit(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Json(request): Json<ScaleRequest>,
+) -> Reply<ScaleReply> {
+    let name = unit_name(name)?;
+    let node = shared.app.node().await?;
+    scale::scale(&node, &name, request).await.map(Json)
 }
 
 async fn read_journal(

@@ -12,12 +12,17 @@ use crate::demo::loss;
 use crate::demo::outside::ANNOUNCED;
 use crate::demo::report::{Failover, rounded};
 use crate::demo::story::{
-    CLUSTER_LIMIT, MACHINES, START_LIMIT, Story, UNITS_LIMIT, Wanted, is_active, placement,
+    APIS, CLUSTER_LIMIT, MACHINES, START_LIMIT, Story, UNITS_LIMIT, Wanted, answering, is_active,
+    placement, spread,
 };
 use crate::failure::Failure;
 
 /// From the loss to units that answer elsewhere.
 const LOSS_LIMIT: Duration = Duration::from_secs(30);
+/// Two API servers move, one after the other is ready.
+const SPREAD_LIMIT: Duration = Duration::from_secs(30);
+/// API servers at the end.
+const APIS_SCALED: u32 = 8;
 /// Answers through each load balancer before the machine is lost, so that asking is known to work.
 const ANSWERS_BEFORE: usize = 5;
 
@@ -123,7 +128,9 @@ impl Story<'_> {
     fn after(&mut self, doomed: &Doomed) -> Result<(), Failure> {
         let balancer = self.waits()?;
         self.fourth(doomed.zone)?;
-        self.takes("m4", &balancer)
+        self.takes("m4", &balancer)?;
+        self.spread_again()?;
+        self.scaled()
     }
 
     /// The load balancer of the lost machine fits nowhere; returns its name.
@@ -179,6 +186,40 @@ impl Story<'_> {
         Ok(())
     }
 
+    /// As many API servers on each machine, and nothing else has moved.
+    fn spread_again(&mut self) -> Result<(), Failure> {
+        let (cluster, machines) = (&self.cluster, &self.machines);
+        let even = || {
+            let units = cluster.units(&machines[0]).unwrap_or_default();
+            let running = units.iter().filter(|it| is_api(&it.name) && is_active(it));
+            let mut on: BTreeMap<&str, usize> = BTreeMap::new();
+            for unit in running {
+                *on.entry(unit.machine.as_deref().unwrap_or_default()).or_default() += 1;
+            }
+            let is_even = |it: &MachineInfo| on.get(&*it.name) == Some(&(APIS / machines.len()));
+            Ok(machines.iter().all(is_even).then(|| placement(cluster, &machines[0])).flatten())
+        };
+        self.told.wait("spread again", SPREAD_LIMIT, even, |units| {
+            format!("two API servers moved to m4, one after the other: {}", spread(units))
+        })?;
+        Ok(())
+    }
+
+    /// More API servers, which answer through every load balancer without any configuration.
+    fn scaled(&mut self) -> Result<(), Failure> {
+        let (cluster, machines, outside) = (&self.cluster, &self.machines, &self.outside);
+        self.told.say("")?;
+        self.told.begin("`argosy scale api 8`");
+        cluster.scale(&machines[0], APIS_SCALED)?;
+        let more = || {
+            let seen = answering(outside, machines.iter().map(|it| it.name.as_str()));
+            Ok((seen.len() == APIS_SCALED as usize).then_some(()))
+        };
+        self.told.wait("scaled up", UNITS_LIMIT, more, |()| {
+            format!("argosy scale api {APIS_SCALED}: all answer through the load balancers")
+        })
+    }
+
     /// Ends the requests. One that failed is a failure of the whole story.
     fn judge(&mut self, client: Client) -> Result<(), Failure> {
         let lines = client.end();
@@ -201,4 +242,8 @@ impl Story<'_> {
         }
         self.refuse(format!("{summary}:\n{}", failures.join("\n")))
     }
+}
+
+fn is_api(unit: &str) -> bool {
+    unit.starts_with("api@")
 }

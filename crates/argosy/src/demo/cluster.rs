@@ -5,8 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use argosy_api::operator::{
-    InitRequest, JoinRequest, MachineReport, MachineView, SubmitReply, SubmitRequest,
-    SubmittedFile, TokenReply, TokenRequest, UnitView,
+    InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest, SubmitReply,
+    SubmitRequest, SubmittedFile, TokenReply, TokenRequest, UnitView, VerbRequest,
 };
 use argosy_api::{Client, ClientError};
 use argosy_testbed::{Control, MachineCommand, MachineInfo, Mode, TestbedError};
@@ -187,6 +187,15 @@ impl Cluster {
         let client = Cluster::client(at);
         let order = client.send(Method::POST, "/v1/units", &request);
         self.order::<SubmitReply>("apply", order).map(drop)
+    }
+
+    /// Sets how many API servers run, as `argosy scale` does, without waiting for them.
+    pub(super) fn scale(&self, at: &MachineInfo, replicas: u32) -> Result<(), Failure> {
+        let verb = VerbRequest { wait: false, timeout_seconds: ORDER_LIMIT.as_secs() };
+        let request = ScaleRequest { replicas, verb };
+        let client = Cluster::client(at);
+        let order = client.send(Method::POST, "/v1/units/api@.service/scale", &request);
+        self.order::<ScaleReply>("scale", order).map(drop)
     }
 
     /// The last lines of every machine's log.

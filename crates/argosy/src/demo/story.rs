@@ -1,6 +1,6 @@
 //! The story up to the loss: a cluster of three, units on it, and everything answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_api::operator::UnitView;
@@ -26,7 +26,7 @@ pub(super) const MACHINES: [(&str, &str); 3] = [("m1", "a"), ("m2", "b"), ("m3",
 /// A database, six API servers, three load balancers.
 const UNITS: usize = 10;
 /// API servers of the first part.
-const APIS: usize = 6;
+pub(super) const APIS: usize = 6;
 /// Requests through each load balancer in one look for answers of all API servers.
 const ROUND: usize = 12;
 
@@ -161,12 +161,9 @@ impl Story<'_> {
         let database = |machine| outside.key(machine, "database").ok();
         let all = || {
             let place = database("m2");
-            let knows = |machine: &str| {
-                let answers = (0..ROUND).map_while(|_| outside.through(machine).ok());
-                let knowing = answers.filter(|it| it.database.is_some() && it.database == place);
-                knowing.map(|it| it.unit).collect::<BTreeSet<_>>()
-            };
-            let seen: BTreeSet<String> = MACHINES.iter().flat_map(|(it, _)| knows(it)).collect();
+            let machines = MACHINES.map(|(name, _)| name);
+            let mut seen = answering(outside, machines);
+            seen.retain(|_, database| database.is_some() && *database == place);
             Ok((seen.len() == APIS && outside.ask("m2", "database").is_ok()).then_some(place))
         };
         self.told.wait("all six answer", UNITS_LIMIT, all, |place| {
@@ -188,6 +185,16 @@ impl Story<'_> {
     pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Result<T, Failure> {
         Err(Failure::new(Exit::Refused, message))
     }
+}
+
+/// The units that answer through the load balancers of these machines now, each with where it
+/// says that the database is.
+pub(super) fn answering<'a>(
+    outside: &Outside,
+    machines: impl IntoIterator<Item = &'a str>,
+) -> BTreeMap<String, Option<String>> {
+    let round = |machine| (0..ROUND).map_while(move |_| outside.through(machine).ok());
+    machines.into_iter().flat_map(round).map(|it| (it.unit, it.database)).collect()
 }
 
 pub(super) fn is_active(unit: &UnitView) -> bool {

@@ -23,7 +23,7 @@ static TURN: Mutex<()> = Mutex::new(());
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The whole story.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 16] = [
     "machines up",
     "cluster of three",
     "placed",
@@ -38,6 +38,8 @@ const STEPS: [&str; 14] = [
     "m4 up",
     "m4 joined",
     "load balancer placed",
+    "spread again",
+    "scaled up",
 ];
 
 /// The program where any user can run it, and a name that no other demonstration has.
@@ -256,7 +258,7 @@ fn it_stays_for_other_terminals_until_a_signal() {
         |arguments: &[&str]| stage.run(&[&["demo", "--name", &stage.name], arguments].concat());
     // m1 was lost in the story, so the context goes on to the next machine.
     let (code, units) = stage.run(&["-M", &stage.name, "list-units"]);
-    assert!(code == Some(0) && units.contains("api@6.service"), "{units}");
+    assert!(code == Some(0) && units.contains("api@8.service"), "{units}");
     let (code, listed) = demo(&["list"]);
     assert!(code == Some(0) && listed.matches("running").count() == 3, "{listed}");
     let of = |machine: &str| listed.lines().find(|it| it.starts_with(machine)).unwrap().to_owned();
@@ -269,7 +271,7 @@ fn it_stays_for_other_terminals_until_a_signal() {
     let key = "curl --silent http://127.0.0.1:4001/v1/keys/database";
     assert!(demo(&["enter", survivor, "sh", "-c", key]).1.contains(":5432"));
     let (code, units) = demo(&["enter", survivor, "argosy", "list-units"]);
-    assert!(code == Some(0) && units.contains("api@6.service"), "{units}");
+    assert!(code == Some(0) && units.contains("api@8.service"), "{units}");
     for arguments in
         [&["partition", "m4"][..], &["heal"], &["pause", "m4"], &["resume", "m4"], &["add"]]
     {

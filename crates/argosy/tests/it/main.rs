@@ -9,5 +9,6 @@ mod first_unit;
 mod local;
 mod machine;
 mod proxy;
+mod scale;
 mod taking_over;
 mod three_machines;

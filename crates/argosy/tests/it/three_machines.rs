@@ -140,6 +140,32 @@ fn units_of_a_lost_machine_run_elsewhere() {
 }
 
 #[test]
+fn a_template_is_scaled_at_any_machine_and_spreads_again_when_one_comes_back() {
+    let mut machines = three();
+    machines[0].file(
+        "api@.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=2\nData=disposable\n",
+    );
+    machines[0].run(&["apply", "api@.service"]).ok();
+    let even = |each| {
+        BTreeMap::from([("m1".to_owned(), each), ("m2".to_owned(), each), ("m3".to_owned(), each)])
+    };
+    // Not at the leader: the request is passed on to it.
+    let leader = machines[0].json(&["cluster", "status"])["cluster"]["leader"].clone();
+    let other = usize::from(leader == "m1");
+    machines[other].run(&["scale", "api", "6"]).ok();
+    assert_eq!(spread(&machines[other]), even(2));
+    assert!(machines[2].stop());
+    machines[0].wait("all six on the other two", |m| {
+        let spread = spread(m);
+        spread.values().sum::<usize>() == 6 && !spread.contains_key("m3")
+    });
+    // One instance after the other goes to where there are too few; nothing is asked for.
+    machines[2].start(&[]);
+    machines[0].wait("two on each again", |m| spread(m) == even(2));
+}
+
+#[test]
 fn a_member_that_was_away_catches_up() {
     let mut machines = three();
     assert!(machines[2].stop());

@@ -4,7 +4,7 @@ use argosy_model::{AssignmentEntry, Epoch, MachineId, UnitName, Want, Wanted};
 use argosy_reconcile::MOVES_MAX;
 use argosy_registry::ClusterView;
 
-use super::{Moment, Truth, texts};
+use super::{DECIDED_WITHIN, Moment, Truth, texts};
 use crate::cluster::machine_id;
 use crate::cluster::violation::{Broken, Rule, broken};
 
@@ -114,7 +114,17 @@ impl Truth {
         });
         let conflicts = self.conflicts_on(moment.before, at, &entry.unit, false)
             || self.conflicts_on(view, at, &entry.unit, false);
-        is_lost(moment.before) || elsewhere || !fits || conflicts
+        is_lost(moment.before)
+            || elsewhere
+            || !fits
+            || conflicts
+            || self.was_uneven(moment, machine, &entry.unit)
+    }
+
+    /// Tells whether a better place was there when a leader can have decided.
+    fn was_uneven(&self, moment: &Moment, machine: MachineId, unit: &UnitName) -> bool {
+        let noted = self.uneven.get(&(unit.clone(), machine));
+        noted.is_some_and(|at| moment.now <= at + DECIDED_WITHIN)
     }
 
     /// Tells whether something that is told to run there, or also what may still, conflicts.
