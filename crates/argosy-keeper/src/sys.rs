@@ -56,6 +56,17 @@ pub(crate) fn signal(number: i32) -> Option<Signal> {
     (1..=libc::SIGRTMAX()).contains(&number).then(|| unsafe { Signal::from_raw_unchecked(number) })
 }
 
+/// Has a process, 0 for this one, run before all ordinary ones, but none of those that it makes.
+pub(crate) fn run_first(pid: i32) -> io::Result<()> {
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    let lowest = libc::c_int::from(1_u8);
+    // SAFETY: struct sched_param is its priority alone for the kernel (sched_setscheduler(2)), and
+    // only read. Not the C library's call: some have none.
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, pid, policy, &raw const lowest) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Ends this process at once, without running anything.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit is always sound.

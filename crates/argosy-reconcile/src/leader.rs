@@ -103,6 +103,8 @@ pub struct LeaderMachine {
     reports: BTreeMap<MachineId, MachineReport>,
     /// Who was heard in this term, and granted.
     signs: BTreeMap<MachineId, Sign>,
+    /// Since when each machine is in the view: one that has just joined has had no time to beat.
+    known_since: BTreeMap<MachineId, Duration>,
     /// Who may be granted, as last said: fences of others only can pass.
     eligible: BTreeMap<MachineId, Generation>,
     /// The transaction under way.
@@ -130,6 +132,7 @@ impl LeaderMachine {
             elected_at: Duration::ZERO,
             reports: BTreeMap::new(),
             signs: BTreeMap::new(),
+            known_since: BTreeMap::new(),
             eligible: BTreeMap::new(),
             pending: None,
             next_request: 1,
@@ -160,6 +163,7 @@ impl LeaderMachine {
         now: Duration,
     ) -> Vec<LeaderEffect> {
         self.signs.clone_from(signs);
+        self.know_machines(view, now);
         match event {
             LeaderEvent::ViewChanged => {}
             // Time alone changes nothing before the moment waited for.
@@ -171,6 +175,10 @@ impl LeaderMachine {
             LeaderEvent::Leadership(term) => self.lead(term, now),
             LeaderEvent::Report(report) => self.hear(report),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
+        }
+        // Beats are no events; of those of a lost machine something follows.
+        if self.someone_is_back(view, now) {
+            self.rested_at = None;
         }
         self.wake = None;
         let mut effects = self.decide(view, now);

@@ -105,6 +105,25 @@ impl SimulatedBackend {
         }
     }
 
+    /// Carries out a request while the machine has no grant, to start what needs one: it takes
+    /// over the identity and does not run.
+    pub fn request_ungranted(&mut self, request: BackendRequest) -> BackendEvent {
+        let unit = request.unit().clone();
+        let runs = self.runs;
+        let before = self.units.get(&unit).map(|unit| unit.status.invocation);
+        let event = self.request(request);
+        match self.units.get_mut(&unit) {
+            Some(found) if self.runs != runs => {
+                self.runs = runs;
+                found.status.invocation = before.flatten();
+                found.status.result = UnitResult::Fenced;
+                found.end(SubState::Failed);
+                BackendEvent::Changed(found.status.clone())
+            }
+            _ => event,
+        }
+    }
+
     fn start(
         &mut self,
         unit: UnitName,

@@ -8,6 +8,7 @@ mod control;
 mod faults;
 mod instructions;
 mod judge;
+mod liveness;
 mod machine;
 mod operators;
 mod replica;
@@ -18,10 +19,11 @@ mod texts;
 mod truth;
 mod violation;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use argosy_consensus::Input;
-use argosy_model::{MachineId, UnitName};
+use argosy_model::{InvocationId, MachineId, UnitName};
 use argosy_reconcile::{BackendEvent, BackendRequest};
 
 use self::machine::{Arrival, Machine};
@@ -64,6 +66,12 @@ enum Event {
     Told { machine: usize, connection: u64, event: Box<BackendEvent> },
     /// A slow unit is ready, or has stopped.
     Finish { machine: usize, boot: u64, unit: UnitName },
+    /// A liveness thread's timer.
+    Pulse { machine: usize, run: u64 },
+    /// A keeper's deadline has come.
+    FenceLapse { machine: usize, boot: u64 },
+    /// A fenced unit has been killed.
+    FenceKill { machine: usize, boot: u64, unit: UnitName, invocation: InvocationId },
     /// An operator does something.
     Operate,
     /// A unit exits by itself.
@@ -85,6 +93,8 @@ pub(crate) struct Cluster<'a> {
     queue: Queue<Event>,
     random: Random,
     machines: Vec<Machine>,
+    /// The member ids of all: each votes.
+    voters: BTreeSet<u64>,
     network: Network,
     operators: Operators,
     truth: Truth,
@@ -113,6 +123,7 @@ impl<'a> Cluster<'a> {
             scenario,
             queue: Queue::new(),
             machines: (0..count).map(|at| Machine::new(at, count, random.fork())).collect(),
+            voters: (1..=count as u64).collect(),
             network: Network::new(count, random.fork()),
             operators: Operators::new(scenario.units, random.fork()),
             truth: Truth::new(count),
@@ -198,6 +209,15 @@ impl<'a> Cluster<'a> {
             }
             Event::Told { machine, connection, event } => self.told(machine, connection, *event)?,
             Event::Finish { machine, boot, unit } => self.finish(machine, boot, &unit)?,
+            Event::Pulse { machine, run } => {
+                if self.is_run(machine, run) {
+                    self.pulse(machine)?;
+                }
+            }
+            Event::FenceLapse { machine, boot } => self.fence_lapses(machine, boot),
+            Event::FenceKill { machine, boot, unit, invocation } => {
+                self.fence_kills(machine, boot, &unit, invocation)?;
+            }
             Event::Operate => self.operate()?,
             Event::Exit => self.exit()?,
             Event::Fault => self.fault(),
@@ -214,6 +234,7 @@ impl<'a> Cluster<'a> {
         let machine = match event {
             Event::Tick { machine, .. }
             | Event::Wake { machine, .. }
+            | Event::Pulse { machine, .. }
             | Event::Arrive { machine, .. }
             | Event::DiskDone { machine, .. }
             | Event::CheckpointDone { machine, .. }
@@ -235,6 +256,9 @@ impl<'a> Cluster<'a> {
             Event::Request { machine, .. } => (7, *machine),
             Event::Told { machine, .. } => (8, *machine),
             Event::Finish { machine, .. } => (9, *machine),
+            Event::Pulse { machine, .. } => (15, *machine),
+            Event::FenceLapse { machine, .. } => (16, *machine),
+            Event::FenceKill { machine, .. } => (17, *machine),
             Event::Operate => (10, 0),
             Event::Exit => (11, 0),
             Event::Fault => (12, 0),

@@ -32,6 +32,7 @@ use super::{Keeper, boottime, complain};
 use crate::EventKind;
 use crate::fence::{GRANT_MAX, Renewal};
 use crate::group::Found;
+use crate::sys;
 
 /// Renewals read at once. The kernel holds fewer (`net.unix.max_dgram_qlen`) unless told
 /// otherwise, and a sender faster than this is no daemon of ours.
@@ -47,6 +48,8 @@ pub(super) struct Fence {
     /// On CLOCK_BOOTTIME, so that a deadline that passes in suspend is due right after it.
     timer: OwnedFd,
     deadline: Deadline,
+    /// Whether there was a fenced unit, so that the keeper goes before ordinary processes.
+    first: bool,
 }
 
 impl Fence {
@@ -67,7 +70,7 @@ impl Fence {
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
         poller.add(&socket, Source::Fence, EventFlags::IN)?;
         poller.add(&timer, Source::Fence, EventFlags::IN)?;
-        Ok(Fence { socket, timer, deadline: Deadline::default() })
+        Ok(Fence { socket, timer, deadline: Deadline::default(), first: false })
     }
 
     /// Reads what has been sent; tells whether the deadline has changed.
@@ -169,9 +172,15 @@ impl Keeper {
         let Some(unit) = self.units.get_mut(name) else { return Ok(()) };
         let Some(group) = &mut unit.group else { return Ok(()) };
         if fenced {
+            if !std::mem::replace(&mut self.fence.first, true) {
+                // A fenced unit that takes all of the processor must not delay its own end. An
+                // ordinary user may not do so, and then waits for a turn.
+                drop(sys::run_first(0));
+            }
             if !group.marked {
                 fs::write(self.runtime.fence_marker(group.group.name()), "")?;
                 group.marked = true;
+                group.group.end_promptly();
             }
             unit.fenced = true;
         } else if !group.populated {

@@ -10,7 +10,7 @@ use argosy_model::ExitOutcome;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::stand::{Setup, Stand, Supervisor, firm_ways, unit, wait_for};
+use crate::stand::{Setup, Stand, Supervisor, firm_ways, policy_of, unit, wait_for};
 
 /// A tree that ignores SIGTERM, leaves its session, and goes on forking.
 const STORM: &str = "trap '' TERM HUP INT; (setsid sh -c 'trap \"\" TERM; sleep 1000 & wait' &); \
@@ -81,6 +81,7 @@ impl Renewals {
 }
 
 /// Checks what the keeper says of a fenced end, and that nothing is left.
+#[expect(clippy::print_stdout, reason = "what was measured is for whoever runs the test")]
 fn assert_fenced(stand: &Stand, supervisor: &mut Supervisor, name: &str, kill_at: Duration) {
     let (mut killed, mut exits) = (None, 0);
     let empty = loop {
@@ -204,6 +205,28 @@ fn a_supervisor_that_is_stopped_or_dead_changes_nothing() {
             stand.end(next);
         }
     }
+}
+
+#[test]
+fn a_keeper_of_fenced_units_goes_before_them() {
+    const ORDINARY: i32 = 0;
+    const ROUND_ROBIN: i32 = 2;
+    let stand = Stand::start(Setup::default());
+    let mut supervisor = stand.supervisor();
+    let renewals = Renewals::begin(&stand);
+    assert_eq!(stand.policy(), ORDINARY);
+    for id in 1..=2 {
+        supervisor.spawn(fenced(stand.shell(id, "a.service", "exec sleep 1000")));
+    }
+    renewals.end_once_grown(&stand, &[("a.service", 2)]);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(stand.policy(), ROUND_ROBIN);
+    }
+    for pid in stand.processes_of("a.service") {
+        assert_eq!(policy_of(pid.unsigned_abs()), ORDINARY);
+    }
+    supervisor.until_group_is_empty("a.service");
+    stand.end(supervisor);
 }
 
 #[test]

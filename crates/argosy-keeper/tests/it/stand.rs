@@ -123,6 +123,11 @@ impl Stand {
         kill_process(Pid::from_child(&self.keeper), signal).unwrap();
     }
 
+    /// Returns the scheduling policy of the keeper, sched(7).
+    pub(crate) fn policy(&self) -> i32 {
+        policy_of(self.keeper.id())
+    }
+
     /// Returns the CPU time the keeper has used.
     pub(crate) fn cpu_time(&self) -> Duration {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.keeper.id())).unwrap();
@@ -248,6 +253,12 @@ fn command(directory: &Path, setup: &Setup) -> Command {
         command.uid(user).gid(user);
     }
     command
+}
+
+/// Returns the scheduling policy of a process: field 41 of proc_pid_stat(5).
+pub(crate) fn policy_of(pid: u32) -> i32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    text.rsplit_once(')').unwrap().1.split_whitespace().nth(41 - 3).unwrap().parse().unwrap()
 }
 
 /// Asks until there is an answer.

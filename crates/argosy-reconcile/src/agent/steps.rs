@@ -274,7 +274,7 @@ impl AgentMachine {
                 if has > wanted {
                     return Err("what runs is later than what the assignment says".to_owned());
                 }
-                why_again(has, wanted)
+                why_again(has, wanted, ended_by_fence(status))
             }
         };
         let is_same = |request: &BackendRequest| matches!(request, BackendRequest::Start { identity, .. } if *identity == wanted);
@@ -337,14 +337,16 @@ impl AgentMachine {
     }
 }
 
-fn why_again(has: RunIdentity, wanted: RunIdentity) -> String {
+fn why_again(has: RunIdentity, wanted: RunIdentity, fenced: bool) -> String {
     if has.epoch != wanted.epoch {
         format!("epoch {} replaces {}", wanted.epoch, has.epoch)
     } else if has.revision != wanted.revision {
         format!("revision {} replaces {}", wanted.revision, has.revision)
     } else if has.restart != wanted.restart {
         "a restart was asked for".to_owned()
+    } else if fenced {
+        "its fence had ended it".to_owned()
     } else {
-        "it was not started since boot, or was ended by its fence".to_owned()
+        "it was not started since boot".to_owned()
     }
 }

@@ -14,16 +14,37 @@ impl LeaderMachine {
         now >= self.last_sign(machine) + self.config.timing.lost_after
     }
 
+    /// Tells whether a machine beats that is stored as lost.
+    pub(super) fn someone_is_back(&self, view: &ClusterView, now: Duration) -> bool {
+        let mut lost = view.machines().iter().filter(|(_, stored)| stored.value.lost);
+        lost.any(|(id, _)| self.is_heard(*id) && !self.is_silent(*id, now))
+    }
+
     /// Tells whether a machine was heard since this leader was elected.
     pub(super) fn is_heard(&self, machine: MachineId) -> bool {
         self.signs.contains_key(&machine)
     }
 
-    /// Returns when a machine was last known to be there: a new leader counts from its
-    /// election.
+    /// Takes note of machines that are new in the view.
+    pub(super) fn know_machines(&mut self, view: &ClusterView, now: Duration) {
+        let machines = view.machines();
+        if self.known_since.len() != machines.len() {
+            self.known_since.retain(|id, _| machines.contains_key(id));
+        }
+        // As many as before after the others are gone: the same ones.
+        if self.known_since.len() != machines.len() {
+            for id in machines.keys() {
+                self.known_since.entry(*id).or_insert(now);
+            }
+        }
+    }
+
+    /// Returns when a machine was last known to be there: a new leader counts from its election,
+    /// and a new machine from when it is in the view.
     fn last_sign(&self, machine: MachineId) -> Duration {
         let beat_at = self.signs.get(&machine).map(|sign| sign.beat_at).unwrap_or_default();
-        beat_at.max(self.elected_at)
+        let known_at = self.known_since.get(&machine).copied().unwrap_or_default();
+        beat_at.max(known_at).max(self.elected_at)
     }
 
     /// Returns until when a machine may run fenced units, if it is granted nothing more. Earlier

@@ -136,6 +136,11 @@ impl Granter {
         &self.signs
     }
 
+    /// Tells whether a machine may be granted once it has seen its assignment.
+    pub fn is_eligible(&self, machine: MachineId) -> bool {
+        self.eligible.contains_key(&machine)
+    }
+
     /// Says who may be granted from now on, in which term. Whoever is left out is sent no grant
     /// after this returns.
     pub fn set_eligible(&mut self, term: Term, eligible: BTreeMap<MachineId, Generation>) {

@@ -308,6 +308,52 @@ fn a_unit_of_unknown_outcome_is_not_started_again() {
     );
 }
 
+/// Its machine lost the cluster's grant, and has it again.
+#[test]
+fn a_unit_ended_by_its_fence_is_started_again_as_the_same_run() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "fence");
+    world.start("a.service");
+    let status = |world: &World| world.nodes["m1"].backend.status(&name("a.service")).cloned();
+    let before = status(&world).unwrap();
+    world.log.clear();
+    let backend = &mut world.nodes.get_mut("m1").unwrap().backend;
+    let event = backend.fence(&name("a.service")).unwrap();
+    world.tell("m1", event);
+    assert_eq!(steps(&world).len(), 1, "{}", world.log);
+    let after = status(&world).unwrap();
+    assert_eq!(after.sub, SubState::Running);
+    assert_eq!(RunIdentity::of(&after), RunIdentity::of(&before));
+    assert_ne!(after.invocation, before.invocation);
+}
+
+/// Without a grant every start ends by the fence again.
+#[test]
+fn a_start_that_ends_by_the_fence_is_not_repeated_at_once() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "fence");
+    world.start("a.service");
+    let view = world.view().clone();
+    let mut now = world.now;
+    let running = world.nodes["m1"].backend.status(&name("a.service")).unwrap().clone();
+    let fenced = UnitStatus { result: UnitResult::Fenced, sub: SubState::Failed, ..running };
+    let begun = UnitStatus { result: UnitResult::Success, sub: SubState::Start, ..fenced.clone() };
+    let agent = world.nodes.get_mut("m1").unwrap().agent.as_mut().unwrap();
+    let mut told = |status: &UnitStatus, now| {
+        let event = AgentEvent::Backend(BackendEvent::Changed(status.clone()));
+        let effects = agent.handle(event, &view, now);
+        effects.into_iter().filter(|effect| matches!(effect, AgentEffect::Step(_))).count()
+    };
+    assert_eq!(told(&fenced, now), 1);
+    for _ in 0..3 {
+        assert_eq!((told(&begun, now), told(&fenced, now)), (0, 0));
+    }
+    now += Duration::from_secs(10);
+    assert_eq!(told(&fenced, now), 1);
+}
+
 #[test]
 fn a_leader_waits_until_it_sees_what_it_has_done() {
     let world = World::new();

@@ -5,7 +5,7 @@ use argosy_reconcile::{AgentEvent, BackendEvent, BackendRequest};
 
 use super::runs::{Change, is_live};
 use super::violation::{Broken, Rule, broken};
-use super::{Cluster, Event};
+use super::{Cluster, Event, texts};
 use crate::queue::millis;
 
 impl Cluster<'_> {
@@ -96,10 +96,51 @@ impl Cluster<'_> {
         }
         let unit = request.unit().clone();
         let before = machine.backend.status(&unit).cloned();
-        let event = machine.backend.request(request.clone());
+        let unit_text = match &request {
+            BackendRequest::Start { text, .. } => Some(text.clone()),
+            BackendRequest::Stop { .. } | BackendRequest::Forget { .. } => None,
+        };
+        let lets = unit_text.as_ref().is_none_or(|text| self.keeper_lets_start(at, text));
+        let machine = &mut self.machines[at];
+        let event = match lets {
+            true => machine.backend.request(request.clone()),
+            false => machine.backend.request_ungranted(request.clone()),
+        };
         let after = machine.backend.status(&unit).cloned();
         self.check_request(at, &request, before.as_ref(), after.as_ref())?;
         self.observe(at, &unit, before.as_ref(), after.as_ref())?;
+        if let Some(text) = unit_text {
+            self.runs.note_fenced(&unit, at, texts::is_fenced(&text));
+        }
+        self.check_alone(at, &unit)?;
+        self.tell_if_connected(at, event);
+        Ok(())
+    }
+
+    /// A unit that may not run twice has just begun, perhaps: no other machine runs it.
+    fn check_alone(&self, at: usize, unit: &UnitName) -> Result<(), Broken> {
+        let fenced = |at: usize| self.runs.on(unit, at).is_some_and(|live| live.is_fenced);
+        if !fenced(at) || self.truth.is_global(unit) {
+            return Ok(());
+        }
+        match self.runs.of(unit).find(|(other, live)| *other != at && live.is_fenced) {
+            Some((other, _)) => {
+                broken(Rule::Exclusive, format!("{unit} runs on m{at} and still on m{other}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of a change that nobody asked for.
+    pub(super) fn changed(
+        &mut self,
+        at: usize,
+        unit: &UnitName,
+        before: Option<&UnitStatus>,
+        event: BackendEvent,
+    ) -> Result<(), Broken> {
+        let after = self.machines[at].backend.status(unit).cloned();
+        self.observe(at, unit, before, after.as_ref())?;
         self.tell_if_connected(at, event);
         Ok(())
     }
@@ -167,10 +208,7 @@ impl Cluster<'_> {
         }
         let before = machine.backend.status(unit).cloned();
         let Some(event) = machine.backend.finish(unit) else { return Ok(()) };
-        let after = machine.backend.status(unit).cloned();
-        self.observe(at, unit, before.as_ref(), after.as_ref())?;
-        self.tell_if_connected(at, event);
-        Ok(())
+        self.changed(at, unit, before.as_ref(), event)
     }
 
     /// Some unit exits by itself.
@@ -184,10 +222,7 @@ impl Cluster<'_> {
         let machine = &mut self.machines[at];
         let before = machine.backend.status(&unit).cloned();
         let Some(event) = machine.backend.crash(&unit) else { return Ok(()) };
-        let after = machine.backend.status(&unit).cloned();
         self.stats.exits += 1;
-        self.observe(at, &unit, before.as_ref(), after.as_ref())?;
-        self.tell_if_connected(at, event);
-        Ok(())
+        self.changed(at, &unit, before.as_ref(), event)
     }
 }

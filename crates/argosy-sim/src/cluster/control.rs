@@ -15,9 +15,15 @@ impl Cluster<'_> {
     pub(super) fn leader_handles(&mut self, at: usize, event: LeaderEvent) -> Result<(), Broken> {
         let now = self.machines[at].clock(self.queue.now());
         let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
-        let effects = daemon.leader.handle(event, daemon.builder.view(), now);
+        let signs = daemon.granter.signs();
+        let effects = daemon.leader.handle(event, daemon.builder.view(), signs, now);
         for effect in effects {
             match effect {
+                LeaderEffect::Eligible { term, machines } => {
+                    if let Some(daemon) = &mut self.machines[at].daemon {
+                        daemon.granter.set_eligible(term, machines);
+                    }
+                }
                 LeaderEffect::Commit { request, txn, .. } => {
                     if !argosy_registry::fits(&txn) {
                         return broken(Rule::Plans, "a leader's transaction is too large");
@@ -48,17 +54,15 @@ impl Cluster<'_> {
 
     /// A report goes to this machine's own leader, and to the one it knows.
     fn report(&mut self, at: usize, report: MachineReport) -> Result<(), Broken> {
-        let sent_at = self.queue.now();
         let Some(daemon) = &self.machines[at].daemon else { return Ok(()) };
         let leader = daemon.replica.status().leader;
         let to = leader.and_then(|id| place_of(id.0, self.machines.len()));
         if let Some(to) = to.filter(|to| *to != at) {
             for delay in self.network.send(at, to, true) {
-                let arrival = Box::new(Arrival::Report { report: report.clone(), sent_at });
+                let arrival = Box::new(Arrival::Report { report: report.clone() });
                 self.queue.after(delay, Event::Arrive { machine: to, arrival });
             }
         }
-        self.truth.heard(report.machine, sent_at);
         self.leader_handles(at, LeaderEvent::Report(report))
     }
 

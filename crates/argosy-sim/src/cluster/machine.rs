@@ -6,16 +6,17 @@ use std::time::Duration;
 use argosy_consensus::wal::{self, Identity, RecoverOptions, Writer};
 use argosy_consensus::{
     Checkpoint, Config, Effect, MemberId, Membership, PeerMessage, Recovered, Replica, RequestId,
-    TICK,
 };
 use argosy_model::ClusterId;
 use argosy_reconcile::simulated::SimulatedBackend;
 use argosy_reconcile::{
-    AgentConfig, AgentEvent, AgentMachine, LeaderConfig, LeaderMachine, MachineReport,
+    AgentConfig, AgentEvent, AgentMachine, Beater, Granter, LeaderConfig, LeaderMachine,
+    MachineReport,
 };
 use argosy_registry::ClusterViewBuilder;
 use bytes::Bytes;
 
+use super::liveness::{Fence, Pulse, TIMING};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id, texts};
 use crate::disk::SimDisk;
@@ -28,16 +29,14 @@ const KEEP_ENTRIES: u64 = 30;
 const SEGMENT_BYTES: u64 = 64 * 1024;
 const CLUSTER: ClusterId = ClusterId(1);
 
-/// As in production.
-const LOST_AFTER: Duration = Duration::from_secs(3);
-
 /// What can reach a daemon over the network.
 #[derive(Debug, Clone)]
 pub(super) enum Arrival {
     Peer(PeerMessage),
     Snapshot { message: PeerMessage, state: Bytes },
     SnapshotSent { peer: MemberId, ok: bool },
-    Report { report: MachineReport, sent_at: Micros },
+    Report { report: MachineReport },
+    Pulse { from: usize, pulse: Pulse },
 }
 
 /// Who waits for a transaction.
@@ -76,6 +75,7 @@ pub(super) struct Machine {
     /// When a fault last touched it.
     pub(super) faulty_at: Micros,
     initialised: bool,
+    pub(super) fence: Fence,
 }
 
 pub(super) struct Daemon {
@@ -90,6 +90,11 @@ pub(super) struct Daemon {
     pub(super) builder: ClusterViewBuilder,
     pub(super) leader: LeaderMachine,
     pub(super) agent: AgentMachine,
+    pub(super) granter: Granter,
+    pub(super) beater: Beater,
+    /// As the agent was last told.
+    pub(super) is_granted: bool,
+    pub(super) pulse_at: Option<Micros>,
     pub(super) connected: bool,
     pub(super) wake_at: Option<Micros>,
     /// It has not reached the state of when it began; to be asked for again.
@@ -99,8 +104,9 @@ pub(super) struct Daemon {
 impl Machine {
     pub(super) fn new(at: usize, machines: usize, mut random: Random) -> Self {
         let voters = (1..=machines as u64).map(MemberId);
-        let rate = random.between(960_000, 1_040_000);
-        let tick = Micros::try_from(TICK.as_micros()).expect("a tenth of a second");
+        // Any two differ in speed by no more than the one in a hundred that grants allow for.
+        let rate = random.between(995_100, 1_004_900);
+        let tick = Micros::try_from(TIMING.raft_tick.as_micros()).expect("a part of a second");
         Self {
             id: MemberId(at as u64 + 1),
             disk: SimDisk::new(),
@@ -118,6 +124,7 @@ impl Machine {
             last_told_at: 0,
             faulty_at: 0,
             initialised: false,
+            fence: Fence::default(),
             random,
         }
     }
@@ -203,10 +210,13 @@ impl Cluster<'_> {
         let mut leader = LeaderMachine::new(LeaderConfig {
             member: machine.id.0,
             incarnation: 1,
-            lost_after: LOST_AFTER,
-            fence: Duration::ZERO,
+            timing: TIMING,
         });
         leader.set_planted(self.scenario.planted);
+        let mut granter = Granter::new(machine.id.0, TIMING);
+        granter.set_planted(self.scenario.planted);
+        let mut beater = Beater::new(TIMING);
+        beater.set_planted(self.scenario.planted);
         let mut builder = builder;
         builder.set_planted(self.scenario.planted);
         machine.daemon = Some(Daemon {
@@ -221,6 +231,10 @@ impl Cluster<'_> {
             builder,
             leader,
             agent,
+            granter,
+            beater,
+            is_granted: false,
+            pulse_at: None,
             connected: false,
             wake_at: None,
             barrier_wanted: false,
@@ -231,6 +245,7 @@ impl Cluster<'_> {
         self.queue.after(connect, Event::Connect { machine: at, run });
         self.barrier(at);
         self.agent_handles(at, AgentEvent::ViewChanged)?;
+        self.schedule_pulse(at);
         self.settle(at)
     }
 
@@ -258,6 +273,7 @@ impl Cluster<'_> {
         machine.is_down = true;
         machine.boot += 1;
         machine.backend.reboot();
+        machine.fence = Fence::default();
         self.runs.machine_died(at);
     }
 }

@@ -3,7 +3,7 @@
 use argosy_consensus::{Effect, Input, MemberId, MessageKind, PeerMessage, RequestId, WhyFailed};
 use argosy_kv::{Response, State};
 use argosy_model::Term;
-use argosy_reconcile::{AgentEvent, LeaderEvent};
+use argosy_reconcile::{AgentEvent, GranterEvent, LeaderEvent};
 use argosy_registry::{ClusterViewBuilder, Outcome};
 
 use super::machine::{Arrival, Asker};
@@ -38,11 +38,11 @@ impl Cluster<'_> {
                 Err(error) => broken(Rule::Store, format!("snapshot: {error}")),
             },
             Arrival::SnapshotSent { peer, ok } => self.input(at, Input::SnapshotSent { peer, ok }),
-            Arrival::Report { report, sent_at } => {
+            Arrival::Pulse { from, pulse } => self.pulse_arrives(at, from, pulse),
+            Arrival::Report { report } => {
                 if self.machines[at].daemon.is_none() {
                     return Ok(());
                 }
-                self.truth.heard(report.machine, sent_at);
                 self.leader_handles(at, LeaderEvent::Report(report))?;
                 self.settle(at)
             }
@@ -76,6 +76,11 @@ impl Cluster<'_> {
 
     fn tell_news(&mut self, at: usize, news: News) -> Result<(), Broken> {
         if let Some(term) = news.leadership {
+            self.tell_granter(at, GranterEvent::Leadership(term))?;
+            if let Some(daemon) = &mut self.machines[at].daemon {
+                daemon.beater.hurry();
+            }
+            self.schedule_pulse(at);
             self.leader_handles(at, LeaderEvent::Leadership(term))?;
             self.agent_handles(at, AgentEvent::LeaderChanged)?;
         }

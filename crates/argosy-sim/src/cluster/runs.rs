@@ -24,6 +24,9 @@ pub(super) enum Change {
 pub(super) struct Live {
     pub(super) identity: RunIdentity,
     pub(super) is_active: bool,
+    pub(super) invocation: Option<InvocationId>,
+    /// It may not run twice.
+    pub(super) is_fenced: bool,
 }
 
 /// What runs, and what has run.
@@ -69,6 +72,19 @@ impl Runs {
         self.live.range(all).map(|((_, at), live)| (*at, live))
     }
 
+    /// Returns what runs on a machine.
+    pub(super) fn on_machine(&self, machine: usize) -> Vec<(UnitName, Live)> {
+        let there = self.live.iter().filter(|((_, at), _)| *at == machine);
+        there.map(|((unit, _), live)| (unit.clone(), *live)).collect()
+    }
+
+    /// Takes note of whether what runs may not run twice.
+    pub(super) fn note_fenced(&mut self, unit: &UnitName, at: usize, is_fenced: bool) {
+        if let Some(live) = self.live.get_mut(&(unit.clone(), at)) {
+            live.is_fenced = is_fenced;
+        }
+    }
+
     pub(super) fn was_active(&self, at: usize, unit: &UnitName, epoch: Epoch) -> bool {
         self.was_active.contains(&(at, unit.clone(), epoch))
     }
@@ -100,7 +116,9 @@ impl Runs {
             Some(status) => {
                 let is_active = status.active() == ActiveState::Active;
                 let identity = RunIdentity::of(status);
-                self.live.insert(place, Live { identity, is_active })
+                let is_fenced = self.live.get(&place).is_some_and(|live| live.is_fenced);
+                let invocation = status.invocation;
+                self.live.insert(place, Live { identity, is_active, invocation, is_fenced })
             }
         };
         if let Some(status) = after.filter(|status| status.active() == ActiveState::Active) {

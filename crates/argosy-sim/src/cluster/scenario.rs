@@ -74,6 +74,8 @@ pub struct ClusterStats {
     pub partitions: u64,
     /// Backends that could not be reached for a while.
     pub disconnects: u64,
+    /// Units that were ended by their fence.
+    pub fenced: u64,
     /// Machines that were declared lost.
     pub lost: u64,
     /// Elections that ended with a leader.
@@ -96,6 +98,7 @@ impl ClusterStats {
         self.pauses += other.pauses;
         self.partitions += other.partitions;
         self.disconnects += other.disconnects;
+        self.fenced += other.fenced;
         self.lost += other.lost;
         self.leaders += other.leaders;
     }

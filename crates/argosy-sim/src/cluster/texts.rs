@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use argosy_model::{
-    Announce, Dependencies, MetadataRequirement, Placement, ServiceSpec, UnitName, UnitSpec,
+    Announce, Dependencies, MetadataRequirement, OnPartition, Placement, ServiceSpec, UnitName, UnitSpec,
 };
 use argosy_reconcile::simulated::Behaviour;
 use argosy_registry::SpecSource;
@@ -27,6 +27,7 @@ pub(super) fn spec(unit: &UnitName, text: &str) -> UnitSpec {
             "conflicts" => placement.conflicts.push(value.to_owned()),
             "replicas" => placement.replicas = value.parse().ok(),
             "global" => placement.global = true,
+            "fence" => placement.on_partition = OnPartition::Stop,
             "announce" => {
                 let key = format!("/services/{}", unit.stem());
                 announce = Some(Announce { key, port: Some(80) });
@@ -60,6 +61,11 @@ pub(super) fn behaviour(text: &str) -> Behaviour {
         () if word("broken") => Behaviour::Broken,
         () => Behaviour::Runs,
     }
+}
+
+/// Tells whether a text is of a unit that may not run twice.
+pub(super) fn is_fenced(text: &str) -> bool {
+    text.split_whitespace().any(|word| word == "fence")
 }
 
 /// Tells whether one of two units says that it does not go with the other.
@@ -100,6 +106,10 @@ pub(super) fn draw_text(random: &mut Random, name: &UnitName, units: u64) -> Str
         3..7 => Some("slow".to_owned()),
         _ => None,
     });
+    // A name keeps its policy: what changes while its machine is away is another matter.
+    if name.as_str().bytes().map(u32::from).sum::<u32>() % 2 == 0 {
+        words.push("fence".to_owned());
+    }
     if random.below(2) == 0 {
         words.push("announce".to_owned());
     }

@@ -15,6 +15,8 @@ pub enum Rule {
     NeverOlder,
     /// Two epochs run at once only while a fault has parted their machines.
     Overlap,
+    /// A unit that stops on partition never runs on two machines at once.
+    Exclusive,
     /// Entries only change in ways that leave no run unaccounted for.
     Entries,
     /// A unit is given out only when no other machine may run it.

@@ -53,6 +53,8 @@ enum Event {
     },
     /// The view is as new as when the loop began.
     Current,
+    /// A machine beats that is new or was lost.
+    Heard,
     /// Whether this machine may run fenced units has changed.
     Granted(bool),
     Tick,
@@ -157,6 +159,7 @@ impl Control {
         let mut applied = self.store.applied();
         let mut leadership = self.store.leadership();
         let mut granted = self.ends.liveness.granted();
+        let mut heard = self.ends.liveness.heard();
         applied.mark_changed();
         leadership.mark_changed();
         loop {
@@ -178,6 +181,10 @@ impl Control {
                     Event::Committed { who, request, outcome }
                 }
                 Some(_) = self.current.join_next() => Event::Current,
+                changed = heard.changed() => match changed {
+                    Ok(()) => Event::Heard,
+                    Err(_) => return,
+                },
                 changed = granted.changed() => match changed {
                     Ok(()) => Event::Granted(*granted.borrow_and_update()),
                     Err(_) => return,
@@ -245,6 +252,7 @@ impl Control {
                 self.catch_up();
                 self.agent_handles(AgentEvent::Current, now);
             }
+            Event::Heard => self.leader_handles(LeaderEvent::Tick, now),
             Event::Granted(granted) => self.agent_handles(AgentEvent::Granted(granted), now),
             Event::Tick => {
                 self.promote(leadership);

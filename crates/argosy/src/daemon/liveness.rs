@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use argosy_keeper::FenceSender;
 use argosy_model::{Generation, MachineId, Term};
 use argosy_peer::DetachedStream;
-use argosy_reconcile::{Beater, Granter, GranterEvent, Sign, Timing, Voters};
+use argosy_reconcile::{Granter, GranterEvent, Sign, Timing, Voters};
 use argosy_store::{MemberId, StoreHandle};
 use tokio::sync::{mpsc, watch};
 
@@ -81,6 +81,7 @@ fn voters(store: &StoreHandle) -> BTreeSet<MemberId> {
 pub(crate) struct Liveness {
     shared: Arc<Shared>,
     granted: watch::Receiver<bool>,
+    heard: watch::Receiver<u64>,
     incoming: mpsc::Sender<(DetachedStream, MachineId)>,
 }
 
@@ -99,16 +100,17 @@ impl Liveness {
             store: parts.store.clone(),
         });
         let (granted, is_granted) = watch::channel(false);
+        let (heard, is_heard) = watch::channel(0);
         let (incoming, streams) = mpsc::channel(INCOMING_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let beating = run::Beating::new(parts, Arc::clone(&shared), granted);
+        let beating = run::Beating::new(parts, Arc::clone(&shared), run::Outlets { granted, heard });
         let thread = std::thread::Builder::new().name("liveness".into()).spawn(move || {
             let thread = rustix::thread::gettid();
             // An ordinary user may not; the thread then is one of many.
-            drop(rustix::process::setpriority_process(Some(thread), NICE));
+            let _ = rustix::process::setpriority_process(Some(thread), NICE);
             runtime.block_on(beating.run(streams, stopped));
         })?;
-        Ok((Liveness { shared, granted: is_granted, incoming }, thread))
+        Ok((Liveness { shared, granted: is_granted, heard: is_heard, incoming }, thread))
     }
 
     /// Says with which term this member leads, if it does.
@@ -135,6 +137,11 @@ impl Liveness {
     /// Returns whether this machine may run fenced units, now and at each change.
     pub(crate) fn granted(&self) -> watch::Receiver<bool> {
         self.granted.clone()
+    }
+
+    /// Changes when a machine beats that is new or was lost.
+    pub(crate) fn heard(&self) -> watch::Receiver<u64> {
+        self.heard.clone()
     }
 
     /// Hands over another machine's connection.

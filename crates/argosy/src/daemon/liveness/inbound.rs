@@ -54,7 +54,7 @@ async fn take_in(
         Some(Message::Beat(beat)) => {
             let answer = grants.clone();
             // The loop is behind: the next beat will do.
-            let _ = news.try_send(News::Beat { machine, beat, answer });
+            drop(news.try_send(News::Beat { machine, beat, answer }));
             Ok(())
         }
         Some(Message::Ask { round, term: _ }) => {

@@ -70,7 +70,7 @@ async fn keep(
             Ok(stream) => {
                 // What waited for the connection is old.
                 while to_write.try_recv().is_ok() {}
-                let _ = news.try_send(News::Connected);
+                drop(news.try_send(News::Connected));
                 let ended = speak(stream, voter, &news, &mut to_write).await;
                 let Err(error) = ended else { return };
                 tracing::debug!(%voter, %error, "a connection for beats ended");
@@ -101,10 +101,10 @@ async fn speak(
         tokio::select! {
             frame = stream.read() => match Message::decode(&frame?) {
                 Some(Message::Grant { number, term }) => {
-                    let _ = news.try_send(News::Grant { number, term });
+                    drop(news.try_send(News::Grant { number, term }));
                 }
                 Some(Message::Answer { round, term }) => {
-                    let _ = news.try_send(News::Answer { voter, round, term });
+                    drop(news.try_send(News::Answer { voter, round, term }));
                 }
                 // Nobody that was dialled sends those, or a later version knows better.
                 Some(Message::Beat(_) | Message::Ask { .. }) | None => {}

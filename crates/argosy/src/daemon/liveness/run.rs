@@ -41,6 +41,14 @@ pub(super) enum News {
     Connected,
 }
 
+/// What the loop tells the rest of the daemon.
+pub(super) struct Outlets {
+    /// Whether this machine may run fenced units.
+    pub(super) granted: watch::Sender<bool>,
+    /// Counts the beats of machines that are not eligible yet.
+    pub(super) heard: watch::Sender<u64>,
+}
+
 /// What wakes the loop.
 enum Event {
     News(News),
@@ -58,7 +66,7 @@ pub(super) struct Beating {
     fence: FenceSender,
     shared: Arc<Shared>,
     beater: Beater,
-    granted: watch::Sender<bool>,
+    outlets: Outlets,
     links: BTreeMap<MemberId, Link>,
     /// Where grants of other machines go.
     answers: BTreeMap<MachineId, mpsc::Sender<Frame>>,
@@ -71,7 +79,7 @@ pub(super) struct Beating {
 }
 
 impl Beating {
-    pub(super) fn new(parts: Parts, shared: Arc<Shared>, granted: watch::Sender<bool>) -> Beating {
+    pub(super) fn new(parts: Parts, shared: Arc<Shared>, outlets: Outlets) -> Beating {
         let Parts { machine, timing, store, port, fence } = parts;
         let (news, to_take) = mpsc::channel(NEWS_WAITING_MAX);
         Beating {
@@ -82,7 +90,7 @@ impl Beating {
             fence,
             shared,
             beater: Beater::new(timing),
-            granted,
+            outlets,
             links: BTreeMap::new(),
             answers: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -123,7 +131,7 @@ impl Beating {
 
     fn wake_at(&self) -> Duration {
         let round = self.shared.granter().wake_at();
-        let lapse = self.granted.borrow().then(|| self.beater.kill_at());
+        let lapse = self.outlets.granted.borrow().then(|| self.beater.kill_at());
         let times = [Some(self.beater.due_at()), Some(self.look_at), round, lapse];
         times.into_iter().flatten().min().unwrap_or_default()
     }
@@ -134,6 +142,10 @@ impl Beating {
             Event::News(News::Beat { machine, beat, answer }) => {
                 self.answers.insert(machine, answer);
                 self.tell(GranterEvent::Beat { machine, beat }, now);
+                // New, or lost until now: the control loop has something to decide.
+                if leadership.is_leader && !self.shared.granter().is_eligible(machine) {
+                    self.outlets.heard.send_modify(|beats| *beats += 1);
+                }
             }
             Event::News(News::Answer { voter, round, term }) => {
                 self.tell(GranterEvent::Answer { voter: voter.0, round, term }, now);
@@ -180,7 +192,8 @@ impl Beating {
             }
         }
         let may_run = self.beater.may_run(boot_time());
-        self.granted.send_if_modified(|granted| std::mem::replace(granted, may_run) != may_run);
+        let granted = &self.outlets.granted;
+        granted.send_if_modified(|granted| std::mem::replace(granted, may_run) != may_run);
     }
 
     /// Keeps a link to every other voter, and to nobody else.
