@@ -13,7 +13,7 @@ use crate::demo::outside::ANNOUNCED;
 use crate::demo::report::{Failover, rounded};
 use crate::demo::story::{
     APIS, CLUSTER_LIMIT, MACHINES, START_LIMIT, Story, UNITS_LIMIT, Wanted, answering, is_active,
-    placement, spread,
+    machine_of_each, placement, spread,
 };
 use crate::failure::Failure;
 
@@ -197,7 +197,8 @@ impl Story<'_> {
                 *on.entry(unit.machine.as_deref().unwrap_or_default()).or_default() += 1;
             }
             let is_even = |it: &MachineInfo| on.get(&*it.name) == Some(&(APIS / machines.len()));
-            Ok(machines.iter().all(is_even).then(|| placement(cluster, &machines[0])).flatten())
+            let is_even = machines.iter().all(is_even);
+            Ok(is_even.then(|| machine_of_each(units)))
         };
         self.told.wait("spread again", SPREAD_LIMIT, even, |units| {
             format!("two API servers moved to m4, one after the other: {}", spread(units))

@@ -203,8 +203,12 @@ pub(super) fn is_active(unit: &UnitView) -> bool {
 
 /// The machine of every unit that has one.
 pub(super) fn placement(cluster: &Cluster, at: &MachineInfo) -> Option<BTreeMap<String, String>> {
-    let units = cluster.units(at)?;
-    Some(units.into_iter().filter_map(|unit| Some((unit.name, unit.machine?))).collect())
+    Some(machine_of_each(cluster.units(at)?))
+}
+
+/// The machine of each of these units that has one.
+pub(super) fn machine_of_each(units: Vec<UnitView>) -> BTreeMap<String, String> {
+    units.into_iter().filter_map(|unit| Some((unit.name, unit.machine?))).collect()
 }
 
 pub(super) fn spread(units: &BTreeMap<String, String>) -> String {
