@@ -133,7 +133,7 @@ impl<'i> Work<'i> {
         let quiet = |action: &PlanAction| {
             matches!(action, PlanAction::Clear { .. } | PlanAction::Update { .. })
         };
-        let waits = |unit: &&PlanUnit| {
+        let waits = |unit: &&'i PlanUnit| {
             let reason = self.plan.reasons.get(&unit.name);
             reason.is_some_and(|reason| reason.kind == ReasonKind::FenceWait)
                 && unit.placed.iter().any(|placed| {
@@ -143,7 +143,7 @@ impl<'i> Work<'i> {
         self.input.hold.is_none()
             && self.input.hold_moves.is_none()
             && self.plan.steps.iter().all(|step| quiet(&step.action))
-            && !self.units.iter().any(|unit| waits(unit))
+            && !self.units.iter().any(waits)
     }
 
     fn ties(&self) -> Ties<'i> {

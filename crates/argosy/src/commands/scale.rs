@@ -25,9 +25,8 @@ pub(crate) async fn run(
     let reply: ScaleReply = session::daemon(global)?.send(Method::POST, &target, &request).await?;
     printer.show(&reply, |reply| lines(reply).join("\n"))?;
     // One that was stopped by its own name stays stopped, as it was told.
-    let broken = |view: &&_| !verbs::runs(view);
     let mut wanted = reply.instances.iter().filter(|view| wait && view.desired == "running");
-    match wanted.find(broken) {
+    match wanted.find(|view| !verbs::runs(view)) {
         None => Ok(ExitCode::SUCCESS),
         Some(view) => {
             let what = format!("{} does not run{}", view.name, verbs::because(view));

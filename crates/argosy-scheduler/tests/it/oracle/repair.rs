@@ -83,7 +83,7 @@ impl<'i> Oracle<'i> {
                 }
             }
         }
-        moves.into_iter().min_by_key(|(key, ..)| key.clone()).map(|(_, unit, from)| (unit, from))
+        moves.into_iter().min_by_key(|(key, ..)| *key).map(|(_, unit, from)| (unit, from))
     }
 
     /// Tells whether a unit is not wanted and gone, or well on its one machine.
