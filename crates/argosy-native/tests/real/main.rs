@@ -9,6 +9,7 @@
     reason = "a test that has its own main, which the lints take for a program"
 )]
 
+mod fence;
 mod machine;
 mod takeover;
 mod units;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         }
         // What the test runner passes is of no interest.
         _ => {
-            let tests: [(&str, fn()); 9] = [
+            let tests: [(&str, fn()); 11] = [
                 ("units start, stop, fail and print", units::life),
                 ("the backend port", units::backend),
                 ("nothing is lost over twenty deaths of the supervisor", takeover::many_deaths),
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
                 ("main processes in PID namespaces", units::namespaces),
                 ("what the machine starts with", takeover::boot),
                 ("an end takes along what a killed keeper left", takeover::keeper_dies_and_ends),
+                ("fenced units run under a grant", fence::life),
+                ("fenced units end with their keeper", fence::keeper_dies),
                 ("units outlive their keeper", takeover::keeper_dies),
             ];
             // Like the test runner, with a part of a name only the tests that have it.

@@ -208,7 +208,7 @@ pub(crate) fn namespaces() {
 }
 
 /// Waits for a status.
-async fn until(
+pub(crate) async fn until(
     events: &mut tokio::sync::mpsc::Receiver<BackendEvent>,
     fits: impl Fn(&UnitStatus) -> bool,
 ) -> UnitStatus {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_model::{ActiveState, Epoch, InvocationId, UnitName, UnitStatus};
-use argosy_reconcile::RunIdentity;
+use argosy_reconcile::{RunIdentity, ended_by_fence};
 
 use super::violation::{Broken, Rule, broken};
 use crate::queue::{Micros, millis};
@@ -126,7 +126,9 @@ impl Runs {
         }
         let Some(status) = began else { return Ok(Change::Nothing) };
         let identity = RunIdentity::of(status);
-        if !self.begun.insert((at, boot, unit.clone(), identity)) {
+        // What its fence has ended is started again as it was.
+        let again = before.is_some_and(ended_by_fence);
+        if !self.begun.insert((at, boot, unit.clone(), identity)) && !again {
             let what = format!("{unit} was started twice on m{at} as {identity:?}");
             return broken(Rule::RunsOnce, what);
         }

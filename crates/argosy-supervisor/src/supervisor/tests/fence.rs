@@ -178,6 +178,21 @@ fn in_every_state_it_fails_and_no_command_of_it_runs_any_more() {
 }
 
 #[test]
+fn a_oneshot_that_remains_ends_although_nothing_of_it_runs() {
+    let spec = ServiceSpec {
+        service_type: ServiceType::Oneshot,
+        remain_after_exit: true,
+        exec_stop: vec![command("/stop")],
+        ..service("/a")
+    };
+    let mut world = World::with("a", spec);
+    world.run("start a\nspawned\nexit main 0\nempty a");
+    assert_eq!(world.supervisor.status(&name("a")).unwrap().sub, SubState::Exited);
+    let log = world.run("fenced a");
+    assert!(log.contains("a.service failed/failed fenced") && !log.contains("spawn "), "{log}");
+}
+
+#[test]
 fn every_command_that_has_no_grant_ends_the_unit() {
     for (script, state, _) in STATES {
         let Some(script) = script.strip_suffix("\nspawned") else { continue };
