@@ -190,17 +190,8 @@ impl PlacementDraft {
     }
 
     fn on_partition(&mut self, context: &mut Context<'_>, directive: &Directive) {
-        match context.choice(directive, &ON_PARTITION) {
-            Ok(OnPartition::Stop) => context.sink.error(
-                place(directive),
-                Problem::new(
-                    "`OnPartition=stop` is not available yet: there are no fences that could keep it",
-                )
-                .label("refused")
-                .help("with OnPartition=keep the unit may run twice while machines are cut off"),
-            ),
-            Ok(on_partition) => self.placement.on_partition = on_partition,
-            Err(Reported) => {}
+        if let Ok(on_partition) = context.choice(directive, &ON_PARTITION) {
+            self.placement.on_partition = on_partition;
         }
     }
 

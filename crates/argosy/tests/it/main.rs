@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod demo;
+mod fence;
 mod first_unit;
 mod local;
 mod machine;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::machine::Machine;
 
 /// Starts a cluster of three: m1, m2, m3.
-fn three() -> Vec<Machine> {
+pub(crate) fn three() -> Vec<Machine> {
     let mut machines = Machine::at_addresses(3);
     for machine in &mut machines {
         machine.start(&[]);

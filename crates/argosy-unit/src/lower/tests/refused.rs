@@ -137,15 +137,14 @@ fn what_is_not_available_is_refused_by_name() {
     );
     one_line(
         "a.service",
-        "[Unit]\nConditionPathExists=/x\nOnFailure=b.service\nDefaultDependencies=no\n[Service]\nExecStart=a\n[X-Argosy]\nOnPartition=stop\nEndpoint=web:auto/http\nUpdateParallel=2\n[X-Fleet]\nReplaces=b*\n",
+        "[Unit]\nConditionPathExists=/x\nOnFailure=b.service\nDefaultDependencies=no\n[Service]\nExecStart=a\n[X-Argosy]\nEndpoint=web:auto/http\nUpdateParallel=2\n[X-Fleet]\nReplaces=b*\n",
         expect![[r#"
             a.service:2:1: error: `ConditionPathExists=` is refused: conditions and assertions are not checked yet; use ExecCondition= in [Service] [not available]
             a.service:3:1: error: `OnFailure=` is refused: units are not started by the end of other units yet [not available]
             a.service:4:1: note: `DefaultDependencies=` is accepted and does nothing here: no unit starts before the machine has booted []
-            a.service:8:13: error: `OnPartition=stop` is not available yet: there are no fences that could keep it (with OnPartition=keep the unit may run twice while machines are cut off) [refused]
-            a.service:9:1: error: `Endpoint=` is refused: endpoints and their health checks are not available yet; use Announce= [not available]
-            a.service:10:1: error: `UpdateParallel=` is refused: updates in steps are not available yet [not available]
-            a.service:12:1: error: `Replaces=` is refused: a unit does not push another one off its machine yet; use Conflicts= [not available]
+            a.service:8:1: error: `Endpoint=` is refused: endpoints and their health checks are not available yet; use Announce= [not available]
+            a.service:9:1: error: `UpdateParallel=` is refused: updates in steps are not available yet [not available]
+            a.service:11:1: error: `Replaces=` is refused: a unit does not push another one off its machine yet; use Conflicts= [not available]
         "#]],
     );
 }
