@@ -1,4 +1,4 @@
-//! Benchmarks side by side with the peer, run by `argosy-bench` on what ships.
+//! Benchmarks, side by side with the peer where there is one, run by `argosy-bench` on what ships.
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -14,13 +14,22 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The loss of a machine of three in namespaces, seen by an outside client without retries.
+    Scene {
+        /// See the program's own `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::Store { arguments } = bench;
+    let (what, arguments) = match bench {
+        Bench::Store { arguments } => ("store", arguments),
+        Bench::Scene { arguments } => ("scene", arguments),
+    };
     command("cargo", &["build", "--locked", "--release", "--package", "argosy"])?;
     let mut words =
-        vec!["run", "--locked", "--release", "--quiet", "--package", "argosy-bench", "--", "store"];
+        vec!["run", "--locked", "--release", "--quiet", "--package", "argosy-bench", "--", what];
     words.extend(arguments.iter().map(String::as_str));
     command("cargo", &words)
 }

@@ -38,7 +38,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measures side by side with the peer, in one run.
+    /// Measures: beside the peer in one run, or the loss of a machine.
     Bench {
         #[command(subcommand)]
         what: bench::Bench,

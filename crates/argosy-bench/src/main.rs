@@ -4,6 +4,7 @@
 
 mod load;
 mod report;
+mod scene;
 mod server;
 
 use std::path::PathBuf;
@@ -25,6 +26,25 @@ enum What {
     /// Puts and reads: Argosy and etcd, the same client, the same disk, one after the other,
     /// several rounds.
     Store(Store),
+    /// The loss of a machine: three machines in namespaces with units, one is lost, again and
+    /// again, every other time the one that leads.
+    Scene(Scene),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Scene {
+    /// The program to measure.
+    #[arg(long, default_value = "target/release/argosy")]
+    argosy: PathBuf,
+    /// How often it is done.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// How machines are kept apart: root, user or loopback; the best that works by default.
+    #[arg(long)]
+    mode: Option<String>,
+    /// How to print: a table, or JSON.
+    #[arg(short, long, default_value = "table", value_parser = ["table", "json"])]
+    output: String,
 }
 
 #[derive(clap::Args)]
@@ -54,8 +74,11 @@ pub(crate) struct Store {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let What::Store(options) = Arguments::parse().what;
-    match store(&options).await {
+    let result = match Arguments::parse().what {
+        What::Store(options) => store(&options).await,
+        What::Scene(options) => scene::measure(&options),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -39,6 +39,8 @@ pub struct KeeperConfig {
     pub group_parent: Option<String>,
     /// How processes are grouped; `None` takes the best that works.
     pub group_mode: Option<GroupMode>,
+    /// Whether processes may be held together by their trees where nothing better works.
+    pub process_trees: bool,
     /// Bytes of output one unit may have unread before its writers wait.
     pub spool_limit: u64,
     /// Bytes of unread output of all units together before their writers wait.
@@ -62,6 +64,7 @@ impl KeeperConfig {
             proxy_argv: None,
             group_parent: None,
             group_mode: None,
+            process_trees: false,
             spool_limit: SPOOL_LIMIT,
             spool_total_limit: SPOOL_TOTAL_LIMIT,
             stop_timeout: STOP_TIMEOUT,

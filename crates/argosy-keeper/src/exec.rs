@@ -196,8 +196,10 @@ impl Prepared {
         match entry {
             Some(Entry::Namespace(doors)) => self.spawn_within(doors),
             other => {
-                if let Some(Entry::Cgroup(file)) = other {
-                    self.entry = Some(file);
+                match other {
+                    Some(Entry::Cgroup(file)) => self.entry = Some(file),
+                    Some(Entry::Tree(variable)) => self.environment.push(variable),
+                    Some(Entry::Namespace(_)) | None => {}
                 }
                 let program = child::Program::new(&mut self);
                 match sys::fork(0).map_err(failed)? {

@@ -3,12 +3,13 @@
 mod cgroup;
 mod namespace;
 mod probe;
+mod tree;
 
 pub(crate) use namespace::Doors;
 pub(crate) use probe::{Driver, Found};
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use cgroup::Cgroup;
 use namespace::Namespace;
+use tree::Tree;
 
 /// Passes over a group that gains processes while it is signalled: each pass reaches those that
 /// the pass before could not see; a fork bomb is what KillGroup is for.
@@ -28,6 +30,8 @@ pub(crate) enum Group {
     Cgroup(Cgroup),
     /// A PID namespace with an init of ours.
     Namespace(Namespace),
+    /// Processes with a common variable, and their descendants.
+    Tree(Tree),
 }
 
 /// How a new process gets into its group.
@@ -37,13 +41,15 @@ pub(crate) enum Entry {
     Cgroup(OwnedFd),
     /// A helper enters these namespaces and makes it.
     Namespace(Doors),
+    /// It has this in its environment.
+    Tree(CString),
 }
 
 impl Group {
     /// Tells whether new processes can still join; a killed namespace takes none.
     pub(crate) fn is_open(&self) -> bool {
         match self {
-            Group::Cgroup(_) => true,
+            Group::Cgroup(_) | Group::Tree(_) => true,
             Group::Namespace(namespace) => namespace.is_open(),
         }
     }
@@ -53,6 +59,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.entry().map(Entry::Cgroup),
             Group::Namespace(namespace) => namespace.doors().map(Entry::Namespace),
+            Group::Tree(tree) => tree.variable().map(Entry::Tree),
         }
     }
 
@@ -61,7 +68,7 @@ impl Group {
     pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Group::Cgroup(cgroup) => cgroup.events().map(AsFd::as_fd),
-            Group::Namespace(_) => None,
+            Group::Namespace(_) | Group::Tree(_) => None,
         }
     }
 
@@ -71,6 +78,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.is_empty(),
             Group::Namespace(namespace) => namespace.is_empty(),
+            Group::Tree(tree) => tree.is_empty(),
         }
     }
 
@@ -79,6 +87,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.kill(),
             Group::Namespace(namespace) => namespace.kill(),
+            Group::Tree(tree) => signal_members(libc::SIGKILL, || tree.members()),
         }
     }
 
@@ -95,6 +104,7 @@ impl Group {
         signal_members(signal, || match self {
             Group::Cgroup(cgroup) => cgroup.members(),
             Group::Namespace(namespace) => namespace.members(),
+            Group::Tree(tree) => tree.members(),
         })
     }
 
@@ -103,6 +113,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.remove(),
             Group::Namespace(namespace) => namespace.remove(),
+            Group::Tree(tree) => tree.remove(),
         }
     }
 
@@ -116,7 +127,7 @@ impl Group {
     /// Returns a message of a process in the group with the PIDs that the keeper knows.
     pub(crate) fn translate(&self, text: String) -> String {
         match self {
-            Group::Cgroup(_) => text,
+            Group::Cgroup(_) | Group::Tree(_) => text,
             Group::Namespace(namespace) => translate(&text, |inner| namespace.outer_pid(inner)),
         }
     }
@@ -126,6 +137,7 @@ impl Group {
         let path = match self {
             Group::Cgroup(cgroup) => cgroup.path(),
             Group::Namespace(namespace) => namespace.record(),
+            Group::Tree(tree) => tree.record(),
         };
         path.file_name().unwrap_or_default()
     }
@@ -135,6 +147,7 @@ impl Group {
         match self {
             Group::Cgroup(cgroup) => cgroup.path().display().to_string(),
             Group::Namespace(namespace) => format!("PID namespace of process {}", namespace.init()),
+            Group::Tree(tree) => format!("process tree {}", tree.record().display()),
         }
     }
 }

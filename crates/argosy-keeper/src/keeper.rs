@@ -99,7 +99,8 @@ impl Keeper {
             .add(&signals, Source::Signals, EventFlags::IN)
             .map_err(kernel("wait for signals"))?;
         let parent = config.group_parent.clone().unwrap_or_else(|| runtime.group_parent());
-        let driver = Driver::probe(config.group_mode, &config.runtime_dir, &parent)?;
+        let driver =
+            Driver::probe(config.group_mode, config.process_trees, &config.runtime_dir, &parent)?;
         let mut leftover =
             driver.leftover().map_err(kernel("look for groups of an earlier keeper"))?;
         fence::match_markers(&runtime, &mut leftover).map_err(kernel("read fence markers"))?;

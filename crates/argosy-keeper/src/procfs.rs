@@ -18,6 +18,13 @@ pub(crate) fn is_alive(pid: i32, start_ticks: u64) -> bool {
     same && !matches!(field(&text, 3), Some("Z" | "X") | None)
 }
 
+/// Returns the parent of a process that has not ended.
+pub(crate) fn parent_of_running(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let ended = matches!(field(&text, 3), Some("Z" | "X") | None);
+    if ended { None } else { field(&text, 4)?.parse().ok() }
+}
+
 /// Returns the PID that a process has in the namespace below the keeper's own: the one its unit
 /// knows it by where units are held together by PID namespaces. `None` for a process that is gone
 /// or in no such namespace.

@@ -258,6 +258,9 @@ pub enum GroupMode {
     V1,
     /// A PID namespace for each unit, within a user namespace for an ordinary user.
     PidNamespace,
+    /// A variable in the environment, and descent: only where it was allowed, since a process can
+    /// leave it.
+    ProcessTree,
 }
 
 impl fmt::Display for GroupMode {
@@ -267,6 +270,7 @@ impl fmt::Display for GroupMode {
             GroupMode::Hybrid => "cgroup v2 beside v1",
             GroupMode::V1 => "cgroup v1",
             GroupMode::PidNamespace => "PID namespaces",
+            GroupMode::ProcessTree => "process trees",
         })
     }
 }

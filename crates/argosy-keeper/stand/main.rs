@@ -57,6 +57,7 @@ fn keeper(
         "hybrid" => Some(GroupMode::Hybrid),
         "v1" => Some(GroupMode::V1),
         "pid" => Some(GroupMode::PidNamespace),
+        "tree" => Some(GroupMode::ProcessTree),
         _ => None,
     };
     config.spool_limit = spool_limit.parse()?;

@@ -12,12 +12,14 @@ pub struct Candidate {
     pub available: bool,
     /// This request has tried it before.
     pub tried: bool,
+    /// This request met silence at its host.
+    pub silent: bool,
 }
 
 /// Returns the position of the endpoint to use; none only if there is none at all. An untried
 /// available one is best. With none of those an untried one is asked although it looks ill: to
-/// refuse a request is worse than to try. The last resort is one tried before, available ones
-/// first. `candidate` tells of each position below `count`, the same each time; equal `random` gives equal choices.
+/// refuse a request is worse than to try. Endpoints on a host that kept silent come after all others,
+/// since the whole host may be gone. The last resort is one tried before, available ones first. `candidate` tells of each position below `count`, the same each time; equal `random` gives equal choices.
 pub fn pick(count: usize, random: u64, candidate: impl Fn(usize) -> Candidate) -> Option<usize> {
     if count == 0 {
         return None;
@@ -40,7 +42,7 @@ pub fn pick(count: usize, random: u64, candidate: impl Fn(usize) -> Candidate) -
 
 /// 0 is best.
 fn rank(candidate: Candidate) -> u8 {
-    u8::from(candidate.tried) * 2 + u8::from(!candidate.available)
+    u8::from(candidate.tried) * 4 + u8::from(candidate.silent) * 2 + u8::from(!candidate.available)
 }
 
 /// Returns two positions below `count`, different ones if there are two.

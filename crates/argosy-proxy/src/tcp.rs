@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::Limits;
 use crate::retry::{self, Attempt, Decision, Failure};
-use crate::worker::{Busy, LocalEndpoint, OpenClient};
+use crate::worker::{Busy, LocalEndpoint, OpenClient, Tried};
 
 /// The buffer of each direction: some packets, and small enough for thousands of connections.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -54,12 +54,13 @@ async fn open(client: &OpenClient, limits: &Limits) -> Option<(TcpStream, Busy)>
                 failure
             }
         };
-        attempt.timed_out += u32::from(failure == Failure::ConnectTimeout);
+        let silent = failure == Failure::ConnectTimeout;
+        attempt.timed_out += u32::from(silent);
         if retry::decide(failure, attempt) != Decision::Again {
             return None;
         }
         client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
-        tried.push(endpoint);
+        tried.push(Tried { endpoint, silent });
     }
 }
 

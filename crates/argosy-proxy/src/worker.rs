@@ -53,6 +53,13 @@ pub(crate) struct LocalEndpoint {
     pub(crate) idle: RefCell<Vec<Upstream>>,
 }
 
+/// An endpoint that a request has tried.
+pub(crate) struct Tried {
+    pub(crate) endpoint: Rc<LocalEndpoint>,
+    /// It said nothing in time, as do all endpoints of a machine that is lost.
+    pub(crate) silent: bool,
+}
+
 /// One listener of one worker.
 pub(crate) struct Listener {
     pub(crate) worker: Rc<Worker>,
@@ -84,7 +91,8 @@ impl Listener {
     }
 
     /// Picks an endpoint for a request that has tried some before.
-    pub(crate) fn pick(&self, tried: &[Rc<LocalEndpoint>]) -> Option<Rc<LocalEndpoint>> {
+    pub(crate) fn pick(&self, tried: &[Tried]) -> Option<Rc<LocalEndpoint>> {
+        let host = |endpoint: &LocalEndpoint| endpoint.cell.endpoint.address.ip();
         let endpoints = self.targets.borrow();
         let random = self.worker.chance.borrow_mut().draw();
         let position = balance::pick(endpoints.len(), random, |position| {
@@ -92,7 +100,8 @@ impl Listener {
             Candidate {
                 outstanding: endpoint.cell.outstanding(),
                 available: endpoint.cell.is_available(),
-                tried: tried.iter().any(|one| Arc::ptr_eq(&one.cell, &endpoint.cell)),
+                tried: tried.iter().any(|one| Arc::ptr_eq(&one.endpoint.cell, &endpoint.cell)),
+                silent: tried.iter().any(|one| one.silent && host(&one.endpoint) == host(endpoint)),
             }
         });
         position.map(|position| Rc::clone(&endpoints[position]))

@@ -41,6 +41,6 @@ pub use control::{Control, DelayScope, ForwardTarget};
 pub use error::{Refusal, TestbedError};
 pub use leftovers::{clean, list};
 pub use process::{Exit, MachineCommand, MachineProcess};
-pub use report::{Counters, MachineInfo, MachineState, Status};
+pub use report::{Counters, ForwardInfo, MachineInfo, MachineState, Status};
 pub use role::hidden_role;
 pub use testbed::Testbed;

@@ -72,10 +72,12 @@ impl Place {
     }
 
     /// Takes the lock of the name. A switch that was killed holds it until its last thread has
-    /// ended, so one that holds it but does not answer is waited for.
+    /// ended, so one that holds it but does not answer is waited for. The base goes with the last
+    /// testbed in it, and is made again.
     pub(crate) fn lock(&self) -> Result<Lock, TestbedError> {
         let end = Instant::now() + LOCK_LIMIT;
         loop {
+            self.prepare()?;
             if let Some(lock) = self.try_lock()? {
                 return Ok(lock);
             }
@@ -89,8 +91,13 @@ impl Place {
     fn try_lock(&self) -> Result<Option<Lock>, TestbedError> {
         let path = self.lock_path();
         let failed = |source| TestbedError::File { action: "lock", path: path.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(failed)?;
+        let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            // The base went with its last testbed since it was made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.own_base => {
+                return Ok(None);
+            }
+            other => other.map_err(failed)?,
+        };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             other => other.map_err(|error| failed(error.into()))?,

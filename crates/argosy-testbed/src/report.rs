@@ -1,11 +1,11 @@
 //! What a running testbed tells of itself, on its control socket and in its state file.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Mode;
+use crate::{ForwardTarget, Mode};
 
 /// Whether a machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,19 @@ pub struct MachineInfo {
     pub counters: Counters,
 }
 
+/// A way from this computer's loopback into a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardInfo {
+    /// Where it listens on this computer.
+    pub listen: SocketAddr,
+    /// The machine.
+    pub machine: String,
+    /// The port there.
+    pub port: u16,
+    /// Where in the machine.
+    pub target: ForwardTarget,
+}
+
 /// A running testbed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -74,6 +87,9 @@ pub struct Status {
     pub switch_pid: u32,
     /// All machines, in the order of their addresses.
     pub machines: Vec<MachineInfo>,
+    /// All ways into machines, in the order in which they were asked for.
+    #[serde(default)]
+    pub forwards: Vec<ForwardInfo>,
     /// The directories of cgroups that were made for it.
     pub cgroups: Vec<PathBuf>,
 }

@@ -176,6 +176,7 @@ impl Switch {
             owner_pid: self.boot.owner_pid,
             switch_pid: std::process::id(),
             machines: machines.into_iter().map(|(name, it)| self.info(name, it)).collect(),
+            forwards: self.forwards.list().to_vec(),
             cgroups: self.cgroups.directories(),
         }
     }

@@ -39,7 +39,6 @@ impl Testbed {
         let program = config.program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
         let mut tried = Vec::new();
         for mode in config.wanted.modes(geteuid().is_root()) {
-            place.prepare()?;
             let lock = place.lock()?;
             leftovers::remove(&place)?;
             let started = start(&place, &program, mode, &lock);

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Where sockets are when nothing else is said.
+pub(crate) const RUNTIME_DIR: &str = "/run/argosy";
+
 /// One init system for all your machines.
 ///
 /// Without a command, shows this machine, its cluster, what is wrong, and what to run next.
@@ -24,22 +27,38 @@ pub(crate) struct Global {
     /// The daemon's socket.
     #[arg(long, global = true, env = "ARGOSY_SOCKET", value_name = "PATH", hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
-    /// Where sockets and other things of this boot live.
+    /// Speak to a cluster that `argosy context list` shows.
+    #[arg(
+        short = 'M',
+        long,
+        global = true,
+        env = "ARGOSY_CONTEXT",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    pub(crate) context: Option<String>,
+    /// Where sockets and other things of this boot live; /run/argosy by default.
     #[arg(
         long,
         global = true,
         env = "ARGOSY_RUNTIME_DIR",
         value_name = "DIR",
-        default_value = "/run/argosy",
         hide_env_values = true
     )]
-    pub(crate) runtime_dir: PathBuf,
+    pub(crate) runtime_dir: Option<PathBuf>,
     /// Speak to this machine's supervisor alone, with no cluster.
     #[arg(long, global = true)]
     pub(crate) local: bool,
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+}
+
+impl Global {
+    /// Where this machine's own sockets are.
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        self.runtime_dir.clone().unwrap_or_else(|| PathBuf::from(RUNTIME_DIR))
+    }
 }
 
 /// How to print.
@@ -59,6 +78,9 @@ pub(crate) enum Command {
     /// Make, list and revoke join tokens.
     #[command(subcommand)]
     Token(Token),
+    /// List the clusters that this user knows, and choose the one that commands speak to.
+    #[command(subcommand)]
+    Context(ContextAction),
     /// List the machines of the cluster.
     ListMachines,
     /// Check unit files and change nothing.
@@ -152,12 +174,14 @@ pub(crate) enum Command {
     /// Show a cluster of machines on this computer, and the loss of one.
     ///
     /// Makes three machines that live in namespaces of this computer, a cluster of them, and
-    /// units on it; then the leader's machine is lost, and a fourth one joins. Needs no rights
-    /// and leaves nothing behind. Without --once it stays until Ctrl-C.
+    /// a database, six API servers and three load balancers on it; then the leader's machine is
+    /// lost while requests go on, and a fourth one joins. Needs no rights and leaves nothing
+    /// behind. Without --once it stays until Ctrl-C; every other command then speaks to it.
     ///
-    /// Exit status: 0 if every step was done within its limit, 1 if not.
+    /// Exit status: 0 if every step was done within its limit and no request through a load
+    /// balancer of a machine that stays failed, 1 if not.
     #[command(
-        after_help = "Examples:\n  argosy demo\n  argosy demo --once -o json\n  argosy demo enter m2\n  argosy demo partition m1,m2"
+        after_help = "Examples:\n  argosy demo\n  argosy demo --once -o json\n  argosy demo enter m2\n  argosy demo partition m1\n  argosy demo add"
     )]
     Demo(Demo),
     /// Be one of the demonstration's units.
@@ -194,6 +218,22 @@ pub(crate) enum Cluster {
     Join(Join),
     /// Show the cluster as this machine sees it.
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextAction {
+    /// List contexts, and which is the current one.
+    List,
+    /// Make a context the one that is used where nothing else is said.
+    Use {
+        /// Its name, as `context list` shows it.
+        name: String,
+    },
+    /// Forget a context; its cluster stays as it is.
+    Remove {
+        /// Its name, as `context list` shows it.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -431,6 +471,10 @@ pub(crate) struct Supervisor {
     /// Run units of this machine alone, without a daemon.
     #[arg(long)]
     pub(crate) no_daemon: bool,
+    /// Hold a unit's processes together by descent where neither cgroups nor PID namespaces can be
+    /// had. A process that hides can leave its unit then, and OnPartition=stop does not start.
+    #[arg(long)]
+    pub(crate) process_trees: bool,
     /// Seconds to wait at most before a supervisor or daemon that keeps dying is started again.
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub(crate) restart_delay_max: f64,
@@ -503,11 +547,26 @@ pub(crate) struct Demo {
     /// How machines are kept apart; the best that works by default.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<DemoMode>,
-    /// The demonstration's name; one of a name runs at a time.
+    /// The demonstration's name, and that of its context; one of a name runs at a time.
     #[arg(long, global = true, default_value = "demo")]
     pub(crate) name: String,
+    /// Which machine is lost.
+    #[arg(long, value_enum, default_value_t = Lose::Leader)]
+    pub(crate) lose: Lose,
+    /// End the story once everything answers elsewhere; for measuring.
+    #[arg(long, hide = true)]
+    pub(crate) loss_only: bool,
     #[command(subcommand)]
     pub(crate) action: Option<DemoAction>,
+}
+
+/// Which machine is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lose {
+    /// The one that leads.
+    Leader,
+    /// One that does not.
+    Follower,
 }
 
 /// How machines are kept apart.
@@ -548,7 +607,7 @@ pub(crate) enum DemoAction {
         /// The machine.
         machine: String,
     },
-    /// Cut groups of machines from each other, in place of the cuts before.
+    /// Cut a machine, or groups of machines, from the others, in place of the cuts before.
     Partition {
         /// Machines that stay together, as m1,m2; those not named are one more group.
         #[arg(required = true, value_name = "M,M")]
@@ -556,6 +615,19 @@ pub(crate) enum DemoAction {
     },
     /// End all cuts.
     Heal,
+    /// Add a machine to the cluster, or switch on one that is stopped.
+    Add {
+        /// The machine; the next free name by default.
+        machine: Option<String>,
+        /// The zone of a new machine; the one with the fewest machines by default.
+        #[arg(long)]
+        zone: Option<String>,
+    },
+    /// Switch a machine off in order.
+    Stop {
+        /// The machine.
+        machine: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod apply;
 mod cluster;
+mod context;
 mod generate;
 mod journal;
 mod list;
@@ -46,6 +47,7 @@ async fn dispatch(
         Command::Cluster(Cluster::Init(options)) => cluster::init(options, global, printer).await?,
         Command::Cluster(Cluster::Status) => return status::overview(global, printer).await,
         Command::Cluster(Cluster::Join(options)) => cluster::join(options, global, printer).await?,
+        Command::Context(action) => context::run(action, printer)?,
         Command::Token(command) => cluster::token(command, global, printer).await?,
         Command::ListMachines => list::machines(global, printer).await?,
         Command::Verify(files) => verify::run(&files, global, printer).await?,

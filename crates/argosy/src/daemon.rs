@@ -64,14 +64,15 @@ pub(crate) struct Places {
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure> {
     logging::begin();
+    let runtime_dir = global.runtime_dir();
     let places = Places {
         data_dir: options.data.data_dir,
-        runtime_dir: global.runtime_dir.clone(),
-        api_socket: global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(API_SOCKET)),
-        supervisor_socket: global.runtime_dir.join(SUPERVISOR_SOCKET),
+        api_socket: global.socket.clone().unwrap_or_else(|| runtime_dir.join(API_SOCKET)),
+        supervisor_socket: runtime_dir.join(SUPERVISOR_SOCKET),
+        runtime_dir: runtime_dir.clone(),
     };
     make_directory(&places.data_dir)?;
-    make_directory(&global.runtime_dir)?;
+    make_directory(&runtime_dir)?;
     let _lock = lock(&places.data_dir)?;
     // One thread serves everything that waits: the store has its own threads for what works.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -80,7 +81,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
     let listen =
         Listen { clients: options.client.client_listen, peer_port: options.peer.peer_port };
-    let last_words = global.runtime_dir.join(LAST_WORDS);
+    let last_words = runtime_dir.join(LAST_WORDS);
     // What an earlier daemon said is no longer true.
     drop(fs::remove_file(&last_words));
     let served = runtime.block_on(serve(places, listen));

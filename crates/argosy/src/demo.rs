@@ -1,10 +1,15 @@
 //! `argosy demo`: a cluster of several machines on this computer, what happens when one is lost,
 //! and nothing left behind.
 
+mod aftermath;
+mod client;
 mod cluster;
+mod context;
 mod faults;
 mod http;
 mod loss;
+mod machines;
+mod memory;
 mod outside;
 mod program;
 mod report;
@@ -13,14 +18,16 @@ mod story;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use argosy_testbed::{Mode, Testbed, TestbedConfig, Wanted};
+use argosy_testbed::{MachineState, Mode, Testbed, TestbedConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::{Demo, DemoMode, DemoUnit, Global};
+use crate::args::{Demo, DemoMode, DemoUnit, Global, RUNTIME_DIR};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::session::API_SOCKET;
 use report::Recorder;
+use story::Wanted;
 
 /// What a shell gives a program that a signal ended, less the signal's number.
 const SIGNALLED: u8 = 128;
@@ -77,10 +84,13 @@ fn show(options: &Demo, global: &Global, printer: &Printer) -> Result<ExitCode, 
         let testbed = create(options)?;
         introduce(options, &testbed, printer)?;
         let (control, mode) = (testbed.control(), testbed.mode());
+        let kept = context::Kept::begin(&options.name);
         let mut told = Recorder::new(mode, Printer::new(global.output), begun);
         let (done, ended) = oneshot::channel();
+        let wanted = Wanted { lose: options.lose, loss_only: options.loss_only };
+        let name = options.name.clone();
         std::thread::spawn(move || {
-            let result = story::tell(&control, mode, &mut told);
+            let result = story::tell(&name, &control, mode, wanted, &mut told);
             // Nobody waits any more if a signal came first.
             drop(done.send((told.report, result)));
         });
@@ -100,9 +110,11 @@ fn show(options: &Demo, global: &Global, printer: &Printer) -> Result<ExitCode, 
             printer.show(&report, |_| String::new())?;
         }
         if result.is_ok() && !options.once {
-            printer.note(&stay(&options.name, &report));
+            printer.note(&stay(&options.name, &testbed, kept.as_ref()));
             signals.any().await;
         }
+        // First, so that nobody is sent to machines that are ending.
+        drop(kept);
         remove(testbed, printer)?;
         match result {
             Ok(()) => Ok(ExitCode::SUCCESS),
@@ -116,10 +128,10 @@ fn show(options: &Demo, global: &Global, printer: &Printer) -> Result<ExitCode, 
 
 fn create(options: &Demo) -> Result<Testbed, Failure> {
     let wanted = match options.mode {
-        None => Wanted::Any,
-        Some(DemoMode::Root) => Wanted::Only(Mode::Root),
-        Some(DemoMode::User) => Wanted::Only(Mode::User),
-        Some(DemoMode::Loopback) => Wanted::Only(Mode::Loopback),
+        None => argosy_testbed::Wanted::Any,
+        Some(DemoMode::Root) => argosy_testbed::Wanted::Only(Mode::Root),
+        Some(DemoMode::User) => argosy_testbed::Wanted::Only(Mode::User),
+        Some(DemoMode::Loopback) => argosy_testbed::Wanted::Only(Mode::Loopback),
     };
     let config = TestbedConfig { wanted, ..TestbedConfig::new(&options.name) };
     Testbed::create(config).map_err(cluster::testbed)
@@ -144,19 +156,50 @@ fn introduce(options: &Demo, testbed: &Testbed, printer: &Printer) -> Result<(),
     Ok(())
 }
 
-fn stay(name: &str, report: &report::Report) -> String {
-    let mut text = String::from("\nIt runs on until Ctrl-C. From another terminal:\n");
-    for machine in &report.machines {
+/// What can be done with the running demonstration, said once the story is over.
+fn stay(name: &str, testbed: &Testbed, kept: Result<&context::Kept, &Failure>) -> String {
+    let status = testbed.status().ok();
+    let machines = status.iter().flat_map(|it| &it.machines);
+    let running = machines.filter(|it| it.state == MachineState::Running);
+    let running: Vec<_> = running.collect();
+    let mut text = String::from("\nIt runs on until Ctrl-C. In your browser or with curl:\n");
+    for way in status.iter().flat_map(|it| &it.forwards) {
+        if way.port == outside::BALANCER_PORT && running.iter().any(|it| it.name == way.machine) {
+            text.push_str(&format!(
+                "  http://{} -> load balancer on {}\n",
+                way.listen, way.machine
+            ));
+        }
+    }
+    text.push_str("From any other terminal of yours:\n");
+    let directory = std::env::current_exe().ok().and_then(|it| Some(it.parent()?.to_owned()));
+    if let Some(directory) = directory {
+        text.push_str(&format!("  export PATH=\"{}:$PATH\"\n", directory.display()));
+    }
+    let usual = std::path::Path::new(RUNTIME_DIR).join(API_SOCKET).exists();
+    let to = match kept {
+        Ok(kept) if kept.is_current() && !usual => String::new(),
+        Ok(_) => format!(" -M {name}"),
+        Err(failure) => {
+            let any = running.first().map(|it| it.runtime_directory.display().to_string());
+            text.push_str(&format!("  (there is no context: {})\n", failure.message));
+            format!(" --runtime-dir {}", any.unwrap_or_default())
+        }
+    };
+    let option = if name == "demo" { String::new() } else { format!(" --name {name}") };
+    let lost = status.iter().flat_map(|it| &it.machines);
+    for machine in lost.filter(|it| it.state == MachineState::Stopped) {
+        let name = &machine.name;
         text.push_str(&format!(
-            "  {} (zone {}, {})  argosy --runtime-dir {} list-units\n",
-            machine.name, machine.zone, machine.address, machine.runtime_directory
+            "  argosy demo{option} add {name}    # {name} voted, and two of three must: switch it on \
+             before the next one is lost\n"
         ));
     }
-    let option = if name == "demo" { String::new() } else { format!(" --name {name}") };
     text.push_str(&format!(
-        "  argosy demo{option} list | enter M | kill M | pause M | resume M | partition M,M | heal\n\
-         There is no load balancer yet: clients ask the store where a unit is. A lost machine is\n\
-         noticed after three seconds without a report."
+        "  argosy{to} list-units\n  argosy{to} list-machines\n  argosy{to} why api@1\n\
+         \x20 argosy demo{option} list\n  argosy demo{option} enter m2\n\
+         \x20 argosy demo{option} kill|pause|resume|partition|stop m2\n\
+         \x20 argosy demo{option} heal\n  argosy demo{option} add"
     ));
     text
 }

@@ -73,6 +73,9 @@ impl From<ClientError> for Failure {
 /// Returns what to do about a socket that does not answer: what the daemon last said, if it said
 /// why it could not go on.
 fn connect_help(server: &str, source: &std::io::Error) -> String {
+    if server.contains(" of context ") {
+        return "argosy context list shows its machines, argosy demo list how they are".into();
+    }
     if source.kind() == std::io::ErrorKind::PermissionDenied {
         return "run the command as root, or as the user whose machine it is".into();
     }
@@ -82,8 +85,8 @@ fn connect_help(server: &str, source: &std::io::Error) -> String {
             format!("the daemon could not go on: {}", words.trim_end())
         }
         _ => format!(
-            "is `argosy supervisor` running? Name another socket with --socket or --runtime-dir \
-             if it is not {server}"
+            "is `argosy supervisor` running? Name another socket with --socket, --runtime-dir or \
+             --context if it is not {server}; `argosy demo` shows a cluster on this computer"
         ),
     }
 }

@@ -2,10 +2,12 @@
 
 mod args;
 mod commands;
+mod context;
 mod daemon;
 mod demo;
 mod failure;
 mod logging;
+mod notify;
 mod printer;
 mod processes;
 mod proxy;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argosy_keeper::KeeperConfig;
+use argosy_keeper::{KeeperConfig, KeeperError};
 
 use crate::args::{Global, Supervisor, SupervisorProcess};
 use crate::failure::{Exit, Failure};
@@ -12,7 +12,7 @@ use crate::logging;
 
 /// Runs the keeper in this process, which has one thread.
 pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCode, Failure> {
-    let runtime_dir = &global.runtime_dir;
+    let runtime_dir = global.runtime_dir();
     let places = |words: &[&str]| -> Vec<OsString> {
         let mut argv: Vec<OsString> = vec!["argosy".into()];
         argv.extend(words.iter().map(OsString::from));
@@ -25,6 +25,7 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
     }
     let mut config = KeeperConfig::new(runtime_dir.clone(), supervisor);
+    config.process_trees = options.process_trees;
     config.longest_backoff =
         Duration::try_from_secs_f64(options.restart_delay_max).map_err(|_| {
             let message = format!("{} is no number of seconds to wait", options.restart_delay_max);
@@ -42,8 +43,13 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         config.proxy_argv = Some(proxy);
     }
     argosy_keeper::run(config).map_err(|error| {
-        Failure::from_error(Exit::BadInput, &error)
-            .with_help("run as root, or choose a place of your own with --runtime-dir")
+        let help = match error {
+            KeeperError::NoGroupMode { .. } => {
+                "run as root, or, if processes that hide are no worry here, with --process-trees"
+            }
+            _ => "run as root, or choose a place of your own with --runtime-dir",
+        };
+        Failure::from_error(Exit::BadInput, &error).with_help(help)
     })
 }
 
@@ -54,7 +60,7 @@ pub(crate) fn supervisor_process(
 ) -> Result<ExitCode, Failure> {
     logging::begin();
     let config = argosy_native::NativeConfig {
-        runtime_dir: global.runtime_dir.clone(),
+        runtime_dir: global.runtime_dir(),
         data_dir: options.data.data_dir,
         unit_dirs: options.units.unit_path,
     };

@@ -21,10 +21,12 @@ use tokio::sync::watch;
 
 use crate::args::{Global, ProxyOptions};
 use crate::failure::{Exit, Failure};
-use crate::{logging, session};
+use crate::{logging, notify, session};
 
 pub(crate) use internal::{STORED_TABLE, process};
 
+/// How long the first table may take until the proxy counts as ready all the same.
+const FIRST_TABLE_LIMIT: Duration = Duration::from_secs(5);
 /// Requests that are under way at the end get this long.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -85,6 +87,7 @@ async fn serve(global: &Global, options: ProxyOptions) -> Result<(), Failure> {
         return Err(Failure::new(Exit::BadInput, message).with_help("start two of them"));
     }
     let (tables, table) = watch::channel(Arc::new(Table::default()));
+    let mut first = tables.subscribe();
     let mut ending = Ending::new()?;
     let proxy = Proxy::start(config, table).map_err(|error| {
         failed(&error).with_help("stop what uses the address, or choose another")
@@ -95,10 +98,21 @@ async fn serve(global: &Global, options: ProxyOptions) -> Result<(), Failure> {
     let follower = if prefixes > 0 {
         tokio::spawn(follow::run(options.store, names, tables))
     } else {
-        let follower = services::Follower::new(session::daemon(global))?;
+        let follower = services::Follower::new(session::daemon(global)?)?;
         tokio::spawn(follower.serve(tables, proxy.acknowledged(), proxy.unopened()))
     };
-    ending.came().await;
+    let serve = async {
+        // Without a store there is what the last table said, late or not.
+        drop(tokio::time::timeout(FIRST_TABLE_LIMIT, first.changed()).await);
+        if let Err(error) = notify::ready() {
+            tracing::warn!(%error, "cannot say that the proxy is ready");
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = ending.came() => {}
+        () = serve => {}
+    }
     follower.abort();
     shutdown(proxy, DRAIN).await;
     Ok(())

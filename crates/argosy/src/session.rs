@@ -1,9 +1,12 @@
 //! Which socket a command speaks to, and unit names as people type them.
 
+use std::path::Path;
+
 use argosy_api::Client;
 use argosy_model::UnitName;
 
-use crate::args::{Command, Global};
+use crate::args::{Command, Global, RUNTIME_DIR};
+use crate::context;
 use crate::failure::{Exit, Failure};
 
 /// The daemon's socket below the runtime directory.
@@ -11,16 +14,33 @@ pub(crate) const API_SOCKET: &str = "api.sock";
 /// The supervisor's socket below the runtime directory.
 pub(crate) const SUPERVISOR_SOCKET: &str = "supervisor.sock";
 
-/// Returns a client of the daemon.
-pub(crate) fn daemon(global: &Global) -> Client {
-    let path = global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(API_SOCKET));
-    Client::new(path)
+/// Returns a client of the daemon, or of a machine of the cluster that a context names.
+pub(crate) fn daemon(global: &Global) -> Result<Client, Failure> {
+    if let Some(socket) = &global.socket {
+        return Ok(Client::new(socket));
+    }
+    if let Some(name) = &global.context {
+        return context::client(name);
+    }
+    if let Some(directory) = &global.runtime_dir {
+        return Ok(Client::new(directory.join(API_SOCKET)));
+    }
+    let usual = Path::new(RUNTIME_DIR).join(API_SOCKET);
+    match context::current().filter(|_| !usual.exists()) {
+        Some(name) => context::client(&name),
+        None => Ok(Client::new(usual)),
+    }
 }
 
 /// Returns a client of this machine's supervisor.
-pub(crate) fn supervisor(global: &Global) -> Client {
-    let path = global.socket.clone().unwrap_or_else(|| global.runtime_dir.join(SUPERVISOR_SOCKET));
-    Client::new(path)
+pub(crate) fn supervisor(global: &Global) -> Result<Client, Failure> {
+    if let Some(name) = &global.context {
+        let message = format!("--local speaks to one machine, context {name} is a cluster");
+        return Err(Failure::new(Exit::BadInput, message)
+            .with_help("name the machine with --runtime-dir, or leave --local out"));
+    }
+    let socket = || global.runtime_dir().join(SUPERVISOR_SOCKET);
+    Ok(Client::new(global.socket.clone().unwrap_or_else(socket)))
 }
 
 /// Reads a unit name; without a suffix it is a service, as for systemctl(1).
@@ -57,6 +77,7 @@ pub(crate) fn refuse_local(global: &Global, command: &Command) -> Result<(), Fai
     let name = match command {
         Command::Cluster(_) => "cluster",
         Command::Token(_) => "token",
+        Command::Context(_) => "context",
         Command::ListMachines => "list-machines",
         Command::Submit(_) => "submit",
         Command::Apply(_) => "apply",

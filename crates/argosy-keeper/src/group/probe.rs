@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use super::Group;
 use super::cgroup::{Cgroup, Version};
 use super::namespace::Namespace;
+use super::tree::Tree;
 use crate::{GroupMode, KeeperError};
 
 /// Name of the directory of namespace records below the runtime directory.
@@ -33,6 +34,7 @@ pub(crate) struct Driver {
 enum Kind {
     Cgroup(Version),
     Namespace { user: bool },
+    Tree,
 }
 
 /// A group that an earlier keeper left with processes in it.
@@ -45,15 +47,18 @@ pub(crate) struct Found {
 }
 
 impl Driver {
-    /// Takes the wanted way, or the best that works.
+    /// Takes the wanted way, or the best that works; process trees only if they are allowed.
     pub(crate) fn probe(
         wanted: Option<GroupMode>,
+        trees: bool,
         runtime_dir: &Path,
         parent: &str,
     ) -> Result<Driver, KeeperError> {
-        let all = [GroupMode::V2, GroupMode::Hybrid, GroupMode::V1, GroupMode::PidNamespace];
+        let firm = [GroupMode::V2, GroupMode::Hybrid, GroupMode::V1, GroupMode::PidNamespace];
+        let loose = (trees || wanted.is_some()).then_some(GroupMode::ProcessTree);
+        let all = firm.into_iter().chain(loose);
         let mut last = io::Error::from_raw_os_error(libc::ENOSYS);
-        for mode in all.into_iter().filter(|mode| wanted.is_none_or(|wanted| wanted == *mode)) {
+        for mode in all.filter(|mode| wanted.is_none_or(|wanted| wanted == *mode)) {
             match Driver::open(mode, runtime_dir, parent) {
                 Ok(driver) => return Ok(driver),
                 Err(error) => last = error,
@@ -88,6 +93,7 @@ impl Driver {
                 let user = !rustix::process::geteuid().is_root();
                 (runtime_dir.join(RECORDS), Kind::Namespace { user })
             }
+            GroupMode::ProcessTree => (runtime_dir.join(RECORDS), Kind::Tree),
         };
         match fs::create_dir(&parent) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -126,6 +132,7 @@ impl Driver {
                     Err(io::Error::from_raw_os_error(libc::EEXIST))
                 }
                 Kind::Namespace { user } => Namespace::create(path, user).map(Group::Namespace),
+                Kind::Tree => Tree::create(path).map(Group::Tree),
             };
             match made {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
@@ -145,6 +152,7 @@ impl Driver {
             let Ok(unit) = UnitName::new(unit) else { continue };
             let mut group = match self.kind {
                 Kind::Cgroup(version) => Group::Cgroup(Cgroup::open(entry.path(), version)?),
+                Kind::Tree => Group::Tree(Tree::adopt(&entry.path())?),
                 Kind::Namespace { .. } => match Namespace::adopt(&entry.path())? {
                     Some(namespace) => Group::Namespace(namespace),
                     None => {

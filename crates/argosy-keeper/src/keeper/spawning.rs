@@ -51,6 +51,10 @@ impl Keeper {
         if record.fenced && !self.has_grant() {
             return Err(SpawnError { step: ExecStep::Fence, errno: libc::ECANCELED });
         }
+        if record.fenced && self.driver.mode() == crate::GroupMode::ProcessTree {
+            // Nobody could be sure that all of it is gone when the grant is over.
+            return Err(SpawnError { step: ExecStep::Fence, errno: libc::EOPNOTSUPP });
+        }
         self.open_group(record)?;
         self.note_fence(&record.unit, record.fenced).map_err(failed(ExecStep::Cgroup))?;
         let journal = [&record.stdout, &record.stderr].contains(&&Output::Journal);

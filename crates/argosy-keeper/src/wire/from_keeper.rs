@@ -18,8 +18,13 @@ const PROTOCOL: u32 = 1;
 /// A part of a hello is closed after this many bytes of states, far below a frame's limit.
 const HELLO_PART: usize = 1 << 20;
 
-const GROUP_MODES: [GroupMode; 4] =
-    [GroupMode::V2, GroupMode::Hybrid, GroupMode::V1, GroupMode::PidNamespace];
+const GROUP_MODES: [GroupMode; 5] = [
+    GroupMode::V2,
+    GroupMode::Hybrid,
+    GroupMode::V1,
+    GroupMode::PidNamespace,
+    GroupMode::ProcessTree,
+];
 
 /// A frame as the supervisor receives it.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use argosy_model::ExitOutcome;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::stand::{Setup, Stand, Supervisor, policy_of, unit, wait_for, ways};
+use crate::stand::{Setup, Stand, Supervisor, firm_ways, policy_of, unit, wait_for};
 
 /// A tree that ignores SIGTERM, leaves its session, and goes on forking.
 const STORM: &str = "trap '' TERM HUP INT; (setsid sh -c 'trap \"\" TERM; sleep 1000 & wait' &); \
@@ -115,7 +115,7 @@ fn assert_fenced(stand: &Stand, supervisor: &mut Supervisor, name: &str, kill_at
 
 #[test]
 fn a_deadline_that_passes_ends_the_fenced_unit_and_leaves_its_neighbour() {
-    for (mode, user, _) in ways() {
+    for (mode, user, _) in firm_ways() {
         let stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut supervisor = stand.supervisor();
         let renewals = Renewals::begin(&stand, GRANT);
@@ -172,7 +172,7 @@ fn without_any_grant_nothing_fenced_is_started() {
 
 #[test]
 fn a_supervisor_that_is_stopped_or_dead_changes_nothing() {
-    for (mode, user, _) in ways() {
+    for (mode, user, _) in firm_ways() {
         for signal in [Signal::STOP, Signal::KILL] {
             let stand = Stand::start(Setup { mode, user, ..Setup::default() });
             let mut supervisor = stand.supervisor();
@@ -250,7 +250,7 @@ fn a_keeper_of_fenced_units_goes_before_them() {
 
 #[test]
 fn a_fork_bomb_is_ended() {
-    for (mode, user, _) in ways() {
+    for (mode, user, _) in firm_ways() {
         let stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut supervisor = stand.supervisor();
         // It takes the processor from whoever renews, too.
@@ -266,7 +266,7 @@ fn a_fork_bomb_is_ended() {
 
 #[test]
 fn a_new_keeper_ends_the_fenced_leftovers_and_leaves_the_others() {
-    for (mode, user, _) in ways() {
+    for (mode, user, _) in firm_ways() {
         let mut stand = Stand::start(Setup { mode, user, ..Setup::default() });
         let mut first = stand.supervisor();
         let renewals = Renewals::begin(&stand, GRANT);

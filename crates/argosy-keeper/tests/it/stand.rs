@@ -292,6 +292,16 @@ pub(crate) fn cgroups_of(runtime_dir: &Path) -> Vec<PathBuf> {
 
 /// Returns the ways of grouping that work here, with the user to try them as.
 pub(crate) fn ways() -> Vec<(&'static str, Option<u32>, GroupMode)> {
+    let mut ways = firm_ways();
+    ways.push(("tree", None, GroupMode::ProcessTree));
+    if rustix::process::geteuid().is_root() {
+        ways.push(("tree", Some(NOBODY), GroupMode::ProcessTree));
+    }
+    ways
+}
+
+/// Returns those that no process can leave.
+pub(crate) fn firm_ways() -> Vec<(&'static str, Option<u32>, GroupMode)> {
     if !rustix::process::geteuid().is_root() {
         return vec![("pid", None, GroupMode::PidNamespace)];
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const WELL: Candidate = Candidate { outstanding: 0, available: true, tried: false };
+const WELL: Candidate = Candidate { outstanding: 0, available: true, tried: false, silent: false };
 
 #[test]
 fn no_endpoint_no_choice() {
@@ -57,8 +57,10 @@ fn the_share_of_an_ill_one_is_spread() {
 }
 
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-    let one = (0_u64..4, any::<bool>(), any::<bool>())
-        .prop_map(|(outstanding, available, tried)| Candidate { outstanding, available, tried });
+    let one =
+        (0_u64..4, any::<[bool; 3]>()).prop_map(|(outstanding, [available, tried, silent])| {
+            Candidate { outstanding, available, tried, silent }
+        });
     prop::collection::vec(one, 1..9)
 }
 
@@ -67,5 +69,18 @@ proptest! {
     fn the_best_kind_there_is(all in candidates(), random in any::<u64>()) {
         let chosen = all[pick(all.len(), random, |position| all[position]).unwrap()];
         prop_assert_eq!(rank(chosen), all.iter().map(|one| rank(*one)).min().unwrap());
+    }
+}
+
+#[test]
+fn a_silent_host_comes_after_ill_endpoints_elsewhere_and_before_what_was_tried() {
+    let ill = Candidate { available: false, ..WELL };
+    let silent = Candidate { silent: true, ..WELL };
+    let tried = Candidate { tried: true, silent: true, ..WELL };
+    let mut chance = Chance::new(6);
+    for _ in 0..100 {
+        let all = [tried, silent, ill];
+        assert_eq!(pick(3, chance.draw(), |position| all[position]), Some(2));
+        assert_eq!(pick(2, chance.draw(), |position| all[position]), Some(1));
     }
 }

@@ -8,10 +8,10 @@ use http::{Request, Response, StatusCode, Version};
 
 use super::Failed;
 use super::body::{BodyError, RequestBody, ResponseBody};
-use super::upstream::{Leased, Upstream};
+use super::upstream::{self, Leased, Upstream};
 use crate::headers;
 use crate::retry::{self, Attempt, Decision, Failure};
-use crate::worker::{LocalEndpoint, OpenClient};
+use crate::worker::{LocalEndpoint, OpenClient, Tried};
 
 /// What a try came to, if not to a response.
 enum Missed {
@@ -39,15 +39,16 @@ pub(super) async fn forward(
         };
         let spare = copies.then(|| copy(&next));
         attempt.tries += 1;
-        let (failure, unused) = match send(client, &endpoint, next, fresh).await {
-            Ok(response) => return Ok(response),
-            Err(Missed::Client(failed)) => return Err(failed),
-            Err(Missed::Endpoint(failure, unused)) => (failure, unused),
-        };
+        let (failure, unused) =
+            match send(client, &endpoint, next, Try { fresh, again: copies }).await {
+                Ok(response) => return Ok(response),
+                Err(Missed::Client(failed)) => return Err(failed),
+                Err(Missed::Endpoint(failure, unused)) => (failure, unused),
+            };
         let left = unused.map(|request| *request).or(spare);
         attempt.whole = left.is_some();
-        let late = matches!(failure, Failure::ConnectTimeout | Failure::ResponseTimeout);
-        attempt.timed_out += u32::from(late);
+        let silent = matches!(failure, Failure::ConnectTimeout | Failure::ResponseTimeout);
+        attempt.timed_out += u32::from(silent);
         match (retry::decide(failure, attempt), left) {
             (Decision::Again, Some(request)) => next = request,
             (Decision::Answer(status), _) => return Err(Failed { status, why: why(failure) }),
@@ -58,8 +59,17 @@ pub(super) async fn forward(
         client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
         // Other idle connections have probably met the same end.
         fresh = true;
-        tried.push(endpoint);
+        tried.push(Tried { endpoint, silent });
     }
+}
+
+/// How a try is made.
+#[derive(Clone, Copy)]
+struct Try {
+    /// On a new connection.
+    fresh: bool,
+    /// The request may be sent elsewhere, so a silent machine is not waited for.
+    again: bool,
 }
 
 /// One try.
@@ -67,7 +77,7 @@ async fn send(
     client: &OpenClient,
     endpoint: &Rc<LocalEndpoint>,
     request: Request<RequestBody>,
-    fresh: bool,
+    Try { fresh, again }: Try,
 ) -> Result<Response<ResponseBody>, Missed> {
     let limits = &client.listener.worker.shared.config.limits;
     let busy = client.busy(endpoint);
@@ -87,7 +97,14 @@ async fn send(
     if endpoint.cell.is_withdrawn() {
         return Err(Missed::Endpoint(Failure::NotSent, Some(Box::new(request))));
     }
-    let response = match upstream.exchange(request, limits.first_byte).await {
+    let silent = async {
+        if again {
+            upstream::silence(endpoint, limits).await;
+        } else {
+            std::future::pending().await
+        }
+    };
+    let response = match upstream.exchange(request, limits.first_byte, silent).await {
         Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => response,
         Some(Ok(_)) => {
             endpoint.cell.failed();

@@ -22,7 +22,7 @@ use super::{Failed, READ_AHEAD_MAX};
 use crate::headers;
 use crate::retry::{self, Attempt, Decision, Failure};
 use crate::tcp;
-use crate::worker::{Busy, LocalEndpoint, OpenClient};
+use crate::worker::{Busy, LocalEndpoint, OpenClient, Tried};
 
 /// The buffer of each direction: messages are small.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -97,12 +97,13 @@ async fn open(
                 failure
             }
         };
-        attempt.timed_out += u32::from(failure == Failure::ConnectTimeout);
+        let silent = failure == Failure::ConnectTimeout;
+        attempt.timed_out += u32::from(silent);
         if let Decision::Answer(status) = retry::decide(failure, attempt) {
             return Err(Failed { status, why: why(failure) });
         }
         client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
-        tried.push(endpoint);
+        tried.push(Tried { endpoint, silent });
     }
 }
 

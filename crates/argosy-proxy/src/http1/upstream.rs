@@ -30,6 +30,21 @@ const IDLE_MAX: usize = 256;
 /// servers (Node.js, Apache) close it from their side, which would meet a request on its way.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 
+/// How long a response head may be away until it is asked whether the endpoint's machine is still
+/// there: few responses take that long, and twice this plus a connect is far below what people wait.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Returns once the endpoint's machine takes no connection in time: it is gone, or cut off, and its
+/// end of other connections with it. A machine that refuses is there. The pauses double, so that a
+/// response which takes a minute costs six connections.
+pub(super) async fn silence(endpoint: &LocalEndpoint, limits: &Limits) {
+    let mut pause = QUIET;
+    while !matches!(tcp::connect(endpoint, limits).await, Err(Failure::ConnectTimeout)) {
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
+
 /// A connection to an endpoint.
 pub(crate) struct Upstream {
     sender: SendRequest<RequestBody>,
@@ -104,11 +119,13 @@ impl Upstream {
     }
 
     /// Sends a request and waits for the response head; without one in time the result is none.
-    /// The time counts from the last piece of the request's body that was sent on.
+    /// The time counts from the last piece of the request's body that was sent on. After a while
+    /// `silent` is looked at too: its end ends the wait.
     pub(super) async fn exchange(
         &mut self,
         request: Request<RequestBody>,
         limit: Duration,
+        silent: impl Future<Output = ()>,
     ) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
         let progress: Option<Progress> = request.body().progress();
         let mut response = std::pin::pin!(self.sender.try_send_request(request));
@@ -121,9 +138,20 @@ impl Upstream {
             }
             response.as_mut().poll(cx)
         }));
-        let mut deadline = tokio::time::Instant::now() + limit;
+        let begun = tokio::time::Instant::now();
+        // What most requests need: one timer.
+        if let Ok(result) = timeout_at(begun + limit.min(QUIET), &mut exchange).await {
+            return Some(result);
+        }
+        let mut silent = std::pin::pin!(silent);
+        let mut deadline = begun + limit;
         loop {
-            match timeout_at(deadline, &mut exchange).await {
+            let waited = tokio::select! {
+                biased;
+                waited = timeout_at(deadline, &mut exchange) => waited,
+                () = &mut silent => return None,
+            };
+            match waited {
                 Ok(result) => return Some(result),
                 Err(_) => {
                     let moved = progress.as_ref().and_then(|progress| progress.get())?;

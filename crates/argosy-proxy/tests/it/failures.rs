@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use argosy_proxy::{EndpointState, Protocol};
+use argosy_proxy::{EndpointState, EndpointStatus, Protocol};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::backend::{Backend, Reply, text};
@@ -131,6 +131,47 @@ async fn a_get_is_sent_again_and_a_put_with_a_body_is_not() {
 /// Runs a future to its end from a plain closure.
 fn futures_now<F: Future>(future: F) -> F::Output {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}
+
+/// Starts an endpoint that takes one connection and its request, and then nothing more, as the
+/// machine of a lost endpoint does: its queue of connections is full.
+async fn lost() -> (SocketAddr, Arc<AtomicU64>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let (address, seen) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        let connect =
+            || tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address));
+        let mut held = Vec::new();
+        while let Ok(filler) = connect().await {
+            held.push(filler);
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>().await;
+        drop((listener, stream, held));
+    });
+    (address, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_does_not_wait_for_a_machine_that_is_gone() {
+    let ((address, seen), other) = (lost().await, Backend::named("other").await);
+    let mut config = config(Protocol::Http);
+    // The limit of the clients here is 30 s, so an answer proves that none of these was waited for.
+    config.limits.first_byte = Duration::from_secs(600);
+    config.limits.connect = Duration::from_millis(200);
+    let world = World::start(config, table(1, &[address, other.address]));
+    until("the lost one is asked", || {
+        assert_eq!(futures_now(world.get("/")).text(), "other");
+        seen.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    let failures = |one: &EndpointStatus| one.address == address && one.failures > 0;
+    assert!(world.endpoints().iter().any(failures), "{:?}", world.endpoints());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, Assignment, AssignmentEntry, OnPartition, SubState, UnitName, UnitResult, UnitStatus, Want,
+    ActiveState, Assignment, AssignmentEntry, OnPartition, SubState, UnitName, UnitResult,
+    UnitStatus, Want,
 };
 use argosy_registry::{ClusterView, Key};
 

@@ -8,6 +8,10 @@ use argosy_registry::{ClusterView, LeaderMark, StoredMachine};
 
 use super::{LeaderEffect, LeaderMachine};
 
+/// How long a machine that has just joined may take until it beats: it fetches the store's state
+/// first. It has been given nothing before that could have run there.
+const JOIN_GRACE: Duration = Duration::from_secs(10);
+
 impl LeaderMachine {
     /// Tells whether a machine has been silent for too long.
     pub(super) fn is_silent(&self, machine: MachineId, now: Duration) -> bool {
@@ -25,9 +29,10 @@ impl LeaderMachine {
         self.signs.contains_key(&machine)
     }
 
-    /// Takes note of machines that are new in the view.
+    /// Takes note of machines that are new in the view. Those of the first one are not new.
     pub(super) fn know_machines(&mut self, view: &ClusterView, now: Duration) {
         let machines = view.machines();
+        let now = if self.known_since.is_empty() { Duration::ZERO } else { now + JOIN_GRACE };
         if self.known_since.len() != machines.len() {
             self.known_since.retain(|id, _| machines.contains_key(id));
         }
@@ -40,18 +45,21 @@ impl LeaderMachine {
     }
 
     /// Returns when a machine was last known to be there: a new leader counts from its election,
-    /// and a new machine from when it is in the view.
+    /// and a new machine that was not heard yet from the end of its grace.
     fn last_sign(&self, machine: MachineId) -> Duration {
-        let beat_at = self.signs.get(&machine).map(|sign| sign.beat_at).unwrap_or_default();
-        let known_at = self.known_since.get(&machine).copied().unwrap_or_default();
-        beat_at.max(known_at).max(self.elected_at)
+        let heard_at = match self.signs.get(&machine) {
+            Some(sign) => sign.beat_at,
+            None => self.known_since.get(&machine).copied().unwrap_or_default(),
+        };
+        heard_at.max(self.elected_at)
     }
 
     /// Returns until when a machine may run fenced units, if it is granted nothing more. Earlier
     /// leaders' grants are for beats sent before the election.
     fn fence_passes_at(&self, machine: MachineId) -> Duration {
         let granted_at = self.signs.get(&machine).map(|sign| sign.granted_at).unwrap_or_default();
-        let elected_at = if self.planted.fence_unwaited() { Duration::ZERO } else { self.elected_at };
+        let elected_at =
+            if self.planted.fence_unwaited() { Duration::ZERO } else { self.elected_at };
         granted_at.max(elected_at) + self.config.timing.fence()
     }
 

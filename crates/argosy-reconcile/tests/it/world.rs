@@ -207,7 +207,10 @@ impl World {
         };
         self.edit(|edit| edit.put_machine(stored).unwrap());
         let backend = SimulatedBackend::new(behaviour);
-        self.nodes.insert(machine.to_owned(), Node { agent: None, backend, beater: Beater::new(TIMING), is_granted: false });
+        self.nodes.insert(
+            machine.to_owned(),
+            Node { agent: None, backend, beater: Beater::new(TIMING), is_granted: false },
+        );
         self.up(machine);
     }
 
@@ -222,8 +225,7 @@ impl World {
         node.agent = Some(AgentMachine::new(config));
         (node.beater, node.is_granted) = (Beater::new(TIMING), false);
         let snapshot = node.backend.snapshot();
-        let begins =
-            [AgentEvent::ViewChanged, AgentEvent::Current, AgentEvent::Backend(snapshot)];
+        let begins = [AgentEvent::ViewChanged, AgentEvent::Current, AgentEvent::Backend(snapshot)];
         for event in begins {
             self.queue.push_back(Event::Agent(machine.to_owned(), event));
         }
@@ -455,7 +457,12 @@ impl World {
             let beats = running().map(|node| node.beater.due_at());
             let grants = running().filter(|node| node.is_granted).map(|it| it.beater.kill_at());
             let agents = running().filter_map(|node| node.agent.as_ref()?.wake_at());
-            let next = agents.chain(beats).chain(grants).chain(self.leader.wake_at()).min().filter(|at| *at <= end);
+            let next = agents
+                .chain(beats)
+                .chain(grants)
+                .chain(self.leader.wake_at())
+                .min()
+                .filter(|at| *at <= end);
             let Some(next) = next else {
                 self.now = end;
                 return;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use argosy_model::{
-    Announce, Dependencies, MetadataRequirement, OnPartition, Placement, ServiceSpec, UnitName, UnitSpec,
+    Announce, Dependencies, MetadataRequirement, OnPartition, Placement, ServiceSpec, UnitName,
+    UnitSpec,
 };
 use argosy_reconcile::simulated::Behaviour;
 use argosy_registry::SpecSource;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_user_timeout;
 
-use crate::{Refusal, sys};
+use crate::{ForwardInfo, Refusal, sys};
 
 /// Listeners of a testbed: each costs a thread.
 const FORWARDS_MAX: usize = 64;
@@ -30,7 +30,7 @@ const CARRY_BYTES: usize = 64 * 1024;
 /// All listeners of a testbed. They end with its process.
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
-    listeners: usize,
+    listeners: Vec<ForwardInfo>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -43,25 +43,34 @@ struct Target {
 }
 
 impl Forwards {
+    /// All of them.
+    pub(super) fn list(&self) -> &[ForwardInfo] {
+        &self.listeners
+    }
+
     /// Begins to accept.
     pub(super) fn add(
         &mut self,
         listener: OwnedFd,
+        info: impl FnOnce(SocketAddr) -> ForwardInfo,
         address: SocketAddr,
         inside: Option<Arc<AtomicI32>>,
     ) -> Result<(), Refusal> {
-        if self.listeners == FORWARDS_MAX {
+        if self.listeners.len() == FORWARDS_MAX {
             return Err(Refusal::TooMany { what: "forwards".to_owned(), limit: FORWARDS_MAX });
         }
         let port = address.port();
+        let listener = TcpListener::from(listener);
+        let listen = listener.local_addr();
+        let listen = listen.map_err(|error| Refusal::system("look at the listener", &error))?;
         let address = inside.as_ref().map_or(address, |_| (Ipv4Addr::LOCALHOST, port).into());
         let target = Target { address, inside };
         let connections = self.connections.clone();
         thread::Builder::new()
             .name("forward".to_owned())
-            .spawn(move || accept(&TcpListener::from(listener), &target, &connections))
+            .spawn(move || accept(&listener, &target, &connections))
             .map_err(|error| Refusal::system("start a thread", &error))?;
-        self.listeners += 1;
+        self.listeners.push(info(listen));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::machine::{Files, Machine};
 use crate::config::is_name;
 use crate::network::{Delay, HOST_NAME, HOST_PORT, MACHINES_MAX, Port};
 use crate::wire::{self, Answer, Request, ToInit};
-use crate::{DelayScope, ForwardTarget, MachineState, Refusal};
+use crate::{DelayScope, ForwardInfo, ForwardTarget, MachineState, Refusal};
 
 /// The longest delay: more is a partition.
 const DELAY_MAX: Duration = Duration::from_secs(60);
@@ -209,7 +209,9 @@ impl Switch {
             _ => None,
         };
         let address = (self.address(machine), port).into();
-        self.forwards.add(listener, address, inside)
+        let machine = name.to_owned();
+        let info = |listen| ForwardInfo { listen, machine, port, target };
+        self.forwards.add(listener, info, address, inside)
     }
 
     fn relay(&self, operation: &str) -> Result<&super::Relay, Refusal> {

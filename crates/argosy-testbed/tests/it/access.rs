@@ -30,6 +30,11 @@ fn a_forward_reaches_a_machine_from_outside() {
         let inner: u16 = line.rsplit_once(':').unwrap().1.parse().unwrap();
         let network = bed.control.forward(0, "m1", 7777, ForwardTarget::Network).unwrap();
         assert!(echoes(network));
+        let told = bed.control.status().unwrap().forwards;
+        assert_eq!(
+            told.iter().map(|it| (it.listen, it.port)).collect::<Vec<_>>(),
+            [(network, 7777)]
+        );
         if bed.mode == "loopback" {
             bed.end();
             continue;

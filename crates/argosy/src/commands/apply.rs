@@ -35,7 +35,7 @@ pub(crate) async fn apply(
     let mut views = Vec::new();
     for unit in &reply.units {
         let target = format!("/v1/units/{}/wait", unit.name);
-        let view: UnitView = session::daemon(global).send(Method::POST, &target, &request).await?;
+        let view: UnitView = session::daemon(global)?.send(Method::POST, &target, &request).await?;
         views.push(view);
     }
     verbs::report("apply", &views, true, printer)
@@ -51,7 +51,7 @@ async fn send(
     let stored = verify::stored_units(global).await?;
     verify::check(&files, &stored, printer)?;
     let request = SubmitRequest { files, start, dry_run: false };
-    Ok(session::daemon(global).send(Method::POST, "/v1/units", &request).await?)
+    Ok(session::daemon(global)?.send(Method::POST, "/v1/units", &request).await?)
 }
 
 fn changes(reply: &SubmitReply) -> String {

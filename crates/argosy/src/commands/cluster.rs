@@ -20,7 +20,7 @@ pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> R
     let timing = options.timing.map(|preset| preset.to_string());
     let request = InitRequest { timing, ..machine(options.machine) };
     let report: MachineReport =
-        session::daemon(global).send(Method::POST, "/v1/cluster/init", &request).await?;
+        session::daemon(global)?.send(Method::POST, "/v1/cluster/init", &request).await?;
     printer.show(&report, |report| match &report.cluster {
         Some(cluster) => format!(
             "cluster {} made; {} is its first machine\nstore: {}\nnext: argosy apply FILE",
@@ -46,7 +46,7 @@ pub(crate) async fn join(options: Join, global: &Global, printer: &Printer) -> R
     printer.progress("joining ...");
     let request = JoinRequest { token, machine: machine(options.machine) };
     let report: MachineReport =
-        session::daemon(global).send(Method::POST, "/v1/cluster/join", &request).await?;
+        session::daemon(global)?.send(Method::POST, "/v1/cluster/join", &request).await?;
     printer.show(&report, |report| match &report.cluster {
         Some(cluster) => format!(
             "{} is part of cluster {}\nnext: argosy list-machines",
@@ -89,7 +89,7 @@ pub(crate) async fn token(
     global: &Global,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let daemon = session::daemon(global);
+    let daemon = session::daemon(global)?;
     match command {
         Token::Create { minutes } => {
             let request = TokenRequest { seconds: minutes * 60 };

@@ -31,7 +31,7 @@ pub(crate) async fn run(
         until: parse(&options.until)?,
         follow: options.follow,
     };
-    let client = if global.local { session::supervisor(global) } else { session::daemon(global) };
+    let client = if global.local { session::supervisor(global)? } else { session::daemon(global)? };
     let mut lines = client.lines(&target(&query)?).await?;
     while let Some(line) = lines.next::<JournalLine>().await? {
         if printer.json() {

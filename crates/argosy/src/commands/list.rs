@@ -14,7 +14,7 @@ use crate::session;
 const EXIT_NOT_ACTIVE: u8 = 3;
 
 pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), Failure> {
-    let machines: Vec<MachineView> = session::daemon(global).get("/v1/machines").await?;
+    let machines: Vec<MachineView> = session::daemon(global)?.get("/v1/machines").await?;
     printer.show(&machines, |machines| {
         let rows = machines.iter().map(|machine| {
             let labels: Vec<String> =
@@ -34,7 +34,7 @@ pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), F
 
 pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Failure> {
     if global.local {
-        let units: Vec<LocalUnit> = session::supervisor(global).get("/v1/units").await?;
+        let units: Vec<LocalUnit> = session::supervisor(global)?.get("/v1/units").await?;
         return printer.show(&units, |units| {
             let rows = units.iter().map(|unit| {
                 let status = &unit.status;
@@ -49,7 +49,7 @@ pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Fail
             table(&["UNIT", "ACTIVE", "SUB", "PID", "DESCRIPTION"], rows.collect())
         });
     }
-    let units: Vec<UnitView> = session::daemon(global).get("/v1/units").await?;
+    let units: Vec<UnitView> = session::daemon(global)?.get("/v1/units").await?;
     printer.show(&units, |units| {
         let rows = units.iter().map(|unit| {
             let state = |pick: fn(&argosy_api::UnitStatusView) -> &String| {
@@ -75,14 +75,15 @@ pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Fail
 pub(crate) async fn cat(unit: &Unit, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let name = session::unit_name(&unit.unit)?;
     let text = if global.local {
-        let unit: LocalUnit = session::supervisor(global).get(&format!("/v1/units/{name}")).await?;
+        let unit: LocalUnit =
+            session::supervisor(global)?.get(&format!("/v1/units/{name}")).await?;
         if printer.json() {
             return printer.show(&unit, |_| String::new());
         }
         unit.text
     } else {
         let stored: UnitText =
-            session::daemon(global).get(&format!("/v1/units/{name}/text")).await?;
+            session::daemon(global)?.get(&format!("/v1/units/{name}/text")).await?;
         if printer.json() {
             return printer.show(&stored, |_| String::new());
         }
@@ -96,10 +97,10 @@ async fn active_states(units: &Units, global: &Global) -> Result<Vec<String>, Fa
     let wanted = session::unit_names(&units.units)?;
     let mut states = std::collections::BTreeMap::new();
     if global.local {
-        let all: Vec<LocalUnit> = session::supervisor(global).get("/v1/units").await?;
+        let all: Vec<LocalUnit> = session::supervisor(global)?.get("/v1/units").await?;
         states.extend(all.into_iter().map(|unit| (unit.status.unit, unit.status.active)));
     } else {
-        let all: Vec<UnitView> = session::daemon(global).get("/v1/units").await?;
+        let all: Vec<UnitView> = session::daemon(global)?.get("/v1/units").await?;
         let known = all.into_iter().filter_map(|unit| Some((unit.name, unit.status?.active)));
         states.extend(known);
     }

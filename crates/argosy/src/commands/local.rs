@@ -40,7 +40,7 @@ async fn job(
     global: &Global,
 ) -> Result<JobReply, Failure> {
     let target = format!("/v1/units/{name}/{verb}");
-    Ok(session::supervisor(global).send(Method::POST, &target, &JobRequest { wait }).await?)
+    Ok(session::supervisor(global)?.send(Method::POST, &target, &JobRequest { wait }).await?)
 }
 
 fn job_failed(verb: &str, reply: &JobReply) -> Failure {
@@ -66,7 +66,9 @@ pub(crate) async fn kill(options: &Kill, global: &Global) -> Result<(), Failure>
     let request = KillRequest { signal, main_only: options.main_only };
     for name in session::unit_names(&options.units)? {
         let target = format!("/v1/units/{name}/kill");
-        session::supervisor(global).send_for_nothing(Method::POST, &target, Some(&request)).await?;
+        session::supervisor(global)?
+            .send_for_nothing(Method::POST, &target, Some(&request))
+            .await?;
     }
     Ok(())
 }
@@ -74,7 +76,7 @@ pub(crate) async fn kill(options: &Kill, global: &Global) -> Result<(), Failure>
 pub(crate) async fn daemon_reload(global: &Global, printer: &Printer) -> Result<(), Failure> {
     session::needs_local(global, "daemon-reload")?;
     let reply: ReloadReply =
-        session::supervisor(global).send(Method::POST, "/v1/daemon-reload", &()).await?;
+        session::supervisor(global)?.send(Method::POST, "/v1/daemon-reload", &()).await?;
     printer.show(&reply, |reply| {
         let mut lines = vec![format!("{} unit files loaded", reply.loaded)];
         lines.extend(reply.refused.iter().map(|line| format!("refused: {line}")));

@@ -60,11 +60,11 @@ pub(crate) async fn run(
 async fn find(name: &UnitName, global: &Global) -> Result<(Client, UnitView), Failure> {
     let target = format!("/v1/units/{name}");
     if !global.local {
-        let client = session::daemon(global);
+        let client = session::daemon(global)?;
         let unit = client.get(&target).await?;
         return Ok((client, unit));
     }
-    let client = session::supervisor(global);
+    let client = session::supervisor(global)?;
     let local: LocalUnit = client.get(&target).await?;
     let unit = UnitView {
         name: local.status.unit.clone(),
@@ -136,7 +136,7 @@ pub(crate) fn state_line(status: &UnitStatusView) -> String {
 
 /// Shows this machine, its cluster, what is wrong and what to run next.
 pub(crate) async fn overview(global: &Global, printer: &Printer) -> Result<ExitCode, Failure> {
-    let report: MachineReport = session::daemon(global).get("/v1/status").await?;
+    let report: MachineReport = session::daemon(global)?.get("/v1/status").await?;
     printer.show(&report, |report| {
         let mut lines = vec![format!(
             "machine {} (argosy {})",

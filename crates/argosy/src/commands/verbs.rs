@@ -26,7 +26,7 @@ pub(crate) async fn run(
     for name in session::unit_names(&options.units)? {
         printer.progress(&format!("{verb} {name} ..."));
         let target = format!("/v1/units/{name}/{verb}");
-        let view: UnitView = session::daemon(global).send(Method::POST, &target, &request).await?;
+        let view: UnitView = session::daemon(global)?.send(Method::POST, &target, &request).await?;
         views.push(view);
     }
     report(verb, &views, request.wait, printer)
@@ -87,7 +87,7 @@ pub(crate) async fn destroy(
     let mut gone = Vec::new();
     for name in session::unit_names(&units.units)? {
         printer.progress(&format!("destroying {name} ..."));
-        session::daemon(global)
+        session::daemon(global)?
             .send_for_nothing::<()>(Method::DELETE, &format!("/v1/units/{name}"), None)
             .await?;
         gone.push(name.to_string());

@@ -30,7 +30,7 @@ pub(crate) async fn run(files: &Files, global: &Global, printer: &Printer) -> Re
 
 /// Returns the names of the units that the cluster knows.
 pub(crate) async fn stored_units(global: &Global) -> Result<BTreeSet<String>, Failure> {
-    let units: Vec<UnitView> = session::daemon(global).get("/v1/units").await?;
+    let units: Vec<UnitView> = session::daemon(global)?.get("/v1/units").await?;
     Ok(units.into_iter().map(|unit| unit.name).collect())
 }
 

@@ -12,7 +12,8 @@ use crate::session;
 pub(crate) async fn run(unit: &Unit, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let name = session::unit_name(&unit.unit)?;
     if global.local {
-        let unit: LocalUnit = session::supervisor(global).get(&format!("/v1/units/{name}")).await?;
+        let unit: LocalUnit =
+            session::supervisor(global)?.get(&format!("/v1/units/{name}")).await?;
         return printer.show(&unit, |unit| {
             let state = status::state_line(&unit.status);
             match unit.status.detail.as_str() {
@@ -21,7 +22,7 @@ pub(crate) async fn run(unit: &Unit, global: &Global, printer: &Printer) -> Resu
             }
         });
     }
-    let report: WhyReport = session::daemon(global).get(&format!("/v1/units/{name}/why")).await?;
+    let report: WhyReport = session::daemon(global)?.get(&format!("/v1/units/{name}/why")).await?;
     printer.show(&report, people)
 }
 

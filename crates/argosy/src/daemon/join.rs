@@ -27,7 +27,10 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
     };
     let token = JoinToken::parse(&request.token).map_err(|error| bad(&error))?;
     if request.machine.timing.is_some() {
-        return Err(ApiError::new(ErrorCode::BadInput, "a machine that joins has its cluster's time limits"));
+        return Err(ApiError::new(
+            ErrorCode::BadInput,
+            "a machine that joins has its cluster's time limits",
+        ));
     }
     let Described { name, address, metadata } = describe(request.machine)?;
     let tls = app.places.data_dir.join("tls");

@@ -103,7 +103,8 @@ impl Liveness {
         let (heard, is_heard) = watch::channel(0);
         let (incoming, streams) = mpsc::channel(INCOMING_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let beating = run::Beating::new(parts, Arc::clone(&shared), run::Outlets { granted, heard });
+        let beating =
+            run::Beating::new(parts, Arc::clone(&shared), run::Outlets { granted, heard });
         let thread = std::thread::Builder::new().name("liveness".into()).spawn(move || {
             let thread = rustix::thread::gettid();
             // An ordinary user may not; the thread then is one of many.

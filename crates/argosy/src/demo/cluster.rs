@@ -5,8 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use argosy_api::operator::{
-    InitRequest, JoinRequest, MachineReport, MachineView, SubmitReply, SubmitRequest,
-    SubmittedFile, TokenReply, TokenRequest, UnitView,
+    InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest, SubmitReply,
+    SubmitRequest, SubmittedFile, TokenReply, TokenRequest, UnitView, VerbRequest,
 };
 use argosy_api::{Client, ClientError};
 use argosy_testbed::{Control, MachineCommand, MachineInfo, Mode, TestbedError};
@@ -27,9 +27,13 @@ const LOG_LINES: usize = 15;
 /// What the units of the demonstration name as this program.
 const PROGRAM: &str = "/usr/bin/argosy";
 
-const UNITS: [(&str, &str); 2] = [
+/// In loopback mode, where all machines share 127.0.0.1, their stores are elsewhere.
+const LOOPBACK_PROXY: &str = " proxy --store http://${ARGOSY_ADDRESS}:2379";
+
+const UNITS: [(&str, &str); 3] = [
     ("database.service", include_str!("../../../../examples/demo/database.service")),
     ("api@.service", include_str!("../../../../examples/demo/api@.service")),
+    ("lb@.service", include_str!("../../../../examples/demo/lb@.service")),
 ];
 
 pub(super) fn testbed(error: TestbedError) -> Failure {
@@ -63,6 +67,12 @@ impl Cluster {
     /// Adds a machine and starts `argosy supervisor` on it.
     pub(super) fn start(&self, name: &str) -> Result<MachineInfo, Failure> {
         let info = self.control.add_machine(name).map_err(testbed)?;
+        self.supervise(&info)?;
+        Ok(info)
+    }
+
+    /// Starts `argosy supervisor` on a machine that has just begun to run.
+    pub(super) fn supervise(&self, info: &MachineInfo) -> Result<(), Failure> {
         let host = match self.mode {
             Mode::Loopback => info.address.to_string(),
             Mode::Root | Mode::User => "127.0.0.1".to_owned(),
@@ -71,7 +81,7 @@ impl Cluster {
         let failed = |error: std::io::Error| {
             Failure::new(Exit::BadInput, format!("cannot make {}: {error}", path.display()))
         };
-        let log = File::create(&path).map_err(failed)?;
+        let log = File::options().create(true).append(true).open(&path).map_err(failed)?;
         let shown = |path: &std::path::Path| path.display().to_string();
         let mut command = MachineCommand::new([
             self.program.clone(),
@@ -86,10 +96,14 @@ impl Cluster {
             "--client-listen".into(),
             format!("{host}:2379,{host}:4001"),
         ]);
+        if self.mode == Mode::Loopback {
+            // There may be no namespaces for units either.
+            command.argv.push("--process-trees".into());
+        }
         command.stdout = Some(log.try_clone().map_err(failed)?.into());
         command.stderr = Some(log.into());
-        self.control.spawn(name, command).map_err(testbed)?;
-        Ok(info)
+        self.control.spawn(&info.name, command).map_err(testbed)?;
+        Ok(())
     }
 
     fn client(info: &MachineInfo) -> Client {
@@ -160,15 +174,28 @@ impl Cluster {
     /// Hands in the unit files, as `argosy apply` does.
     pub(super) fn apply(&self, at: &MachineInfo) -> Result<(), Failure> {
         let program = quoted(&self.program);
+        let proxy = match self.mode {
+            Mode::Loopback => format!("{program}{LOOPBACK_PROXY}"),
+            Mode::Root | Mode::User => format!("{program} proxy"),
+        };
         let files = UNITS.map(|(name, text)| SubmittedFile {
             name: name.to_owned(),
             file: name.to_owned(),
-            text: text.replace(PROGRAM, &program),
+            text: text.replace(&format!("{PROGRAM} proxy"), &proxy).replace(PROGRAM, &program),
         });
         let request = SubmitRequest { files: files.into(), start: true, dry_run: false };
         let client = Cluster::client(at);
         let order = client.send(Method::POST, "/v1/units", &request);
         self.order::<SubmitReply>("apply", order).map(drop)
+    }
+
+    /// Sets how many API servers run, as `argosy scale` does, without waiting for them.
+    pub(super) fn scale(&self, at: &MachineInfo, replicas: u32) -> Result<(), Failure> {
+        let verb = VerbRequest { wait: false, timeout_seconds: ORDER_LIMIT.as_secs() };
+        let request = ScaleRequest { replicas, verb };
+        let client = Cluster::client(at);
+        let order = client.send(Method::POST, "/v1/units/api@.service/scale", &request);
+        self.order::<ScaleReply>("scale", order).map(drop)
     }
 
     /// The last lines of every machine's log.

@@ -6,6 +6,8 @@ use argosy_testbed::{Control, Exit as Ended, MachineCommand, Mode};
 
 use crate::args::DemoAction;
 use crate::demo::cluster::testbed;
+use crate::demo::machines;
+use crate::demo::outside::BALANCER_PORT;
 use crate::failure::{Exit, Failure};
 use crate::printer::{Printer, table};
 
@@ -25,6 +27,10 @@ pub(super) fn run(name: &str, action: DemoAction, printer: &Printer) -> Result<E
         DemoAction::Resume { machine } => control.resume(&machine).map_err(testbed)?,
         DemoAction::Partition { groups } => partition(&control, &groups)?,
         DemoAction::Heal => control.heal().map_err(testbed)?,
+        DemoAction::Stop { machine } => machines::stop(&control, &machine)?,
+        DemoAction::Add { machine, zone } => {
+            printer.line(&machines::add(&control, name, machine, zone)?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -32,6 +38,11 @@ pub(super) fn run(name: &str, action: DemoAction, printer: &Printer) -> Result<E
 fn list(control: &Control, printer: &Printer) -> Result<(), Failure> {
     let status = control.status().map_err(testbed)?;
     printer.show(&status, |status| {
+        let balancer = |machine: &str| {
+            let mut ways = status.forwards.iter();
+            let way = ways.find(|it| it.machine == machine && it.port == BALANCER_PORT);
+            way.map_or_else(|| "-".to_owned(), |way| format!("http://{}", way.listen))
+        };
         let rows = status.machines.iter().map(|machine| {
             // A name that serde gives, so that both forms say the same.
             let state = serde_json::to_value(machine.state).unwrap_or_default();
@@ -40,10 +51,12 @@ fn list(control: &Control, printer: &Printer) -> Result<(), Failure> {
                 state.as_str().unwrap_or("-").to_owned(),
                 machine.address.to_string(),
                 if machine.link_up { "up" } else { "down" }.to_owned(),
+                balancer(&machine.name),
                 machine.runtime_directory.display().to_string(),
             ]
         });
-        table(&["MACHINE", "STATE", "ADDRESS", "LINK", "RUNTIME DIRECTORY"], rows.collect())
+        let head = ["MACHINE", "STATE", "ADDRESS", "LINK", "LOAD BALANCER", "RUNTIME DIRECTORY"];
+        table(&head, rows.collect())
     })
 }
 

@@ -1,69 +1,55 @@
 //! What the requests around the loss of a machine say.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::demo::outside::{Line, TARGETS};
-use crate::demo::report::{Failover, rounded};
+use crate::demo::client::{Line, Target};
+use crate::demo::report::{Balanced, rounded};
 
-/// Returns when every unit had answered a request, made after the loss, from another machine.
-pub(super) fn recovered(lines: &[Line], lost: &str, at: Instant) -> Option<Instant> {
-    TARGETS
-        .iter()
-        .map(|(unit, ..)| {
-            let good = |line: &&Line| {
-                line.unit == *unit
-                    && line.begun >= at
-                    && line.machine.as_ref().is_some_and(|machine| machine != lost)
-            };
-            lines.iter().filter(good).map(|line| line.ended).min()
-        })
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .max()
+/// Requests that failed of which the report tells each; more say nothing new.
+const FAILURES_TOLD_MAX: usize = 100;
+
+/// Returns when each unit first answered a request, made after the loss, from another machine.
+pub(super) fn recovered(
+    lines: &[Line],
+    units: &[&'static str],
+    lost: &str,
+    at: Instant,
+) -> Option<BTreeMap<&'static str, Instant>> {
+    let first = |unit: &&'static str| {
+        let good = |line: &&Line| {
+            let from = line.result.as_ref().ok().map(|answer| answer.machine.as_str());
+            line.target == Target::Unit(unit)
+                && line.begun >= at
+                && from.is_some_and(|machine| machine != lost)
+        };
+        Some((*unit, lines.iter().filter(good).map(|line| line.ended).min()?))
+    };
+    units.iter().map(first).collect()
 }
 
-/// Counts the requests that ended between the loss and `until`.
-pub(super) fn count(
-    lines: &[Line],
-    lost: &str,
-    units_lost: &BTreeSet<String>,
-    at: Instant,
-    until: Instant,
-) -> Failover {
-    let window: Vec<&Line> =
-        lines.iter().filter(|line| line.ended >= at && line.ended <= until).collect();
-    let failed: Vec<&&Line> = window.iter().filter(|line| line.machine.is_none()).collect();
-    let others = |line: &&&&Line| !units_lost.contains(line.unit);
-    let gap = TARGETS
-        .iter()
-        .filter(|(unit, ..)| !units_lost.contains(*unit))
-        .map(|(unit, ..)| {
-            let mut last = at;
-            let mut longest = std::time::Duration::ZERO;
-            let mut failing = false;
-            for line in window.iter().filter(|line| line.unit == *unit) {
-                failing |= line.machine.is_none();
-                if failing {
-                    longest = longest.max(line.ended - last);
-                }
-                if line.machine.is_some() {
-                    (last, failing) = (line.ended, false);
-                }
-            }
-            longest
-        })
-        .max()
-        .unwrap_or_default();
-    Failover {
-        lost: lost.to_owned(),
-        units_lost: units_lost.iter().cloned().collect(),
-        seconds: rounded(until - at),
-        answered: window.len() - failed.len(),
-        failed: failed.len(),
-        failed_of_others: failed.iter().filter(others).count(),
-        longest_gap_of_others: rounded(gap),
+/// Counts the requests through load balancers.
+pub(super) fn balanced(lines: &[Line], machines: Vec<String>, begun: Instant) -> Balanced {
+    let asked: Vec<&Line> =
+        lines.iter().filter(|line| matches!(line.target, Target::Balancer(_))).collect();
+    let longest = asked.iter().map(|line| line.ended - line.begun).max().unwrap_or_default();
+    let failures: Vec<String> =
+        asked.iter().filter_map(|line| failure(line, begun)).take(FAILURES_TOLD_MAX).collect();
+    let failed = asked.iter().filter(|line| line.result.is_err()).count();
+    Balanced {
+        machines,
+        answered: asked.len() - failed,
+        failed,
+        longest_seconds: rounded(longest),
+        failures,
     }
+}
+
+fn failure(line: &Line, begun: Instant) -> Option<String> {
+    let (Target::Balancer(machine), Err(why)) = (&line.target, &line.result) else { return None };
+    let at = rounded(line.begun.saturating_duration_since(begun));
+    let took = rounded(line.ended - line.begun);
+    Some(format!("{at} s: GET / through {machine} failed after {took} s: {why}"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! A client that is on none of the machines: it asks a store where a unit is, then the unit.
+//! How this computer reaches the machines: their stores, their load balancers, and what is
+//! announced at their addresses.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use argosy_testbed::{Control, ForwardTarget, MachineInfo, Mode};
@@ -14,138 +14,143 @@ use crate::demo::http;
 use crate::failure::Failure;
 
 /// How long the store and the unit may take for one request together.
-const REQUEST_LIMIT: Duration = Duration::from_millis(500);
-/// Pause between two requests to one unit.
-const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
-/// The ports of the units, and the key under which each is announced.
-pub(super) const TARGETS: [(&str, &str, u16); 7] = [
-    ("api@1.service", "services/api/1", 8001),
-    ("api@2.service", "services/api/2", 8002),
-    ("api@3.service", "services/api/3", 8003),
-    ("api@4.service", "services/api/4", 8004),
-    ("api@5.service", "services/api/5", 8005),
-    ("api@6.service", "services/api/6", 8006),
-    ("database.service", "database", 5432),
-];
+const DIRECT_LIMIT: Duration = Duration::from_millis(500);
+/// How long a request through a load balancer may take: people give up about then.
+const BALANCED_LIMIT: Duration = Duration::from_secs(5);
 /// The port at which a store answers old etcd clients.
 const STORE_PORT: u16 = 4001;
+/// The port of the load balancers at their machines' addresses.
+pub(super) const BALANCER_PORT: u16 = 8080;
+/// The load balancer of machine N is reached at this port plus N, if that is free.
+const BALANCER_PORTS: u16 = 18080;
 
-/// How this computer reaches the machines.
-#[derive(Debug, Clone, Default)]
+/// Every key at which something of the demonstration is announced, and the unit behind it.
+pub(super) const ANNOUNCED: [(&str, &str); 7] = [
+    ("api@1.service", "services/api/1"),
+    ("api@2.service", "services/api/2"),
+    ("api@3.service", "services/api/3"),
+    ("api@4.service", "services/api/4"),
+    ("api@5.service", "services/api/5"),
+    ("api@6.service", "services/api/6"),
+    ("database.service", "database"),
+];
+
+/// A machine as this computer sees it.
+#[derive(Debug, Clone)]
+struct Seen {
+    address: Ipv4Addr,
+    store: SocketAddr,
+    balancer: SocketAddr,
+}
+
+/// All ways to the machines.
+#[derive(Debug, Clone)]
 pub(super) struct Outside {
-    stores: BTreeMap<String, SocketAddr>,
-    /// Where this computer reaches what listens at a machine's address; without an entry, there.
-    ways: BTreeMap<SocketAddrV4, SocketAddr>,
+    control: Control,
+    mode: Mode,
+    machines: BTreeMap<String, Seen>,
+    /// Where this computer reaches what listens at a machine's address.
+    ways: Arc<Mutex<BTreeMap<SocketAddrV4, SocketAddr>>>,
 }
 
 /// What a unit answered.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
+    pub(super) unit: String,
     pub(super) machine: String,
     pub(super) database: Option<String>,
 }
 
+/// The same as it is sent. The host name, which is sent too, is no machine's in loopback mode.
+#[derive(serde::Deserialize)]
+struct Sent {
+    unit: String,
+    address: Ipv4Addr,
+    database: Option<String>,
+}
+
 impl Outside {
-    /// Makes ways to a machine's store and to every port of the units at its address.
-    pub(super) fn add(
-        &mut self,
-        control: &Control,
-        mode: Mode,
-        machine: &MachineInfo,
-    ) -> Result<(), Failure> {
-        if mode == Mode::Loopback {
-            self.stores.insert(machine.name.clone(), (machine.address, STORE_PORT).into());
-            return Ok(());
-        }
-        let name = &machine.name;
-        let store = control.forward(0, name, STORE_PORT, ForwardTarget::Inside).map_err(testbed)?;
-        self.stores.insert(name.clone(), store);
-        for (_, _, port) in TARGETS {
-            let way = control.forward(0, name, port, ForwardTarget::Network).map_err(testbed)?;
-            self.ways.insert(SocketAddrV4::new(machine.address, port), way);
-        }
-        Ok(())
+    pub(super) fn new(control: Control, mode: Mode) -> Outside {
+        Outside { control, mode, machines: BTreeMap::new(), ways: Arc::default() }
+    }
+
+    /// Makes ways to a machine's store and load balancer.
+    pub(super) fn add(&mut self, machine: &MachineInfo) -> Result<SocketAddr, Failure> {
+        let store = if self.mode == Mode::Loopback {
+            (machine.address, STORE_PORT).into()
+        } else {
+            let target = ForwardTarget::Inside;
+            self.control.forward(0, &machine.name, STORE_PORT, target).map_err(testbed)?
+        };
+        let balancer = balancer_way(&self.control, machine)?;
+        let seen = Seen { address: machine.address, store, balancer };
+        self.machines.insert(machine.name.clone(), seen);
+        Ok(balancer)
+    }
+
+    /// Asks inside a machine what the store says of a key, and returns the whole answer.
+    pub(super) fn store(&self, machine: &str, key: &str) -> io::Result<String> {
+        http::get(self.seen(machine)?.store, &format!("/v1/keys/{key}"), DIRECT_LIMIT)
     }
 
     /// Reads a key from the store of a machine.
-    pub(super) fn key(&self, machine: &str, key: &str) -> Option<String> {
-        http::key(*self.stores.get(machine)?, key, REQUEST_LIMIT).ok()
+    pub(super) fn key(&self, machine: &str, key: &str) -> io::Result<String> {
+        http::key(self.seen(machine)?.store, key, DIRECT_LIMIT)
     }
 
     /// Asks the store of `machine` where a unit is, and then the unit, once each.
-    pub(super) fn ask(&self, machine: &str, key: &str, port: u16) -> Option<Answer> {
+    pub(super) fn ask(&self, machine: &str, key: &str) -> io::Result<Answer> {
         let begun = Instant::now();
         let place = self.key(machine, key)?;
-        let left = REQUEST_LIMIT.checked_sub(begun.elapsed())?;
-        let address = SocketAddrV4::new(address_of(&place)?, port);
-        let way = self.ways.get(&address).copied().unwrap_or(SocketAddr::V4(address));
-        serde_json::from_str(&http::get(way, "/", left).ok()?).ok()
-    }
-}
-
-/// The address that an announced place names, with a port behind it or not.
-pub(super) fn address_of(place: &str) -> Option<Ipv4Addr> {
-    let with_port = || place.parse::<SocketAddrV4>().ok().map(|place| *place.ip());
-    place.parse().ok().or_else(with_port)
-}
-
-/// One request: when it was made, when it was over, and who answered, if anybody did.
-#[derive(Debug, Clone)]
-pub(super) struct Line {
-    pub(super) unit: &'static str,
-    pub(super) begun: Instant,
-    pub(super) ended: Instant,
-    pub(super) machine: Option<String>,
-}
-
-/// One thread for each unit, asking it again and again.
-pub(super) struct Asking {
-    lines: Arc<Mutex<Vec<Line>>>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Asking {
-    /// Begins to ask, always at the store of `machine`. It ends after the failover, whose step has
-    /// a limit, so the lines stay few.
-    pub(super) fn begin(outside: &Outside, machine: &str) -> Asking {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = TARGETS.map(|(unit, key, port)| {
-            let (lines, stop) = (Arc::clone(&lines), Arc::clone(&stop));
-            let (outside, machine) = (outside.clone(), machine.to_owned());
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let begun = Instant::now();
-                    let answer = outside.ask(&machine, key, port);
-                    let machine = answer.map(|answer| answer.machine);
-                    let line = Line { unit, begun, ended: Instant::now(), machine };
-                    lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                    std::thread::sleep(REQUEST_INTERVAL);
-                }
-            })
-        });
-        Asking { lines, stop, threads: threads.into() }
+        let bad = |_| io::Error::new(io::ErrorKind::InvalidData, format!("{key} is {place}"));
+        let way = self.way(place.parse().map_err(bad)?)?;
+        let left = DIRECT_LIMIT.checked_sub(begun.elapsed()).ok_or(io::ErrorKind::TimedOut)?;
+        self.read(&http::get(way, "/", left)?)
     }
 
-    /// The requests so far, in the order of their ends.
-    pub(super) fn lines(&self) -> Vec<Line> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Asks the load balancer of a machine.
+    pub(super) fn through(&self, machine: &str) -> io::Result<Answer> {
+        self.read(&http::get(self.seen(machine)?.balancer, "/", BALANCED_LIMIT)?)
     }
 
-    /// Ends asking and returns all requests.
-    pub(super) fn end(mut self) -> Vec<Line> {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has made no line; its unit then counts as silent.
-            drop(thread.join());
+    fn read(&self, answer: &str) -> io::Result<Answer> {
+        let Sent { unit, address, database } = serde_json::from_str(answer)?;
+        let found = self.machines.iter().find(|(_, seen)| seen.address == address);
+        let machine = found.map_or_else(|| address.to_string(), |(name, _)| name.clone());
+        Ok(Answer { unit, machine, database })
+    }
+
+    fn seen(&self, machine: &str) -> io::Result<&Seen> {
+        self.machines.get(machine).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn way(&self, place: SocketAddrV4) -> io::Result<SocketAddr> {
+        if self.mode == Mode::Loopback {
+            return Ok(SocketAddr::V4(place));
         }
-        self.lines()
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = ways.get(&place) {
+            return Ok(*way);
+        }
+        let found = self.machines.iter().find(|(_, seen)| seen.address == *place.ip());
+        let (name, _) = found.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("{place} is no machine's address"))
+        })?;
+        let way = self.control.forward(0, name, place.port(), ForwardTarget::Network);
+        let way = way.map_err(io::Error::other)?;
+        ways.insert(place, way);
+        Ok(way)
     }
 }
 
-impl Drop for Asking {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
+/// Makes a way from a loopback port of this computer to a machine's load balancer: to a port that
+/// is easy to guess, or to any if that one is taken.
+pub(super) fn balancer_way(
+    control: &Control,
+    machine: &MachineInfo,
+) -> Result<SocketAddr, Failure> {
+    let [.., number] = machine.address.octets();
+    let forward =
+        |port| control.forward(port, &machine.name, BALANCER_PORT, ForwardTarget::Network);
+    forward(BALANCER_PORTS + u16::from(number)).or_else(|_| forward(0)).map_err(testbed)
 }

@@ -2,13 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::args::DemoUnit;
 use crate::demo::http;
 use crate::failure::{Exit, Failure};
+use crate::notify;
 use crate::printer::Printer;
 
 /// How long a client may take to send its request; others wait meanwhile.
@@ -27,7 +27,7 @@ pub(super) fn run(options: &DemoUnit, printer: &Printer) -> Result<ExitCode, Fai
     let listener =
         TcpListener::bind((address, options.port)).map_err(|error| failed("listen on", &error))?;
     printer.line(&format!("{} listens on {address}:{}", options.unit, options.port))?;
-    notify_ready().map_err(|error| failed("report as ready for", &error))?;
+    notify::ready().map_err(|error| failed("report as ready for", &error))?;
     loop {
         let (client, _) = listener.accept().map_err(|error| failed("accept on", &error))?;
         // A client that has gone away has nobody to be told of.
@@ -47,12 +47,6 @@ fn store(address: IpAddr) -> SocketAddr {
     SocketAddr::new(host, STORE_PORT)
 }
 
-/// Tells the supervisor that requests are answered from now on (sd_notify(3)).
-fn notify_ready() -> io::Result<()> {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
-    UnixDatagram::unbound()?.send_to(b"READY=1", socket).map(drop)
-}
-
 fn answer(mut client: TcpStream, options: &DemoUnit, address: IpAddr) -> io::Result<()> {
     client.set_read_timeout(Some(REQUEST_LIMIT))?;
     client.set_write_timeout(Some(REQUEST_LIMIT))?;
@@ -65,7 +59,11 @@ fn answer(mut client: TcpStream, options: &DemoUnit, address: IpAddr) -> io::Res
             length => request.extend_from_slice(&piece[..length]),
         }
     }
-    let mut body = serde_json::json!({ "unit": options.unit, "machine": options.machine });
+    let mut body = serde_json::json!({
+        "unit": options.unit,
+        "machine": options.machine,
+        "address": address.to_string(),
+    });
     if let Some(key) = &options.look_up {
         // Without an answer of the store this server still answers, and says that it does not know.
         body[key] = http::key(store(address), key, LOOK_UP_LIMIT).ok().into();

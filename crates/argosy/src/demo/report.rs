@@ -1,5 +1,7 @@
 //! What the demonstration did and how long it took, for people as it happens and as JSON at the end.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use argosy_testbed::{MachineInfo, Mode};
@@ -21,7 +23,10 @@ pub(super) struct Report {
     pub(super) limits: Vec<&'static str>,
     pub(super) machines: Vec<Place>,
     pub(super) steps: Vec<Step>,
+    /// From the start of the program to the first HTTP 200 through a load balancer.
+    pub(super) first_answer_seconds: Option<f64>,
     pub(super) failover: Option<Failover>,
+    pub(super) requests: Option<Balanced>,
 }
 
 /// One machine.
@@ -32,15 +37,21 @@ pub(super) struct Place {
     pub(super) address: String,
     /// For `argosy --runtime-dir`, from any terminal of the same user.
     pub(super) runtime_directory: String,
+    /// Where this computer reaches the machine's load balancer.
+    pub(super) load_balancer: String,
+    /// Of all the machine's processes, while it has no units.
+    pub(super) idle_pss_bytes: Option<u64>,
 }
 
 impl Place {
-    pub(super) fn new(info: &MachineInfo, zone: &str) -> Place {
+    pub(super) fn new(info: &MachineInfo, zone: &str, balancer: SocketAddr) -> Place {
         Place {
             name: info.name.clone(),
             zone: zone.to_owned(),
             address: info.address.to_string(),
             runtime_directory: info.runtime_directory.display().to_string(),
+            load_balancer: format!("http://{balancer}"),
+            idle_pss_bytes: None,
         }
     }
 }
@@ -61,22 +72,32 @@ pub(super) struct Step {
 #[derive(Debug, Serialize)]
 pub(super) struct Failover {
     pub(super) lost: String,
+    pub(super) was_leader: bool,
     /// Units that were on it.
     pub(super) units_lost: Vec<String>,
-    /// From the loss until every unit had answered from another machine.
+    /// From the loss until every unit that could go elsewhere had answered from there.
     pub(super) seconds: f64,
+    /// The same for each of them.
+    pub(super) unit_seconds: BTreeMap<&'static str, f64>,
+}
+
+/// What became of the requests through the load balancers of machines that were not lost, from
+/// before the loss to the end of the story.
+#[derive(Debug, Serialize)]
+pub(super) struct Balanced {
+    pub(super) machines: Vec<String>,
     pub(super) answered: usize,
     pub(super) failed: usize,
-    /// Of the failed ones, those to units that were not on the lost machine.
-    pub(super) failed_of_others: usize,
-    /// The longest time that one of those others did not answer.
-    pub(super) longest_gap_of_others: f64,
+    pub(super) longest_seconds: f64,
+    /// One line for each that failed.
+    pub(super) failures: Vec<String>,
 }
 
 /// Keeps the report and tells people of each step.
 pub(super) struct Recorder {
     pub(super) report: Report,
     printer: Printer,
+    started: Instant,
     begun: Instant,
     since: &'static str,
 }
@@ -90,9 +111,11 @@ impl Recorder {
             limits: mode.limits(),
             machines: Vec::new(),
             steps: Vec::new(),
+            first_answer_seconds: None,
             failover: None,
+            requests: None,
         };
-        Recorder { report, printer, begun, since: "the beginning" }
+        Recorder { report, printer, started: begun, begun, since: "the start of the program" }
     }
 
     /// Lets the times of the next steps begin here.
@@ -102,6 +125,11 @@ impl Recorder {
 
     pub(super) fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// Time since the start of the program.
+    pub(super) fn since_start(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Says something to people.

@@ -1,53 +1,71 @@
-//! The story: a cluster of three, units on it, the loss of its leader, and a fourth machine.
+//! The story up to the loss: a cluster of three, units on it, and everything answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use argosy_api::operator::UnitView;
 use argosy_testbed::{Control, MachineInfo, Mode};
 
-use crate::demo::cluster::{Cluster, testbed};
-use crate::demo::loss;
-use crate::demo::outside::{Asking, Outside, TARGETS, address_of};
-use crate::demo::report::{Place, Recorder};
+use crate::args::Lose;
+use crate::demo::cluster::Cluster;
+use crate::demo::outside::{ANNOUNCED, Outside};
+use crate::demo::report::{Place, Recorder, rounded};
+use crate::demo::{context, memory};
 use crate::failure::{Exit, Failure};
+use crate::session::API_SOCKET;
 
 /// Processes of three machines start on a busy computer with two cores.
-const START_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 /// Two joins and two votes about members.
-const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
-/// From the unit files to seven answering units.
-const UNITS_LIMIT: Duration = Duration::from_secs(30);
-/// From the loss, three seconds of which are the wait for a report, to units running elsewhere.
-const LOSS_LIMIT: Duration = Duration::from_secs(30);
-/// Two instances move, one after the other is ready.
-const SPREAD_LIMIT: Duration = Duration::from_secs(30);
-/// Answers of each unit before the machine is lost, so that asking is known to work.
-const ANSWERS_BEFORE: usize = 3;
+pub(super) const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
+/// From the unit files to ten answering units.
+pub(super) const UNITS_LIMIT: Duration = Duration::from_secs(30);
 
 /// The machines and their zones.
-const MACHINES: [(&str, &str); 3] = [("m1", "a"), ("m2", "b"), ("m3", "c")];
+pub(super) const MACHINES: [(&str, &str); 3] = [("m1", "a"), ("m2", "b"), ("m3", "c")];
+/// A database, six API servers, three load balancers.
+const UNITS: usize = 10;
+/// API servers of the first part.
+pub(super) const APIS: usize = 6;
+/// Requests through each load balancer in one look for answers of all API servers.
+const ROUND: usize = 12;
 
-struct Story<'a> {
-    control: Control,
-    mode: Mode,
-    cluster: Cluster,
-    outside: Outside,
-    machines: Vec<MachineInfo>,
-    told: &'a mut Recorder,
+pub(super) struct Story<'a> {
+    pub(super) name: &'a str,
+    pub(super) control: Control,
+    pub(super) mode: Mode,
+    pub(super) cluster: Cluster,
+    pub(super) outside: Outside,
+    pub(super) machines: Vec<MachineInfo>,
+    pub(super) told: &'a mut Recorder,
+}
+
+/// What the story is to show.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) lose: Lose,
+    /// Nothing after the loss.
+    pub(super) loss_only: bool,
 }
 
 /// Tells the whole story; every step waits for a state and has a limit.
-pub(super) fn tell(control: &Control, mode: Mode, told: &mut Recorder) -> Result<(), Failure> {
-    let cluster = Cluster::new(control.clone(), mode)?;
+pub(super) fn tell(
+    name: &str,
+    control: &Control,
+    mode: Mode,
+    wanted: Wanted,
+    told: &mut Recorder,
+) -> Result<(), Failure> {
     let mut story = Story {
+        name,
         control: control.clone(),
         mode,
-        cluster,
-        outside: Outside::default(),
+        cluster: Cluster::new(control.clone(), mode)?,
+        outside: Outside::new(control.clone(), mode),
         machines: Vec::new(),
         told,
     };
-    let result = story.run();
+    let result = story.run(wanted);
     result.map_err(|failure| {
         let message = format!("{}\n{}", failure.message, story.cluster.logs().trim_end());
         Failure { message, ..failure }
@@ -55,18 +73,21 @@ pub(super) fn tell(control: &Control, mode: Mode, told: &mut Recorder) -> Result
 }
 
 impl Story<'_> {
-    fn run(&mut self) -> Result<(), Failure> {
+    fn run(&mut self, wanted: Wanted) -> Result<(), Failure> {
         self.machines_up()?;
         self.cluster_of_three()?;
         self.units()?;
-        let lost_zone = self.loss()?;
-        self.fourth(lost_zone)
+        self.answers()?;
+        self.loss_and_after(wanted)
     }
 
-    fn add(&mut self, name: &str, zone: &str) -> Result<MachineInfo, Failure> {
+    /// Starts a machine and makes the ways to it.
+    pub(super) fn add(&mut self, name: &str, zone: &str) -> Result<MachineInfo, Failure> {
         let info = self.cluster.start(name)?;
-        self.outside.add(&self.control, self.mode, &info)?;
-        self.told.report.machines.push(Place::new(&info, zone));
+        let balancer = self.outside.add(&info)?;
+        // The story does without the context; whoever looks for it is told that it is missing.
+        drop(context::add_socket(self.name, info.runtime_directory.join(API_SOCKET)));
+        self.told.report.machines.push(Place::new(&info, zone, balancer));
         Ok(info)
     }
 
@@ -78,7 +99,7 @@ impl Story<'_> {
         let (cluster, machines) = (&self.cluster, &self.machines);
         let up = || Ok(machines.iter().all(|it| cluster.report(it).is_some()).then_some(()));
         self.told.wait("machines up", START_LIMIT, up, |()| {
-            "three machines, each with `argosy supervisor`".into()
+            "m1, m2 and m3 in the zones a, b and c, each with `argosy supervisor`".into()
         })
     }
 
@@ -99,160 +120,103 @@ impl Story<'_> {
         };
         self.told.wait("cluster of three", CLUSTER_LIMIT, three, |()| {
             "m2 and m3 joined with tokens; all three vote".into()
-        })
+        })?;
+        for place in &mut self.told.report.machines {
+            let machine = self.machines.iter().find(|it| it.name == place.name);
+            place.idle_pss_bytes = machine.and_then(|it| it.init_pid).and_then(memory::pss_bytes);
+        }
+        Ok(())
     }
 
     fn units(&mut self) -> Result<(), Failure> {
         let (cluster, at, outside) = (&self.cluster, &self.machines[0], &self.outside);
-        self.told.begin("`argosy apply` of database.service and api@.service");
+        self.told.begin("`argosy apply examples/demo/`");
         cluster.apply(at)?;
-        let placed = || Ok(placement(cluster, at).filter(|units| units.len() == TARGETS.len()));
+        let placed = || Ok(placement(cluster, at).filter(|units| units.len() == UNITS));
         self.told.wait("placed", UNITS_LIMIT, placed, spread)?;
         let active = || {
             let units = cluster.units(at).unwrap_or_default();
-            let is_active = |it: &&argosy_api::operator::UnitView| {
-                it.status.as_ref().is_some_and(|status| status.active == "active")
-            };
-            Ok((units.iter().filter(is_active).count() == TARGETS.len()).then_some(()))
+            Ok((units.iter().filter(|it| is_active(it)).count() == UNITS).then_some(()))
         };
-        self.told.wait("active", UNITS_LIMIT, active, |()| "all seven units run".into())?;
+        self.told.wait("active", UNITS_LIMIT, active, |()| {
+            "database.service, api@1 to api@6, lb@1 to lb@3 run".into()
+        })?;
         let registered = || {
-            let keys = TARGETS.iter().map(|(_, key, _)| outside.key("m3", key));
+            let keys = ANNOUNCED.iter().map(|(_, key)| outside.key("m3", key).ok());
             Ok(keys.collect::<Option<Vec<_>>>())
         };
-        let keys = self.told.wait("registered", UNITS_LIMIT, registered, |keys| {
-            format!("m3's store says services/api/1 = {}, database = {}", keys[0], keys[6])
+        self.told.wait("registered", UNITS_LIMIT, registered, |keys| {
+            format!("m3's store says /services/api/1 = {}, /database = {}", keys[0], keys[6])
         })?;
-        for place in &keys {
-            let known = address_of(place)
-                .is_some_and(|address| self.machines.iter().any(|it| it.address == address));
-            if !known {
-                let message = format!("{place} is announced, which is no machine's address");
-                return Err(Failure::new(Exit::Refused, message));
-            }
-        }
-        let first = || Ok(TARGETS.iter().find_map(|(_, key, port)| outside.ask("m2", key, *port)));
-        self.told.wait("first answer", UNITS_LIMIT, first, |answer| {
-            format!("HTTP 200 from {}", answer.machine)
-        })?;
-        let all = || {
-            let mut answers = TARGETS.iter().map(|(_, key, port)| outside.ask("m2", key, *port));
-            let database = Some(&keys[6]);
-            let apis = answers
-                .by_ref()
-                .take(6)
-                .all(|answer| answer.is_some_and(|answer| answer.database.as_ref() == database));
-            Ok((apis && answers.all(|answer| answer.is_some())).then_some(()))
-        };
-        self.told.wait("all answer", UNITS_LIMIT, all, |()| {
-            format!("all six know the database at {}, which answers too", keys[6])
-        })
-    }
-
-    /// Loses the leader's machine and returns its zone.
-    fn loss(&mut self) -> Result<&'static str, Failure> {
-        let cluster = &self.cluster;
-        let before = placement(cluster, &self.machines[0]).unwrap_or_default();
-        let leader = cluster.report(&self.machines[0]).and_then(|it| it.cluster?.leader);
-        let Some(lost) =
-            leader.and_then(|name| self.machines.iter().position(|it| it.name == name))
-        else {
-            return Err(Failure::new(Exit::Refused, "m1 knows no leader"));
-        };
-        let (lost, zone) = (self.machines.remove(lost), MACHINES[lost].1);
-        let name = lost.name.as_str();
-        let witness = self.machines[0].name.clone();
-        let on_it = before.into_iter().filter(|(_, machine)| machine == name);
-        let units_lost: BTreeSet<String> = on_it.map(|(unit, _)| unit).collect();
-        self.told.say(&format!(
-            "            now {name}, which leads, is lost with {}",
-            Vec::from_iter(units_lost.iter().map(String::as_str)).join(", ")
-        ))?;
-        let asking = Asking::begin(&self.outside, &witness);
-        self.told.begin("the first request of the outside client");
-        let works = || {
-            let lines = asking.lines();
-            let answers = |unit| {
-                lines.iter().filter(|line| line.unit == unit && line.machine.is_some()).count()
-            };
-            Ok(TARGETS.iter().all(|(unit, ..)| answers(*unit) >= ANSWERS_BEFORE).then_some(()))
-        };
-        self.told.wait("outside client", UNITS_LIMIT, works, |()| {
-            format!("asks {witness}'s store, then the unit, pauses 100 ms, and retries nothing")
-        })?;
-        self.told.begin("the loss");
-        if self.mode != Mode::Loopback {
-            self.control.link(name, false).map_err(testbed)?;
-        }
-        self.control.kill(name).map_err(testbed)?;
-        let at = self.told.begun();
-        let back = || Ok(loss::recovered(&asking.lines(), name, at));
-        let until = self.told.wait("answering elsewhere", LOSS_LIMIT, back, |_| {
-            format!("all six and the database answer without {name}")
-        })?;
-        let counted = loss::count(&asking.end(), name, &units_lost, at, until);
-        self.told.say(&format!(
-            "            {} s: {} requests answered, {} failed; {} of the failed were to units that \
-             did not move,\n            which were silent for {} s at most. Three seconds are the \
-             wait for a report of {name}.",
-            counted.seconds,
-            counted.answered,
-            counted.failed,
-            counted.failed_of_others,
-            counted.longest_gap_of_others
-        ))?;
-        self.told.report.failover = Some(counted);
-        Ok(zone)
-    }
-
-    fn fourth(&mut self, zone: &'static str) -> Result<(), Failure> {
-        self.told.begin("the start of m4");
-        let new = self.add("m4", zone)?;
-        let (cluster, member) = (&self.cluster, &self.machines[0]);
-        let before = placement(cluster, member);
-        let up = || Ok(cluster.report(&new).map(drop));
-        self.told.wait("m4 up", START_LIMIT, up, |()| "a fourth machine".into())?;
-        cluster.join(member, &new, zone)?;
-        let joined = || {
-            let machines = cluster.machines(&new).unwrap_or_default();
-            Ok(machines.iter().any(|it| it.name == "m4" && it.state == "ready").then_some(()))
-        };
-        self.told.wait("m4 joined", CLUSTER_LIMIT, joined, |()| {
-            format!("it is in zone {zone}, where a machine was lost")
-        })?;
-        self.told.begin("m4 was ready");
-        let even = || {
-            let Some(now) = placement(cluster, member) else { return Ok(None) };
-            let moved = |(unit, machine): (&String, &String)| {
-                machine != "m4" && before.as_ref().is_some_and(|b| b.get(unit) != Some(machine))
-            };
-            if now.iter().any(moved) {
-                let message = format!("a unit moved without need: {before:?} became {now:?}");
-                return Err(Failure::new(Exit::Refused, message));
-            }
-            let here = now.iter().filter(|(_, machine)| *machine == "m4").count();
-            Ok((here == 2 && now.len() == TARGETS.len()).then_some(now))
-        };
-        self.told.wait("spread again", SPREAD_LIMIT, even, |units| {
-            format!("one after the other, two of six API servers moved to m4: {}", spread(units))
-        })?;
-        self.machines.push(new);
         Ok(())
     }
+
+    fn answers(&mut self) -> Result<(), Failure> {
+        let outside = &self.outside;
+        let first = || Ok(outside.through("m2").ok());
+        self.told.wait("first HTTP 200", UNITS_LIMIT, first, |answer| {
+            format!("through the load balancer of m2, from {} on {}", answer.unit, answer.machine)
+        })?;
+        self.told.report.first_answer_seconds = Some(rounded(self.told.since_start()));
+        let database = |machine| outside.key(machine, "database").ok();
+        let all = || {
+            let place = database("m2");
+            let machines = MACHINES.map(|(name, _)| name);
+            let mut seen = answering(outside, machines);
+            seen.retain(|_, database| database.is_some() && *database == place);
+            Ok((seen.len() == APIS && outside.ask("m2", "database").is_ok()).then_some(place))
+        };
+        self.told.wait("all six answer", UNITS_LIMIT, all, |place| {
+            let place = place.as_deref().unwrap_or("-");
+            format!("and know the database at {place}, which answers too")
+        })?;
+        let inside = || Ok(outside.store("m3", "database").ok());
+        let way = match self.mode {
+            Mode::Loopback => format!("{}:4001", self.machines[2].address),
+            Mode::Root | Mode::User => "127.0.0.1:4001".to_owned(),
+        };
+        self.told.wait("key", UNITS_LIMIT, inside, |answer| {
+            format!("m3$ curl http://{way}/v1/keys/database\n            {}", answer.trim_end())
+        })?;
+        Ok(())
+    }
+
+    /// Fails with what the machines say.
+    pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Result<T, Failure> {
+        Err(Failure::new(Exit::Refused, message))
+    }
+}
+
+/// The units that answer through the load balancers of these machines now, each with where it
+/// says that the database is.
+pub(super) fn answering<'a>(
+    outside: &Outside,
+    machines: impl IntoIterator<Item = &'a str>,
+) -> BTreeMap<String, Option<String>> {
+    let round = |machine| (0..ROUND).map_while(move |_| outside.through(machine).ok());
+    machines.into_iter().flat_map(round).map(|it| (it.unit, it.database)).collect()
+}
+
+pub(super) fn is_active(unit: &UnitView) -> bool {
+    unit.status.as_ref().is_some_and(|status| status.active == "active")
 }
 
 /// The machine of every unit that has one.
-fn placement(cluster: &Cluster, at: &MachineInfo) -> Option<BTreeMap<String, String>> {
-    let units = cluster.units(at)?;
-    Some(units.into_iter().filter_map(|unit| Some((unit.name, unit.machine?))).collect())
+pub(super) fn placement(cluster: &Cluster, at: &MachineInfo) -> Option<BTreeMap<String, String>> {
+    Some(machine_of_each(cluster.units(at)?))
 }
 
-fn spread(units: &BTreeMap<String, String>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for machine in units.values() {
-        *counts.entry(machine).or_default() += 1;
+/// The machine of each of these units that has one.
+pub(super) fn machine_of_each(units: Vec<UnitView>) -> BTreeMap<String, String> {
+    units.into_iter().filter_map(|unit| Some((unit.name, unit.machine?))).collect()
+}
+
+pub(super) fn spread(units: &BTreeMap<String, String>) -> String {
+    let mut on: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (unit, machine) in units {
+        on.entry(machine).or_default().push(unit.trim_end_matches(".service"));
     }
-    let counts: Vec<String> =
-        counts.iter().map(|(machine, count)| format!("{count} on {machine}")).collect();
-    counts.join(", ")
+    let on: Vec<String> =
+        on.iter().map(|(machine, units)| format!("{machine}: {}", units.join(" "))).collect();
+    on.join("; ")
 }

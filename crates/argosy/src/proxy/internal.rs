@@ -29,7 +29,7 @@ pub(crate) fn process(global: &Global, options: ProxyProcess) -> Result<ExitCode
 async fn serve(global: &Global, options: ProxyProcess) -> Result<(), Failure> {
     let mut ending = Ending::new()?;
     let path = options.data.data_dir.join(STORED_TABLE);
-    let mut follower = Follower::new(session::daemon(global))?;
+    let mut follower = Follower::new(session::daemon(global)?)?;
     let first = tokio::select! {
         table = first(&mut follower, &path) => table?,
         () = ending.came() => return Ok(()),

@@ -1,11 +1,13 @@
 //! The demonstration in every mode, by root and by an ordinary user, and what it leaves: nothing.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
@@ -16,6 +18,29 @@ const NOBODY: u32 = 65534;
 
 /// They measure times, and machines in loopback mode always have the same addresses.
 static TURN: Mutex<()> = Mutex::new(());
+
+/// Nothing that is waited for takes this long on a busy computer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The whole story.
+const STEPS: [&str; 16] = [
+    "machines up",
+    "cluster of three",
+    "placed",
+    "active",
+    "registered",
+    "first HTTP 200",
+    "all six answer",
+    "key",
+    "outside client",
+    "answering elsewhere",
+    "load balancer waits",
+    "m4 up",
+    "m4 joined",
+    "load balancer placed",
+    "spread again",
+    "scaled up",
+];
 
 /// The program where any user can run it, and a name that no other demonstration has.
 struct Stage {
@@ -37,59 +62,106 @@ impl Stage {
         let mut copy = Command::new("install");
         copy.args(["-m", "755", env!("CARGO_BIN_EXE_argosy")]).arg(dir.path().join("argosy"));
         assert!(copy.status().unwrap().success());
+        let contexts = dir.path().join("config/argosy/contexts");
+        fs::create_dir_all(&contexts).unwrap();
+        for path in contexts.ancestors().take(3) {
+            std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+        }
         let name = format!("{name}-{}", std::process::id());
         Stage { dir, name, user, _turn: turn }
     }
 
-    fn demo(&self, arguments: &[&str]) -> Command {
+    /// A command of the stage's user, whose contexts are in the stage.
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.dir.path().join("argosy"));
-        command.args(["demo", "--name", &self.name]).args(arguments);
-        command.env_remove("ARGOSY_SOCKET").env_remove("ARGOSY_RUNTIME_DIR");
+        command.args(arguments);
+        for name in ["ARGOSY_SOCKET", "ARGOSY_RUNTIME_DIR", "ARGOSY_CONTEXT"] {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.dir.path().join("config"));
         command.current_dir("/").stdin(Stdio::null()).uid(self.user).gid(self.user);
         command
+    }
+
+    fn demo(&self, arguments: &[&str]) -> Command {
+        self.command(&[&["demo", "--name", &self.name], arguments].concat())
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+
+    /// Runs a command until what it prints is as wanted.
+    #[track_caller]
+    fn until(&self, arguments: &[&str], wanted: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let (_, text) = self.run(arguments);
+            if wanted(&text) {
+                return text;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{arguments:?}: {text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Begins a demonstration that stays, and waits until its story is over.
+    fn stays(&self) -> Child {
+        let mut owner =
+            self.demo(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let errors = BufReader::new(owner.stderr.take().unwrap());
+        // The errors end early if it fails.
+        let said: Vec<String> =
+            errors.lines().map(Result::unwrap).take_while(|it| !it.ends_with(" add")).collect();
+        assert!(said.iter().any(|it| it.contains("runs on until Ctrl-C")), "{said:?}");
+        assert!(said.iter().any(|it| it.contains("-> load balancer on m4")), "{said:?}");
+        owner
     }
 
     /// Runs the whole story and checks the report.
     fn story(&self, arguments: &[&str], mode: &str) -> Value {
         let mut command = self.demo(&["--once", "-o", "json"]);
-        let output = command.args(arguments).output().unwrap();
-        let report = report(&output);
+        self.check(&command.args(arguments).output().unwrap(), mode)
+    }
+
+    fn check(&self, output: &Output, mode: &str) -> Value {
+        let report = report(output);
         assert_eq!(output.status.code(), Some(0), "{report:#}");
         assert_eq!((&report["ok"], &report["failure"]), (&Value::Bool(true), &Value::Null));
         assert_eq!(report["mode"], mode);
         let steps = report["steps"].as_array().unwrap();
         let names: Vec<&str> = steps.iter().map(|it| it["step"].as_str().unwrap()).collect();
-        let expected = [
-            "machines up",
-            "cluster of three",
-            "placed",
-            "active",
-            "registered",
-            "first answer",
-            "all answer",
-            "outside client",
-            "answering elsewhere",
-            "m4 up",
-            "m4 joined",
-            "spread again",
-        ];
-        assert_eq!(names, expected);
+        assert_eq!(names, STEPS);
         for step in steps {
             let within =
                 step["seconds"].as_f64().unwrap() <= step["limit_seconds"].as_f64().unwrap();
             assert!(step["done"] == true && within, "{step}");
         }
         let failover = &report["failover"];
-        let lost = failover["units_lost"].as_array().unwrap().len();
-        assert!((2..=3).contains(&lost), "{failover}");
-        // The units of the lost machine cannot have answered all the time, those of others did.
-        assert!(failover["failed"].as_u64().unwrap() > 0, "{failover}");
-        assert!(failover["answered"].as_u64().unwrap() > 0, "{failover}");
+        assert_eq!(failover["was_leader"], true);
+        let lost = failover["units_lost"].as_array().unwrap();
+        let balancers = lost.iter().filter(|it| it.as_str().unwrap().starts_with("lb@"));
+        assert_eq!(balancers.count(), 1, "{failover}");
+        let back = failover["unit_seconds"].as_object().unwrap();
+        // A load balancer fits nowhere else, everything else does.
+        assert!((2..=3).contains(&back.len()) && back.len() + 1 == lost.len(), "{failover}");
+        let requests = &report["requests"];
+        assert_eq!(requests["failed"], 0, "{requests}");
+        assert!(requests["answered"].as_u64().unwrap() > 20, "{requests}");
+        let memory =
+            |it: &Value| it["name"] == "m4" || it["idle_pss_bytes"].as_u64() > Some(1 << 20);
+        assert!(report["machines"].as_array().unwrap().iter().all(memory), "{report:#}");
         self.nothing_is_left();
         report
     }
 
     fn nothing_is_left(&self) {
+        let contexts = fs::read_dir(self.dir.path().join("config/argosy/contexts"));
+        assert!(contexts.is_ok_and(|mut it| it.next().is_none()), "a context is left");
+        assert!(!self.dir.path().join("config/argosy/current-context").exists());
         let place = PathBuf::from(format!("/tmp/argosy-testbed-{}", self.user));
         for left in [place.join(&self.name), place.join(format!("{}.lock", self.name))] {
             assert!(!left.exists(), "{}", left.display());
@@ -136,19 +208,26 @@ fn an_ordinary_user_sees_the_whole_story() {
 #[test]
 fn without_namespaces_it_is_shown_when_asked_for() {
     let stage = Stage::new(NOBODY, "it-loop");
-    let report = stage.story(&["--mode", "loopback"], "loopback");
+    let arguments = ["demo", "--name", &stage.name, "--once", "-o", "json", "--mode", "loopback"];
+    let report = stage.check(&denied(&stage, &arguments), "loopback");
     assert!(report["limits"].to_string().contains("partitions cannot be"), "{report}");
+}
+
+/// Runs the program where nobody may make a namespace.
+fn denied(stage: &Stage, arguments: &[&str]) -> Output {
+    let script = "for kind in user net pid mnt uts ipc cgroup; do \
+                  echo 0 > /proc/sys/user/max_${kind}_namespaces || exit 9; done; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
+    command.arg(stage.dir.path().join("argosy")).args(arguments);
+    command.env("XDG_CONFIG_HOME", stage.dir.path().join("config")).current_dir("/");
+    command.uid(NOBODY).gid(NOBODY).output().unwrap()
 }
 
 #[test]
 fn a_lesser_mode_that_nobody_asked_for_fails() {
     let stage = Stage::new(NOBODY, "it-less");
-    let script = "for kind in user net pid mnt uts ipc cgroup; do \
-                  echo 0 > /proc/sys/user/max_${kind}_namespaces || exit 9; done; exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
-    command.arg(stage.dir.path().join("argosy")).args(["demo", "--once", "--name", &stage.name]);
-    let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+    let output = denied(&stage, &["demo", "--name", &stage.name, "--once"]);
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("only loopback mode works here"), "{errors}");
@@ -156,42 +235,88 @@ fn a_lesser_mode_that_nobody_asked_for_fails() {
     stage.nothing_is_left();
 }
 
+/// What an HTTP server answers, byte for byte.
+fn get(address: &str) -> String {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\nHost: demo\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn end(mut owner: Child, signal: Signal) -> Option<i32> {
+    let pid = Pid::from_raw(i32::try_from(owner.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+    owner.wait().unwrap().code()
+}
+
 #[test]
 fn it_stays_for_other_terminals_until_a_signal() {
     let stage = Stage::new(0, "it-stay");
-    for (signal, nth) in [(Signal::TERM, 1), (Signal::HUP, 2)] {
-        let mut owner =
-            stage.demo(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let errors = BufReader::new(owner.stderr.take().unwrap());
-        // The errors end early if it fails.
-        let said: Vec<String> =
-            errors.lines().map(Result::unwrap).take_while(|it| !it.contains("noticed")).collect();
-        assert!(said.iter().any(|it| it.contains("runs on until Ctrl-C")), "{nth}: {said:?}");
-        let run = |arguments: &[&str]| {
-            let output = stage.demo(arguments).output().unwrap();
-            (output.status.code(), String::from_utf8(output.stdout).unwrap())
-        };
-        let (code, listed) = run(&["list"]);
-        assert!(code == Some(0) && listed.matches("running").count() == 3, "{listed}");
-        let survivor = if listed.contains("m2  running") { "m2" } else { "m3" };
-        assert_eq!(run(&["enter", survivor, "hostname"]), (Some(0), format!("{survivor}\n")));
-        assert_eq!(run(&["enter", survivor, "sh", "-c", "exit 7"]).0, Some(7));
-        let (code, units) = run(&["enter", survivor, "argosy", "list-units"]);
-        assert!(code == Some(0) && units.contains("api@6.service"), "{units}");
-        for arguments in [
-            &["partition", survivor][..],
-            &["heal"],
-            &["pause", "m4"],
-            &["resume", "m4"],
-            &["kill", "m4"],
-        ] {
-            assert_eq!(run(arguments).0, Some(0), "{arguments:?}");
-        }
-        assert!(run(&["list"]).1.contains("stopped"));
-        assert_eq!(run(&["kill", "m9"]).0, Some(1));
-        let owner_pid = Pid::from_raw(i32::try_from(owner.id()).unwrap()).unwrap();
-        kill_process(owner_pid, signal).unwrap();
-        assert_eq!(owner.wait().unwrap().code(), Some(0));
-        stage.nothing_is_left();
+    let owner = stage.stays();
+    let demo =
+        |arguments: &[&str]| stage.run(&[&["demo", "--name", &stage.name], arguments].concat());
+    // m1 was lost in the story, so the context goes on to the next machine.
+    let (code, units) = stage.run(&["-M", &stage.name, "list-units"]);
+    assert!(code == Some(0) && units.contains("api@8.service"), "{units}");
+    let (code, listed) = demo(&["list"]);
+    assert!(code == Some(0) && listed.matches("running").count() == 3, "{listed}");
+    let of = |machine: &str| listed.lines().find(|it| it.starts_with(machine)).unwrap().to_owned();
+    let balancer =
+        of("m4").split_whitespace().find(|it| it.starts_with("http")).unwrap().to_owned();
+    assert!(get(&balancer).contains("api@"), "{}", get(&balancer));
+    let survivor = if of("m2").contains("running") { "m2" } else { "m3" };
+    assert_eq!(demo(&["enter", survivor, "hostname"]), (Some(0), format!("{survivor}\n")));
+    assert_eq!(demo(&["enter", survivor, "sh", "-c", "exit 7"]).0, Some(7));
+    let key = "curl --silent http://127.0.0.1:4001/v1/keys/database";
+    assert!(demo(&["enter", survivor, "sh", "-c", key]).1.contains(":5432"));
+    let (code, units) = demo(&["enter", survivor, "argosy", "list-units"]);
+    assert!(code == Some(0) && units.contains("api@8.service"), "{units}");
+    for arguments in
+        [&["partition", "m4"][..], &["heal"], &["pause", "m4"], &["resume", "m4"], &["add"]]
+    {
+        let (code, text) = demo(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
     }
+    let ready = |machine: &'static str| {
+        move |text: &str| text.lines().any(|it| it.starts_with(machine) && it.contains("ready"))
+    };
+    let list_machines = ["-M", &stage.name, "list-machines"];
+    stage.until(&list_machines, ready("m5"));
+    for (arguments, state) in [(["stop", "m5"], "stopped"), (["add", "m5"], "running")] {
+        assert_eq!(demo(&arguments).0, Some(0), "{arguments:?}");
+        let (_, listed) = demo(&["list"]);
+        assert!(listed.lines().any(|it| it.starts_with("m5") && it.contains(state)), "{listed}");
+    }
+    let lost = if of("m1").contains("stopped") { "m1" } else { survivor };
+    assert_eq!(demo(&["add", lost]).0, Some(0));
+    stage.until(&list_machines, |text| text.matches("ready").count() == 5);
+    assert_eq!(demo(&["kill", "m4"]).0, Some(0));
+    assert!(demo(&["list"]).1.contains("stopped"));
+    assert_eq!(demo(&["kill", "m9"]).0, Some(1));
+    assert_eq!(end(owner, Signal::TERM), Some(0));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_context_whose_demonstration_was_killed_is_named_and_never_used() {
+    let stage = Stage::new(NOBODY, "it-stale");
+    let owner = stage.stays();
+    // There is no other context, so it is the current one.
+    if !Path::new("/run/argosy/api.sock").exists() {
+        assert!(stage.run(&["list-units"]).1.contains("api@6.service"));
+    }
+    assert_eq!(end(owner, Signal::KILL), None);
+    let (code, said) = stage.run(&["-M", &stage.name, "list-units"]);
+    assert!(code == Some(75) && said.contains("is stale"), "{said}");
+    let (_, said) = stage.run(&["context", "list"]);
+    assert!(said.contains("stale: process"), "{said}");
+    assert_eq!(stage.run(&["context", "use", &stage.name]).0, Some(75));
+    // The next one takes its place.
+    let owner = stage.stays();
+    let (code, said) = stage.run(&["-M", &stage.name, "list-units"]);
+    assert!(code == Some(0) && said.contains("api@6.service"), "{said}");
+    assert_eq!(end(owner, Signal::HUP), Some(0));
+    assert!(stage.run(&["-M", &stage.name, "list-units"]).1.contains("there is no context"));
+    stage.nothing_is_left();
 }

@@ -203,7 +203,8 @@ impl Beating {
         self.links.retain(|voter, _| voters.contains(voter));
         for voter in voters.into_iter().filter(|voter| *voter != own) {
             if !self.links.contains_key(&voter) {
-                let (port, news, patience) = (self.port.clone(), self.news.clone(), self.patience());
+                let (port, news, patience) =
+                    (self.port.clone(), self.news.clone(), self.patience());
                 let link = Link::start(&mut self.tasks, port, voter, news, patience);
                 self.links.insert(voter, link);
             }
