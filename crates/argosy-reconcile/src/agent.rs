@@ -6,8 +6,8 @@
 //! assignment, without a text or without the backend's word nothing is touched, and a unit
 //! without an entry is reported and left alone.
 
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use argosy_model::{ActiveState, Generation, InvocationId, MachineId, UnitName, UnitStatus};

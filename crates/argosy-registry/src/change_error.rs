@@ -46,13 +46,11 @@ pub enum ChangeError {
         holder: UnitName,
     },
     /// Another unit says something else of a service or of a port.
-    #[error("in {unit} {what} {ours}, but in {holder} it {theirs}")]
+    #[error("in {unit} {ours}, but in {holder} it {theirs}")]
     Contradicts {
         /// The unit.
         unit: UnitName,
-        /// Of what.
-        what: String,
-        /// What the unit says.
+        /// What the unit says, and of what.
         ours: String,
         /// Who says something else.
         holder: UnitName,

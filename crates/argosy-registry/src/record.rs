@@ -1,7 +1,7 @@
 //! The stored records: what the registry holds, and its protobuf form with a format number.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use argosy_model::{
     EndpointProtocol, Epoch, Machine, MachineId, MachineState, RestartCount, Term, UnitName,

@@ -13,7 +13,7 @@ use crate::backend::RunIdentity;
 /// What is to be said of a unit's endpoint.
 enum Said {
     /// Publish this.
-    Publish(EndpointName, StoredEndpoint),
+    Publish(EndpointName, Box<StoredEndpoint>),
     /// It must not be there.
     Nothing,
     /// Not known: leave what is there.
@@ -92,7 +92,7 @@ impl AgentMachine {
         for (name, stored) in view.endpoints() {
             let endpoint = &stored.value;
             let told = match self.endpoint_of(view, assignment, &name.0) {
-                Said::Publish(wanted, told) => &wanted == name && &told == endpoint,
+                Said::Publish(wanted, told) => &wanted == name && *told == *endpoint,
                 Said::Nothing | Said::Unknown => false,
             };
             if endpoint.machine != self.config.machine || !told {
@@ -177,7 +177,7 @@ impl AgentMachine {
             endpoint.key.clone_from(&announced.key);
             endpoint.value = self.value_of(port);
         }
-        Said::Publish(name, endpoint)
+        Said::Publish(name, Box::new(endpoint))
     }
 
     /// Returns `ADDRESS:PORT`, or the address alone when no port is announced.

@@ -1,8 +1,8 @@
 //! What carries traffic to this machine's units: whether they answer, which ports they have, and
 //! which withdrawals every proxy has acknowledged.
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
 
 use argosy_model::{
     ActiveState, Assignment, AssignmentEntry, InvocationId, ServiceType, UnitName, UnitSpec,

@@ -15,11 +15,14 @@ use crate::view::REPLICAS_MAX;
 /// (`None`) only one unit may say anything.
 type Claims = BTreeMap<String, Option<String>>;
 
+/// By whom a thing is claimed, and what is said of it.
+type Claim = (UnitName, Option<String>);
+
 /// Who claims what.
 #[derive(Default)]
 pub(super) struct Announced {
     /// Of the stored units, looked up when it is first needed.
-    stored: Option<BTreeMap<String, Vec<(UnitName, Option<String>)>>>,
+    stored: Option<BTreeMap<String, Vec<Claim>>>,
     /// Of the units this edit has changed.
     changed: BTreeMap<UnitName, Claims>,
 }
@@ -105,7 +108,8 @@ impl Edit<'_> {
             let (unit, what) = (unit.clone(), what.clone());
             return Err(match (ours.clone(), theirs) {
                 (Some(ours), Some(theirs)) => {
-                    ChangeError::Contradicts { unit, what, ours, holder, theirs }
+                    let ours = format!("{what} {ours}");
+                    ChangeError::Contradicts { unit, ours, holder, theirs }
                 }
                 _ => ChangeError::KeyTaken { unit, key: what, holder },
             });
@@ -115,15 +119,10 @@ impl Edit<'_> {
     }
 
     /// Returns another unit that says something else, and what.
-    fn contradicts(
-        &mut self,
-        unit: &UnitName,
-        what: &str,
-        ours: Option<&str>,
-    ) -> Option<(UnitName, Option<String>)> {
+    fn contradicts(&mut self, unit: &UnitName, what: &str, ours: Option<&str>) -> Option<Claim> {
         let view = self.view;
         let stored = self.announced.stored.get_or_insert_with(|| {
-            let mut stored: BTreeMap<String, Vec<(UnitName, Option<String>)>> = BTreeMap::new();
+            let mut stored: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
             for name in view.unit_names() {
                 let spec = view.spec(&name).and_then(Result::ok);
                 for (what, said) in spec.map(|spec| claims_of(&name, spec)).unwrap_or_default() {
