@@ -156,7 +156,7 @@ impl Beating {
             Event::Incoming(stream, machine) => {
                 let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
                 let silence = self.patience().silence;
-                self.tasks.spawn(inbound::serve(stream, machine, shared, news, silence));
+                self.tasks.spawn(inbound::serve(*stream, machine, shared, news, silence));
             }
             Event::Leadership => {
                 self.look_at = Duration::ZERO;
