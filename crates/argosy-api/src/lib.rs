@@ -1,7 +1,8 @@
 //! The words of the two local interfaces, and HTTP/1.1 with JSON over unix sockets.
 //!
 //! [`local`] is spoken on `/run/argosy/supervisor.sock` by the supervisor about one machine's
-//! units; [`operator`] on `/run/argosy/api.sock` by the daemon about the cluster. Both use the
+//! units; [`operator`] on `/run/argosy/api.sock` by the daemon about the cluster, and there
+//! [`traffic`] with proxies. Both use the
 //! same error body, status view and journal line, so one client serves both.
 
 mod client;
@@ -11,6 +12,7 @@ pub mod local;
 pub mod operator;
 mod server;
 mod status_view;
+pub mod traffic;
 
 pub use client::{Client, ClientError, Connect, Connecting, LineStream, Stream};
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};

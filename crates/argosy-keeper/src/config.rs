@@ -27,12 +27,14 @@ pub struct KeeperConfig {
     /// Sockets, spools and the lock. Its path is at most 80 bytes long, since the path of a notify
     /// socket below it must fit `sun_path` (unix(7)). Created if missing.
     pub runtime_dir: PathBuf,
-    /// The program of both system children.
+    /// The program of all system children.
     pub program: PathBuf,
     /// Arguments of the supervisor process, `argv[0]` first.
     pub supervisor_argv: Vec<OsString>,
     /// Arguments of the daemon, `argv[0]` first; `None` starts none.
     pub daemon_argv: Option<Vec<OsString>>,
+    /// Arguments of the proxy, `argv[0]` first; `None` starts none.
+    pub proxy_argv: Option<Vec<OsString>>,
     /// The cgroup under which each unit gets its own; `None` makes a name from `runtime_dir`.
     pub group_parent: Option<String>,
     /// How processes are grouped; `None` takes the best that works.
@@ -45,20 +47,21 @@ pub struct KeeperConfig {
     pub spool_total_limit: u64,
     /// How long the supervisor may take to stop all units at the end.
     pub stop_timeout: Duration,
-    /// The longest wait before a supervisor or daemon that keeps ending is started again. The
+    /// The longest wait before a system child that keeps ending is started again. The
     /// first restart is immediate, the waits double from 100 ms, and a life of 10 s ends the
     /// series.
     pub longest_backoff: Duration,
 }
 
 impl KeeperConfig {
-    /// Returns the defaults: children are this very program, no daemon, groups probed.
+    /// Returns the defaults: children are this very program, no daemon, no proxy, groups probed.
     pub fn new(runtime_dir: impl Into<PathBuf>, supervisor_argv: Vec<OsString>) -> KeeperConfig {
         KeeperConfig {
             runtime_dir: runtime_dir.into(),
             program: PathBuf::from("/proc/self/exe"),
             supervisor_argv,
             daemon_argv: None,
+            proxy_argv: None,
             group_parent: None,
             group_mode: None,
             process_trees: false,

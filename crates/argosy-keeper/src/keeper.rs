@@ -72,7 +72,8 @@ pub(crate) struct Keeper {
     log: EventLog,
     link: Option<Link>,
     supervisor: SystemChild,
-    daemon: Option<SystemChild>,
+    /// Daemon and proxy: what does not speak to the keeper.
+    companions: Vec<SystemChild>,
     last_spawn_id: SpawnId,
     leftover: Vec<Found>,
     group_check_at: Option<Duration>,
@@ -107,7 +108,9 @@ impl Keeper {
             Fence::open(&runtime, &mut poller).map_err(kernel("receive fence deadlines"))?;
         let child = |name, argv| SystemChild::new(name, argv, config.longest_backoff);
         let supervisor = child("supervisor", config.supervisor_argv.clone());
-        let daemon = config.daemon_argv.clone().map(|argv| child("daemon", argv));
+        let named = [("daemon", &config.daemon_argv), ("proxy", &config.proxy_argv)];
+        let companions =
+            named.into_iter().filter_map(|(name, argv)| Some(child(name, argv.clone()?))).collect();
         let mut keeper = Keeper {
             config,
             runtime,
@@ -130,7 +133,7 @@ impl Keeper {
             log: EventLog::default(),
             link: None,
             supervisor,
-            daemon,
+            companions,
             last_spawn_id: SpawnId::default(),
             leftover_check_at: (!leftover.is_empty()).then(boottime),
             leftover,
@@ -205,14 +208,14 @@ impl Keeper {
     }
 
     fn next_timer(&self) -> Option<Duration> {
-        let daemon = self.daemon.as_ref().and_then(SystemChild::start_at);
+        let companions = self.companions.iter().filter_map(SystemChild::start_at).min();
         [
             self.pace_at,
             self.spool_retry_at,
             self.group_check_at,
             self.leftover_check_at,
             self.supervisor.start_at(),
-            daemon,
+            companions,
             self.phase.deadline(),
         ]
         .into_iter()

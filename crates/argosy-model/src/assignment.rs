@@ -1,5 +1,7 @@
 //! What one machine is told to run, and what it is told to stop.
 
+use std::collections::BTreeMap;
+
 use crate::{Epoch, Generation, MachineId, RestartCount, UnitName, UnitRevision};
 
 /// Whether the cluster's users want a unit to run.
@@ -35,6 +37,8 @@ pub struct AssignmentEntry {
     pub restart: RestartCount,
     /// Run or stop.
     pub want: Want,
+    /// The ports chosen for its endpoints with `auto`, by service.
+    pub ports: BTreeMap<String, u16>,
 }
 
 /// Everything one machine is told. A unit that runs there without an entry is an orphan: it is

@@ -1,6 +1,6 @@
 //! What a whole unit file asks for: of its supervisor, its neighbours and the scheduler.
 
-use crate::{MachineId, ServiceSpec, UnitName};
+use crate::{MachineId, ServiceSpec, Traffic, UnitName};
 
 /// The `[Unit]` section's relations to other units.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -103,6 +103,8 @@ pub struct UnitSpec {
     pub placement: Placement,
     /// `Announce=`.
     pub announce: Option<Announce>,
+    /// `Endpoint=` and `Publish=`.
+    pub traffic: Traffic,
     /// `WantedBy=`, `RequiredBy=`: kept and noted; a placed unit is never enabled locally.
     pub wanted_by: Vec<UnitName>,
 }

@@ -93,7 +93,8 @@ fn proxy(address: SocketAddr) -> Result<(), Failure> {
         service: "bench".to_owned(),
     };
     let config = ProxyConfig { listeners: vec![listener], ..ProxyConfig::default() };
-    let (_tables, followed) = watch::channel(Arc::new(Table { generation: 1, services }));
+    let (_tables, followed) =
+        watch::channel(Arc::new(Table { generation: 1, services, ..Table::default() }));
     let proxy = Proxy::start(config, followed)?;
     println!("{}", proxy.addresses()[0]);
     std::io::stdin().read_line(&mut String::new())?;

@@ -1,7 +1,7 @@
 //! What a proxy is told at its start: listeners, limits, checks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct ProxyConfig {
     /// Where it listens, and for which service.
     pub listeners: Vec<ListenerConfig>,
+    /// The address of published ports ([`crate::Table::published`]); `None`: they are for others.
+    pub published_at: Option<IpAddr>,
     /// How many threads serve, each with sockets of its own (`SO_REUSEPORT`); 0 means 1.
     pub workers: usize,
     /// Where the last good table is kept; none keeps none. It is read at the start when the
@@ -18,6 +20,8 @@ pub struct ProxyConfig {
     /// Active health checks, by service name; a service without one is judged by its traffic
     /// alone.
     pub checks: BTreeMap<String, Check>,
+    /// The check of every service that `checks` does not name.
+    pub default_check: Option<Check>,
     /// Believe `X-Forwarded-*` of clients and add to them, for a proxy behind another one.
     /// Otherwise they are replaced, because anybody can write them.
     pub trust_forwarded: bool,

@@ -12,7 +12,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::directive::{Directive, Phase, Shared};
+use crate::directive::{Directive, ListenerCell, Phase, Shared};
+use crate::listening::Listening;
 use crate::{Shutdown, Table, TableError};
 
 mod checks;
@@ -23,6 +24,9 @@ use routes::Routes;
 /// How often draining endpoints are looked at: a drain lasts seconds.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
 
+/// How often an address that cannot be listened on is tried again: whoever has it may go.
+const OPEN_AGAIN: Duration = Duration::from_millis(500);
+
 /// What the control thread works with.
 pub(crate) struct Control {
     shared: Arc<Shared>,
@@ -30,8 +34,17 @@ pub(crate) struct Control {
     routes: Routes,
     directive: watch::Sender<Arc<Directive>>,
     acknowledged: watch::Sender<u64>,
+    unopened: watch::Sender<Vec<String>>,
+    listening: Listening,
     /// The table that is not stored yet; a newer one replaces it.
     unsaved: Option<Arc<Table>>,
+}
+
+/// What its owner sees of the control thread.
+pub(crate) struct Ends {
+    pub(crate) directive: watch::Receiver<Arc<Directive>>,
+    pub(crate) acknowledged: watch::Receiver<u64>,
+    pub(crate) unopened: watch::Receiver<Vec<String>>,
 }
 
 /// What the control thread is woken by.
@@ -40,6 +53,7 @@ enum Event {
     TablesGone,
     Progress,
     DrainTick,
+    OpenAgain,
     Saved,
     Stop(Option<Duration>),
 }
@@ -53,8 +67,9 @@ impl Control {
     /// Takes the first table, or the stored one in its place, so that workers begin with it.
     pub(crate) fn new(
         shared: Arc<Shared>,
+        configured: Vec<Arc<ListenerCell>>,
         mut tables: watch::Receiver<Arc<Table>>,
-    ) -> (Control, watch::Receiver<Arc<Directive>>, watch::Receiver<u64>) {
+    ) -> (Control, Ends) {
         let mut routes = Routes::new(shared.clock, shared.config.limits.drain);
         let mut table = Arc::clone(&tables.borrow_and_update());
         let mut unsaved = Some(Arc::clone(&table));
@@ -65,14 +80,36 @@ impl Control {
             }
         }
         routes.follow(&table);
-        let (directive, directives) = watch::channel(Arc::new(routes.directive(Phase::Serve)));
+        let mut listening = Listening::new(&shared.config, configured);
+        listening.follow(&table.published);
+        let first = routes.directive(listening.open(), Phase::Serve);
+        let (directive, directives) = watch::channel(Arc::new(first));
         let (acknowledged, acknowledgements) = watch::channel(0);
-        let control = Control { shared, tables, routes, directive, acknowledged, unsaved };
-        (control, directives, acknowledgements)
+        let (unopened, problems) = watch::channel(listening.problems());
+        let control = Control {
+            shared,
+            tables,
+            routes,
+            directive,
+            acknowledged,
+            unopened,
+            listening,
+            unsaved,
+        };
+        let ends =
+            Ends { directive: directives, acknowledged: acknowledgements, unopened: problems };
+        (control, ends)
     }
 
     fn publish(&self, phase: Phase) {
-        self.directive.send_replace(Arc::new(self.routes.directive(phase)));
+        let directive = self.routes.directive(self.listening.open(), phase);
+        self.directive.send_replace(Arc::new(directive));
+        let problems = self.listening.problems();
+        self.unopened.send_if_modified(|known| {
+            let changed = *known != problems;
+            *known = problems;
+            changed
+        });
     }
 
     fn follow_newest(&mut self) {
@@ -80,6 +117,7 @@ impl Control {
         if !self.routes.follow(&table) {
             return;
         }
+        self.listening.follow(&table.published);
         self.routes.drain();
         self.publish(Phase::Serve);
         self.unsaved = Some(table);
@@ -88,7 +126,9 @@ impl Control {
 
     fn check_added(&mut self) {
         for (service, endpoint) in self.routes.take_added() {
-            if let Some(check) = self.shared.config.checks.get(&service) {
+            let config = &self.shared.config;
+            let check = config.checks.get(&service).or(config.default_check.as_ref());
+            if let Some(check) = check {
                 // Ends by itself once the endpoint is withdrawn, or with this event loop.
                 drop(tokio::spawn(checks::run(endpoint, check.clone())));
             }
@@ -147,6 +187,7 @@ pub(crate) async fn run(
             },
             () = shared.progress.notified() => Event::Progress,
             () = sleep(DRAIN_TICK), if control.routes.is_draining() => Event::DrainTick,
+            () = sleep(OPEN_AGAIN), if control.listening.is_lacking() => Event::OpenAgain,
             saved = saved(&mut saving) => {
                 if let Err(error) = saved {
                     tracing::error!(error = &error as &dyn std::error::Error, "table not stored");
@@ -160,6 +201,11 @@ pub(crate) async fn run(
             Event::Progress => control.acknowledge(),
             Event::DrainTick => {
                 if control.routes.drain() {
+                    control.publish(Phase::Serve);
+                }
+            }
+            Event::OpenAgain => {
+                if control.listening.try_again() {
                     control.publish(Phase::Serve);
                 }
             }

@@ -1,13 +1,14 @@
 //! What the control thread tells the workers, and what both share.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::endpoint::{Clock, EndpointCell};
+use crate::socket::Opened;
 use crate::{ListenerConfig, ListenerStatus, ProxyConfig};
 
 /// Everything a worker must know, whole: a worker that missed one loses nothing.
@@ -19,6 +20,8 @@ pub(crate) struct Directive {
     pub(crate) services: BTreeMap<String, Arc<[Arc<EndpointCell>]>>,
     /// Withdrawn endpoints where something may still run.
     pub(crate) draining: Vec<Draining>,
+    /// The listeners, those of the configuration first.
+    pub(crate) listeners: Vec<Arc<ListenerCell>>,
     pub(crate) phase: Phase,
 }
 
@@ -47,7 +50,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: ProxyConfig,
-    pub(crate) listeners: Vec<ListenerCell>,
+    /// Client connections of all listeners, also of those that are closed.
+    pub(crate) open: AtomicU64,
     pub(crate) clock: Clock,
     /// The generation each worker follows.
     pub(crate) followed: Vec<AtomicU64>,
@@ -64,7 +68,7 @@ impl Shared {
 
     /// Returns how many client connections are open.
     pub(crate) fn open(&self) -> u64 {
-        self.listeners.iter().map(|one| one.open.load(Ordering::Acquire)).sum()
+        self.open.load(Ordering::Acquire)
     }
 }
 
@@ -74,6 +78,8 @@ pub(crate) struct ListenerCell {
     pub(crate) config: ListenerConfig,
     /// Where it listens indeed.
     pub(crate) address: SocketAddr,
+    /// One socket for each worker, until it takes it.
+    sockets: Mutex<Vec<Option<TcpListener>>>,
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicU64,
     pub(crate) requests: AtomicU64,
@@ -83,10 +89,12 @@ pub(crate) struct ListenerCell {
 }
 
 impl ListenerCell {
-    pub(crate) fn new(config: ListenerConfig, address: SocketAddr) -> ListenerCell {
+    pub(crate) fn new(config: ListenerConfig, opened: Opened) -> ListenerCell {
+        let Opened { address, sockets } = opened;
         ListenerCell {
             config,
             address,
+            sockets: Mutex::new(sockets.into_iter().map(Some).collect()),
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -94,6 +102,12 @@ impl ListenerCell {
             failed: AtomicU64::new(0),
             retries: AtomicU64::new(0),
         }
+    }
+
+    /// Gives a worker its socket, once.
+    pub(crate) fn take_socket(&self, worker: usize) -> Option<TcpListener> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.get_mut(worker)?.take()
     }
 
     pub(crate) fn status(&self) -> ListenerStatus {

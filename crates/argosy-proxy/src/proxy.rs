@@ -1,7 +1,7 @@
 //! The running proxy as its owner sees it.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
@@ -51,9 +51,10 @@ pub struct Shutdown {
 /// A running proxy. Dropped without [`Proxy::shutdown`] it stops at once.
 #[derive(Debug)]
 pub struct Proxy {
-    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
     directive: watch::Receiver<Arc<Directive>>,
     acknowledged: watch::Receiver<u64>,
+    unopened: watch::Receiver<Vec<String>>,
     stop: oneshot::Sender<Duration>,
     stopped: oneshot::Receiver<Shutdown>,
 }
@@ -66,31 +67,28 @@ impl Proxy {
         tables: watch::Receiver<Arc<Table>>,
     ) -> Result<Proxy, StartError> {
         let workers = config.workers.max(1);
-        let mut cells = Vec::new();
-        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut configured = Vec::new();
         for listener in &config.listeners {
             let opened = socket::listen(listener.address, workers)
                 .map_err(|source| StartError::Listen { address: listener.address, source })?;
-            let address = opened.address;
-            cells.push(ListenerCell::new(listener.clone(), address));
-            for (worker, socket) in sockets.iter_mut().zip(opened.sockets) {
-                worker.push(socket);
-            }
+            configured.push(Arc::new(ListenerCell::new(listener.clone(), opened)));
         }
+        let addresses = configured.iter().map(|listener| listener.address).collect();
         let shared = Arc::new(Shared {
             config,
-            listeners: cells,
+            open: AtomicU64::new(0),
             clock: Clock::new(),
             followed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: Notify::new(),
         });
-        let (control, directive, acknowledged) = Control::new(Arc::clone(&shared), tables);
+        let (control, ends) = Control::new(Arc::clone(&shared), configured, tables);
+        let control::Ends { directive, acknowledged, unopened } = ends;
         // The first directive is made before a worker runs, so that no early client is told
         // that its service has no endpoint.
         let mut threads = Vec::new();
-        for (number, sockets) in sockets.into_iter().enumerate() {
+        for number in 0..workers {
             let (shared, directive) = (Arc::clone(&shared), directive.clone());
-            threads.push(worker::spawn(number, sockets, shared, directive)?);
+            threads.push(worker::spawn(number, shared, directive)?);
         }
         let (stop, stopping) = oneshot::channel();
         let (done, stopped) = oneshot::channel();
@@ -102,12 +100,12 @@ impl Proxy {
             .name(name.clone())
             .spawn(move || runtime.block_on(run(threads)))
             .map_err(|source| StartError::Thread { name, source })?;
-        Ok(Proxy { shared, directive, acknowledged, stop, stopped })
+        Ok(Proxy { addresses, directive, acknowledged, unopened, stop, stopped })
     }
 
     /// Returns where it listens, in the order of the configured listeners.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.shared.listeners.iter().map(|listener| listener.address).collect()
+        self.addresses.clone()
     }
 
     /// Returns the generation that the whole proxy follows. Once it is at or above a table's,
@@ -115,6 +113,11 @@ impl Proxy {
     /// sent before may still run there.
     pub fn acknowledged(&self) -> watch::Receiver<u64> {
         self.acknowledged.clone()
+    }
+
+    /// Returns which published ports cannot be listened on, and why. They are tried again.
+    pub fn unopened(&self) -> watch::Receiver<Vec<String>> {
+        self.unopened.clone()
     }
 
     /// Returns counters and states.
@@ -135,7 +138,7 @@ impl Proxy {
         ProxyStatus {
             generation: directive.generation,
             acknowledged: *self.acknowledged.borrow(),
-            listeners: self.shared.listeners.iter().map(ListenerCell::status).collect(),
+            listeners: directive.listeners.iter().map(|listener| listener.status()).collect(),
             services: names.into_iter().map(service).collect(),
         }
     }

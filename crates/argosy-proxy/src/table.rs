@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use argosy_model::{Epoch, MachineId};
 
+use crate::Protocol;
+
 mod file;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,20 @@ pub struct Table {
     pub generation: u64,
     /// The endpoints of each service, by its name.
     pub services: BTreeMap<String, Vec<Endpoint>>,
+    /// Where the proxy listens beside its configured listeners, if it is told at which address
+    /// ([`crate::ProxyConfig::published_at`]); each port once.
+    pub published: Vec<Published>,
+}
+
+/// A port on which a service is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The port.
+    pub port: u16,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The service.
+    pub service: String,
 }
 
 /// One instance of a service that may be sent requests.

@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -40,12 +39,12 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// What belongs to one worker thread.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
-    /// The endpoints that each listener may pick, by the listener's position.
-    targets: RefCell<Vec<Vec<Rc<LocalEndpoint>>>>,
+    /// Its listeners that are open.
+    listeners: RefCell<Vec<Rc<Listener>>>,
+    room: Arc<Semaphore>,
     clients: Rc<Clients>,
     chance: RefCell<Chance>,
     phase: Cell<Phase>,
-    phase_changed: Notify,
 }
 
 /// An endpoint with this worker's idle connections to it.
@@ -64,20 +63,37 @@ pub(crate) struct Tried {
 /// One listener of one worker.
 pub(crate) struct Listener {
     pub(crate) worker: Rc<Worker>,
-    position: usize,
+    cell: Arc<ListenerCell>,
+    /// The endpoints that it may pick.
+    targets: RefCell<Vec<Rc<LocalEndpoint>>>,
+    closed: Cell<bool>,
+    /// It was closed, or the worker's phase is over.
+    changed: Notify,
 }
 
 impl Listener {
     /// Its configuration and counters.
     pub(crate) fn cell(&self) -> &ListenerCell {
-        &self.worker.shared.listeners[self.position]
+        &self.cell
+    }
+
+    /// Takes no new clients, and lets those that are there finish. It follows no later table, so
+    /// it picks nothing any more.
+    fn close(&self) {
+        self.closed.set(true);
+        self.targets.take();
+        self.changed.notify_waiters();
+    }
+
+    /// Tells whether its clients may ask for more.
+    pub(crate) fn is_serving(&self) -> bool {
+        !self.closed.get() && self.worker.phase.get() == Phase::Serve
     }
 
     /// Picks an endpoint for a request that has tried some before.
     pub(crate) fn pick(&self, tried: &[Tried]) -> Option<Rc<LocalEndpoint>> {
         let host = |endpoint: &LocalEndpoint| endpoint.cell.endpoint.address.ip();
-        let targets = self.worker.targets.borrow();
-        let endpoints = targets.get(self.position)?;
+        let endpoints = self.targets.borrow();
         let random = self.worker.chance.borrow_mut().draw();
         let position = balance::pick(endpoints.len(), random, |position| {
             let endpoint = &endpoints[position];
@@ -92,10 +108,9 @@ impl Listener {
     }
 }
 
-/// Starts a worker thread that serves `sockets`; returns once it does.
+/// Starts a worker thread that serves the listeners of its directive; returns once it does.
 pub(crate) fn spawn(
     number: usize,
-    sockets: Vec<StdListener>,
     shared: Arc<Shared>,
     directive: watch::Receiver<Arc<Directive>>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -108,17 +123,7 @@ pub(crate) fn spawn(
             Ok(runtime) => runtime,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        runtime.block_on(async {
-            let listening = sockets.into_iter().map(TcpListener::from_std);
-            match listening.collect::<io::Result<Vec<_>>>() {
-                Ok(listeners) => {
-                    // The starter waits for this answer, it cannot be gone.
-                    drop(ready.send(Ok(())));
-                    run(number, listeners, shared, directive).await;
-                }
-                Err(error) => drop(ready.send(Err(error))),
-            }
-        });
+        runtime.block_on(run(number, shared, directive, ready));
     };
     let thread = thread::Builder::new()
         .name(name.clone())
@@ -133,27 +138,24 @@ pub(crate) fn spawn(
 
 async fn run(
     number: usize,
-    listeners: Vec<TcpListener>,
     shared: Arc<Shared>,
     mut directive: watch::Receiver<Arc<Directive>>,
+    ready: mpsc::SyncSender<io::Result<()>>,
 ) {
     let worker = Rc::new(Worker {
         shared,
-        targets: RefCell::default(),
+        listeners: RefCell::default(),
+        room: Arc::new(Semaphore::new(CLIENTS_MAX)),
         clients: Rc::default(),
         // Every proxy of a cluster draws otherwise.
         chance: RefCell::new(Chance::new(RandomState::new().hash_one(number))),
         phase: Cell::new(Phase::Serve),
-        phase_changed: Notify::new(),
     });
     let first = Arc::clone(&directive.borrow_and_update());
+    let begun = worker.open(number, &first);
     worker.follow(number, &first);
-    let room = Arc::new(Semaphore::new(CLIENTS_MAX));
-    for (position, socket) in listeners.into_iter().enumerate() {
-        let listener = Rc::new(Listener { worker: Rc::clone(&worker), position });
-        // Ends with the phase, or with this event loop.
-        drop(tokio::task::spawn_local(accept(listener, socket, Arc::clone(&room))));
-    }
+    // The starter waits for this answer, it cannot be gone.
+    drop(ready.send(begun));
     let mut sweep = interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while worker.phase.get() != Phase::Stop {
@@ -161,6 +163,9 @@ async fn run(
             changed = directive.changed() => match changed {
                 Ok(()) => {
                     let newest = Arc::clone(&directive.borrow_and_update());
+                    if let Err(error) = worker.open(number, &newest) {
+                        tracing::error!(%error, "a listener cannot be served");
+                    }
                     worker.follow(number, &newest);
                 }
                 Err(_) => break,
@@ -168,11 +173,44 @@ async fn run(
             _ = sweep.tick() => worker.sweep(),
         }
     }
+    // Worker and listeners hold each other.
+    worker.listeners.take();
 }
 
 impl Worker {
+    /// Opens the listeners that are new in a directive and closes those that are gone from it.
+    fn open(self: &Rc<Self>, number: usize, directive: &Directive) -> io::Result<()> {
+        let mut open = self.listeners.borrow_mut();
+        let wanted = |listener: &Rc<Listener>| {
+            directive.listeners.iter().any(|cell| Arc::ptr_eq(cell, &listener.cell))
+        };
+        for gone in open.extract_if(.., |listener| !wanted(listener)) {
+            gone.close();
+            self.clients.finish(Some(&gone));
+        }
+        for cell in &directive.listeners {
+            if open.iter().any(|listener| Arc::ptr_eq(cell, &listener.cell)) {
+                continue;
+            }
+            let Some(socket) = cell.take_socket(number) else { continue };
+            let listener = Rc::new(Listener {
+                worker: Rc::clone(self),
+                cell: Arc::clone(cell),
+                targets: RefCell::default(),
+                closed: Cell::new(false),
+                changed: Notify::new(),
+            });
+            let socket = TcpListener::from_std(socket)?;
+            // Ends with the listener, the phase, or this event loop.
+            drop(tokio::task::spawn_local(accept(Rc::clone(&listener), socket)));
+            open.push(listener);
+        }
+        Ok(())
+    }
+
     fn follow(&self, number: usize, directive: &Directive) {
-        let old = self.targets.take();
+        let listeners = self.listeners.borrow();
+        let old: Vec<_> = listeners.iter().map(|listener| listener.targets.take()).collect();
         let known: Vec<&Rc<LocalEndpoint>> = old.iter().flatten().collect();
         let mut made: Vec<Rc<LocalEndpoint>> = Vec::new();
         let mut local = |cell: &Arc<EndpointCell>| {
@@ -188,32 +226,35 @@ impl Worker {
             made.push(Rc::new(new));
             Rc::clone(&made[made.len() - 1])
         };
-        let services = self.shared.listeners.iter();
-        let services = services.map(|one| directive.services.get(&one.config.service));
-        let targets = services
-            .map(|endpoints| endpoints.iter().flat_map(|all| all.iter()).map(&mut local).collect())
-            .collect();
+        for listener in listeners.iter() {
+            let endpoints = directive.services.get(&listener.cell.config.service);
+            let targets = endpoints.iter().flat_map(|all| all.iter()).map(&mut local).collect();
+            listener.targets.replace(targets);
+        }
         for endpoint in known {
             if endpoint.cell.is_withdrawn() {
                 endpoint.idle.take();
             }
         }
-        self.targets.replace(targets);
         self.shared.followed[number].store(directive.generation, Ordering::Release);
         self.shared.progress.notify_one();
         for draining in directive.draining.iter().filter(|one| one.cut) {
             self.clients.cut(&draining.endpoint);
         }
         if self.phase.replace(directive.phase) != directive.phase {
-            self.phase_changed.notify_waiters();
-            self.clients.finish();
+            for listener in listeners.iter() {
+                listener.changed.notify_waiters();
+            }
+            self.clients.finish(None);
         }
     }
 
     /// Closes connections to endpoints that were idle for too long, or that the endpoint closed.
     fn sweep(&self) {
-        for endpoint in self.targets.borrow().iter().flatten() {
-            endpoint.idle.borrow_mut().retain_mut(Upstream::is_usable);
+        for listener in self.listeners.borrow().iter() {
+            for endpoint in listener.targets.borrow().iter() {
+                endpoint.idle.borrow_mut().retain_mut(Upstream::is_usable);
+            }
         }
     }
 
@@ -222,15 +263,15 @@ impl Worker {
     }
 }
 
-/// Accepts until the phase is over. Connections that the kernel has taken already are still
+/// Accepts until the listener is closed or the phase is over. Connections that the kernel has taken already are still
 /// accepted then: their clients believe to be served.
-async fn accept(listener: Rc<Listener>, socket: TcpListener, room: Arc<Semaphore>) {
+async fn accept(listener: Rc<Listener>, socket: TcpListener) {
     let worker = Rc::clone(&listener.worker);
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&worker.room).acquire_owned().await else { return };
         let over = async {
-            if worker.is_serving() {
-                worker.phase_changed.notified().await;
+            if listener.is_serving() {
+                listener.changed.notified().await;
             }
         };
         let accepted = tokio::select! {

@@ -6,10 +6,11 @@
 //! assignment, without a text or without the backend's word nothing is touched, and a unit
 //! without an entry is reported and left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use argosy_model::{ActiveState, Generation, MachineId, UnitName, UnitStatus};
+use argosy_model::{ActiveState, Generation, InvocationId, MachineId, UnitName, UnitStatus};
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
 use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
@@ -18,8 +19,10 @@ use crate::report::MachineReport;
 
 mod endpoints;
 mod order;
+mod routing;
 mod steps;
 
+use routing::Routing;
 use steps::is_unstarted;
 
 /// How often an unchanged report is sent again: the leader takes it as a sign of life, and
@@ -34,8 +37,9 @@ const STEP_RETRY: Duration = Duration::from_secs(10);
 /// has changed before.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
-/// How long a stop waits for its endpoint to be taken back; then it is sent all the same.
-const WITHDRAW_MAX: Duration = Duration::from_secs(5);
+/// How long a stop waits for its endpoint to be taken back and for the proxies to follow; then it
+/// is sent all the same.
+pub const WITHDRAW_MAX: Duration = Duration::from_secs(5);
 
 /// How long starts are held for a current view: several elections and a read. Without a quorum
 /// there is none, and a machine then starts what it was last told.
@@ -80,6 +84,23 @@ pub enum AgentEvent {
     /// ([`argosy_registry::announced_keys`]); to be said again whenever that changes. Until it is
     /// said for the first time, nothing is concluded about them.
     AnnouncedKeys(BTreeMap<String, Option<Vec<u8>>>),
+    /// The proxies of this machine that follow services follow the endpoints of this registry
+    /// revision, or a later one's; `None`: there is no such proxy.
+    Followed(Option<Revision>),
+    /// So does every proxy of every reachable machine; answers
+    /// [`AgentEffect::AwaitAcknowledged`].
+    Acknowledged(Revision),
+    /// A unit was tried ([`AgentEffect::Probe`]).
+    Probed {
+        /// The unit.
+        unit: UnitName,
+        /// The run that was tried.
+        run: InvocationId,
+        /// Whether it accepted a connection at each address. If not, it may be tried again.
+        answers: bool,
+    },
+    /// The ports of [`argosy_registry::PORTS`] on which anything listens on this machine.
+    Listening(BTreeSet<u16>),
     /// Time has passed.
     Tick,
 }
@@ -98,6 +119,18 @@ pub enum AgentEffect {
     },
     /// Send this to the leader.
     Report(MachineReport),
+    /// Say [`AgentEvent::Acknowledged`] as soon as it is so.
+    AwaitAcknowledged(Revision),
+    /// Try to connect to a unit until it accepts or a while has passed, in place of an earlier
+    /// run's try, and answer with [`AgentEvent::Probed`].
+    Probe {
+        /// The unit.
+        unit: UnitName,
+        /// Its run.
+        run: InvocationId,
+        /// Where: all must accept.
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 /// One step on this machine.
@@ -163,6 +196,7 @@ pub struct AgentMachine {
     unannounced: BTreeMap<UnitName, String>,
     /// Until when the stop of a unit waits for its endpoint to be taken back.
     withdraw_until: BTreeMap<UnitName, Duration>,
+    routing: Routing,
     next_request: u64,
     reported: Option<(MachineReport, Duration)>,
     wake: Option<Duration>,
@@ -201,6 +235,7 @@ impl AgentMachine {
             rewriting: BTreeMap::new(),
             unannounced: BTreeMap::new(),
             withdraw_until: BTreeMap::new(),
+            routing: Routing::default(),
             next_request: 1,
             reported: None,
             wake: None,
@@ -246,6 +281,10 @@ impl AgentMachine {
                 self.is_current = true;
             }
             AgentEvent::Granted(granted) => self.is_granted = granted,
+            AgentEvent::Followed(followed) => self.routing.followed = followed,
+            AgentEvent::Acknowledged(revision) => self.acknowledged(revision),
+            AgentEvent::Probed { unit, run, answers } => self.probed(unit, run, answers),
+            AgentEvent::Listening(ports) => self.routing.listening = ports,
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
@@ -255,8 +294,11 @@ impl AgentMachine {
             self.stop_everything(&mut effects);
         }
         if let Some(assignment) = self.current_assignment(view) {
+            self.note_withdrawn(view);
+            self.probe(view, assignment, &mut effects);
             self.publish(view, assignment, &mut effects);
             self.step(view, assignment, now, &mut effects);
+            self.ask_acknowledged(&mut effects);
         }
         self.report(view, now, &mut effects);
         self.wake = self.next_wake();
@@ -390,6 +432,9 @@ impl AgentMachine {
             refused: why.collect(),
             unannounced: self.unannounced.clone().into_iter().collect(),
             orphans: self.orphans(view),
+            unanswered: self.unanswered(view),
+            followed: self.routing.followed,
+            listening: self.foreign_ports(view),
         };
         let due = self
             .reported

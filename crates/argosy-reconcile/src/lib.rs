@@ -18,14 +18,17 @@ mod leader;
 mod liveness;
 mod planted;
 mod report;
+mod routing;
 pub mod simulated;
 mod timing;
 
 pub use agent::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
+    WITHDRAW_MAX,
 };
 pub use backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Voters};
 pub use report::MachineReport;
+pub use routing::unacknowledged;
 pub use timing::{Preset, Timing, UnknownPreset};

@@ -1,6 +1,9 @@
 //! What a machine tells the leader: the units it has and how far it has come.
 
+use std::collections::BTreeSet;
+
 use argosy_model::{ActiveState, Generation, MachineId, UnitName, UnitStatus};
+use argosy_registry::Revision;
 
 /// A machine's report. It replaces the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,13 @@ pub struct MachineReport {
     pub unannounced: Vec<(UnitName, String)>,
     /// Units that run there without an entry in its assignment. They are left alone.
     pub orphans: Vec<UnitName>,
+    /// Units that run and do not accept connections at their endpoints, and where.
+    pub unanswered: Vec<(UnitName, String)>,
+    /// The registry revision whose endpoints all its proxies follow, or later ones; `None` if it
+    /// has no proxy that follows services.
+    pub followed: Option<Revision>,
+    /// Ports that no unit of its assignment may be given: something else listens there.
+    pub listening: BTreeSet<u16>,
 }
 
 /// Tells whether anything of a unit runs, or will by itself.

@@ -45,6 +45,20 @@ pub enum ChangeError {
         /// Who announces it.
         holder: UnitName,
     },
+    /// Another unit says something else of a service or of a port.
+    #[error("in {unit} {what} {ours}, but in {holder} it {theirs}")]
+    Contradicts {
+        /// The unit.
+        unit: UnitName,
+        /// Of what.
+        what: String,
+        /// What the unit says.
+        ours: String,
+        /// Who says something else.
+        holder: UnitName,
+        /// What that is.
+        theirs: String,
+    },
     /// Its destruction is not finished: machines have not confirmed its stop.
     #[error("{unit} is still being destroyed; try again when its machines have stopped it")]
     BeingDestroyed {

@@ -34,23 +34,37 @@ pub fn announce(view: &ClusterView, name: &EndpointName, endpoint: &StoredEndpoi
     draft.unchanged(&assignment, view.assignments().get(&endpoint.machine));
     let key = Key::Endpoint(name.0.clone(), name.1);
     change(&mut draft, key, endpoint, before);
-    if let Some(before) = before.filter(|before| before.value.key != endpoint.key) {
-        draft.delete_user_key_if(&before.value.key, &before.value.value);
+    let old = before.map(|before| before.value.keys()).unwrap_or_default();
+    let new = endpoint.keys();
+    for (key, value) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+        draft.delete_user_key_if(key, value);
     }
-    let ours = before.filter(|before| before.value.key == endpoint.key);
-    let ours = ours.map(|before| before.value.value.as_str());
-    draft.put_user_key_if(&endpoint.key, &endpoint.value, ours);
+    for (key, value) in &new {
+        draft.put_user_key_if(key, value, old.get(key).map(String::as_str));
+    }
     Some(draft.finish())
 }
 
-/// Writes the key of a published endpoint again, which somebody has deleted. It fails if the key
+/// Returns the key under which a service's endpoint is mirrored for any client of the store:
+/// `/services/NAME/INSTANCE`. INSTANCE is the unit's instance, else its name without suffix; a
+/// global unit's tells its machine as well.
+pub fn mirror_key(service: &str, unit: &UnitName, machine: Option<MachineId>) -> String {
+    let instance = unit.instance().unwrap_or(unit.stem());
+    match machine {
+        None => format!("/services/{service}/{instance}"),
+        Some(machine) => format!("/services/{service}/{instance}-{}", machine.short()),
+    }
+}
+
+/// Writes a key of a published endpoint again, which somebody has deleted. It fails if the key
 /// is there, or if the endpoint is not as `view` shows it.
-pub fn announce_again(name: &EndpointName, endpoint: &Versioned<StoredEndpoint>) -> Txn {
+pub fn announce_again(name: &EndpointName, endpoint: &Versioned<StoredEndpoint>, key: &str) -> Txn {
     let mut draft = Draft::default();
     draft.unchanged(&Key::Endpoint(name.0.clone(), name.1), Some(endpoint));
-    draft.no_user_key(&endpoint.value.key);
-    let StoredEndpoint { key, value, .. } = endpoint.value.clone();
-    draft.put(SpaceId::User, key.into_bytes(), value.into_bytes());
+    draft.no_user_key(key);
+    if let Some(value) = endpoint.value.keys().remove(key) {
+        draft.put(SpaceId::User, key.as_bytes().to_vec(), value.into_bytes());
+    }
     draft.finish()
 }
 
@@ -63,9 +77,10 @@ pub fn announced_keys(
 ) -> BTreeMap<String, Option<Vec<u8>>> {
     let endpoints = view.endpoints().values().map(|stored| &stored.value);
     let own = endpoints.filter(|endpoint| endpoint.machine == machine);
-    own.map(|endpoint| {
-        let found = state.get(SpaceId::User, endpoint.key.as_bytes());
-        (endpoint.key.clone(), found.map(|found| found.value.to_vec()))
+    let keys = own.flat_map(|endpoint| endpoint.keys().into_keys());
+    keys.map(|key| {
+        let found = state.get(SpaceId::User, key.as_bytes());
+        (key.to_owned(), found.map(|found| found.value.to_vec()))
     })
     .collect()
 }
@@ -89,5 +104,7 @@ pub(crate) fn withdraw_into(
     let key = Key::Endpoint(name.0.clone(), name.1);
     draft.unchanged(&key, Some(endpoint));
     draft.delete(SpaceId::Registry, key.to_bytes());
-    draft.delete_user_key_if(&endpoint.value.key, &endpoint.value.value);
+    for (key, value) in endpoint.value.keys() {
+        draft.delete_user_key_if(key, &value);
+    }
 }

@@ -21,12 +21,12 @@ pub use argosy_kv::{Revision, Txn};
 pub use argosy_model::Wanted;
 pub use change_error::ChangeError;
 pub use edit::{Edit, Submitted, TEXT_BYTES_MAX};
-pub use endpoint::{announce, announce_again, announced_keys, endpoint_name, withdraw};
+pub use endpoint::{announce, announce_again, announced_keys, endpoint_name, mirror_key, withdraw};
 pub use keys::Key;
-pub use plan_commit::PlanCommit;
+pub use plan_commit::{PORTS, PlanCommit};
 pub use record::{
     Desired, LeaderMark, Record, RecordError, StoredAuthority, StoredEndpoint, StoredMachine,
-    StoredRevision, StoredToken, StoredUnit, Versioned,
+    StoredRevision, StoredService, StoredToken, StoredUnit, Versioned,
 };
 pub use transaction::{BYTES_MAX, OPERATIONS_MAX, Outcome, fits};
 pub use view::{

@@ -15,6 +15,10 @@ use crate::record::{LeaderMark, Record, StoredMachine, StoredUnit};
 use crate::transaction::{BYTES_MAX, Draft, OPERATIONS_MAX};
 use crate::view::{ClusterView, EndpointName};
 
+mod ports;
+
+pub use ports::PORTS;
+
 /// One transaction of the leader, being put together step by step. Every step is guarded by the
 /// leader's mark, by the assignments and machines it touches and by the records it was decided
 /// on: the unit's and, if it follows one, its template's.
@@ -31,16 +35,21 @@ pub struct PlanCommit<'v> {
     texts: BTreeSet<(UnitName, UnitRevision)>,
     /// Generations that machines have seen; theirs will be higher.
     seen: BTreeMap<MachineId, Generation>,
+    /// Ports on which something listens on machines, whoever it is.
+    listening: BTreeMap<MachineId, BTreeSet<u16>>,
     /// Machines that were looked at without being changed.
     machines_relied_on: BTreeSet<MachineId>,
     /// Units that were looked at without being changed.
     units_relied_on: BTreeSet<UnitName>,
+    /// The most services that one endpoint has.
+    services_max: usize,
     planted: Planted,
 }
 
 impl<'v> PlanCommit<'v> {
     /// Begins a transaction of the leader `mark`. New epochs are of store `incarnation`.
     pub fn new(view: &'v ClusterView, mark: LeaderMark, incarnation: u64) -> PlanCommit<'v> {
+        let services = view.endpoints().values().map(|stored| stored.value.services.len());
         PlanCommit {
             view,
             mark,
@@ -52,8 +61,10 @@ impl<'v> PlanCommit<'v> {
             endpoints: BTreeSet::new(),
             texts: BTreeSet::new(),
             seen: BTreeMap::new(),
+            listening: BTreeMap::new(),
             machines_relied_on: BTreeSet::new(),
             units_relied_on: BTreeSet::new(),
+            services_max: services.max().unwrap_or(0),
             planted: Planted::default(),
         }
     }
@@ -80,6 +91,12 @@ impl<'v> PlanCommit<'v> {
     /// transaction tells it gets a higher one, whatever the stored record says.
     pub fn seen(&mut self, machine: MachineId, generation: Generation) {
         self.seen.insert(machine, generation);
+    }
+
+    /// Takes note of the ports on which something listens on a machine: they are chosen for no
+    /// unit.
+    pub fn listening(&mut self, machine: MachineId, ports: BTreeSet<u16>) {
+        self.listening.insert(machine, ports);
     }
 
     /// Writes down a run that a machine has without being told: its entry was lost. The run
@@ -120,8 +137,9 @@ impl<'v> PlanCommit<'v> {
         }
         let (epoch, revision, restart) = (stored.epoch, now.revision, stored.restart);
         self.units.insert(unit.clone(), stored);
-        let entry =
-            AssignmentEntry { unit: unit.clone(), revision, epoch, restart, want: Want::Run };
+        let ports = self.ports(unit, machine, epoch, BTreeMap::new());
+        let (unit_name, want) = (unit.clone(), Want::Run);
+        let entry = AssignmentEntry { unit: unit_name, revision, epoch, restart, want, ports };
         self.set_entry(machine, unit, Some(entry));
     }
 
@@ -131,7 +149,9 @@ impl<'v> PlanCommit<'v> {
         let entry = self.entry(unit, machine);
         if let (Some(entry), Some(now)) = (entry, self.view.look_up(unit)) {
             let (revision, restart) = (now.revision, now.restart);
-            self.set_entry(machine, unit, Some(AssignmentEntry { revision, restart, ..entry }));
+            let ports = self.ports(unit, machine, entry.epoch, entry.ports.clone());
+            let entry = AssignmentEntry { revision, restart, ports, ..entry };
+            self.set_entry(machine, unit, Some(entry));
         }
     }
 
@@ -215,21 +235,23 @@ impl<'v> PlanCommit<'v> {
     /// Tells whether another step might not fit into the transaction any more. Counts the most
     /// that each thing touched can come to, so that no transaction is built to find out.
     pub fn is_full(&self) -> bool {
-        // A step touches at most one unit and its template, two assignments, a machine, an
-        // endpoint and a reason.
+        // A step touches at most one unit and its template, two assignments, a machine, a
+        // reason, and an endpoint with its announced key; the keys of its services come on top.
         const STEP_OPERATIONS_MAX: usize = 10;
         // An entry: a unit name and some numbers. A reason: as many lines as it may have.
         const ENTRY_BYTES: usize = 128;
         const REASON_BYTES: usize = 8 * 1024;
         let touched = self.units.len() + self.assignments.len() + self.machines.len();
-        let operations = touched + 2 * self.endpoints.len() + self.texts.len() + self.reasons.len();
+        let stored = self.endpoints.iter().filter_map(|name| self.view.endpoints().get(name));
+        let withdrawn: usize = stored.map(|endpoint| 1 + endpoint.value.keys().len()).sum();
+        let operations = touched + withdrawn + self.texts.len() + self.reasons.len();
         let guards = touched
             + self.endpoints.len()
             + self.units_relied_on.len()
             + self.machines_relied_on.len();
         let entries: usize = self.assignments.values().map(|a| a.entries.len()).sum();
         let reasons = self.reasons.values().flatten().count();
-        operations.max(guards) + STEP_OPERATIONS_MAX > OPERATIONS_MAX
+        operations.max(guards) + STEP_OPERATIONS_MAX + self.services_max > OPERATIONS_MAX
             || entries * ENTRY_BYTES + reasons * REASON_BYTES > BYTES_MAX / 2
     }
 

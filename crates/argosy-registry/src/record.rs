@@ -1,9 +1,11 @@
 //! The stored records: what the registry holds, and its protobuf form with a format number.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use argosy_model::{
-    Epoch, Machine, MachineId, MachineState, RestartCount, Term, UnitName, UnitRevision, UnixMicros,
+    EndpointProtocol, Epoch, Machine, MachineId, MachineState, RestartCount, Term, UnitName,
+    UnitRevision, UnixMicros,
 };
 
 mod convert;
@@ -102,10 +104,35 @@ pub struct StoredEndpoint {
     pub machine: MachineId,
     /// The epoch it runs with.
     pub epoch: Epoch,
-    /// The announced key in the user space, beginning with `/`.
+    /// The announced key in the user space, beginning with `/`; empty if none is announced.
     pub key: String,
     /// What was written there.
     pub value: String,
+    /// The services it answers for.
+    pub services: Vec<StoredService>,
+}
+
+/// Where a ready unit answers for one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredService {
+    /// The service.
+    pub service: String,
+    /// What is spoken there.
+    pub protocol: EndpointProtocol,
+    /// Where.
+    pub address: SocketAddr,
+    /// The key in the user space that holds the address.
+    pub key: String,
+}
+
+impl StoredEndpoint {
+    /// Returns the keys of the user space that say where the unit is, with their values.
+    pub fn keys(&self) -> BTreeMap<&str, String> {
+        let services = self.services.iter();
+        let mirrored = services.map(|service| (service.key.as_str(), service.address.to_string()));
+        let announced = (!self.key.is_empty()).then(|| (self.key.as_str(), self.value.clone()));
+        mirrored.chain(announced).collect()
+    }
 }
 
 /// `leader`: who may change what machines are told.

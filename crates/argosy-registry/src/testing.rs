@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use argosy_kv::{Applied, Command, CommandKind, Response, SpaceId, State, Txn};
 use argosy_model::{
-    Announce, Dependencies, MachineId, Placement, ServiceSpec, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, MachineId, Placement, Publish,
+    ServiceSpec, Traffic, UnitName, UnitSpec, UnixMicros,
 };
 
 use crate::record::StoredMachine;
@@ -15,7 +16,8 @@ pub(crate) fn name(text: &str) -> UnitName {
     UnitName::new(text).unwrap()
 }
 
-/// Reads `replicas=N`, `global` and `announce=KEY`; a text with `bad` in it has an error.
+/// Reads `replicas=N`, `global`, `announce=KEY`, `tcp=NAME` or `http=NAME` and with it `publish=PORT`; a
+/// text with `bad` in it has an error.
 pub(crate) fn specs() -> SpecSource {
     Arc::new(|unit, text| {
         if text.contains("bad") {
@@ -28,6 +30,16 @@ pub(crate) fn specs() -> SpecSource {
         let replicas = word("replicas=").and_then(|n| n.parse().ok());
         let instance = unit.instance().unwrap_or("");
         let key = word("announce=").map(|key| key.replace("%i", instance));
+        let mut traffic = Traffic::default();
+        for (text, protocol) in EndpointProtocol::ALL {
+            if let Some(service) = word(&format!("{text}=")) {
+                let port = word("publish=").map(|port| port.parse().unwrap());
+                let published =
+                    port.map(|port| Publish { port, service: service.clone(), protocol });
+                traffic.publish.extend(published);
+                traffic.endpoints.push(EndpointSpec { service, port: None, protocol });
+            }
+        }
         Ok(UnitSpec {
             name: unit.clone(),
             description: Some(text.to_owned()),
@@ -39,6 +51,7 @@ pub(crate) fn specs() -> SpecSource {
                 ..Placement::default()
             },
             announce: key.map(|key| Announce { key, port: None }),
+            traffic,
             wanted_by: Vec::new(),
         })
     })

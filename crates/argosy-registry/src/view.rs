@@ -1,6 +1,6 @@
 //! The cluster as its records say: an immutable picture that decisions are made on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use argosy_kv::Revision;
@@ -54,6 +54,8 @@ pub struct ClusterView {
     leader: Option<Versioned<LeaderMark>>,
     unreadable: BTreeMap<String, String>,
     specs: BTreeMap<UnitName, Result<Arc<UnitSpec>, String>>,
+    /// Units whose text publishes a port.
+    publishers: BTreeSet<UnitName>,
     reader: Reader,
 }
 
@@ -143,12 +145,13 @@ impl ClusterView {
         self.specs.get(name).map(|spec| spec.as_ref().map_err(String::as_str))
     }
 
+    /// Returns the units whose current text publishes a port, wanted or not.
+    pub fn publishers(&self) -> &BTreeSet<UnitName> {
+        &self.publishers
+    }
+
     /// Reads a text as that of a unit; `None` in a view that was made without a reader.
-    pub(crate) fn read_text(
-        &self,
-        name: &UnitName,
-        text: &str,
-    ) -> Option<Result<UnitSpec, String>> {
+    pub fn read_text(&self, name: &UnitName, text: &str) -> Option<Result<UnitSpec, String>> {
         self.reader.0.as_ref().map(|read| read(name, text))
     }
 

@@ -137,7 +137,7 @@ pub(crate) fn nearest_section(section: &str) -> Option<&'static str> {
 pub(crate) fn nearest<T>(
     text: &str,
     candidates: impl Iterator<Item = T>,
-    name: impl Fn(&T) -> &'static str,
+    name: impl Fn(&T) -> &str,
 ) -> Option<T> {
     // A third of the letters wrong is a typing error; more is another word.
     let limit = (text.chars().count() / 3).clamp(1, 4);

@@ -10,6 +10,7 @@ mod relations;
 mod sections;
 mod service;
 mod streams;
+mod traffic;
 mod verify;
 
 use std::ops::Range;
@@ -134,7 +135,7 @@ impl Drafts {
 
     fn finish(self, mut context: Context<'_>, file: &UnitFile) -> Lowered {
         let service = self.service.finish(&mut context, file);
-        let (placement, announce) = self.placement.finish(&mut context);
+        let (placement, announce, traffic) = self.placement.finish(&mut context);
         let RelationsDraft { description, dependencies, wanted_by, mentions } = self.relations;
         let name = context.name.clone();
         let spec = (context.sink.errors() == 0).then_some(UnitSpec {
@@ -144,6 +145,7 @@ impl Drafts {
             service,
             placement,
             announce,
+            traffic,
             wanted_by,
         });
         Lowered { spec, diagnostics: context.sink.finish(), mentions }

@@ -155,14 +155,19 @@ pub(crate) enum Command {
     Supervisor(Supervisor),
     /// Run the daemon alone, beside a supervisor that runs already.
     Daemon(Daemon),
-    /// Balance HTTP and TCP over endpoints that stand in the store.
+    /// Balance HTTP and TCP over the endpoints of services, or over those that stand in the store.
     ///
-    /// Every key below PREFIX whose value is address:port is an endpoint. Changes are followed
-    /// without a reload; requests that may be repeated are tried again elsewhere.
+    /// SERVICE is one that a unit has named with Endpoint=; its units are stopped only when this
+    /// proxy sends nothing to them any more. With a prefix, which begins with a slash, every key
+    /// below it whose value is address:port is an endpoint. Changes are followed without a reload;
+    /// requests that may be repeated are tried again elsewhere.
     #[command(
-        after_help = "Examples:\n  argosy proxy --http 0.0.0.0:8080=/services/api/\n  argosy proxy --tcp 127.0.0.1:5432=/database"
+        after_help = "Examples:\n  argosy proxy --http 0.0.0.0:8080=api\n  argosy proxy --http 0.0.0.0:8080=/services/api/\n  argosy proxy --tcp 127.0.0.1:5432=/database"
     )]
     Proxy(ProxyOptions),
+    /// Serve the ports that units publish; the keeper starts it.
+    #[command(hide = true)]
+    ProxyProcess(ProxyProcess),
     /// Run the part of the supervisor that decides; the keeper starts it.
     #[command(hide = true)]
     SupervisorProcess(SupervisorProcess),
@@ -460,6 +465,8 @@ pub(crate) struct Supervisor {
     #[command(flatten)]
     pub(crate) peer: PeerPort,
     #[command(flatten)]
+    pub(crate) proxy: ProxyListen,
+    #[command(flatten)]
     pub(crate) units: UnitPath,
     /// Run units of this machine alone, without a daemon.
     #[arg(long)]
@@ -476,21 +483,42 @@ pub(crate) struct Supervisor {
 #[derive(Debug, Args)]
 pub(crate) struct ProxyOptions {
     /// Listen for HTTP/1.1 and balance each request.
-    #[arg(long, value_name = "ADDRESS=PREFIX", required_unless_present = "tcp")]
+    #[arg(long, value_name = "ADDRESS=SERVICE|PREFIX", required_unless_present = "tcp")]
     pub(crate) http: Vec<String>,
     /// Listen for TCP and balance each connection.
-    #[arg(long, value_name = "ADDRESS=PREFIX")]
+    #[arg(long, value_name = "ADDRESS=SERVICE|PREFIX")]
     pub(crate) tcp: Vec<String>,
     /// Ask HTTP endpoints for this path to see whether they are well; by default a connection
     /// that opens is enough.
     #[arg(long, value_name = "PATH")]
     pub(crate) check_path: Option<String>,
-    /// The store to follow.
+    /// The store to follow, for prefixes.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:2379")]
     pub(crate) store: String,
-    /// Keep the last table in this file, so that a start without the store still works.
+    /// Keep the last table in this file, so that a start without store or daemon still works.
     #[arg(long, value_name = "FILE")]
     pub(crate) table: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProxyListen {
+    /// The address at which this machine serves the ports that units publish.
+    #[arg(
+        long,
+        env = "ARGOSY_PROXY_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0",
+        hide_env_values = true
+    )]
+    pub(crate) proxy_listen: std::net::IpAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProxyProcess {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) listen: ProxyListen,
 }
 
 #[derive(Debug, Args)]

@@ -77,6 +77,7 @@ async fn dispatch(
         | Command::SupervisorProcess(_)
         | Command::Daemon(_)
         | Command::Proxy(_)
+        | Command::ProxyProcess(_)
         | Command::Demo(_)
         | Command::DemoUnit(_) => {
             return Err(Failure::new(Exit::BadInput, "this command runs a process of its own"));

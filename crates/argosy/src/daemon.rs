@@ -11,6 +11,7 @@ mod book;
 mod clock;
 mod control;
 mod edit;
+mod followers;
 mod identity;
 mod join;
 mod journal;
@@ -25,6 +26,8 @@ mod report_wire;
 mod reporter;
 mod routes;
 mod scale;
+mod tables;
+mod traffic;
 mod why;
 
 use std::fs::{self, File, TryLockError};

@@ -54,7 +54,8 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
             processes::supervisor_process(&arguments.global, options)
         }
         Some(Command::Daemon(options)) => daemon::main(&arguments.global, options),
-        Some(Command::Proxy(options)) => proxy::main(options),
+        Some(Command::Proxy(options)) => proxy::main(&arguments.global, options),
+        Some(Command::ProxyProcess(options)) => proxy::process(&arguments.global, options),
         Some(Command::Demo(options)) => demo::run(options, &arguments.global, printer),
         Some(Command::DemoUnit(options)) => demo::unit(&options, printer),
         command => commands::run(command, &arguments.global, printer),

@@ -38,6 +38,9 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         }
         daemon.extend(["--peer-port".into(), options.peer.peer_port.to_string().into()]);
         config.daemon_argv = Some(daemon);
+        let mut proxy = places(&["proxy-process"]);
+        proxy.extend(["--proxy-listen".into(), options.proxy.proxy_listen.to_string().into()]);
+        config.proxy_argv = Some(proxy);
     }
     argosy_keeper::run(config).map_err(|error| {
         let help = match error {

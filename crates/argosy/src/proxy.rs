@@ -1,10 +1,13 @@
-//! `argosy proxy`: a load balancer that follows keys of the store.
+//! `argosy proxy`: a load balancer that follows services or keys of the store.
 //!
-//! Every key below a prefix whose value is `address:port` is one endpoint of a service. What is
-//! announced with `Announce=` is such a key, and so is what any etcd client writes. The last good
-//! table is used while the store cannot be reached.
+//! A service's endpoints come from this machine's daemon, which is told how far the proxy is. Every
+//! key below a prefix whose value is `address:port` is one endpoint too: what is announced with
+//! `Announce=` is such a key, and so is what any etcd client writes. The last good table is used
+//! while daemon or store cannot be reached.
 
 mod follow;
+mod internal;
+mod services;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,12 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_proxy::{Check, CheckKind, ListenerConfig, Protocol, Proxy, ProxyConfig, Table};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::args::ProxyOptions;
+use crate::args::{Global, ProxyOptions};
 use crate::failure::{Exit, Failure};
-use crate::{logging, notify};
+use crate::{logging, notify, session};
+
+pub(crate) use internal::{STORED_TABLE, process};
 
 /// How long the first table may take until the proxy counts as ready all the same.
 const FIRST_TABLE_LIMIT: Duration = Duration::from_secs(5);
@@ -26,32 +31,76 @@ const FIRST_TABLE_LIMIT: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn main(options: ProxyOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn main(global: &Global, options: ProxyOptions) -> Result<ExitCode, Failure> {
+    run(serve(global, options))
+}
+
+/// Runs a proxy on an event loop of its own.
+fn run(serve: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {
     logging::begin();
-    let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::BadInput, error);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| failed(&error))?;
-    runtime.block_on(serve(options))?;
+    runtime.block_on(serve)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(options: ProxyOptions) -> Result<(), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::BadInput, error);
+fn failed(error: &dyn std::error::Error) -> Failure {
+    Failure::from_error(Exit::BadInput, error)
+}
+
+/// What ends a proxy.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ending {
+    fn new() -> Result<Ending, Failure> {
+        let terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
+        Ok(Ending { terminate, interrupt })
+    }
+
+    async fn came(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn shutdown(proxy: Proxy, drain: Duration) {
+    let ended = proxy.shutdown(drain).await;
+    if ended.cut > 0 {
+        tracing::warn!(connections = ended.cut, "cut while they were busy");
+    }
+}
+
+async fn serve(global: &Global, options: ProxyOptions) -> Result<(), Failure> {
     let config = config(&options)?;
-    let prefixes: Vec<String> = config.listeners.iter().map(|l| l.service.clone()).collect();
+    let names: Vec<String> = config.listeners.iter().map(|l| l.service.clone()).collect();
+    let prefixes = names.iter().filter(|name| is_prefix(name)).count();
+    if prefixes > 0 && prefixes < names.len() {
+        let message = "one proxy follows either services or prefixes of the store";
+        return Err(Failure::new(Exit::BadInput, message).with_help("start two of them"));
+    }
     let (tables, table) = watch::channel(Arc::new(Table::default()));
     let mut first = tables.subscribe();
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
+    let mut ending = Ending::new()?;
     let proxy = Proxy::start(config, table).map_err(|error| {
         failed(&error).with_help("stop what uses the address, or choose another")
     })?;
     for address in proxy.addresses() {
         tracing::info!(%address, "proxy listens");
     }
-    let follower = tokio::spawn(follow::run(options.store, prefixes, tables));
+    let follower = if prefixes > 0 {
+        tokio::spawn(follow::run(options.store, names, tables))
+    } else {
+        let follower = services::Follower::new(session::daemon(global)?)?;
+        tokio::spawn(follower.serve(tables, proxy.acknowledged(), proxy.unopened()))
+    };
     let serve = async {
         // Without a store there is what the last table said, late or not.
         drop(tokio::time::timeout(FIRST_TABLE_LIMIT, first.changed()).await);
@@ -61,30 +110,33 @@ async fn serve(options: ProxyOptions) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = ending.came() => {}
         () = serve => {}
     }
     follower.abort();
-    let ended = proxy.shutdown(DRAIN).await;
-    if ended.cut > 0 {
-        tracing::warn!(connections = ended.cut, "cut while they were busy");
-    }
+    shutdown(proxy, DRAIN).await;
     Ok(())
 }
 
-/// One `ADDRESS=PREFIX` of the command line.
+/// Tells whether a listener leads to keys of the store, not to a service.
+fn is_prefix(name: &str) -> bool {
+    name.starts_with('/')
+}
+
+/// One `ADDRESS=SERVICE` or `ADDRESS=PREFIX` of the command line.
 fn listener(text: &str, protocol: Protocol) -> Result<ListenerConfig, Failure> {
     let bad = || {
-        Failure::new(Exit::BadInput, format!("{text:?} is no listener"))
-            .with_help("write ADDRESS:PORT=PREFIX, such as 0.0.0.0:8080=/services/api/")
+        Failure::new(Exit::BadInput, format!("{text:?} is no listener")).with_help(
+            "write ADDRESS:PORT=SERVICE or ADDRESS:PORT=PREFIX, such as 0.0.0.0:8080=api",
+        )
     };
-    let (address, prefix) = text.split_once('=').ok_or_else(bad)?;
+    let (address, service) = text.split_once('=').ok_or_else(bad)?;
     let address: SocketAddr = address.parse().map_err(|_| bad())?;
-    if !prefix.starts_with('/') {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !is_prefix(service) && (service.is_empty() || !service.chars().all(allowed)) {
         return Err(bad());
     }
-    Ok(ListenerConfig { address, protocol, service: prefix.to_owned() })
+    Ok(ListenerConfig { address, protocol, service: service.to_owned() })
 }
 
 fn config(options: &ProxyOptions) -> Result<ProxyConfig, Failure> {

@@ -1,4 +1,4 @@
-//! The keeper's own two children: the supervisor and the daemon.
+//! The keeper's own children: the supervisor, the daemon and the proxy.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,7 +16,7 @@ use crate::KEEPER_FD_VARIABLE;
 use crate::backoff::Backoff;
 use crate::exec::Prepared;
 
-/// One of the two.
+/// One of them.
 #[derive(Debug)]
 pub(super) struct SystemChild {
     name: &'static str,
@@ -98,14 +98,13 @@ impl Keeper {
             self.supervisor.was_started(now, made);
         }
         let program = self.config.program.clone();
-        if let Some(daemon) = &mut self.daemon
-            && daemon.start_at.is_some_and(|at| at <= now)
-        {
-            // A keeper's successor starts a daemon of its own, and there must not be two.
-            let made = Prepared::system(program.as_os_str(), &daemon.argv, &[], None, true)
+        let due = |child: &&mut SystemChild| child.start_at.is_some_and(|at| at <= now);
+        for child in self.companions.iter_mut().filter(due) {
+            // A keeper's successor starts one of its own, and there must not be two.
+            let made = Prepared::system(program.as_os_str(), &child.argv, &[], None, true)
                 .map_err(|error| error.to_string())
                 .and_then(spawn);
-            daemon.was_started(now, made);
+            child.was_started(now, made);
         }
     }
 
@@ -137,12 +136,12 @@ impl Keeper {
             self.supervisor.ended(now, outcome, again);
             return true;
         }
-        match &mut self.daemon {
-            Some(daemon) if daemon.pid == Some(pid) => {
-                daemon.ended(now, outcome, again);
+        match self.companions.iter_mut().find(|child| child.pid == Some(pid)) {
+            Some(child) => {
+                child.ended(now, outcome, again);
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 }

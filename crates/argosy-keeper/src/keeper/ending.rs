@@ -8,7 +8,7 @@ use super::{Keeper, boottime, say};
 use crate::FromKeeper;
 use crate::wire::outgoing;
 
-/// How long the daemon may take to end, and killed processes to be gone and their output read.
+/// How long daemon and proxy may take to end, and killed processes to be gone and their output read.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the supervisor may take to store the last output.
@@ -21,7 +21,7 @@ pub(super) enum Phase {
     Running,
     /// The supervisor stops the units.
     Stopping(Duration),
-    /// What is left of the units is killed, the daemon is asked to end.
+    /// What is left of the units is killed, daemon and proxy are asked to end.
     Killing(Duration),
     /// The supervisor is asked to end.
     Leaving(Duration),
@@ -89,9 +89,9 @@ impl Keeper {
             self.remove_group_when_empty(&unit);
         }
         self.check_leftover();
-        if let Some(daemon) = &mut self.daemon {
-            daemon.retire();
-            daemon.terminate();
+        for child in &mut self.companions {
+            child.retire();
+            child.terminate();
         }
     }
 
@@ -108,17 +108,15 @@ impl Keeper {
                 false
             }
             Phase::Killing(deadline) => {
-                let daemon = self.daemon.as_ref().is_some_and(super::SystemChild::is_running);
-                let ended = !daemon && !self.any_process() && self.pipes.is_empty();
+                let companions = self.companions.iter().any(super::SystemChild::is_running);
+                let ended = !companions && !self.any_process() && self.pipes.is_empty();
                 if !ended && now < deadline {
                     return false;
                 }
                 if !ended {
                     say(format_args!("not all processes could be ended in time"));
                 }
-                if let Some(daemon) = &self.daemon {
-                    daemon.kill();
-                }
+                self.companions.iter().for_each(super::SystemChild::kill);
                 self.begin_leaving(now);
                 !self.supervisor.is_running()
             }

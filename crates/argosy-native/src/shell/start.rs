@@ -251,6 +251,7 @@ fn meaning(name: &UnitName, source: &UnitSource, facts: &Specifiers) -> UnitSpec
             service: ServiceSpec::default(),
             placement: Placement::default(),
             announce: None,
+            traffic: Default::default(),
             wanted_by: Vec::new(),
         }
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directive::{Directive, Draining, Phase};
+use crate::directive::{Directive, Draining, ListenerCell, Phase};
 use crate::endpoint::{Clock, EndpointCell};
 use crate::{Table, difference, expiry};
 
@@ -100,8 +100,9 @@ impl Routes {
         changed
     }
 
-    pub(super) fn directive(&self, phase: Phase) -> Directive {
+    pub(super) fn directive(&self, listeners: Vec<Arc<ListenerCell>>, phase: Phase) -> Directive {
         Directive {
+            listeners,
             generation: self.generation,
             services: self.services.clone(),
             draining: self.draining.iter().map(|one| one.draining.clone()).collect(),

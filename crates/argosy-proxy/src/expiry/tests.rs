@@ -7,7 +7,7 @@ use crate::difference::tests::endpoint;
 
 fn table(instances: impl IntoIterator<Item = u8>) -> Table {
     let endpoints = instances.into_iter().map(|number| endpoint(number, 1)).collect();
-    Table { generation: 1, services: [("web".to_owned(), endpoints)].into() }
+    Table { generation: 1, services: [("web".to_owned(), endpoints)].into(), ..Table::default() }
 }
 
 fn used(table: &Table) -> Vec<String> {

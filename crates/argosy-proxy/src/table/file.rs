@@ -7,7 +7,8 @@ use std::path::Path;
 use argosy_model::{Epoch, MachineId};
 use prost::Message;
 
-use super::{Endpoint, Standing, Table, TableError};
+use super::{Endpoint, Published, Standing, Table, TableError};
+use crate::Protocol;
 
 /// The newest format.
 const FORMAT: u32 = 1;
@@ -24,6 +25,19 @@ struct TableMessage {
     generation: u64,
     #[prost(message, repeated, tag = "3")]
     services: Vec<ServiceMessage>,
+    #[prost(message, repeated, tag = "4")]
+    published: Vec<PublishedMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PublishedMessage {
+    #[prost(uint32, tag = "1")]
+    port: u32,
+    /// 1 HTTP, 2 TCP.
+    #[prost(uint32, tag = "2")]
+    protocol: u32,
+    #[prost(string, tag = "3")]
+    service: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -81,6 +95,8 @@ pub(super) fn load(path: &Path) -> Result<Option<Table>, TableError> {
         let endpoints = endpoints.ok_or_else(|| damaged("an endpoint holds a bad value"))?;
         table.services.insert(service.name, endpoints);
     }
+    let published: Option<_> = message.published.into_iter().map(read_published).collect();
+    table.published = published.ok_or_else(|| damaged("a published port holds a bad value"))?;
     Ok(Some(table))
 }
 
@@ -118,7 +134,26 @@ fn message(table: &Table) -> TableMessage {
         endpoints: endpoints.iter().map(endpoint).collect(),
     };
     let services = table.services.iter().map(service).collect();
-    TableMessage { format: FORMAT, generation: table.generation, services }
+    let published = |published: &Published| PublishedMessage {
+        port: u32::from(published.port),
+        protocol: match published.protocol {
+            Protocol::Http => 1,
+            Protocol::Tcp => 2,
+        },
+        service: published.service.clone(),
+    };
+    let published = table.published.iter().map(published).collect();
+    TableMessage { format: FORMAT, generation: table.generation, services, published }
+}
+
+fn read_published(message: PublishedMessage) -> Option<Published> {
+    let protocol = match message.protocol {
+        1 => Protocol::Http,
+        2 => Protocol::Tcp,
+        _ => return None,
+    };
+    let port = u16::try_from(message.port).ok()?;
+    Some(Published { port, protocol, service: message.service })
 }
 
 /// None when a field holds what it may not.

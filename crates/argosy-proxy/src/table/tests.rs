@@ -15,7 +15,13 @@ fn table() -> Table {
     };
     let endpoints = vec![endpoint(1, Standing::Held), endpoint(2, Standing::Expired)];
     let services = [("web".to_owned(), endpoints), ("none".to_owned(), Vec::new())];
-    Table { generation: 9, services: services.into() }
+    let published = [(8080, Protocol::Http, "web"), (5432, Protocol::Tcp, "db")];
+    let published = published.map(|(port, protocol, service)| Published {
+        port,
+        protocol,
+        service: service.to_owned(),
+    });
+    Table { generation: 9, services: services.into(), published: published.into() }
 }
 
 #[test]

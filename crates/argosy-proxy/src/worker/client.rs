@@ -21,6 +21,7 @@ enum Wish {
 
 /// How a client connection is reached from outside its task.
 pub(crate) struct ClientControl {
+    listener: Rc<Listener>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
     /// Where its request or connection runs now.
@@ -73,12 +74,14 @@ impl Clients {
         let number = self.last.get() + 1;
         self.last.set(number);
         let control = Rc::new(ClientControl {
+            listener: Rc::clone(listener),
             wish: Cell::new(Wish::GoOn),
             waker: RefCell::default(),
             endpoint: RefCell::default(),
         });
         self.open.borrow_mut().insert(number, Rc::clone(&control));
         listener.cell().open.fetch_add(1, Ordering::AcqRel);
+        listener.worker.shared.open.fetch_add(1, Ordering::AcqRel);
         OpenClient { listener: Rc::clone(listener), control, clients: Rc::clone(self), number }
     }
 
@@ -93,10 +96,12 @@ impl Clients {
         }
     }
 
-    /// Asks all to finish.
-    pub(super) fn finish(&self) {
+    /// Asks all to finish, or those of one listener.
+    pub(super) fn finish(&self, listener: Option<&Rc<Listener>>) {
         for control in self.open.borrow().values() {
-            control.ask(Wish::Finish);
+            if listener.is_none_or(|wanted| Rc::ptr_eq(wanted, &control.listener)) {
+                control.ask(Wish::Finish);
+            }
         }
     }
 }
@@ -128,6 +133,7 @@ impl Drop for OpenClient {
         self.clients.open.borrow_mut().remove(&self.number);
         let shared = &self.listener.worker.shared;
         self.listener.cell().open.fetch_sub(1, Ordering::AcqRel);
+        shared.open.fetch_sub(1, Ordering::AcqRel);
         if !self.listener.worker.is_serving() {
             shared.progress.notify_one();
         }

@@ -5,6 +5,7 @@ mod backend;
 mod failures;
 mod hostile;
 mod http;
+mod published;
 mod tables;
 mod tcp;
 mod world;

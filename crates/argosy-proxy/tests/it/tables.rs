@@ -110,7 +110,7 @@ async fn expiry_alone_takes_half_at_most() {
     let world = World::http(&addresses);
     let expired = |address| Endpoint { standing: Standing::Expired, ..endpoint(address) };
     let services = [("web".to_owned(), addresses.map(expired).to_vec())];
-    world.follow(Table { generation: 2, services: services.into() }).await;
+    world.follow(Table { generation: 2, services: services.into(), ..Table::default() }).await;
     for _ in 0..20 {
         assert_eq!(world.get("/").await.status, 200);
     }

@@ -35,7 +35,7 @@ pub(crate) fn endpoint(address: SocketAddr) -> Endpoint {
 
 pub(crate) fn table(generation: u64, addresses: &[SocketAddr]) -> Table {
     let endpoints = addresses.iter().map(|&address| endpoint(address)).collect();
-    Table { generation, services: [("web".to_owned(), endpoints)].into() }
+    Table { generation, services: [("web".to_owned(), endpoints)].into(), ..Table::default() }
 }
 
 pub(crate) fn config(protocol: Protocol) -> ProxyConfig {

@@ -1,11 +1,12 @@
 //! Announced endpoints: published when a unit is ready, taken back before it is stopped.
 
-use argosy_model::{ActiveState, Announce, Assignment, UnitName, Want};
+use argosy_model::{ActiveState, Assignment, UnitName, Want};
 use argosy_registry::{
     ClusterView, EndpointName, StoredEndpoint, Txn, announce, announce_again, endpoint_name,
     withdraw,
 };
 
+use super::routing::announced_port;
 use super::{AgentEffect, AgentMachine, Publishing};
 use crate::backend::RunIdentity;
 
@@ -97,19 +98,21 @@ impl AgentMachine {
             if endpoint.machine != self.config.machine || !told {
                 continue;
             }
-            match self.keys.get(&endpoint.key) {
-                Some(None) => {
-                    let txn = announce_again(name, stored);
-                    if let Some(request) = self.propose(name.clone(), txn, effects) {
-                        self.rewriting.insert(request, endpoint.key.clone());
+            for (key, value) in endpoint.keys() {
+                match self.keys.get(key) {
+                    Some(None) => {
+                        let txn = announce_again(name, stored, key);
+                        if let Some(request) = self.propose(name.clone(), txn, effects) {
+                            self.rewriting.insert(request, key.to_owned());
+                        }
                     }
-                }
-                Some(Some(found)) if found != endpoint.value.as_bytes() => {
-                    if let Some(why) = foreign(view, endpoint, found) {
-                        self.unannounced.insert(name.0.clone(), why);
+                    Some(Some(found)) if found != value.as_bytes() => {
+                        if let Some(why) = foreign(view, endpoint, key, found) {
+                            self.unannounced.insert(name.0.clone(), why);
+                        }
                     }
+                    Some(Some(_)) | None => {}
                 }
-                Some(Some(_)) | None => {}
             }
         }
     }
@@ -151,26 +154,38 @@ impl AgentMachine {
         let (Ok(spec), true) = (now.spec, now.revision == ready.revision) else {
             return Said::Unknown;
         };
-        let Some(announced) = &spec.announce else {
+        if spec.announce.is_none() && spec.traffic.endpoints.is_empty() {
             return Said::Nothing;
+        }
+        if !self.answers(spec, ready) {
+            return Said::Nothing;
+        }
+        let Some(services) = self.services_of(spec, entry) else {
+            return Said::Unknown;
         };
         let name = endpoint_name(unit, self.config.machine, spec.placement.global);
-        let endpoint = StoredEndpoint {
+        let mut endpoint = StoredEndpoint {
             unit: unit.clone(),
             machine: self.config.machine,
             epoch: ready.epoch,
-            key: announced.key.clone(),
-            value: self.value_of(announced),
+            key: String::new(),
+            value: String::new(),
+            services,
         };
+        if let Some(announced) = &spec.announce {
+            let port = announced.port.or_else(|| announced_port(spec, &endpoint));
+            endpoint.key.clone_from(&announced.key);
+            endpoint.value = self.value_of(port);
+        }
         Said::Publish(name, endpoint)
     }
 
     /// Returns `ADDRESS:PORT`, or the address alone when no port is announced.
-    fn value_of(&self, announced: &Announce) -> String {
+    fn value_of(&self, port: Option<u16>) -> String {
         let address = &self.config.address;
         // An address carries no port, so only one of version 6 has colons.
         let is_v6 = address.contains(':');
-        match announced.port {
+        match port {
             Some(port) if is_v6 => format!("[{address}]:{port}"),
             Some(port) => format!("{address}:{port}"),
             None => address.clone(),
@@ -180,10 +195,16 @@ impl AgentMachine {
 
 /// Says whose the value of an announced key is; `None` if another run of the same unit speaks
 /// there, as of a global one, of which each machine's is as good.
-fn foreign(view: &ClusterView, endpoint: &StoredEndpoint, found: &[u8]) -> Option<String> {
-    let key = &endpoint.key;
+fn foreign(
+    view: &ClusterView,
+    endpoint: &StoredEndpoint,
+    key: &str,
+    found: &[u8],
+) -> Option<String> {
     let mut others = view.endpoints().values().map(|stored| &stored.value);
-    let says = |other: &&StoredEndpoint| &other.key == key && other.value.as_bytes() == found;
+    let says = |other: &&StoredEndpoint| {
+        other.keys().get(key).is_some_and(|value| value.as_bytes() == found)
+    };
     match others.find(says) {
         Some(other) if other.unit == endpoint.unit => None,
         Some(other) => Some(format!("{key} is announced by {} already", other.unit)),

@@ -130,6 +130,7 @@ impl AgentMachine {
             *self.in_doubt.entry(unit.clone()).or_default() += 1;
         }
         self.withdraw_until.remove(&unit);
+        self.forget_routing(&unit);
         let request = step.action.clone();
         let needs = self.needs(view, &unit);
         let until = now + STEP_RETRY;
@@ -298,13 +299,14 @@ impl AgentMachine {
         let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
             return Err(format!("its text, revision {}, is not there", entry.revision));
         };
+        let ports = self.port_variables(view, entry)?;
         // A restart is a stop too, also of a run that is only on its way.
         let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
         let starting = matches!(asked, Some(BackendRequest::Start { .. }));
         if (live || starting) && !self.is_withdrawn(view, &unit, now) {
             return Ok(None);
         }
-        let environment = self.environment(entry);
+        let environment = self.environment(entry, ports);
         let action = BackendRequest::Start { unit, text, identity: wanted, environment };
         Ok(Some(Step { action, reason }))
     }
@@ -316,16 +318,22 @@ impl AgentMachine {
         spec.is_none_or(|spec| spec.placement.on_partition == OnPartition::Stop)
     }
 
-    /// Tells whether no endpoint of a unit here is published any more, or it took too long.
+    /// Tells whether no endpoint of a unit here is published any more and no proxy sends anything
+    /// there, or it took too long.
     fn is_withdrawn(&mut self, view: &ClusterView, unit: &UnitName, now: Duration) -> bool {
-        if !self.has_endpoint(view, unit) || self.planted.withdrawn_late() {
+        let is_gone = !self.has_endpoint(view, unit) && self.is_unrouted(unit);
+        if is_gone || self.planted.withdrawn_late() {
             return true;
         }
         let until = *self.withdraw_until.entry(unit.clone()).or_insert(now + WITHDRAW_MAX);
         now >= until
     }
 
-    fn environment(&self, entry: &AssignmentEntry) -> Vec<(String, String)> {
+    fn environment(
+        &self,
+        entry: &AssignmentEntry,
+        ports: Vec<(String, String)>,
+    ) -> Vec<(String, String)> {
         let own = [
             ("ARGOSY_ADDRESS", self.config.address.clone()),
             ("ARGOSY_EPOCH", entry.epoch.to_string()),
@@ -333,7 +341,7 @@ impl AgentMachine {
         ];
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         let given = self.config.environment.clone().into_iter();
-        own.chain(given).collect()
+        own.chain(ports).chain(given).collect()
     }
 }
 

@@ -70,6 +70,7 @@ impl LeaderMachine {
         self.planted.plant_into(&mut commit);
         for (machine, report) in &self.reports {
             commit.seen(*machine, report.generation);
+            commit.listening(*machine, report.listening.clone());
         }
         commit
     }

@@ -71,8 +71,11 @@ impl LeaderMachine {
                 };
                 if !named {
                     let UnitStatus { unit, revision, epoch, restart, .. } = status.clone();
-                    found
-                        .push((*machine, AssignmentEntry { unit, revision, epoch, restart, want }));
+                    let ports = published_ports(view, *machine, &unit, epoch);
+                    found.push((
+                        *machine,
+                        AssignmentEntry { unit, revision, epoch, restart, want, ports },
+                    ));
                 }
             }
         }
@@ -86,7 +89,7 @@ impl LeaderMachine {
             let there = self.units_of(*machine, assignment.generation);
             let ready = self.ready_on(*machine);
             for entry in &assignment.entries {
-                let AssignmentEntry { unit, revision, epoch, restart, want } = entry.clone();
+                let AssignmentEntry { unit, revision, epoch, restart, want, .. } = entry.clone();
                 let state = match want {
                     Want::Run => PlacedState::Run,
                     Want::Stop if there.as_ref().is_some_and(|there| !there.contains(&unit)) => {
@@ -211,4 +214,19 @@ fn hold_moves(view: &ClusterView) -> Option<String> {
     let lost = view.machines().values().filter(|stored| stored.value.lost).count();
     let most = lost * 2 > all;
     most.then(|| format!("moves are on hold: {lost} of {all} machines are lost"))
+}
+
+/// Returns the ports that a run has published, by service.
+fn published_ports(
+    view: &ClusterView,
+    machine: MachineId,
+    unit: &UnitName,
+    epoch: Epoch,
+) -> BTreeMap<String, u16> {
+    let names = [(unit.clone(), None), (unit.clone(), Some(machine))];
+    let stored = names.iter().filter_map(|name| view.endpoints().get(name));
+    let own =
+        stored.filter(|stored| stored.value.machine == machine && stored.value.epoch == epoch);
+    let services = own.flat_map(|stored| &stored.value.services);
+    services.map(|service| (service.service.clone(), service.address.port())).collect()
 }

@@ -10,6 +10,7 @@ use argosy_model::{
 use argosy_registry::ClusterView;
 
 use super::LeaderMachine;
+use crate::routing::unacknowledged;
 
 /// How long a unit may take to become ready before that is stored as a reason: most are ready
 /// at once, and each stored reason costs two writes.
@@ -52,7 +53,10 @@ impl LeaderMachine {
                 let Some(reason) = self.reason_of(view, *machine, name, entry) else {
                     continue;
                 };
-                if matches!(reason.kind, ReasonKind::NotReady | ReasonKind::Ended) {
+                if matches!(
+                    reason.kind,
+                    ReasonKind::NotReady | ReasonKind::Ended | ReasonKind::NotRouted
+                ) {
                     not_ready.insert(entry.unit.clone());
                     let since = *self.not_ready_since.entry(entry.unit.clone()).or_insert(now);
                     if now < since + NOT_READY_GRACE {
@@ -90,7 +94,9 @@ impl LeaderMachine {
             Said::Status(status) => {
                 let spec = view.spec(&entry.unit).and_then(Result::ok);
                 let reason = reason_of_status(name, status, spec.map(|spec| &spec.service));
-                reason.or_else(|| self.unannounced(machine, &entry.unit))?
+                reason
+                    .or_else(|| self.unannounced(machine, &entry.unit))
+                    .or_else(|| self.not_routed(view, machine, &entry.unit))?
             }
         };
         Some(Reason { kind, sentence, candidates: Vec::new() })
@@ -100,6 +106,30 @@ impl LeaderMachine {
         let said = &self.reports().get(&machine)?.unannounced;
         let (_, why) = said.iter().find(|(name, _)| name == unit)?;
         Some((ReasonKind::NotAnnounced, format!("its key {why}")))
+    }
+
+    /// Says why no traffic reaches a unit that runs: it does not answer, or there are proxies that
+    /// do not follow its endpoint.
+    fn not_routed(
+        &self,
+        view: &ClusterView,
+        machine: MachineId,
+        unit: &UnitName,
+    ) -> Option<(ReasonKind, String)> {
+        let said = &self.reports().get(&machine)?.unanswered;
+        if let Some((_, why)) = said.iter().find(|(name, _)| name == unit) {
+            return Some((ReasonKind::NotRouted, why.clone()));
+        }
+        let names = [(unit.clone(), None), (unit.clone(), Some(machine))];
+        let mut stored = names.iter().filter_map(|name| view.endpoints().get(name));
+        let endpoint = stored.find(|stored| !stored.value.services.is_empty())?;
+        let behind = unacknowledged(view, self.reports(), endpoint.mod_revision);
+        let known = behind.iter().filter(|machine| self.reports().contains_key(machine));
+        let named: Vec<&str> = known
+            .filter_map(|machine| Some(view.machines().get(machine)?.value.name.as_str()))
+            .collect();
+        let sentence = format!("the proxies of {} do not send to it yet", named.join(", "));
+        (!named.is_empty()).then_some((ReasonKind::NotRouted, sentence))
     }
 }
 

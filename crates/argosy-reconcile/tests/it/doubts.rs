@@ -32,7 +32,9 @@ impl Lone {
             match effect {
                 AgentEffect::Step(step) => self.asked.push(step.action),
                 AgentEffect::Report(report) => self.report = Some(report),
-                AgentEffect::Commit { .. } => {}
+                AgentEffect::Commit { .. }
+                | AgentEffect::AwaitAcknowledged(_)
+                | AgentEffect::Probe { .. } => {}
             }
         }
     }
@@ -193,6 +195,9 @@ fn a_run_that_was_given_out_anew_is_told_to_stop_although_its_entry_is_gone() {
         refused: Vec::new(),
         unannounced: Vec::new(),
         orphans: Vec::new(),
+        unanswered: Vec::new(),
+        followed: None,
+        listening: Default::default(),
     });
     let entries = |world: &World| world.view().assignments()[&machine_id("m1")].value.entries.len();
     assert_eq!(entries(&world), 0);

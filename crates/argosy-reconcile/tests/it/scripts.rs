@@ -9,7 +9,7 @@ use expect_test::expect_file;
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
 use argosy_model::Epoch;
-use argosy_reconcile::{BackendEvent, BackendRequest};
+use argosy_reconcile::{AgentEvent, BackendEvent, BackendRequest};
 
 use crate::world::{World, machine_id, name};
 
@@ -84,6 +84,25 @@ fn run(world: &mut World, line: &str) -> String {
             };
             world.apply(Txn::unconditional(vec![op]));
             world.settle();
+        }
+        // How a unit that was tried behaves, and which endpoints a machine's proxies follow.
+        "accepts" | "is-silent" => {
+            let (machine, run) = world.probes.remove(&name(rest[0])).unwrap();
+            let (unit, answers) = (name(rest[0]), words[0] == "accepts");
+            world.say(&machine, AgentEvent::Probed { unit, run, answers });
+        }
+        "follow" => {
+            let followed = match rest[1] {
+                "none" => None,
+                "old" => Some(0),
+                "new" => Some(world.view().revision()),
+                other => panic!("unknown word {other}"),
+            };
+            world.say(rest[0], AgentEvent::Followed(followed));
+        }
+        "listens" => {
+            let ports = rest[1..].iter().map(|port| port.parse().unwrap()).collect();
+            world.say(rest[0], AgentEvent::Listening(ports));
         }
         "elect" => world.elect(),
         "answers" => {

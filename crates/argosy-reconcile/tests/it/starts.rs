@@ -15,7 +15,7 @@ const NOW: Duration = Duration::from_secs(1_000);
 fn starts(effects: Vec<AgentEffect>) -> Vec<(String, RunIdentity)> {
     let steps = effects.into_iter().filter_map(|effect| match effect {
         AgentEffect::Step(step) => Some(step.action),
-        AgentEffect::Commit { .. } | AgentEffect::Report(_) => None,
+        _ => None,
     });
     let starts = steps.filter_map(|action| match action {
         BackendRequest::Start { unit, identity, .. } => Some((unit.to_string(), identity)),
@@ -87,7 +87,7 @@ fn a_refused_start_is_tried_again_as_soon_as_what_it_needs_is_there() {
     let effects = agent.handle(AgentEvent::Backend(there.clone()), view, NOW);
     let reports = effects.iter().filter_map(|effect| match effect {
         AgentEffect::Report(report) => Some(report.refused.len()),
-        AgentEffect::Step(_) | AgentEffect::Commit { .. } => None,
+        _ => None,
     });
     assert_eq!(reports.collect::<Vec<_>>(), [0], "it is on its way");
     assert_eq!(names(effects), ["a.service"]);

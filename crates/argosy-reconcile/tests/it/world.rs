@@ -9,17 +9,19 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec,
-    ServiceType, Term, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, InvocationId, MachineId,
+    MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term, Traffic, UnitName,
+    UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, Beater, Granter,
     GranterEffect, GranterEvent, LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine,
-    MachineReport, Step, Timing, Voters,
+    MachineReport, Step, Timing, Voters, unacknowledged,
 };
 use argosy_registry::{
-    ClusterView, ClusterViewBuilder, Edit, Outcome, SpecSource, StoredMachine, announced_keys,
+    ClusterView, ClusterViewBuilder, Edit, Outcome, Revision, SpecSource, StoredMachine,
+    announced_keys,
 };
 
 pub(crate) fn name(text: &str) -> UnitName {
@@ -34,6 +36,7 @@ pub(crate) fn machine_id(machine: &str) -> MachineId {
 /// Reads a unit's words; `bad` is an error.
 fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
     let (mut placement, mut announce) = (Placement::default(), None);
+    let mut traffic = Traffic::default();
     let (mut service, mut dependencies) = (ServiceSpec::default(), Dependencies::default());
     for word in text.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -52,6 +55,13 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
             "data" => placement.keeps_data = true,
             "requires" => dependencies.requires.push(name(value)),
             "fence" => placement.on_partition = OnPartition::Stop,
+            "notify" => service.service_type = ServiceType::Notify,
+            "endpoint" => {
+                let (service, port) = value.split_once(':').unwrap();
+                let (service, port) = (service.to_owned(), port.parse().ok());
+                let protocol = EndpointProtocol::Http;
+                traffic.endpoints.push(EndpointSpec { service, port, protocol });
+            }
             "announce" => {
                 let (key, port) = value.split_once(':').unwrap();
                 let key = key.replace("%i", unit.instance().unwrap_or(""));
@@ -67,6 +77,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
         service,
         placement,
         announce,
+        traffic,
         wanted_by: Vec::new(),
     })
 }
@@ -111,6 +122,10 @@ pub(crate) struct World {
     pub(crate) in_between: Option<Txn>,
     /// Only those of agents.
     pub(crate) only_agents: bool,
+    /// Who waits for which revision to be followed by every proxy.
+    pub(crate) awaited: Vec<(String, Revision)>,
+    /// Which run of a unit is being tried, and by whom.
+    pub(crate) probes: BTreeMap<UnitName, (String, InvocationId)>,
     /// What happened since it was last read.
     pub(crate) log: String,
 }
@@ -150,6 +165,8 @@ impl World {
             answers_lost: None,
             only_agents: false,
             in_between: None,
+            awaited: Vec::new(),
+            probes: BTreeMap::new(),
             log: String::new(),
         };
         world.elect();
@@ -296,11 +313,32 @@ impl World {
         }
     }
 
+    /// Tells whoever waits that every proxy follows, once it is so.
+    fn acknowledge(&mut self) {
+        let (view, reports) = (self.builder.view(), self.leader.reports());
+        let done = |revision| unacknowledged(view, reports, revision).is_empty();
+        let (done, left): (Vec<_>, Vec<_>) =
+            self.awaited.drain(..).partition(|(_, revision)| done(*revision));
+        self.awaited = left;
+        for (machine, revision) in done {
+            let event = AgentEvent::Acknowledged(revision);
+            self.queue.push_back(Event::Agent(machine, event));
+        }
+    }
+
+    /// An agent is told something.
+    pub(crate) fn say(&mut self, machine: &str, event: AgentEvent) {
+        self.queue.push_back(Event::Agent(machine.to_owned(), event));
+        self.settle();
+    }
+
     /// Handles events until nothing happens any more without time passing.
     pub(crate) fn settle(&mut self) {
         let mut handled = 0;
         self.beat();
-        while let Some(event) = self.queue.pop_front() {
+        loop {
+            self.acknowledge();
+            let Some(event) = self.queue.pop_front() else { break };
             match event {
                 Event::Leader(event) => self.leader_handles(event),
                 Event::Agent(machine, event) => self.agent_handles(&machine, event),
@@ -385,6 +423,15 @@ impl World {
                 }
                 AgentEffect::Report(report) => {
                     self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+                }
+                AgentEffect::AwaitAcknowledged(revision) => {
+                    self.awaited.push((machine.to_owned(), revision));
+                }
+                AgentEffect::Probe { unit, run, addresses } => {
+                    let addresses = addresses.iter().map(ToString::to_string);
+                    let addresses = addresses.collect::<Vec<_>>().join(", ");
+                    writeln!(self.log, "{machine}: try {unit} at {addresses}").unwrap();
+                    self.probes.insert(unit, (machine.to_owned(), run));
                 }
             }
         }

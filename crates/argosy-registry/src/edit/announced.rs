@@ -1,4 +1,5 @@
-//! What a new text would make true of others: the keys its units announce, and how many they are.
+//! What a new text would make true of others: the keys its units write, the ports they publish,
+//! and how many they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,20 +7,38 @@ use argosy_model::{UnitName, UnitSpec};
 
 use super::Edit;
 use crate::change_error::ChangeError;
+use crate::endpoint::mirror_key;
 use crate::record::StoredUnit;
 use crate::view::REPLICAS_MAX;
 
-/// Who announces what.
+/// What a unit says that others may not contradict: of which thing, and what of it. Of a key
+/// (`None`) only one unit may say anything.
+type Claims = BTreeMap<String, Option<String>>;
+
+/// Who claims what.
 #[derive(Default)]
 pub(super) struct Announced {
     /// Of the stored units, looked up when it is first needed.
-    stored: Option<BTreeMap<String, Vec<UnitName>>>,
+    stored: Option<BTreeMap<String, Vec<(UnitName, Option<String>)>>>,
     /// Of the units this edit has changed.
-    changed: BTreeMap<UnitName, Option<String>>,
+    changed: BTreeMap<UnitName, Claims>,
 }
 
-fn key_of(spec: &UnitSpec) -> Option<String> {
-    spec.announce.as_ref().map(|announce| announce.key.clone())
+fn claims_of(unit: &UnitName, spec: &UnitSpec) -> Claims {
+    let mut claims = Claims::new();
+    claims.extend(spec.announce.iter().map(|announce| (announce.key.clone(), None)));
+    for endpoint in &spec.traffic.endpoints {
+        let (service, protocol) = (&endpoint.service, endpoint.protocol);
+        if !spec.placement.global {
+            claims.insert(mirror_key(service, unit, None), None);
+        }
+        claims.insert(format!("service {service}"), Some(format!("speaks {protocol}")));
+    }
+    for published in &spec.traffic.publish {
+        let leads = format!("leads to {}", published.service);
+        claims.insert(format!("port {}", published.port), Some(leads));
+    }
+    claims
 }
 
 impl Edit<'_> {
@@ -35,14 +54,14 @@ impl Edit<'_> {
             return Ok(());
         };
         if !name.is_template() {
-            return self.check_key(name, key_of(&spec));
+            return self.check_claims(name, claims_of(name, &spec));
         }
         let wanted = spec.placement.replicas.unwrap_or(0);
         if wanted > REPLICAS_MAX {
             let (unit, most) = (name.clone(), REPLICAS_MAX);
             return Err(ChangeError::TooManyReplicas { unit, wanted, most });
         }
-        if spec.announce.is_none() {
+        if claims_of(name, &spec).is_empty() {
             return Ok(());
         }
         let count = scaled.unwrap_or(wanted);
@@ -54,13 +73,13 @@ impl Edit<'_> {
             let follows =
                 self.read(&instance)?.is_none_or(|unit| !unit.own_text && !unit.destroyed);
             if let (true, Some(Ok(spec))) = (follows, self.view.read_text(&instance, text)) {
-                self.check_key(&instance, key_of(&spec))?;
+                self.check_claims(&instance, claims_of(&instance, &spec))?;
             }
         }
         Ok(())
     }
 
-    /// Refuses to make an instance that would announce the key of another unit.
+    /// Refuses to make an instance that would contradict another unit.
     pub(super) fn check_instance(
         &mut self,
         name: &UnitName,
@@ -73,40 +92,54 @@ impl Edit<'_> {
         let revision = self.read(&template)?.map(|template| template.revision);
         let text = revision.and_then(|revision| self.text(&template, revision));
         match text.and_then(|text| self.view.read_text(name, text)) {
-            Some(Ok(spec)) => self.check_key(name, key_of(&spec)),
+            Some(Ok(spec)) => self.check_claims(name, claims_of(name, &spec)),
             Some(Err(_)) | None => Ok(()),
         }
     }
 
-    fn check_key(&mut self, unit: &UnitName, key: Option<String>) -> Result<(), ChangeError> {
-        if let Some(key) = &key
-            && let Some(holder) = self.holder(unit, key)
-        {
-            return Err(ChangeError::KeyTaken { unit: unit.clone(), key: key.clone(), holder });
+    fn check_claims(&mut self, unit: &UnitName, claims: Claims) -> Result<(), ChangeError> {
+        for (what, ours) in &claims {
+            let Some((holder, theirs)) = self.contradicts(unit, what, ours.as_deref()) else {
+                continue;
+            };
+            let (unit, what) = (unit.clone(), what.clone());
+            return Err(match (ours.clone(), theirs) {
+                (Some(ours), Some(theirs)) => {
+                    ChangeError::Contradicts { unit, what, ours, holder, theirs }
+                }
+                _ => ChangeError::KeyTaken { unit, key: what, holder },
+            });
         }
-        self.announced.changed.insert(unit.clone(), key);
+        self.announced.changed.insert(unit.clone(), claims);
         Ok(())
     }
 
-    /// Returns another unit that announces a key.
-    fn holder(&mut self, unit: &UnitName, key: &str) -> Option<UnitName> {
+    /// Returns another unit that says something else, and what.
+    fn contradicts(
+        &mut self,
+        unit: &UnitName,
+        what: &str,
+        ours: Option<&str>,
+    ) -> Option<(UnitName, Option<String>)> {
         let view = self.view;
         let stored = self.announced.stored.get_or_insert_with(|| {
-            let mut stored: BTreeMap<String, Vec<UnitName>> = BTreeMap::new();
+            let mut stored: BTreeMap<String, Vec<(UnitName, Option<String>)>> = BTreeMap::new();
             for name in view.unit_names() {
                 let spec = view.spec(&name).and_then(Result::ok);
-                if let Some(key) = spec.and_then(|spec| key_of(spec)) {
-                    stored.entry(key).or_default().push(name);
+                for (what, said) in spec.map(|spec| claims_of(&name, spec)).unwrap_or_default() {
+                    stored.entry(what).or_default().push((name.clone(), said));
                 }
             }
             stored
         });
         let changed = &self.announced.changed;
-        let now = changed.iter().filter(|(_, said)| said.as_deref() == Some(key));
-        let now = now.map(|(name, _)| name);
-        let before = stored.get(key).into_iter().flatten();
-        let before = before.filter(|name| !changed.contains_key(*name));
-        let goes = |name: &&UnitName| self.units.get(*name).is_some_and(|unit| unit.destroyed);
-        now.chain(before).find(|name| *name != unit && !goes(name)).cloned()
+        let now = changed.iter().filter_map(|(name, said)| Some((name, said.get(what)?)));
+        let before = stored.get(what).into_iter().flatten().map(|(name, said)| (name, said));
+        let before = before.filter(|(name, _)| !changed.contains_key(*name));
+        let goes = |name: &UnitName| self.units.get(name).is_some_and(|unit| unit.destroyed);
+        let agrees = |said: &Option<String>| ours.is_some() && said.as_deref() == ours;
+        let other =
+            now.chain(before).find(|(name, said)| *name != unit && !goes(name) && !agrees(said));
+        other.map(|(name, said)| (name.clone(), said.clone()))
     }
 }

@@ -322,6 +322,29 @@ fn a_destroyed_instance_comes_back_with_its_template() {
 }
 
 #[test]
+fn units_do_not_contradict_each_other_about_services_and_ports() {
+    let mut registry = Registry::new();
+    registry.submit("web@.service", "replicas=2 http=web publish=80");
+    // More of the same service, and another.
+    registry.submit("blue.service", "http=web publish=80");
+    registry.submit("db.service", "tcp=db publish=5432");
+    let says = "in c.service port 80 leads to db, but in blue.service it leads to web";
+    assert_eq!(refused(&registry, submits("c.service", "tcp=db publish=80")), says);
+    let says = "in c.service service web speaks tcp, but in blue.service it speaks http";
+    assert_eq!(refused(&registry, submits("c.service", "tcp=web")), says);
+    // Two instances 1 would write one key.
+    let taken = "v@1.service would announce /services/web/1, which web@1.service announces already";
+    assert_eq!(refused(&registry, submits("v@.service", "replicas=1 http=web")), taken);
+    let published: Vec<_> = registry.view().publishers().iter().map(UnitName::as_str).collect();
+    assert_eq!(
+        published,
+        ["blue.service", "db.service", "web@.service", "web@1.service", "web@2.service"]
+    );
+    registry.submit("db.service", "tcp=db");
+    assert!(!registry.view().publishers().contains(&name("db.service")));
+}
+
+#[test]
 fn a_dead_run_is_started_again_once() {
     let mut registry = Registry::new();
     let mark = LeaderMark { term: argosy_model::Term(1), member: 1 };

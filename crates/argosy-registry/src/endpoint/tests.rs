@@ -1,16 +1,18 @@
 //! What announcing writes, and what it leaves alone.
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest};
-use argosy_model::Epoch;
+use argosy_model::{EndpointProtocol, Epoch};
 
 use super::*;
 use crate::Outcome;
+use crate::record::StoredService;
 use crate::testing::{Registry, name};
 
 fn endpoint(counter: u64, key: &str, value: &str) -> StoredEndpoint {
     let (unit, machine) = (name("a.service"), MachineId(1));
     let epoch = Epoch { incarnation: 1, counter };
-    StoredEndpoint { unit, machine, epoch, key: key.to_owned(), value: value.to_owned() }
+    let (key, value) = (key.to_owned(), value.to_owned());
+    StoredEndpoint { unit, machine, epoch, key, value, services: Vec::new() }
 }
 
 fn say(registry: &mut Registry, endpoint: &StoredEndpoint) {
@@ -54,7 +56,7 @@ fn what_a_user_wrote_is_never_overwritten() {
     say(&mut registry, &endpoint(2, "/a", "two"));
     assert_eq!(registry.user_key("/a").as_deref(), Some("mine"));
     assert_eq!(stored(&registry).value, endpoint(2, "/a", "two"));
-    let again = announce_again(&(name("a.service"), None), &stored(&registry));
+    let again = announce_again(&(name("a.service"), None), &stored(&registry), "/a");
     assert!(matches!(registry.commit(again), Outcome::Conflict(_)));
     let txn = withdraw(&(name("a.service"), None), &stored(&registry));
     registry.commit(txn);
@@ -69,7 +71,7 @@ fn a_deleted_key_is_seen_and_written_again() {
     assert_eq!(seen(&registry)["/a"].as_deref(), Some(b"one".as_slice()));
     user_writes(&mut registry, "/a", None);
     assert_eq!(seen(&registry)["/a"], None);
-    let again = announce_again(&(name("a.service"), None), &stored(&registry));
+    let again = announce_again(&(name("a.service"), None), &stored(&registry), "/a");
     assert!(matches!(registry.commit(again.clone()), Outcome::Done(_)));
     assert_eq!(registry.user_key("/a").as_deref(), Some("one"));
     assert_eq!(announced_keys(registry.view(), MachineId(2), &registry.state), BTreeMap::new());
@@ -78,4 +80,28 @@ fn a_deleted_key_is_seen_and_written_again() {
     say(&mut registry, &endpoint(2, "/b", "two"));
     assert!(matches!(registry.commit(again), Outcome::Conflict(_)));
     assert_eq!(registry.user_key("/a"), None);
+}
+
+#[test]
+fn services_are_mirrored_in_the_same_transaction() {
+    let mut registry = Registry::new();
+    let service = |name: &str, port: u16| StoredService {
+        service: name.to_owned(),
+        protocol: EndpointProtocol::Http,
+        address: ([192, 0, 2, 1], port).into(),
+        key: mirror_key(name, &crate::testing::name("a.service"), None),
+    };
+    let with = |services: Vec<StoredService>| StoredEndpoint { services, ..endpoint(1, "", "") };
+    say(&mut registry, &with(vec![service("api", 1), service("admin", 2)]));
+    assert_eq!(registry.user_key("/services/api/a").as_deref(), Some("192.0.2.1:1"));
+    assert_eq!(registry.user_key("/services/admin/a").as_deref(), Some("192.0.2.1:2"));
+    assert_eq!(registry.user_key(""), None);
+    say(&mut registry, &with(vec![service("api", 3)]));
+    assert_eq!(registry.user_key("/services/api/a").as_deref(), Some("192.0.2.1:3"));
+    assert_eq!(registry.user_key("/services/admin/a"), None);
+    let txn = withdraw(&(name("a.service"), None), &stored(&registry));
+    registry.commit(txn);
+    assert_eq!(registry.user_key("/services/api/a"), None);
+    let global = mirror_key("api", &name("a@x.service"), Some(MachineId(7 << 96)));
+    assert_eq!(global, "/services/api/x-00000007");
 }

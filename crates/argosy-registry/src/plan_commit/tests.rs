@@ -126,6 +126,7 @@ fn leaving_a_lost_machine_is_one_step() {
         epoch: Epoch { incarnation: 1, counter: 1 },
         key: "/database".to_owned(),
         value: "192.0.2.1:5432".to_owned(),
+        services: Vec::new(),
     };
     let at = endpoint_name(&unit, ONE, false);
     let txn = announce(registry.view(), &at, &endpoint).unwrap();
@@ -152,6 +153,7 @@ fn a_withdrawal_leaves_what_others_wrote() {
         epoch: Epoch { incarnation: 1, counter },
         key: key.to_owned(),
         value: "192.0.2.1:80".to_owned(),
+        services: Vec::new(),
     };
     let txn = announce(registry.view(), &at, &endpoint("/a", 2)).unwrap();
     registry.commit(txn);
@@ -183,6 +185,7 @@ fn an_assignment_taken_away_is_not_announced() {
         epoch: Epoch { incarnation: 1, counter: 1 },
         key: "/a".to_owned(),
         value: "192.0.2.1:80".to_owned(),
+        services: Vec::new(),
     };
     let late = announce(registry.view(), &endpoint_name(&unit, ONE, false), &endpoint).unwrap();
     let txn = planned(&registry, |commit| commit.stop(&unit, ONE));

@@ -1,20 +1,23 @@
 //! From records to their messages and back.
 
+use std::num::TryFromIntError;
+
 use prost::Message;
 
 use argosy_model::{
-    Assignment, AssignmentEntry, Epoch, Generation, MachineId, Reason, ReasonKind, RestartCount,
-    Term, UnitName, UnitRevision, UnixMicros, Want,
+    Assignment, AssignmentEntry, EndpointProtocol, Epoch, Generation, MachineId, Reason,
+    ReasonKind, RestartCount, Term, UnitName, UnitRevision, UnixMicros, Want,
 };
 
 use super::unknown::keep_unknown;
 use super::wire::{
     AssignmentMessage, AuthorityMessage, EndpointMessage, EntryMessage, EpochMessage, FORMAT,
-    LeaderMessage, MachineMessage, ReasonMessage, RevisionMessage, TokenMessage, UnitMessage,
+    LeaderMessage, MachineMessage, ReasonMessage, RevisionMessage, ServiceMessage, TokenMessage,
+    UnitMessage,
 };
 use super::{
     Desired, LeaderMark, Record, RecordError, StoredAuthority, StoredEndpoint, StoredMachine,
-    StoredRevision, StoredToken, StoredUnit,
+    StoredRevision, StoredService, StoredToken, StoredUnit,
 };
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, RecordError> {
@@ -156,6 +159,12 @@ fn read_entry(bytes: &[u8]) -> Result<AssignmentEntry, RecordError> {
             2 => Want::Stop,
             _ => return Err(RecordError::Value { field: "want" }),
         },
+        ports: entry
+            .ports
+            .into_iter()
+            .map(|(service, port)| Ok((service, u16::try_from(port)?)))
+            .collect::<Result<_, TryFromIntError>>()
+            .map_err(|_| RecordError::Value { field: "ports" })?,
     })
 }
 
@@ -169,8 +178,9 @@ fn write_entry(entry: &AssignmentEntry, previous: &[u8]) -> Vec<u8> {
             Want::Run => 1,
             Want::Stop => 2,
         },
+        ports: entry.ports.iter().map(|(name, port)| (name.clone(), u32::from(*port))).collect(),
     };
-    keep_unknown(message.encode_to_vec(), previous, 5)
+    keep_unknown(message.encode_to_vec(), previous, 6)
 }
 
 impl Record for Assignment {
@@ -255,6 +265,25 @@ impl Record for Reason {
     }
 }
 
+fn service(message: ServiceMessage) -> Result<StoredService, RecordError> {
+    let protocol = EndpointProtocol::parse(&message.protocol);
+    Ok(StoredService {
+        service: message.service,
+        protocol: protocol.ok_or(RecordError::Value { field: "protocol" })?,
+        address: message.address.parse().map_err(|_| RecordError::Value { field: "address" })?,
+        key: message.key,
+    })
+}
+
+fn service_message(service: &StoredService) -> ServiceMessage {
+    ServiceMessage {
+        service: service.service.clone(),
+        protocol: service.protocol.as_str().to_owned(),
+        address: service.address.to_string(),
+        key: service.key.clone(),
+    }
+}
+
 impl Record for StoredEndpoint {
     fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let message: EndpointMessage = decode(bytes)?;
@@ -265,6 +294,7 @@ impl Record for StoredEndpoint {
             epoch: epoch(message.epoch),
             key: message.key,
             value: message.value,
+            services: message.services.into_iter().map(service).collect::<Result<_, _>>()?,
         })
     }
 
@@ -276,8 +306,9 @@ impl Record for StoredEndpoint {
             epoch: epoch_message(self.epoch),
             key: self.key.clone(),
             value: self.value.clone(),
+            services: self.services.iter().map(service_message).collect(),
         };
-        keep_unknown(message.encode_to_vec(), previous, 6)
+        keep_unknown(message.encode_to_vec(), previous, 7)
     }
 }
 

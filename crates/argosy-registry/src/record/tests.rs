@@ -26,6 +26,7 @@ fn entry(text: &str) -> AssignmentEntry {
         epoch: Epoch { incarnation: 1, counter: 2 },
         restart: RestartCount(3),
         want: Want::Stop,
+        ports: BTreeMap::from([("api".to_owned(), 20_001)]),
     }
 }
 
@@ -72,6 +73,12 @@ fn every_record_reads_back() {
         epoch: Epoch { incarnation: 2, counter: 1 },
         key: "/a".to_owned(),
         value: "192.0.2.1:80".to_owned(),
+        services: vec![StoredService {
+            service: "api".to_owned(),
+            protocol: EndpointProtocol::Http,
+            address: "192.0.2.1:20001".parse().unwrap(),
+            key: "/services/api/a".to_owned(),
+        }],
     });
     survives(&LeaderMark { term: Term(7), member: 3 });
 }

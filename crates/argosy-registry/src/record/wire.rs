@@ -84,6 +84,9 @@ pub(super) struct EntryMessage {
     /// 1 run, 2 stop; 0 is refused, so that a lost field is never an order.
     #[prost(uint32, tag = "5")]
     pub(super) want: u32,
+    /// The ports chosen for it, by service.
+    #[prost(btree_map = "string, uint32", tag = "6")]
+    pub(super) ports: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -126,6 +129,21 @@ pub(super) struct EndpointMessage {
     pub(super) key: String,
     #[prost(string, tag = "6")]
     pub(super) value: String,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) services: Vec<ServiceMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ServiceMessage {
+    #[prost(string, tag = "1")]
+    pub(super) service: String,
+    /// [`argosy_model::EndpointProtocol::as_str`].
+    #[prost(string, tag = "2")]
+    pub(super) protocol: String,
+    #[prost(string, tag = "3")]
+    pub(super) address: String,
+    #[prost(string, tag = "4")]
+    pub(super) key: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -164,10 +164,16 @@ impl ClusterViewBuilder {
         match text {
             Some(text) => {
                 let spec = (self.specs)(name, &text).map(Arc::new);
+                if spec.as_ref().is_ok_and(|spec| !spec.traffic.publish.is_empty()) {
+                    self.view.publishers.insert(name.clone());
+                } else {
+                    self.view.publishers.remove(name);
+                }
                 self.view.specs.insert(name.clone(), spec);
             }
             None => {
                 self.view.specs.remove(name);
+                self.view.publishers.remove(name);
             }
         }
     }

@@ -20,6 +20,7 @@ pub(crate) fn spec(unit: &str, placement: Placement) -> UnitSpec {
         service: ServiceSpec::default(),
         placement,
         announce: None,
+        traffic: Default::default(),
         wanted_by: Vec::new(),
     }
 }

@@ -47,6 +47,13 @@ impl Cluster<'_> {
                     self.propose(at, Asker::Agent(request), txn);
                 }
                 AgentEffect::Report(report) => self.report(at, report)?,
+                // There are no proxies, and whatever runs answers.
+                AgentEffect::AwaitAcknowledged(revision) => {
+                    self.agent_handles(at, AgentEvent::Acknowledged(revision))?;
+                }
+                AgentEffect::Probe { unit, run, .. } => {
+                    self.agent_handles(at, AgentEvent::Probed { unit, run, answers: true })?;
+                }
             }
         }
         Ok(())

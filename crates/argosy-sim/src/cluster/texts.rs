@@ -43,6 +43,7 @@ pub(super) fn spec(unit: &UnitName, text: &str) -> UnitSpec {
         service: ServiceSpec::default(),
         placement,
         announce,
+        traffic: Default::default(),
         wanted_by: Vec::new(),
     }
 }

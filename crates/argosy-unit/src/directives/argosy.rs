@@ -3,7 +3,8 @@
 use super::Harmless::{Empty, Values};
 use super::{DirectiveGroup, refused, supported};
 
-const ENDPOINTS: &str = "endpoints and their health checks are not available yet; use Announce=";
+const CHECKS: &str =
+    "an endpoint is checked by opening a connection; other checks are not available yet";
 const SCORES: &str =
     "it is not available yet; instances of one template already spread over machines";
 const RESOURCES: &str = "machines are not chosen by free resources yet";
@@ -42,8 +43,9 @@ pub(super) const ARGOSY: DirectiveGroup = DirectiveGroup {
         supported("Replicas"),
         supported("Data"),
         supported("OnPartition"),
-        refused("Endpoint", ENDPOINTS, Empty),
-        refused("HealthCheck", ENDPOINTS, Empty),
+        supported("Endpoint"),
+        supported("Publish"),
+        refused("HealthCheck", CHECKS, Empty),
         refused("Standby", "machines do not prepare for units of others yet", Values(&["0"])),
         refused("Spread", SCORES, Empty),
         refused("With", "it is not available yet; use MachineOf= in [X-Fleet]", Empty),

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use argosy_model::{Announce, DataPolicy, MetadataRequirement, OnPartition, Placement, UnitName};
+use argosy_model::{
+    Announce, DataPolicy, MetadataRequirement, OnPartition, Placement, Traffic, UnitName,
+};
 
 use super::announce;
 use super::context::{Context, Reported, place};
+use super::traffic::TrafficDraft;
 use crate::diagnostic::Problem;
 use crate::file::{Directive, Value};
 use crate::glob::{BadGlob, Glob};
@@ -25,6 +28,7 @@ const LIST_MAX: usize = 256;
 pub(super) struct PlacementDraft {
     placement: Placement,
     announce: Option<announce::Draft>,
+    traffic: TrafficDraft,
     machine_id: Option<Range<usize>>,
     machine_of: Vec<Range<usize>>,
     conflicts: Vec<(Glob, Range<usize>)>,
@@ -57,6 +61,8 @@ impl PlacementDraft {
                 }
             }
             "Announce" => self.announce = announce::read(context, directive),
+            "Endpoint" => self.traffic.endpoint(context, directive),
+            "Publish" => self.traffic.publish(context, directive),
             "Replicas" => self.replicas(context, directive),
             "Data" => {
                 if let Ok(data) = context.choice(directive, &DATA) {
@@ -196,7 +202,10 @@ impl PlacementDraft {
     }
 
     /// Checks what does not go together.
-    pub(super) fn finish(self, context: &mut Context<'_>) -> (Placement, Option<Announce>) {
+    pub(super) fn finish(
+        self,
+        context: &mut Context<'_>,
+    ) -> (Placement, Option<Announce>, Traffic) {
         self.exclusions(context);
         let name = context.name;
         let of_template = name.is_template() || name.instance().is_some();
@@ -217,7 +226,8 @@ impl PlacementDraft {
             draft.check(context, several, self.global.is_some());
             draft.announce
         });
-        (self.placement, announce)
+        let traffic = self.traffic.finish(context);
+        (self.placement, announce, traffic)
     }
 
     /// Refuses what fleet refuses together.

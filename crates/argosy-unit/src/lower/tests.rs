@@ -5,8 +5,8 @@ mod refused;
 use std::time::Duration;
 
 use argosy_model::{
-    DataPolicy, ExecCommand, ExecPrefix, KillMode, NotifyAccess, RestartPolicy, ServiceType,
-    StandardInput, StandardOutput, Timeout,
+    DataPolicy, EndpointProtocol, EndpointSpec, ExecCommand, ExecPrefix, KillMode, NotifyAccess,
+    Publish, RestartPolicy, ServiceType, StandardInput, StandardOutput, Timeout,
 };
 
 use super::*;
@@ -219,6 +219,28 @@ fn an_instance_is_lowered_from_its_template() {
     let template = spec_of(text, "web@.service");
     assert_eq!(template.name.as_str(), "web@.service");
     assert_eq!(template.announce.unwrap().key, "/web/1", "a template is read as its instance 1");
+}
+
+#[test]
+fn endpoints_and_published_ports() {
+    let text = "[Service]\nExecStart=/bin/web\n[X-Argosy]\nEndpoint=old:1/tcp\nEndpoint=\n\
+                Endpoint=%p-admin:900%i/tcp\nEndpoint=web:auto/http\n\
+                Publish=1\nPublish=\nPublish=8080 web\nPublish=9000\n";
+    let traffic = spec_of(text, "web@2.service").traffic;
+    let (http, tcp) = (EndpointProtocol::Http, EndpointProtocol::Tcp);
+    let endpoint = |service: &str, port, protocol| {
+        let service = service.to_owned();
+        EndpointSpec { service, port, protocol }
+    };
+    assert_eq!(
+        traffic.endpoints,
+        [endpoint("web-admin", Some(9002), tcp), endpoint("web", None, http)]
+    );
+    let publish = |port, service: &str, protocol| {
+        let service = service.to_owned();
+        Publish { port, service, protocol }
+    };
+    assert_eq!(traffic.publish, [publish(8080, "web", http), publish(9000, "web-admin", tcp)]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ use super::book::Book;
 use super::identity;
 use super::liveness::Liveness;
 use super::picture::Picture;
+use super::tables::Tables;
+use super::traffic::{Traffic, Whom};
 
 /// Revisions of history taken over in one go: enough that a restart catches up in a few steps,
 /// few enough that the loop stays responsive.
@@ -57,6 +59,8 @@ enum Event {
     Heard,
     /// Whether this machine may run fenced units has changed.
     Granted(bool),
+    /// Something about traffic to this machine's units.
+    Traffic(AgentEvent),
     Tick,
 }
 
@@ -85,6 +89,10 @@ pub(crate) struct Ends {
     pub(crate) access: Arc<AccessList>,
     /// Beats and grants.
     pub(crate) liveness: Liveness,
+    /// What proxies follow.
+    pub(crate) tables: Tables,
+    /// Who knows how far they are.
+    pub(crate) whom: Whom,
 }
 
 /// The loop and what it owns.
@@ -104,6 +112,7 @@ pub(crate) struct Control {
     current: JoinSet<()>,
     /// The change of the store's membership that is under way, if any.
     promotion: JoinSet<()>,
+    traffic: Traffic,
 }
 
 /// Returns the time since boot, suspend included (CLOCK_BOOTTIME): what fences and reports use.
@@ -138,6 +147,7 @@ impl Control {
         current.spawn(until_current(store.clone()));
         let builder = ClusterViewBuilder::new(Arc::clone(&specs));
         let commits = JoinSet::new();
+        let traffic = Traffic::new(ends.whom.clone());
         let (steps, keys, promotion) = (VecDeque::new(), BTreeMap::new(), JoinSet::new());
         Control {
             store,
@@ -151,6 +161,7 @@ impl Control {
             keys,
             current,
             promotion,
+            traffic,
         }
     }
 
@@ -189,6 +200,7 @@ impl Control {
                     Ok(()) => Event::Granted(*granted.borrow_and_update()),
                     Err(_) => return,
                 },
+                event = self.traffic.next() => Event::Traffic(event),
                 // Taking steps away and events in go on side by side: neither end may wait for
                 // the other.
                 Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
@@ -254,6 +266,7 @@ impl Control {
             }
             Event::Heard => self.leader_handles(LeaderEvent::Tick, now),
             Event::Granted(granted) => self.agent_handles(AgentEvent::Granted(granted), now),
+            Event::Traffic(event) => self.agent_handles(event, now),
             Event::Tick => {
                 self.promote(leadership);
                 self.leader_handles(LeaderEvent::Tick, now);
@@ -291,6 +304,7 @@ impl Control {
         }
         if changed {
             self.follow_machines();
+            self.ends.tables.follow(self.builder.view());
         }
         changed
     }
@@ -370,6 +384,10 @@ impl Control {
                 AgentEffect::Report(report) => {
                     self.ends.own_report.send_replace(Some(report.clone()));
                     self.leader_handles(LeaderEvent::Report(report), now);
+                }
+                AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
+                AgentEffect::Probe { unit, run, addresses } => {
+                    self.traffic.attempt(unit, run, addresses);
                 }
             }
         }

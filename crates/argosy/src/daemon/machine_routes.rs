@@ -7,18 +7,20 @@ use argosy_api::journal_line::JournalQuery;
 use argosy_api::{ApiError, ErrorCode, Peer};
 use argosy_model::MachineId;
 use argosy_reconcile::MachineReport;
+use argosy_registry::Revision;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use super::app::App;
 use super::journal;
 use super::report_wire::ReportWire;
-use super::routes;
+use super::{routes, traffic};
 
 /// Largest request: the report of a machine with 2,000 units of about 2 KiB, and room.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -50,6 +52,7 @@ pub(crate) fn router(
     Router::new()
         .route("/v1/report", post(report))
         .route("/v1/journal", get(read_journal))
+        .route("/v1/acknowledged", get(acknowledged))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Shared { app, reports, stopped })
         .nest("/operator", operators)
@@ -70,6 +73,28 @@ async fn report(
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(_) => Err(ApiError::new(ErrorCode::Unavailable, "too many reports wait")),
     }
+}
+
+#[derive(Deserialize)]
+struct Acknowledged {
+    revision: Revision,
+}
+
+/// Answers once every proxy follows a revision, or that it is not so after a while.
+async fn acknowledged(
+    State(shared): State<Shared>,
+    Query(query): Query<Acknowledged>,
+) -> Result<Json<bool>, ApiError> {
+    let node = shared.app.node().await?;
+    if !node.leads() {
+        return Err(ApiError::new(ErrorCode::Conflict, "this machine does not lead"));
+    }
+    let mut stopped = shared.stopped;
+    let followed = tokio::select! {
+        followed = traffic::is_followed(node.pictures(), query.revision) => followed,
+        _ = stopped.wait_for(|stop| *stop) => false,
+    };
+    Ok(Json(followed))
 }
 
 async fn read_journal(

@@ -21,6 +21,7 @@ use super::admission::Admission;
 use super::app::App;
 use super::book::Book;
 use super::control::{Control, Ends};
+use super::followers::Followers;
 use super::identity::Membership;
 use super::listeners::Ports;
 use super::liveness::{self, Liveness};
@@ -28,6 +29,8 @@ use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
 use super::machine_server::MachineServer;
 use super::picture::Picture;
+use super::tables::Tables;
+use super::traffic::Whom;
 use super::{begin, reporter};
 use crate::failure::chain;
 
@@ -77,6 +80,7 @@ pub(crate) struct Node {
     supervisor: Client,
     /// Whether this machine may run fenced units.
     granted: watch::Receiver<bool>,
+    followers: Arc<Followers>,
     running: Mutex<Option<Running>>,
 }
 
@@ -164,6 +168,23 @@ impl Node {
             // It ends with `stopped`, or by a panic.
             drop(tokio::task::spawn_blocking(move || beating.join()).await);
         });
+        let (newest, tables) = Tables::new();
+        let stored = app.places.data_dir.join(crate::proxy::STORED_TABLE);
+        let followers = Arc::new(Followers::new(tables, &stored));
+        let whom = Whom {
+            port: port.clone(),
+            leadership: handle.leadership(),
+            pictures: pictures.clone(),
+            followed: followers.followed(),
+        };
+        let mut until = stopped.clone();
+        let look = Arc::clone(&followers).look();
+        tasks.spawn("followers", async move {
+            tokio::select! {
+                () = look => {}
+                _ = until.wait_for(|stop| *stop) => {}
+            }
+        });
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -173,6 +194,8 @@ impl Node {
             book: Arc::clone(port.book()),
             access,
             liveness: liveness.clone(),
+            tables: newest,
+            whom,
         };
         let control = Control::new(app.machine_id, &membership, handle.clone(), ends);
         tasks.spawn("control loop", control.run(stopped.clone()));
@@ -195,6 +218,7 @@ impl Node {
             picture: pictures,
             supervisor: Client::new(app.places.supervisor_socket.clone()),
             granted,
+            followers,
             running: Mutex::new(Some(Running { store, stop, tasks })),
         });
         admission.serve(&node);
@@ -216,12 +240,22 @@ impl Node {
         &self.membership
     }
 
+    /// Tells whether this machine leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.store.leadership().borrow().is_leader
+    }
+
     pub(crate) fn store(&self) -> &StoreHandle {
         &self.store
     }
 
     pub(crate) fn supervisor(&self) -> &Client {
         &self.supervisor
+    }
+
+    /// Returns the proxies that follow services here.
+    pub(crate) fn followers(&self) -> &Arc<Followers> {
+        &self.followers
     }
 
     /// Returns a client that has a unit's journal: of the machine the unit is on, else of this
@@ -308,6 +342,7 @@ impl Node {
         for (key, problem) in picture.view.unreadable() {
             problems.push(format!("the record {key} cannot be read: {problem}"));
         }
+        problems.extend(self.followers.problems());
         for report in picture.reports.values() {
             let machine = picture.machine_name(report.machine);
             let orphan = |unit| format!("{unit} runs on {machine} and belongs to nobody");

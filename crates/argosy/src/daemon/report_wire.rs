@@ -1,8 +1,11 @@
 //! A machine's report on its way to the leader, as JSON.
 
+use std::collections::BTreeSet;
+
 use argosy_api::{StatusViewError, UnitStatusView};
 use argosy_model::{Generation, InvalidId, InvalidUnitName, UnitName, UnitStatus};
 use argosy_reconcile::MachineReport;
+use argosy_registry::Revision;
 use serde::{Deserialize, Serialize};
 
 /// The wire form of [`MachineReport`].
@@ -15,6 +18,12 @@ pub(crate) struct ReportWire {
     #[serde(default)]
     unannounced: Vec<(String, String)>,
     orphans: Vec<String>,
+    #[serde(default)]
+    unanswered: Vec<(String, String)>,
+    #[serde(default)]
+    followed: Option<Revision>,
+    #[serde(default)]
+    listening: BTreeSet<u16>,
 }
 
 /// A report from another machine does not fit the model.
@@ -41,6 +50,9 @@ impl From<&MachineReport> for ReportWire {
             refused: lines(&report.refused),
             unannounced: lines(&report.unannounced),
             orphans: report.orphans.iter().map(UnitName::to_string).collect(),
+            unanswered: lines(&report.unanswered),
+            followed: report.followed,
+            listening: report.listening.clone(),
         }
     }
 }
@@ -67,6 +79,9 @@ impl TryFrom<ReportWire> for MachineReport {
             refused: lines(wire.refused)?,
             unannounced: lines(wire.unannounced)?,
             orphans: wire.orphans.into_iter().map(name).collect::<Result<_, _>>()?,
+            unanswered: lines(wire.unanswered)?,
+            followed: wire.followed,
+            listening: wire.listening,
         })
     }
 }

@@ -8,6 +8,7 @@ use argosy_api::operator::{
     InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest, SubmitReply,
     SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
+use argosy_api::traffic::{FollowRequest, TableView};
 use argosy_api::{ApiError, ClientError, ErrorCode, Peer};
 use argosy_model::UnitName;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
@@ -45,6 +46,7 @@ pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
         .route("/v1/cluster/init", post(init))
         .route("/v1/cluster/join", post(join))
         .route("/v1/journal", get(read_journal))
+        .route("/v1/traffic", post(follow))
         .with_state(shared)
         .merge(leader_router(app, stopped).layer(to_leader))
         .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
@@ -223,6 +225,26 @@ async fn scale_unit(
     let name = unit_name(name)?;
     let node = shared.app.node().await?;
     scale::scale(&node, &name, request).await.map(Json)
+}
+
+async fn follow(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<FollowRequest>,
+) -> Reply<Option<TableView>> {
+    let node = shared.app.node().await?;
+    let followers = Arc::clone(node.followers());
+    drop(node);
+    let mut stopped = shared.stopped;
+    tokio::select! {
+        answer = followers.follow(request, peer.pid) => match answer {
+            Some(table) => Ok(Json(table.map(|table| TableView::clone(&table)))),
+            None => Err(ApiError::new(ErrorCode::Unavailable, "too many proxies follow already")),
+        },
+        _ = stopped.wait_for(|stop| *stop) => {
+            Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping"))
+        }
+    }
 }
 
 async fn read_journal(

@@ -115,8 +115,23 @@ fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
     if !link("ready", ready, sentence) {
         return chain;
     }
-    if let Some(announce) = unit.spec.ok().and_then(|spec| spec.announce.clone()) {
-        let endpoint = picture.view.endpoints().values().find(|e| &e.value.unit == name);
+    let spec = unit.spec.ok();
+    let endpoint = picture.view.endpoints().values().find(|e| &e.value.unit == name);
+    if spec.is_some_and(|spec| !spec.traffic.endpoints.is_empty()) {
+        let unrouted = picture.reason(name).filter(|reason| reason.kind == ReasonKind::NotRouted);
+        let services = endpoint.map(|stored| stored.value.services.as_slice()).unwrap_or_default();
+        let places = services.iter().map(|one| format!("{} at {}", one.service, one.address));
+        let places: Vec<String> = places.collect();
+        let (holds, sentence) = match unrouted {
+            Some(reason) => (false, reason.sentence.clone()),
+            None if places.is_empty() => (false, "its endpoint is not published yet".into()),
+            None => (true, places.join(", ")),
+        };
+        if !link("routed", holds, sentence) {
+            return chain;
+        }
+    }
+    if let Some(announce) = spec.and_then(|spec| spec.announce.clone()) {
         let lost = picture
             .reason(name)
             .filter(|reason| reason.kind == ReasonKind::NotAnnounced)

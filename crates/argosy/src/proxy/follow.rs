@@ -69,7 +69,11 @@ async fn follow(
         tables.send_if_modified(|table| {
             let changed = table.services != services;
             if changed {
-                *table = Arc::new(Table { generation: table.generation + 1, services });
+                *table = Arc::new(Table {
+                    generation: table.generation + 1,
+                    services,
+                    ..Table::default()
+                });
             }
             changed
         });

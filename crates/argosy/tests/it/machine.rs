@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const ARGOSY: &str = env!("CARGO_BIN_EXE_argosy");
+pub(crate) const ARGOSY: &str = env!("CARGO_BIN_EXE_argosy");
 /// Long enough for anything on a loaded machine with two cores; a test that needs it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -50,7 +50,7 @@ impl Ran {
     }
 }
 
-fn free_port(address: Ipv4Addr) -> u16 {
+pub(crate) fn free_port(address: Ipv4Addr) -> u16 {
     TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -136,6 +136,7 @@ impl Machine {
             .env("ARGOSY_UNIT_PATH", self.path("units"))
             .env("ARGOSY_CLIENT_LISTEN", listen)
             .env("ARGOSY_PEER_PORT", self.peer_port.to_string())
+            .env("ARGOSY_PROXY_LISTEN", address.to_string())
             .current_dir(self.path("files"));
         command
     }

@@ -6,7 +6,7 @@ use crate::endpoint::Running;
 use crate::{Endpoint, Standing};
 
 fn table(generation: u64, endpoints: Vec<Endpoint>) -> Table {
-    Table { generation, services: [("web".to_owned(), endpoints)].into() }
+    Table { generation, services: [("web".to_owned(), endpoints)].into(), ..Table::default() }
 }
 
 fn names(routes: &Routes) -> Vec<String> {
@@ -46,7 +46,7 @@ fn who_does_not_leave_in_time_is_cut_once() {
     let _running = Running::new(&routes.services["web"][0]);
     routes.follow(&Table { generation: 2, ..Table::default() });
     assert!(routes.drain());
-    assert!(routes.directive(Phase::Serve).draining[0].cut);
+    assert!(routes.directive(Vec::new(), Phase::Serve).draining[0].cut);
     assert!(!routes.drain());
 }
 

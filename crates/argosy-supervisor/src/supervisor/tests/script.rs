@@ -107,6 +107,7 @@ impl World {
                 service: spec,
                 placement: Placement::default(),
                 announce: None,
+                traffic: Default::default(),
                 wanted_by: Vec::new(),
             },
             source: UnitSource {

@@ -142,7 +142,6 @@ fn what_is_not_available_is_refused_by_name() {
             a.service:2:1: error: `ConditionPathExists=` is refused: conditions and assertions are not checked yet; use ExecCondition= in [Service] [not available]
             a.service:3:1: error: `OnFailure=` is refused: units are not started by the end of other units yet [not available]
             a.service:4:1: note: `DefaultDependencies=` is accepted and does nothing here: no unit starts before the machine has booted []
-            a.service:8:1: error: `Endpoint=` is refused: endpoints and their health checks are not available yet; use Announce= [not available]
             a.service:9:1: error: `UpdateParallel=` is refused: updates in steps are not available yet [not available]
             a.service:11:1: error: `Replaces=` is refused: a unit does not push another one off its machine yet; use Conflicts= [not available]
         "#]],
@@ -446,6 +445,40 @@ fn placement() {
         expect![[r#"
         a@.service:4:10: warning: two instances of this template would write the same key (write /a/%i) []
     "#]],
+    );
+}
+
+#[test]
+fn traffic() {
+    one_line(
+        "a.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nEndpoint=api\nEndpoint=Api:1/http\nEndpoint=api:0/http\nEndpoint=api:auto/htpp\nEndpoint=api:80/http\nEndpoint=api:81/http\nPublish=x\nPublish=80 aip\nPublish=81 api\nPublish=81\nPublish=1 2 3\n",
+        expect![[r#"
+            a.service:4:10: error: `Endpoint=api` is not valid [expected NAME:PORT/PROTO, such as api:auto/http or db:5432/tcp]
+            a.service:5:10: error: `Api` is no name of a service [expected lower-case letters, digits and dashes within]
+            a.service:6:14: error: `0` is not a port [expected a number from 1 to 65535, or auto]
+            a.service:7:19: error: `htpp` is no protocol of an endpoint (did you mean `http`?) [expected http or tcp]
+            a.service:9:10: error: `api` is named twice (give each endpoint of a unit a name of its own) []
+            a.service:10:9: error: `x` is not a port [expected a number from 1 to 65535]
+            a.service:11:9: error: the unit has no endpoint `aip` (did you mean `api`?) []
+            a.service:13:9: error: port 81 is published twice []
+            a.service:14:9: error: `Publish=1 2 3` is not valid [expected PORT or PORT NAME]
+        "#]],
+    );
+    one_line(
+        "a.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nPublish=80\n",
+        expect![[r#"
+        a.service:4:9: error: `Publish=` needs an endpoint to lead to (write one, such as Endpoint=api:auto/http) []
+    "#]],
+    );
+    one_line(
+        "a@.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nEndpoint=a%H:auto/tcp\nEndpoint=b-:%i/tcp\n",
+        expect![[r#"
+            a@.service:4:11: error: `%H` differs by machine, which is not chosen yet (%n, %N, %p, %P, %i, %I, %j and %J are such) [only specifiers of the unit's name may stand here]
+            a@.service:5:10: error: `b-` is no name of a service [expected lower-case letters, digits and dashes within]
+        "#]],
     );
 }
 

@@ -1,0 +1,237 @@
+//! What carries traffic to this machine's units: whether they answer, which ports they have, and
+//! which withdrawals every proxy has acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use argosy_model::{
+    ActiveState, Assignment, AssignmentEntry, InvocationId, ServiceType, UnitName, UnitSpec,
+    UnitStatus, Want,
+};
+use argosy_registry::{
+    ClusterView, EndpointName, PORTS, Revision, StoredEndpoint, StoredService, mirror_key,
+};
+
+use super::{AgentEffect, AgentMachine, Publishing};
+
+/// What the agent knows of traffic to its units.
+#[derive(Debug, Default)]
+pub(super) struct Routing {
+    /// The oldest registry revision whose endpoints a proxy of this machine follows; `None`
+    /// without such a proxy.
+    pub(super) followed: Option<Revision>,
+    /// Ports of the range for `auto` on which something listens here.
+    pub(super) listening: BTreeSet<u16>,
+    /// Units that had an endpoint for a service in the last view.
+    published: BTreeMap<UnitName, EndpointName>,
+    /// At which revision the endpoint of a unit was taken back.
+    withdrawn: BTreeMap<UnitName, Revision>,
+    /// Every reachable proxy follows the endpoints of this revision.
+    acknowledged: Revision,
+    /// The highest revision that is asked for, and that a stop waits for.
+    asked: Revision,
+    wanted: Revision,
+    /// The run of a unit that answers at its endpoints, and the one that is being tried.
+    answering: BTreeMap<UnitName, InvocationId>,
+    probing: BTreeMap<UnitName, InvocationId>,
+}
+
+impl AgentMachine {
+    pub(super) fn acknowledged(&mut self, revision: Revision) {
+        self.routing.acknowledged = self.routing.acknowledged.max(revision);
+    }
+
+    pub(super) fn probed(&mut self, unit: UnitName, run: InvocationId, answers: bool) {
+        if self.routing.probing.get(&unit) == Some(&run) {
+            self.routing.probing.remove(&unit);
+            if answers {
+                self.routing.answering.insert(unit, run);
+            }
+        }
+    }
+
+    /// Takes note of endpoints that are gone from the view. Of one that this agent has taken
+    /// back the revision is known; of any other, that it was this one at the latest.
+    pub(super) fn note_withdrawn(&mut self, view: &ClusterView) {
+        let own = view.endpoints().iter().filter(|(_, stored)| {
+            stored.value.machine == self.config.machine && !stored.value.services.is_empty()
+        });
+        let now: BTreeMap<UnitName, EndpointName> =
+            own.map(|(name, _)| (name.0.clone(), name.clone())).collect();
+        let before = std::mem::take(&mut self.routing.published);
+        for (unit, name) in before {
+            if now.contains_key(&unit) {
+                continue;
+            }
+            let revision = match self.publishing.get(&name) {
+                // Whose answer is on its way.
+                Some(Publishing::Asked(_)) => {
+                    self.routing.published.insert(unit, name);
+                    continue;
+                }
+                Some(Publishing::Done(revision)) => *revision,
+                Some(Publishing::RetryAt(_)) | None => view.revision(),
+            };
+            self.routing.withdrawn.insert(unit, revision);
+        }
+        self.routing.withdrawn.retain(|unit, _| !now.contains_key(unit));
+        self.routing.published.extend(now);
+    }
+
+    /// Tells whether no proxy sends anything to a unit whose endpoint was taken back. If that is
+    /// not known it will be asked.
+    pub(super) fn is_unrouted(&mut self, unit: &UnitName) -> bool {
+        let Some(revision) = self.routing.withdrawn.get(unit).copied() else {
+            return true;
+        };
+        self.routing.wanted = self.routing.wanted.max(revision);
+        revision <= self.routing.acknowledged
+    }
+
+    /// A unit is told to stop or to start: what was before counts no more.
+    pub(super) fn forget_routing(&mut self, unit: &UnitName) {
+        self.routing.withdrawn.remove(unit);
+    }
+
+    /// Asks who follows, once for each revision that a stop waits for.
+    pub(super) fn ask_acknowledged(&mut self, effects: &mut Vec<AgentEffect>) {
+        let Routing { asked, wanted, acknowledged, .. } = &mut self.routing;
+        if *wanted > *acknowledged && *wanted > *asked {
+            *asked = *wanted;
+            effects.push(AgentEffect::AwaitAcknowledged(*wanted));
+        }
+    }
+
+    /// Has every unit tried that is published only when it answers.
+    pub(super) fn probe(
+        &mut self,
+        view: &ClusterView,
+        assignment: &Assignment,
+        effects: &mut Vec<AgentEffect>,
+    ) {
+        let mut running = BTreeMap::new();
+        for entry in assignment.entries.iter().filter(|entry| entry.want == Want::Run) {
+            let Some((run, spec)) = self.must_answer(view, entry) else { continue };
+            running.insert(entry.unit.clone(), run);
+            let known = [&self.routing.answering, &self.routing.probing];
+            if known.iter().any(|known| known.get(&entry.unit) == Some(&run)) {
+                continue;
+            }
+            let Some(services) = self.services_of(&spec, entry) else { continue };
+            let addresses = services.iter().map(|service| service.address).collect();
+            let unit = entry.unit.clone();
+            effects.push(AgentEffect::Probe { unit: unit.clone(), run, addresses });
+            self.routing.probing.insert(unit, run);
+        }
+        let runs = |unit: &UnitName, run: &InvocationId| running.get(unit) == Some(run);
+        self.routing.answering.retain(|unit, run| runs(unit, run));
+        self.routing.probing.retain(|unit, run| runs(unit, run));
+    }
+
+    /// Returns the run and the text of a unit that is published when it answers: it runs, and its
+    /// type does not tell when it is ready.
+    fn must_answer(
+        &self,
+        view: &ClusterView,
+        entry: &AssignmentEntry,
+    ) -> Option<(InvocationId, UnitSpec)> {
+        let status = self.observed.as_ref()?.get(&entry.unit)?;
+        let is_active = status.active() == ActiveState::Active;
+        let run = status.invocation.filter(|_| is_active && status.epoch == entry.epoch)?;
+        let spec = self.spec_at(view, entry)?;
+        let says = !matches!(spec.service.service_type, ServiceType::Simple | ServiceType::Exec);
+        (!spec.traffic.endpoints.is_empty() && !says).then_some((run, spec))
+    }
+
+    /// Tells whether a unit may be published as far as answering goes.
+    pub(super) fn answers(&self, spec: &UnitSpec, status: &UnitStatus) -> bool {
+        let says = !matches!(spec.service.service_type, ServiceType::Simple | ServiceType::Exec);
+        let run = self.routing.answering.get(&status.unit);
+        says || spec.traffic.endpoints.is_empty()
+            || run.is_some() && run == status.invocation.as_ref()
+    }
+
+    /// Returns the units that run and do not answer, and where.
+    pub(super) fn unanswered(&self, view: &ClusterView) -> Vec<(UnitName, String)> {
+        let Some(stored) = view.assignments().get(&self.config.machine) else {
+            return Vec::new();
+        };
+        let probing = self.routing.probing.keys().filter_map(|unit| {
+            let entry = Self::entry(&stored.value, unit)?;
+            let services = self.services_of(&self.spec_at(view, entry)?, entry)?;
+            let places: Vec<String> = services.iter().map(|one| one.address.to_string()).collect();
+            Some((unit.clone(), format!("it does not accept connections at {}", places.join(", "))))
+        });
+        probing.collect()
+    }
+
+    /// Returns the ports here that are taken by something else than this machine's units.
+    pub(super) fn foreign_ports(&self, view: &ClusterView) -> BTreeSet<u16> {
+        let stored = view.assignments().get(&self.config.machine);
+        let entries = stored.into_iter().flat_map(|stored| &stored.value.entries);
+        let own: BTreeSet<u16> = entries.flat_map(|entry| entry.ports.values().copied()).collect();
+        self.routing.listening.difference(&own).copied().collect()
+    }
+
+    /// Returns what the text of an entry asks for, if the view can read it.
+    pub(super) fn spec_at(&self, view: &ClusterView, entry: &AssignmentEntry) -> Option<UnitSpec> {
+        let now = view.look_up(&entry.unit)?;
+        if now.revision == entry.revision {
+            return now.spec.ok().map(|spec| UnitSpec::clone(spec));
+        }
+        let text = view.text(&entry.unit, entry.revision)?;
+        view.read_text(&entry.unit, text)?.ok()
+    }
+
+    /// Returns where a unit answers for its services; `None` while a port is not chosen.
+    pub(super) fn services_of(
+        &self,
+        spec: &UnitSpec,
+        entry: &AssignmentEntry,
+    ) -> Option<Vec<StoredService>> {
+        let address: IpAddr = self.config.address.parse().ok()?;
+        let machine = spec.placement.global.then_some(self.config.machine);
+        let services = spec.traffic.endpoints.iter().map(|endpoint| {
+            let service = endpoint.service.clone();
+            let port = endpoint.port.or_else(|| entry.ports.get(&service).copied())?;
+            let key = mirror_key(&service, &entry.unit, machine);
+            let address = SocketAddr::new(address, port);
+            Some(StoredService { service, protocol: endpoint.protocol, address, key })
+        });
+        services.collect()
+    }
+
+    /// Returns the variables that tell a unit its ports: `PORT`, the first, and `ARGOSY_PORT_NAME`
+    /// for each. An error says that one is not chosen.
+    pub(super) fn port_variables(
+        &self,
+        view: &ClusterView,
+        entry: &AssignmentEntry,
+    ) -> Result<Vec<(String, String)>, String> {
+        let Some(spec) = self.spec_at(view, entry) else {
+            return Ok(Vec::new());
+        };
+        let mut variables = Vec::new();
+        for endpoint in &spec.traffic.endpoints {
+            let service = &endpoint.service;
+            let chosen = entry.ports.get(service).copied();
+            let port = endpoint.port.or(chosen).ok_or_else(|| {
+                let (first, last) = (PORTS.start(), PORTS.end());
+                format!("no port from {first} to {last} is free for its endpoint {service}")
+            })?;
+            if variables.is_empty() {
+                variables.push(("PORT".to_owned(), port.to_string()));
+            }
+            let name = service.to_ascii_uppercase().replace('-', "_");
+            variables.push((format!("ARGOSY_PORT_{name}"), port.to_string()));
+        }
+        Ok(variables)
+    }
+}
+
+/// Returns the port that is announced with a key that names none: a chosen one.
+pub(super) fn announced_port(spec: &UnitSpec, endpoint: &StoredEndpoint) -> Option<u16> {
+    let first = spec.traffic.endpoints.first().filter(|first| first.port.is_none())?;
+    let service = endpoint.services.iter().find(|one| one.service == first.service)?;
+    Some(service.address.port())
+}
