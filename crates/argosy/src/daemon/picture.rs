@@ -33,8 +33,16 @@ impl Picture {
         found
     }
 
-    /// Returns what a machine says of a unit.
+    /// Tells whether a machine is lost: what it said last is no longer known to be so.
+    pub(crate) fn is_lost(&self, machine: MachineId) -> bool {
+        self.view.machines().get(&machine).is_some_and(|stored| stored.value.lost)
+    }
+
+    /// Returns what a machine that is not lost says of a unit.
     pub(crate) fn status(&self, machine: MachineId, name: &UnitName) -> Option<&UnitStatus> {
+        if self.is_lost(machine) {
+            return None;
+        }
         let units = self.reports.get(&machine)?.units.as_ref()?;
         units.iter().find(|status| &status.unit == name)
     }

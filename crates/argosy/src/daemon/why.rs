@@ -83,6 +83,11 @@ fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
         link("placed", false, format!("{machine_name} has not confirmed its stop yet"));
         return chain;
     }
+    if picture.is_lost(machine) {
+        let lost = || format!("it is on {machine_name}, which is lost");
+        link("placed", false, picture.reason(name).map_or_else(lost, |it| it.sentence.clone()));
+        return chain;
+    }
     link("placed", true, format!("on {machine_name}"));
     if let Some(why) = picture.refusal(machine, name) {
         link("started", false, why.to_owned());

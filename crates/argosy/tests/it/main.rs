@@ -10,7 +10,7 @@ mod first_unit;
 mod local;
 mod machine;
 mod proxy;
-mod scale;
 mod routing;
+mod scale;
 mod taking_over;
 mod three_machines;

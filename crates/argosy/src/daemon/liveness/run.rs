@@ -52,7 +52,7 @@ pub(super) struct Outlets {
 /// What wakes the loop.
 enum Event {
     News(News),
-    Incoming(DetachedStream, MachineId),
+    Incoming(Box<DetachedStream>, MachineId),
     Leadership,
     Time,
 }
@@ -119,7 +119,9 @@ impl Beating {
                     Err(_) => break,
                 },
                 Some(news) = self.to_take.recv() => Event::News(news),
-                Some((stream, machine)) = incoming.recv() => Event::Incoming(stream, machine),
+                Some((stream, machine)) = incoming.recv() => {
+                    Event::Incoming(Box::new(stream), machine)
+                }
                 Some(_) = self.tasks.join_next() => continue,
                 () = tokio::time::sleep(wait) => Event::Time,
             };
@@ -154,7 +156,7 @@ impl Beating {
             Event::Incoming(stream, machine) => {
                 let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
                 let silence = self.patience().silence;
-                self.tasks.spawn(inbound::serve(stream, machine, shared, news, silence));
+                self.tasks.spawn(inbound::serve(*stream, machine, shared, news, silence));
             }
             Event::Leadership => {
                 self.look_at = Duration::ZERO;
