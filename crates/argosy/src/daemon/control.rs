@@ -211,7 +211,8 @@ impl Control {
                 }
                 () = tokio::time::sleep(wake) => Event::Tick,
             };
-            let leads = *leadership.borrow_and_update();
+            // Not marked as seen: a change that this event came together with is an event of its own.
+            let leads = *leadership.borrow();
             self.handle(event, leads);
         }
     }

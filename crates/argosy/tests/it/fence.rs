@@ -48,7 +48,7 @@ fn a_fenced_unit_of_a_machine_that_is_cut_off_ends_before_it_starts_elsewhere() 
     );
     fs::write(&script, text).unwrap();
     let unit = format!(
-        "[Service]\nExecStart=/bin/sh {}\nRestart=always\n[X-Argosy]\nOnPartition=stop\nData=disposable\n",
+        "[Service]\nExecStart=/bin/sh {}\nRestart=always\nTimeoutStopSec=1\n[X-Argosy]\nOnPartition=stop\nData=disposable\n",
         script.display()
     );
     machines[0].file("witness.service", &unit);

@@ -125,7 +125,8 @@ impl Beating {
                 Some(_) = self.tasks.join_next() => continue,
                 () = tokio::time::sleep(wait) => Event::Time,
             };
-            self.handle(event, *leadership.borrow_and_update());
+            let leads = *leadership.borrow();
+            self.handle(event, leads);
         }
         self.links.clear();
         self.tasks.shutdown().await;
