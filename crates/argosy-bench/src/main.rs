@@ -42,6 +42,9 @@ pub(crate) struct Scene {
     /// How machines are kept apart: root, user or loopback; the best that works by default.
     #[arg(long)]
     mode: Option<String>,
+    /// The time limits of the clusters: lan, default or wan.
+    #[arg(long, default_value = "lan")]
+    timing: String,
     /// How to print: a table, or JSON.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json"])]
     output: String,

@@ -121,7 +121,7 @@ fn play(options: &Scene, leader: bool, config: &Path) -> Result<(Run, String)> {
     let lose = if leader { "leader" } else { "follower" };
     let mut command = Command::new(&options.argosy);
     command.args(["demo", "--once", "--loss-only", "-o", "json", "--name", "bench-scene"]);
-    command.args(["--lose", lose]).env("XDG_CONFIG_HOME", config);
+    command.args(["--lose", lose, "--timing", &options.timing]).env("XDG_CONFIG_HOME", config);
     command.env_remove("ARGOSY_SOCKET").env_remove("ARGOSY_CONTEXT");
     if let Some(mode) = &options.mode {
         command.args(["--mode", mode]);

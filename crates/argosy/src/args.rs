@@ -553,6 +553,9 @@ pub(crate) struct Demo {
     /// Which machine is lost.
     #[arg(long, value_enum, default_value_t = Lose::Leader)]
     pub(crate) lose: Lose,
+    /// How soon the loss is noticed: lan (half a second), default or wan.
+    #[arg(long, value_name = "PRESET", default_value_t)]
+    pub(crate) timing: argosy_reconcile::Preset,
     /// End the story once everything answers elsewhere; for measuring.
     #[arg(long, hide = true)]
     pub(crate) loss_only: bool,

@@ -9,6 +9,7 @@ use argosy_api::operator::{
     SubmitRequest, SubmittedFile, TokenReply, TokenRequest, UnitView, VerbRequest,
 };
 use argosy_api::{Client, ClientError};
+use argosy_reconcile::Preset;
 use argosy_testbed::{Control, MachineCommand, MachineInfo, Mode, TestbedError};
 use http::Method;
 use serde::de::DeserializeOwned;
@@ -147,8 +148,14 @@ impl Cluster {
         Some(units.into_iter().filter(|unit| !unit.name.contains("@.")).collect())
     }
 
-    pub(super) fn init(&self, at: &MachineInfo, zone: &str) -> Result<(), Failure> {
-        let request = described(at, zone);
+    pub(super) fn init(
+        &self,
+        at: &MachineInfo,
+        zone: &str,
+        timing: Preset,
+    ) -> Result<(), Failure> {
+        let timing = Some(timing.to_string());
+        let request = InitRequest { timing, ..described(at, zone) };
         let client = Cluster::client(at);
         let order = client.send(Method::POST, "/v1/cluster/init", &request);
         self.order::<MachineReport>("cluster init", order).map(drop)

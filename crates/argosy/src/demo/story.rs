@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_api::operator::UnitView;
+use argosy_reconcile::Preset;
 use argosy_testbed::{Control, MachineInfo, Mode};
 
 use crate::args::Lose;
@@ -44,6 +45,8 @@ pub(super) struct Story<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) lose: Lose,
+    /// The time limits of the cluster.
+    pub(super) timing: Preset,
     /// Nothing after the loss.
     pub(super) loss_only: bool,
 }
@@ -75,7 +78,7 @@ pub(super) fn tell(
 impl Story<'_> {
     fn run(&mut self, wanted: Wanted) -> Result<(), Failure> {
         self.machines_up()?;
-        self.cluster_of_three()?;
+        self.cluster_of_three(wanted.timing)?;
         self.units()?;
         self.answers()?;
         self.loss_and_after(wanted)
@@ -103,10 +106,10 @@ impl Story<'_> {
         })
     }
 
-    fn cluster_of_three(&mut self) -> Result<(), Failure> {
+    fn cluster_of_three(&mut self, timing: Preset) -> Result<(), Failure> {
         self.told.begin("`argosy cluster init` on m1");
         let (cluster, machines) = (&self.cluster, &self.machines);
-        cluster.init(&machines[0], MACHINES[0].1)?;
+        cluster.init(&machines[0], MACHINES[0].1, timing)?;
         for (machine, (_, zone)) in machines.iter().zip(MACHINES).skip(1) {
             cluster.join(&machines[0], machine, zone)?;
         }
