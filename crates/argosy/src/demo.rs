@@ -87,11 +87,8 @@ fn show(options: &Demo, global: &Global, printer: &Printer) -> Result<ExitCode, 
         let kept = context::Kept::begin(&options.name);
         let mut told = Recorder::new(mode, Printer::new(global.output), begun);
         let (done, ended) = oneshot::channel();
-        let wanted = Wanted {
-            lose: options.lose,
-            timing: options.timing,
-            loss_only: options.loss_only,
-        };
+        let wanted =
+            Wanted { lose: options.lose, timing: options.timing, loss_only: options.loss_only };
         let name = options.name.clone();
         std::thread::spawn(move || {
             let result = story::tell(&name, &control, mode, wanted, &mut told);

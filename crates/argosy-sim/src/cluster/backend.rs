@@ -1,12 +1,15 @@
 //! Between a daemon and the backend of its machine: requests, words, and what units do.
 
-use argosy_model::{UnitName, UnitStatus};
+use argosy_model::{Epoch, UnitName, UnitStatus};
 use argosy_reconcile::{AgentEvent, BackendEvent, BackendRequest};
 
 use super::runs::{Change, is_live};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, texts};
-use crate::queue::millis;
+use crate::queue::{Micros, millis};
+
+/// A daemon waits so long for the state that was current when it began, by the fastest clock.
+const LEARNS_WITHIN: Micros = millis(9_900);
 
 impl Cluster<'_> {
     /// A daemon connects: the first word is what the backend has.
@@ -131,6 +134,19 @@ impl Cluster<'_> {
         }
     }
 
+    /// A daemon that has just begun starts nothing that was told to stop before: it first learns
+    /// how things are, or finds that nobody can tell it.
+    fn check_begun(&self, at: usize, unit: &UnitName, epoch: Epoch) -> Result<(), Broken> {
+        let Some(daemon) = &self.machines[at].daemon else { return Ok(()) };
+        let stopped = self.truth.told().stop_since(at, unit, epoch);
+        let before = stopped.is_some_and(|since| since < daemon.begun_at);
+        if before && self.queue.now() < daemon.begun_at + LEARNS_WITHIN {
+            let what = format!("{unit} was started on m{at} by a daemon that did not know better");
+            return broken(Rule::StartNeedsWord, what);
+        }
+        Ok(())
+    }
+
     /// Takes note of a change that nobody asked for.
     pub(super) fn changed(
         &mut self,
@@ -186,6 +202,7 @@ impl Cluster<'_> {
         let now = self.queue.now();
         if let Change::Began(identity) = change {
             self.truth.told().check_start(at, unit, identity)?;
+            self.check_begun(at, unit, identity.epoch)?;
             self.truth.told_mut().begun(at, unit);
             let faulty = |machine: usize| self.machines[machine].faulty_at;
             let global = self.truth.is_global(unit);

@@ -52,6 +52,12 @@ impl Instructions {
         told.and_then(|told| told.stop).is_some_and(|(stop, _)| stop >= epoch)
     }
 
+    /// Returns since when a machine is told to stop a run.
+    pub(super) fn stop_since(&self, at: usize, unit: &UnitName, epoch: Epoch) -> Option<Micros> {
+        let told = self.told.get(&(at, unit.clone()));
+        told.and_then(|told| told.stop).filter(|(stop, _)| *stop >= epoch).map(|(_, since)| since)
+    }
+
     /// Returns since when the machine is told something else of a unit than what runs.
     pub(super) fn since(&self, at: usize, unit: &UnitName) -> Micros {
         self.told.get(&(at, unit.clone())).and_then(|told| told.since).unwrap_or_default()

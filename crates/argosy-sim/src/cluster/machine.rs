@@ -80,6 +80,7 @@ pub(super) struct Machine {
 
 pub(super) struct Daemon {
     pub(super) run: u64,
+    pub(super) begun_at: Micros,
     pub(super) replica: Replica,
     pub(super) writer: Writer<SimDisk>,
     pub(super) jobs: VecDeque<Effect>,
@@ -218,9 +219,11 @@ impl Cluster<'_> {
         let mut beater = Beater::new(TIMING);
         beater.set_planted(self.scenario.planted);
         let mut builder = builder;
+        let begun_at = self.queue.now();
         builder.set_planted(self.scenario.planted);
         machine.daemon = Some(Daemon {
             run,
+            begun_at,
             replica,
             writer: log.writer,
             jobs: VecDeque::new(),

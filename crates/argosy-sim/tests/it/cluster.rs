@@ -36,6 +36,7 @@ fn a_sound_cluster_passes_and_much_happened_to_it() {
         ("pauses", all.pauses),
         ("partitions", all.partitions),
         ("disconnected backends", all.disconnects),
+        ("units ended by their fence", all.fenced),
         ("lost machines", all.lost),
         ("overlapping runs", all.overlaps),
         ("exits", all.exits),
@@ -97,6 +98,10 @@ fn fits(bug: PlantedBug) -> &'static [Rule] {
         PlantedBug::StartInDoubt | PlantedBug::StaleStart => {
             &[Rule::StartNeedsWord, Rule::RunsOnce, Rule::Overlap, Rule::NeverOlder]
         }
+        PlantedBug::GrantWithoutRound
+        | PlantedBug::GrantFromReceipt
+        | PlantedBug::FenceUnwaited
+        | PlantedBug::GrantUnseen => &[Rule::Exclusive],
         PlantedBug::EarlyAcknowledge
         | PlantedBug::TornTail
         | PlantedBug::ReadIndexSkipped

@@ -148,12 +148,7 @@ impl Cluster {
         Some(units.into_iter().filter(|unit| !unit.name.contains("@.")).collect())
     }
 
-    pub(super) fn init(
-        &self,
-        at: &MachineInfo,
-        zone: &str,
-        timing: Preset,
-    ) -> Result<(), Failure> {
+    pub(super) fn init(&self, at: &MachineInfo, zone: &str, timing: Preset) -> Result<(), Failure> {
         let timing = Some(timing.to_string());
         let request = InitRequest { timing, ..described(at, zone) };
         let client = Cluster::client(at);
