@@ -225,16 +225,19 @@ fn authority(node: &Node) -> Result<ClusterCa, AuthorityProblem> {
 
 /// Makes a token for one machine.
 pub(crate) async fn create_token(node: &Node, life: Duration) -> Result<TokenReply, ApiError> {
-    node.fresh_picture().await?;
+    let picture = node.fresh_picture().await?;
     let internal = |error: &dyn std::error::Error| ApiError::new(ErrorCode::Internal, chain(error));
     let authority = authority(node).map_err(|error| internal(&error))?;
     let voters = node.store().membership().voters;
-    let addresses: Vec<SocketAddr> = node
-        .port()
-        .book()
-        .members()
-        .into_iter()
+    let members = node.port().book().members().into_iter();
+    let mut places: Vec<_> = members
         .filter(|place| place.member.is_some_and(|member| voters.contains(&member)))
+        .collect();
+    // They are tried in order, and one that is lost does not answer.
+    let machines = picture.view.machines();
+    places.sort_by_key(|place| machines.get(&place.machine).is_some_and(|it| it.value.lost));
+    let addresses: Vec<SocketAddr> = places
+        .into_iter()
         .map(|place| place.address)
         .take(argosy_peer::TOKEN_ADDRESSES_MAX)
         .collect();

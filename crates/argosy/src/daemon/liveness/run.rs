@@ -175,7 +175,11 @@ impl Beating {
 
     /// Beats when it is time, keeps the links, and takes note of a grant that has run out.
     fn pass_time(&mut self, now: Duration, leadership: Leadership) {
-        if now >= self.look_at {
+        let own = self.store.member_id();
+        let led = leadership.leader.filter(|leader| *leader != own);
+        // A machine that has just joined knows its leader a moment before it knows the voters.
+        let unlinked = led.is_some_and(|leader| !self.links.contains_key(&leader));
+        if now >= self.look_at || unlinked {
             self.look_at = now + LOOK_EVERY;
             self.follow_voters();
         }
