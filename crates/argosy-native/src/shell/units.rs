@@ -156,7 +156,17 @@ impl Shell {
                 self.request(&unit, Verb::Stop);
                 Ok(Ok(()))
             }
-            BackendCall::Forget { unit } => self.forget(&unit),
+            BackendCall::Forget { unit } => {
+                // A start that only waits for its turn is no run: it is called off.
+                let status = self.supervisor.status(&unit);
+                let rests = status.is_some_and(|status| {
+                    matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
+                });
+                if rests && self.supervisor.has_job(&unit) {
+                    self.request(&unit, Verb::Stop);
+                }
+                self.forget(&unit)
+            }
         }
     }
 

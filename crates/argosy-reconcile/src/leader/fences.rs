@@ -33,11 +33,8 @@ impl LeaderMachine {
     pub(super) fn know_machines(&mut self, view: &ClusterView, now: Duration) {
         let machines = view.machines();
         let now = if self.known_since.is_empty() { Duration::ZERO } else { now + JOIN_GRACE };
-        if self.known_since.len() != machines.len() {
+        if self.known_since.keys().ne(machines.keys()) {
             self.known_since.retain(|id, _| machines.contains_key(id));
-        }
-        // As many as before after the others are gone: the same ones.
-        if self.known_since.len() != machines.len() {
             for id in machines.keys() {
                 self.known_since.entry(*id).or_insert(now);
             }

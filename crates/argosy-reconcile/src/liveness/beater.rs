@@ -15,7 +15,7 @@ const BEATS_MAX: usize = 32;
 /// A sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beat {
-    /// Counts from 1 in each run of the daemon.
+    /// Rises, also over daemons of one boot.
     pub number: u64,
     /// The newest generation of its assignment that the machine has seen.
     pub generation: Generation,
@@ -68,8 +68,10 @@ impl Beater {
 
     /// Makes a beat, to be sent now.
     pub fn beat(&mut self, generation: Generation, now: Duration) -> Beat {
-        let number = self.next_number;
-        self.next_number += 1;
+        // By the time since boot, so that no earlier daemon's grant is taken for one of these.
+        let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX - 1);
+        let number = self.next_number.max(micros);
+        self.next_number = number + 1;
         self.next_at = now + self.timing.beat;
         if self.sent.len() == BEATS_MAX {
             self.sent.pop_front();

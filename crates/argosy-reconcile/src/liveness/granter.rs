@@ -136,6 +136,11 @@ impl Granter {
         &self.signs
     }
 
+    /// Returns the term in which this member leads.
+    pub fn term(&self) -> Option<Term> {
+        self.term
+    }
+
     /// Tells whether a machine may be granted once it has seen its assignment.
     pub fn is_eligible(&self, machine: MachineId) -> bool {
         self.eligible.contains_key(&machine)

@@ -188,9 +188,11 @@ impl Control {
                 },
                 Some(event) = self.ends.events.recv() => Event::Backend(event),
                 Some(report) = self.ends.reports.recv() => Event::Report(report),
-                Some(Ok((who, request, outcome))) = self.commits.join_next() => {
-                    Event::Committed { who, request, outcome }
-                }
+                Some(done) = self.commits.join_next() => match done {
+                    Ok((who, request, outcome)) => Event::Committed { who, request, outcome },
+                    // It panicked: whoever waits for it would wait for ever.
+                    Err(_) => return,
+                },
                 Some(_) = self.current.join_next() => Event::Current,
                 changed = heard.changed() => match changed {
                     Ok(()) => Event::Heard,
@@ -243,6 +245,11 @@ impl Control {
                 self.look_at_keys(now);
             }
             Event::Backend(event) => {
+                if event == BackendEvent::Disconnected {
+                    // What was not asked yet belongs to the connection that is gone; the agent
+                    // decides anew on what the next one says.
+                    self.steps.clear();
+                }
                 if let BackendEvent::Refused { unit, message } = &event {
                     tracing::warn!(%unit, %message, "the supervisor refused");
                 }

@@ -116,8 +116,11 @@ impl Liveness {
 
     /// Says with which term this member leads, if it does.
     pub(crate) fn lead(&self, term: Option<Term>) {
-        let effects = self.shared.tell(GranterEvent::Leadership(term), boot_time());
-        debug_assert!(effects.is_empty(), "a term begins with nobody to grant");
+        // Said twice it changes nothing, not even a round that is under way.
+        if self.shared.granter().term() != term {
+            // A term begins with nobody to grant.
+            drop(self.shared.tell(GranterEvent::Leadership(term), boot_time()));
+        }
     }
 
     /// Says who may be granted; nobody else is from when this returns.

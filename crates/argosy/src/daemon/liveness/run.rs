@@ -22,9 +22,6 @@ use crate::daemon::machine_port::MachinePort;
 /// again with the next beat.
 const NEWS_WAITING_MAX: usize = 1_024;
 
-/// How often the list of voters is looked at when nothing else happens.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// A link that silence ends is made anew after no less than this: shorter would only cut
 /// connections that are being repaired.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
@@ -73,7 +70,6 @@ pub(super) struct Beating {
     tasks: JoinSet<()>,
     news: mpsc::Sender<News>,
     to_take: mpsc::Receiver<News>,
-    look_at: Duration,
     /// The keeper could not be reached, and that was said.
     told: bool,
 }
@@ -96,7 +92,6 @@ impl Beating {
             tasks: JoinSet::new(),
             news,
             to_take,
-            look_at: Duration::ZERO,
             told: false,
         }
     }
@@ -135,7 +130,7 @@ impl Beating {
     fn wake_at(&self) -> Duration {
         let round = self.shared.granter().wake_at();
         let lapse = self.outlets.granted.borrow().then(|| self.beater.kill_at());
-        let times = [Some(self.beater.due_at()), Some(self.look_at), round, lapse];
+        let times = [Some(self.beater.due_at()), round, lapse];
         times.into_iter().flatten().min().unwrap_or_default()
     }
 
@@ -160,7 +155,6 @@ impl Beating {
                 self.tasks.spawn(inbound::serve(*stream, machine, shared, news, silence));
             }
             Event::Leadership => {
-                self.look_at = Duration::ZERO;
                 self.beater.hurry();
                 // A follower's grants are another's.
                 if !leadership.is_leader {
@@ -175,14 +169,9 @@ impl Beating {
 
     /// Beats when it is time, keeps the links, and takes note of a grant that has run out.
     fn pass_time(&mut self, now: Duration, leadership: Leadership) {
-        let own = self.store.member_id();
-        let led = leadership.leader.filter(|leader| *leader != own);
-        // A machine that has just joined knows its leader a moment before it knows the voters.
-        let unlinked = led.is_some_and(|leader| !self.links.contains_key(&leader));
-        if now >= self.look_at || unlinked {
-            self.look_at = now + LOOK_EVERY;
-            self.follow_voters();
-        }
+        // At each pass: a new voter is asked at once, and a machine that has just joined knows its
+        // leader a moment before it knows the voters.
+        self.follow_voters();
         if now >= self.beater.due_at() {
             let beat = self.beater.beat(self.shared.generation(), now);
             match leadership.leader {
