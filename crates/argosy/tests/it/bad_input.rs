@@ -19,8 +19,8 @@ fn bad_unit_files_are_refused_with_place_and_advice() {
     check("[Service]\nExecStart=/bin/sh -c 'echo\n", "web.service:2:", &["quot"]);
     let requires = "[Unit]\nRequires=nothing.service\n[Service]\nExecStart=/bin/true\n";
     check(requires, "web.service:2:10", &["nothing.service"]);
-    let fence = "[Service]\nExecStart=/bin/true\n[X-Argosy]\nOnPartition=stop\n";
-    check(fence, "web.service:4:", &["OnPartition"]);
+    let fence = "[Service]\nExecStart=/bin/true\n[X-Argosy]\nOnPartition=halt\n";
+    check(fence, "web.service:4:13", &["keep"]);
 }
 
 #[test]
