@@ -120,7 +120,8 @@ fn what_cannot_be_scaled_is_refused_with_a_next_step() {
     }
     assert_eq!(running(&machine), numbers(&[1, 2]));
     // An instance that does not run is said, and why.
-    let fails = "[Service]\nExecStart=/bin/false\n[X-Argosy]\nReplicas=1\n";
+    // It is never ready, not even for a moment.
+    let fails = "[Service]\nType=notify\nExecStart=/bin/false\n[X-Argosy]\nReplicas=1\n";
     machine.file("bad@.service", fails);
     machine.run(&["apply", "--no-block", "bad@.service"]).ok();
     let ran = machine.run(&["scale", "bad", "2"]);
