@@ -114,7 +114,11 @@ impl Keeper {
     }
 
     /// Tells whether fenced units may run now.
-    pub(super) fn has_grant(&self) -> bool {
+    pub(super) fn has_grant(&mut self) -> bool {
+        if !self.fence.deadline.in_force(boottime()) {
+            // What was renewed before this was asked for may wait to be read.
+            self.read_fence();
+        }
         self.fence.deadline.in_force(boottime())
     }
 
