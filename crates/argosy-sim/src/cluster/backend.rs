@@ -202,7 +202,10 @@ impl Cluster<'_> {
         let now = self.queue.now();
         if let Change::Began(identity) = change {
             self.truth.told().check_start(at, unit, identity)?;
-            self.check_begun(at, unit, identity.epoch)?;
+            // What runs already may be restarted on an older word.
+            if !before.is_some_and(is_live) {
+                self.check_begun(at, unit, identity.epoch)?;
+            }
             self.truth.told_mut().begun(at, unit);
             let faulty = |machine: usize| self.machines[machine].faulty_at;
             let global = self.truth.is_global(unit);
