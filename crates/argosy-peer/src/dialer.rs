@@ -113,6 +113,11 @@ impl Dialer {
         Dialer { tls, timeouts }
     }
 
+    /// Returns one that proves itself the same way, within other limits.
+    pub fn with_timeouts(&self, timeouts: DialTimeouts) -> Self {
+        Dialer { timeouts, ..self.clone() }
+    }
+
     /// Connects to `address` for a service. With `expected`, any other machine there is an
     /// error; without, any machine of the cluster will do. Tries once.
     pub async fn connect(

@@ -73,7 +73,7 @@ impl Shared {
 }
 
 fn voters(store: &StoreHandle) -> BTreeSet<MemberId> {
-    store.membership().voters.into_iter().collect()
+    store.membership().voters
 }
 
 /// The control loop's end.

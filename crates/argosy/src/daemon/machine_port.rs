@@ -14,7 +14,6 @@ use crate::failure::chain;
 /// Connects to the machines in the book. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct MachinePort {
-    tls: Arc<TlsConfigs>,
     dialer: Dialer,
     book: Arc<Book>,
 }
@@ -28,13 +27,7 @@ enum Target {
 
 impl MachinePort {
     pub(crate) fn new(tls: Arc<TlsConfigs>, book: Arc<Book>) -> MachinePort {
-        let dialer = Dialer::new(Arc::clone(&tls), DialTimeouts::default());
-        MachinePort { tls, dialer, book }
-    }
-
-    fn with_timeouts(&self, timeouts: DialTimeouts) -> MachinePort {
-        let dialer = Dialer::new(Arc::clone(&self.tls), timeouts);
-        MachinePort { dialer, ..self.clone() }
+        MachinePort { dialer: Dialer::new(tls, DialTimeouts::default()), book }
     }
 
     pub(crate) fn book(&self) -> &Arc<Book> {
@@ -68,17 +61,15 @@ impl MachinePort {
             Err(error) => Err(io::Error::other(chain(&error))),
         }
     }
-}
 
-impl MachinePort {
     /// Connects to a voter for beats, within limits of their own.
     pub(crate) async fn connect_for_beats(
         &self,
         voter: MemberId,
         timeouts: DialTimeouts,
     ) -> io::Result<argosy_peer::PeerStream> {
-        let place = self.book.member(voter);
-        self.with_timeouts(timeouts).open(place, Service::Liveness).await
+        let hasty = MachinePort { dialer: self.dialer.with_timeouts(timeouts), ..self.clone() };
+        hasty.open(self.book.member(voter), Service::Liveness).await
     }
 }
 
