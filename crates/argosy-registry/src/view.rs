@@ -284,4 +284,4 @@ impl ClusterView {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,10 +13,18 @@ use crate::{Edit, PlanCommit, RecordError};
 
 const UNITS: [&str; 6] =
     ["a.service", "b.service", "web@.service", "web@1.service", "web@2.service", "web@x.service"];
-const TEXTS: [&str; 5] = ["one", "two", "replicas=2", "replicas=3", "bad"];
+const TEXTS: [&str; 7] = [
+    "one",
+    "two",
+    "replicas=2",
+    "replicas=3",
+    "bad",
+    "http=api publish=80",
+    "replicas=2 tcp=db publish=81",
+];
 
 #[derive(Debug, Clone)]
-enum Change {
+pub(crate) enum Change {
     Submit(usize, usize),
     Start(usize),
     Stop(usize),
@@ -28,7 +36,7 @@ enum Change {
     Remove(usize),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let unit = 0..UNITS.len();
     prop_oneof![
         4 => (unit.clone(), 0..TEXTS.len()).prop_map(|(unit, text)| Change::Submit(unit, text)),
@@ -44,7 +52,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 /// Makes the change if it is possible; one that is refused changes nothing.
-fn make(registry: &mut Registry, change: &Change) {
+pub(crate) fn make(registry: &mut Registry, change: &Change) {
     let mark = LeaderMark { term: Term(1), member: 1 };
     let mut edit = Edit::new(registry.view());
     let mut draft = Draft::default();
