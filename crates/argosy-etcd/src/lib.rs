@@ -20,4 +20,4 @@ mod status;
 mod watch_service;
 
 pub use api::ServerInfo;
-pub use server::{CONNECTIONS_MAX, Server};
+pub use server::{CONNECTIONS_MAX, Connections, Server};

@@ -34,6 +34,11 @@ impl FeedSender {
         &self.own
     }
 
+    /// Tells whether anything was said.
+    pub fn has_begun(&self) -> bool {
+        self.began
+    }
+
     /// Returns what is to be said so that the machine knows of `revision`; nothing if it does
     /// already. `shared` is compared by address first: give the same for the same revision.
     pub fn say(

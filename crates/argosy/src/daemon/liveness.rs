@@ -19,11 +19,12 @@ use argosy_keeper::FenceSender;
 use argosy_model::{Generation, MachineId, Term};
 use argosy_peer::DetachedStream;
 use argosy_reconcile::{Granter, GranterEvent, Sign, Timing, Voters};
-use argosy_store::{MemberId, StoreHandle};
+use argosy_store::MemberId;
 use tokio::sync::{mpsc, watch};
 
 use super::control::boot_time;
 use super::machine_port::MachinePort;
+use super::store_access::StoreAccess;
 
 /// Connections that wait to be served: as many as machines may beat, a moment after an election.
 const INCOMING_MAX: usize = 1_024;
@@ -36,7 +37,7 @@ const NICE: i32 = -10;
 pub(crate) struct Parts {
     pub(crate) machine: MachineId,
     pub(crate) timing: Timing,
-    pub(crate) store: StoreHandle,
+    pub(crate) store: StoreAccess,
     pub(crate) port: MachinePort,
     pub(crate) fence: FenceSender,
 }
@@ -46,7 +47,7 @@ struct Shared {
     granter: Mutex<Granter>,
     /// The newest generation of its assignment that this machine has seen.
     generation: AtomicU64,
-    store: StoreHandle,
+    store: StoreAccess,
 }
 
 impl Shared {
@@ -72,8 +73,8 @@ impl Shared {
     }
 }
 
-fn voters(store: &StoreHandle) -> BTreeSet<MemberId> {
-    store.membership().voters
+fn voters(store: &StoreAccess) -> BTreeSet<MemberId> {
+    store.voters()
 }
 
 /// The control loop's end.
@@ -94,8 +95,10 @@ impl Liveness {
         parts: Parts,
         stopped: watch::Receiver<bool>,
     ) -> std::io::Result<(Liveness, JoinHandle<()>)> {
+        // A worker never leads, whatever it would be called.
+        let member = parts.store.member_id().map_or(0, |id| id.0);
         let shared = Arc::new(Shared {
-            granter: Mutex::new(Granter::new(parts.store.member_id().0, parts.timing)),
+            granter: Mutex::new(Granter::new(member, parts.timing)),
             generation: AtomicU64::new(0),
             store: parts.store.clone(),
         });

@@ -8,7 +8,7 @@ use argosy_keeper::FenceSender;
 use argosy_model::{MachineId, Term};
 use argosy_peer::DetachedStream;
 use argosy_reconcile::{Beat, Beater, GranterEffect, GranterEvent, Timing};
-use argosy_store::{Leadership, MemberId, StoreHandle};
+use argosy_store::{Leadership, MemberId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -17,6 +17,7 @@ use super::link::{Link, Patience};
 use super::{Parts, Shared, inbound, voters};
 use crate::daemon::control::boot_time;
 use crate::daemon::machine_port::MachinePort;
+use crate::daemon::store_access::StoreAccess;
 
 /// News that waits for the loop: a beat of each of the most machines. More is dropped, and comes
 /// again with the next beat.
@@ -58,7 +59,7 @@ enum Event {
 pub(super) struct Beating {
     machine: MachineId,
     timing: Timing,
-    store: StoreHandle,
+    store: StoreAccess,
     port: MachinePort,
     fence: FenceSender,
     shared: Arc<Shared>,
@@ -175,7 +176,7 @@ impl Beating {
         if now >= self.beater.due_at() {
             let beat = self.beater.beat(self.shared.generation(), now);
             match leadership.leader {
-                Some(leader) if leader == self.store.member_id() => {
+                Some(leader) if Some(leader) == self.store.member_id() => {
                     let machine = self.machine;
                     self.tell(GranterEvent::Beat { machine, beat }, now);
                 }
@@ -197,7 +198,7 @@ impl Beating {
         let voters = voters(&self.store);
         let own = self.store.member_id();
         self.links.retain(|voter, _| voters.contains(voter));
-        for voter in voters.into_iter().filter(|voter| *voter != own) {
+        for voter in voters.into_iter().filter(|voter| Some(*voter) != own) {
             if !self.links.contains_key(&voter) {
                 let (port, news, patience) =
                     (self.port.clone(), self.news.clone(), self.patience());
