@@ -57,11 +57,9 @@ impl Service {
     pub fn is_for_store_members(self) -> bool {
         match self {
             Service::Raft | Service::Snapshot => true,
-            Service::Join
-            | Service::Http
-            | Service::Client
-            | Service::Liveness
-            | Service::Feed => false,
+            Service::Join | Service::Http | Service::Client | Service::Liveness | Service::Feed => {
+                false
+            }
         }
     }
 }

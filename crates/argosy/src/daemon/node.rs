@@ -144,11 +144,22 @@ fn etcd_server(
     store: &StoreHandle,
     membership: &Membership,
     client_urls: &[String],
+    pictures: watch::Receiver<Picture>,
 ) -> argosy_etcd::Server {
+    let others = move |member: u64| {
+        let picture = pictures.borrow();
+        let mut machines = picture.view.machines().values();
+        let machine = &machines.find(|stored| stored.value.member == member)?.value;
+        Some(argosy_etcd::OtherMember {
+            name: machine.name.clone(),
+            peer_urls: vec![format!("https://{}:{}", machine.address, machine.port)],
+        })
+    };
     let info = argosy_etcd::ServerInfo {
         name: membership.name.clone(),
         client_urls: client_urls.to_vec(),
         peer_urls: vec![format!("https://{}:{}", membership.address, membership.port)],
+        others: Some(Arc::new(others)),
     };
     argosy_etcd::Server::new(store.clone(), info)
 }
@@ -180,7 +191,7 @@ impl Node {
         let pace = FeedTiming::of(Timing::of(membership.timing));
         let for_workers = match &access {
             StoreAccess::Member(store) => {
-                let server = etcd_server(store, &membership, &client_urls);
+                let server = etcd_server(store, &membership, &client_urls, pictures.clone());
                 let clients = server.connections();
                 tasks.spawn_server(server, ports.clients);
                 let feed = FeedServer::new(store.clone(), pictures.clone(), pace);

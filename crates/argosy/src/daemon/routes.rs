@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::operator::{
-    ClusterNumbers, InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest, SubmitReply,
-    SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
+    ClusterNumbers, InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest,
+    SubmitReply, SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView,
+    VerbRequest, WhyReport,
 };
 use argosy_api::traffic::{FollowRequest, TableView};
 use argosy_api::{ApiError, ClientError, ErrorCode, Peer};

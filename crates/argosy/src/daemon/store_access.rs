@@ -37,7 +37,8 @@ impl StoreAccess {
     /// Returns the store, or says that this machine has none.
     pub(crate) fn held(&self) -> Result<&StoreHandle, ApiError> {
         self.member().ok_or_else(|| {
-            let message = "this machine holds no part of the store, and no machine that does answers";
+            let message =
+                "this machine holds no part of the store, and no machine that does answers";
             ApiError::new(ErrorCode::Unavailable, message).with_help(
                 "see who is missing: argosy cluster status; this machine's units: add --local",
             )

@@ -14,3 +14,4 @@ mod routing;
 mod scale;
 mod taking_over;
 mod three_machines;
+mod workers;
