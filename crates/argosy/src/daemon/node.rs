@@ -1,5 +1,8 @@
 //! A machine that belongs to a cluster: its store, its ports, its control loop.
 
+mod serving;
+mod tasks;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +16,28 @@ use argosy_native::NativeBackend;
 use argosy_peer::{AccessList, Identity, TlsConfigs};
 use argosy_reconcile::Timing;
 use argosy_store::{Store, StoreHandle};
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::JoinSet;
 
 use super::admission::Admission;
 use super::app::App;
 use super::book::Book;
-use super::clients;
 use super::control::{Control, Ends};
-use super::feed::{self, Feed, FeedServer, FeedTiming};
+use super::feed::Feed;
 use super::followers::Followers;
 use super::identity::Membership;
 use super::listeners::Ports;
 use super::liveness::{self, Liveness};
 use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
-use super::machine_server::{ForWorkers, MachineServer};
+use super::machine_server::MachineServer;
 use super::picture::Picture;
 use super::store_access::StoreAccess;
 use super::tables::Tables;
 use super::traffic::Whom;
 use super::{begin, reporter};
-use crate::failure::chain;
+
+use serving::Serving;
+use tasks::Tasks;
 
 /// How long a request waits for the cluster to have a leader, or for the loop to see a write.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
@@ -91,79 +93,6 @@ struct Running {
     tasks: Tasks,
 }
 
-/// The tasks that a node cannot be without. One that ends by itself ends the daemon: the keeper
-/// starts it anew, and a half-dead one would only look alive.
-struct Tasks {
-    set: JoinSet<()>,
-    stopped: watch::Receiver<bool>,
-    broken: mpsc::Sender<&'static str>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let (stopped, broken) = (self.stopped.clone(), self.broken.clone());
-        self.set.spawn(async move {
-            let ended = tokio::spawn(task).await;
-            if !*stopped.borrow() {
-                tracing::error!(task = name, panicked = ended.is_err(), "a task ended by itself");
-                // One report is enough to end the daemon.
-                let _ = broken.try_send(name);
-            }
-        });
-    }
-}
-
-impl Tasks {
-    /// Spawns what would go on for ever.
-    fn spawn_until_stopped(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let mut until = self.stopped.clone();
-        self.spawn(name, async move {
-            tokio::select! {
-                () = task => {}
-                _ = until.wait_for(|stop| *stop) => {}
-            }
-        });
-    }
-
-    fn spawn_server(&mut self, server: argosy_etcd::Server, listeners: Vec<TcpListener>) {
-        let mut until = self.stopped.clone();
-        self.spawn("client ports", async move {
-            let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
-            if let Err(error) = server.serve(listeners, stopped).await {
-                tracing::error!(error = chain(&error), "the store's client ports failed");
-            }
-        });
-    }
-}
-
-fn etcd_server(
-    store: &StoreHandle,
-    membership: &Membership,
-    client_urls: &[String],
-    pictures: watch::Receiver<Picture>,
-) -> argosy_etcd::Server {
-    let others = move |member: u64| {
-        let picture = pictures.borrow();
-        let mut machines = picture.view.machines().values();
-        let machine = &machines.find(|stored| stored.value.member == member)?.value;
-        Some(argosy_etcd::OtherMember {
-            name: machine.name.clone(),
-            peer_urls: vec![format!("https://{}:{}", machine.address, machine.port)],
-        })
-    };
-    let info = argosy_etcd::ServerInfo {
-        name: membership.name.clone(),
-        client_urls: client_urls.to_vec(),
-        peer_urls: vec![format!("https://{}:{}", membership.address, membership.port)],
-        others: Some(Arc::new(others)),
-    };
-    argosy_etcd::Server::new(store.clone(), info)
-}
-
 impl Node {
     /// Starts the ports, the backend and the control loop.
     pub(crate) fn start(
@@ -182,31 +111,19 @@ impl Node {
             ),
         };
         let (stop, stopped) = watch::channel(false);
-        let mut tasks =
-            Tasks { set: JoinSet::new(), stopped: stopped.clone(), broken: app.broken.clone() };
+        let mut tasks = Tasks::new(stopped.clone(), app.broken.clone());
         let client_urls = app.listen.client_urls();
         let backend = NativeBackend::start(app.places.supervisor_socket.clone());
         tasks.spawn_until_stopped("backend", backend.task);
         let (picture, pictures) = watch::channel(Picture::default());
-        let pace = FeedTiming::of(Timing::of(membership.timing));
-        let for_workers = match &access {
-            StoreAccess::Member(store) => {
-                let server = etcd_server(store, &membership, &client_urls, pictures.clone());
-                let clients = server.connections();
-                tasks.spawn_server(server, ports.clients);
-                let feed = FeedServer::new(store.clone(), pictures.clone(), pace);
-                Some(ForWorkers { feed, clients })
-            }
-            StoreAccess::Worker(feed) => {
-                let clients =
-                    clients::serve(ports.clients, feed.clone(), port.clone(), stopped.clone());
-                tasks.spawn("client ports", clients);
-                tasks.spawn_until_stopped("feed", feed::follow(feed.clone(), pace));
-                let stored = feed::keep_stored(feed.clone(), app.places.data_dir.clone());
-                tasks.spawn_until_stopped("stored feed", stored);
-                None
-            }
+        let serving = Serving {
+            data_dir: &app.places.data_dir,
+            membership: &membership,
+            client_urls: &client_urls,
+            port: &port,
+            pictures: &pictures,
         };
+        let for_workers = serving.begin(&access, ports.clients, &mut tasks);
         let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
         let (own_report, own_reports) = watch::channel(None);
         let (liveness, beating) = Liveness::start(
@@ -423,7 +340,7 @@ impl Node {
             return;
         };
         stop.send_replace(true);
-        while tasks.set.join_next().await.is_some() {}
+        tasks.ended().await;
         let Some(store) = store else { return };
         let ended = tokio::task::spawn_blocking(move || store.shutdown()).await;
         if let Err(error) = ended {
