@@ -1,7 +1,6 @@
 //! What the leader plans from: the view, and what machines have reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use argosy_model::{
     ActiveState, AssignmentEntry, Epoch, Generation, MachineId, MachineState, RestartCount,
@@ -10,22 +9,22 @@ use argosy_model::{
 use argosy_registry::ClusterView;
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
-use super::{LeaderMachine, MOVES_MAX};
+use super::{LeaderMachine, MOVES_MAX, Moment};
 use crate::backend::RunIdentity;
 use crate::report::is_live;
 
 impl LeaderMachine {
     /// Puts together everything the planner needs.
-    pub(super) fn plan_input(&self, view: &ClusterView, now: Duration) -> PlanInput {
+    pub(super) fn plan_input(&self, view: &ClusterView, at: Moment<'_>) -> PlanInput {
         let machines: Vec<PlanMachine> = view
             .machines()
             .iter()
             .map(|(id, stored)| {
                 let mut machine = stored.value.machine();
-                if self.planted.lost_uncommitted() && self.is_silent(*id, now) {
+                if self.planted.lost_uncommitted() && self.is_silent(*id, at) {
                     machine.state = MachineState::Lost;
                 }
-                let fence_passed = self.fence_passed(&stored.value, now);
+                let fence_passed = self.fence_passed(&stored.value, at);
                 PlanMachine { machine, fence_passed }
             })
             .collect();
@@ -42,7 +41,7 @@ impl LeaderMachine {
             })
             .collect();
         let hold = hold(view);
-        let hold_moves = hold_moves(view);
+        let hold_moves = self.hold_moves(view, at);
         PlanInput { machines, units, moves_max: MOVES_MAX, hold, hold_moves }
     }
 
@@ -205,15 +204,6 @@ pub(super) fn hold(view: &ClusterView) -> Option<String> {
     let mut unreadable = view.unreadable().iter();
     let (key, problem) = unreadable.find(|(key, _)| key.starts_with("assignments/"))?;
     Some(format!("everything is on hold: the record {key} cannot be read: {problem}"))
-}
-
-/// Losing more than half of the machines at once is more likely a fault of the network, or of
-/// this leader, than of each of them.
-fn hold_moves(view: &ClusterView) -> Option<String> {
-    let all = view.machines().len();
-    let lost = view.machines().values().filter(|stored| stored.value.lost).count();
-    let most = lost * 2 > all;
-    most.then(|| format!("moves are on hold: {lost} of {all} machines are lost"))
 }
 
 /// Returns the ports that a run has published, by service.

@@ -105,6 +105,8 @@ fn run(world: &mut World, line: &str) -> String {
             world.say(rest[0], AgentEvent::Listening(ports));
         }
         "elect" => world.elect(),
+        "hold-up" => world.hold_up(),
+        "go-on" => world.go_on(),
         "answers" => {
             world.only_agents = rest.get(1) == Some(&"agents");
             world.answers_lost = match rest[0] {

@@ -111,6 +111,10 @@ pub(crate) struct World {
     pub(crate) builder: ClusterViewBuilder,
     pub(crate) leader: LeaderMachine,
     pub(crate) granter: Granter,
+    /// The leader's daemon is stopped; beats wait for it.
+    is_held_up: bool,
+    held: Vec<GranterEvent>,
+    held_events: Vec<LeaderEvent>,
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) now: Duration,
     pub(crate) term: u64,
@@ -157,6 +161,9 @@ impl World {
             state,
             leader: new_leader(),
             granter: Granter::new(MEMBER, TIMING),
+            is_held_up: false,
+            held: Vec::new(),
+            held_events: Vec::new(),
             nodes: BTreeMap::new(),
             now: Duration::from_secs(100),
             term: 0,
@@ -340,6 +347,7 @@ impl World {
             self.acknowledge();
             let Some(event) = self.queue.pop_front() else { break };
             match event {
+                Event::Leader(event) if self.is_held_up => self.held_events.push(event),
                 Event::Leader(event) => self.leader_handles(event),
                 Event::Agent(machine, event) => self.agent_handles(&machine, event),
             }
@@ -360,8 +368,11 @@ impl World {
                 beats.push(GranterEvent::Beat { machine: machine_id(machine), beat });
             }
         }
-        for beat in beats {
-            self.granter_handles(beat);
+        if self.is_held_up {
+            self.held.extend(beats);
+        } else {
+            self.look();
+            beats.into_iter().for_each(|beat| self.granter_handles(beat));
         }
         for (machine, node) in &mut self.nodes {
             let may_run = node.beater.may_run(self.now);
@@ -369,6 +380,29 @@ impl World {
                 let event = AgentEvent::Granted(may_run);
                 self.queue.push_back(Event::Agent(machine.clone(), event));
             }
+        }
+    }
+
+    /// Stops the leader's daemon; what concerns it waits.
+    pub(crate) fn hold_up(&mut self) {
+        self.is_held_up = true;
+    }
+
+    /// The leader's daemon goes on: its timer first, then what has waited.
+    pub(crate) fn go_on(&mut self) {
+        self.is_held_up = false;
+        self.leader_handles(LeaderEvent::Tick);
+        for beat in std::mem::take(&mut self.held) {
+            self.granter_handles(beat);
+        }
+        self.queue.extend(self.held_events.drain(..).map(Event::Leader));
+        self.settle();
+    }
+
+    /// The granter looks when it wants to.
+    fn look(&mut self) {
+        if !self.is_held_up && self.granter.wake_at().is_some_and(|at| at <= self.now) {
+            self.granter_handles(GranterEvent::Tick);
         }
     }
 
@@ -383,11 +417,12 @@ impl World {
     }
 
     fn leader_handles(&mut self, event: LeaderEvent) {
-        let signs = self.granter.signs().clone();
-        for effect in self.leader.handle(event, self.builder.view(), &signs, self.now) {
+        let signs = self.granter.signs();
+        for effect in self.leader.handle(event, self.builder.view(), signs, self.now) {
             match effect {
                 LeaderEffect::Eligible { term, machines } => {
                     self.granter.set_eligible(term, machines);
+                    self.look();
                 }
                 LeaderEffect::BadPlan(lines) => panic!("{lines:?}"),
                 LeaderEffect::Commit { request, txn, steps } => {
@@ -460,7 +495,8 @@ impl World {
             let next = agents
                 .chain(beats)
                 .chain(grants)
-                .chain(self.leader.wake_at())
+                .chain(self.granter.wake_at().filter(|_| !self.is_held_up))
+                .chain(self.leader.wake_at().filter(|_| !self.is_held_up))
                 .min()
                 .filter(|at| *at <= end);
             let Some(next) = next else {
@@ -469,7 +505,9 @@ impl World {
             };
             // A machine that wants to be woken now and does nothing would stand still here.
             self.now = next.max(self.now + Duration::from_millis(1));
-            self.queue.push_back(Event::Leader(LeaderEvent::Tick));
+            if !self.is_held_up {
+                self.queue.push_back(Event::Leader(LeaderEvent::Tick));
+            }
             for machine in self.nodes.keys() {
                 self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::Tick));
             }

@@ -118,6 +118,7 @@ impl Beating {
                     Event::Incoming(Box::new(stream), machine)
                 }
                 Some(_) = self.tasks.join_next() => continue,
+                () = self.shared.due.notified() => Event::Time,
                 () = tokio::time::sleep(wait) => Event::Time,
             };
             let leads = *leadership.borrow();
