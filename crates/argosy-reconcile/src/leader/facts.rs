@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_model::{
-    ActiveState, AssignmentEntry, Epoch, Generation, MachineId, MachineState, RestartCount,
-    UnitName, UnitRevision, UnitStatus, Want, Wanted,
+    ActiveState, AssignmentEntry, Epoch, Generation, MachineId, MachineState, OnPartition,
+    RestartCount, UnitName, UnitRevision, UnitSpec, UnitStatus, Want, Wanted,
 };
-use argosy_registry::ClusterView;
+use argosy_registry::{ClusterView, StoredMachine, Versioned};
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
 use super::{LeaderMachine, MOVES_MAX, Moment};
@@ -87,6 +87,10 @@ impl LeaderMachine {
             let assignment = &stored.value;
             let there = self.units_of(*machine, assignment.generation);
             let ready = self.ready_on(*machine);
+            let is_lost = |stored: &Versioned<StoredMachine>| {
+                stored.value.lost || self.planted.lost_uncommitted()
+            };
+            let lost = view.machines().get(machine).is_some_and(is_lost);
             for entry in &assignment.entries {
                 let AssignmentEntry { unit, revision, epoch, restart, want, .. } = entry.clone();
                 let state = match want {
@@ -99,7 +103,9 @@ impl LeaderMachine {
                 let machine = *machine;
                 let identity = RunIdentity { epoch, revision, restart };
                 let ready = ready.get(&unit) == Some(&identity);
-                let entry = Placed { machine, state, revision, epoch, restart, ready };
+                // Only there it matters, and a text of before is read anew each time.
+                let fenced = !lost || is_fenced(view, &unit, revision);
+                let entry = Placed { machine, state, revision, epoch, restart, fenced, ready };
                 placed.entry(unit).or_default().push(entry);
             }
         }
@@ -144,6 +150,17 @@ impl LeaderMachine {
             Some(_) | None => Said::NotYet,
         }
     }
+}
+
+/// Tells whether a revision of a unit stops on partition; if its text cannot be read, it might.
+fn is_fenced(view: &ClusterView, unit: &UnitName, revision: UnitRevision) -> bool {
+    let stops = |spec: &UnitSpec| spec.placement.on_partition == OnPartition::Stop;
+    let newest = view.look_up(unit).filter(|newest| newest.revision == revision);
+    if let Some(newest) = newest {
+        return newest.spec.map_or(true, |spec| stops(spec));
+    }
+    let read = view.text(unit, revision).and_then(|text| view.read_text(unit, text));
+    read.and_then(Result::ok).is_none_or(|spec| stops(&spec))
 }
 
 /// Tells whether this is the run that was given out last, and no assignment names it.
