@@ -99,6 +99,8 @@ pub(crate) struct Node {
     pub(crate) backend: SimulatedBackend,
     beater: Beater,
     is_granted: bool,
+    /// Nothing reaches it, and nothing of it arrives.
+    is_cut_off: bool,
 }
 
 enum Event {
@@ -216,7 +218,13 @@ impl World {
         let backend = SimulatedBackend::new(behaviour);
         self.nodes.insert(
             machine.to_owned(),
-            Node { agent: None, backend, beater: Beater::new(TIMING), is_granted: false },
+            Node {
+                agent: None,
+                backend,
+                beater: Beater::new(TIMING),
+                is_granted: false,
+                is_cut_off: false,
+            },
         );
         self.up(machine);
     }
@@ -242,6 +250,19 @@ impl World {
     /// Kills a machine's daemon; its units run on.
     pub(crate) fn down(&mut self, machine: &str) {
         self.nodes.get_mut(machine).unwrap().agent = None;
+    }
+
+    /// Cuts a machine off: its daemon and units go on.
+    pub(crate) fn cut_off(&mut self, machine: &str) {
+        self.nodes.get_mut(machine).unwrap().is_cut_off = true;
+    }
+
+    pub(crate) fn reach(&mut self, machine: &str) {
+        self.nodes.get_mut(machine).unwrap().is_cut_off = false;
+        for event in [AgentEvent::LeaderChanged, AgentEvent::ViewChanged] {
+            self.queue.push_back(Event::Agent(machine.to_owned(), event));
+        }
+        self.settle();
     }
 
     pub(crate) fn tell(&mut self, machine: &str, event: argosy_reconcile::BackendEvent) {
@@ -362,6 +383,7 @@ impl World {
         let mut beats = Vec::new();
         for (machine, node) in &mut self.nodes {
             if let Some(agent) = &node.agent
+                && !node.is_cut_off
                 && self.now >= node.beater.due_at()
             {
                 let beat = node.beater.beat(agent.generation(), self.now);
@@ -445,7 +467,7 @@ impl World {
         let Some(node) = self.nodes.get_mut(machine) else {
             return;
         };
-        let Some(agent) = &mut node.agent else {
+        let Some(agent) = node.agent.as_mut().filter(|_| !node.is_cut_off) else {
             return;
         };
         for effect in agent.handle(event, self.builder.view(), self.now) {
@@ -488,7 +510,8 @@ impl World {
     pub(crate) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
-            let running = || self.nodes.values().filter(|node| node.agent.is_some());
+            let there = |node: &&Node| node.agent.is_some() && !node.is_cut_off;
+            let running = || self.nodes.values().filter(there);
             let beats = running().map(|node| node.beater.due_at());
             let grants = running().filter(|node| node.is_granted).map(|it| it.beater.kill_at());
             let agents = running().filter_map(|node| node.agent.as_ref()?.wake_at());

@@ -85,10 +85,8 @@ pub(crate) fn carry_out(input: &mut PlanInput, plan: &Plan, epoch: &mut u64) {
     for step in &plan.steps {
         let unit = input.units.iter_mut().find(|unit| unit.name == step.unit).unwrap();
         let (revision, restart) = (unit.revision, unit.restart);
-        let fenced = unit
-            .spec
-            .as_ref()
-            .is_ok_and(|spec| spec.placement.on_partition == OnPartition::Stop);
+        let fenced =
+            unit.spec.as_ref().is_ok_and(|spec| spec.placement.on_partition == OnPartition::Stop);
         match &step.action {
             PlanAction::Clear { machine } => unit.placed.retain(|p| p.machine != *machine),
             PlanAction::Stop { machine } => stop(unit, *machine),

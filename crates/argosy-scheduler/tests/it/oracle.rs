@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use argosy_model::{
-    DataPolicy, MachineId, MachineState, Placement, ReasonKind, UnitName, Wanted,
-};
+use argosy_model::{DataPolicy, MachineId, MachineState, Placement, ReasonKind, UnitName, Wanted};
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
 mod repair;

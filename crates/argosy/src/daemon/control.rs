@@ -460,7 +460,7 @@ pub(crate) async fn propose(store: &StoreHandle, txn: Txn) -> Outcome {
 }
 
 /// Returns how stored texts are read: without a machine, since they have none yet.
-fn spec_source() -> SpecSource {
+pub(crate) fn spec_source() -> SpecSource {
     Arc::new(|name, text| {
         let (file, mut diagnostics) = argosy_unit::UnitFile::parse(name.as_str(), text);
         let specifiers = argosy_unit::Specifiers::default();
