@@ -24,7 +24,7 @@ use crate::view::{ClusterView, RecordChange};
 pub use commit::{CommitRefused, check_commit};
 pub use frame::{FRAME_BYTES_MAX, FeedFrame, FrameError};
 pub use receiver::{FEED_BYTES_MAX, FeedError, FeedReceiver};
-pub use sender::FeedSender;
+pub use sender::{FeedSender, frames_of};
 
 /// One record as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,9 @@ pub struct FeedFacts {
 pub struct FeedState {
     /// The revision; 0 before anything was said.
     pub revision: Revision,
+    /// The revision at which routes last changed ([`ClusterView::routes_revision`]): the same for
+    /// whoever sees the same routes, however many revisions were told at once.
+    pub routes: Revision,
     /// The records.
     pub records: FeedRecords,
     /// Its announced keys.
@@ -157,8 +160,8 @@ fn put_text(
         return;
     };
     let key = Bytes::from(Key::Revision(name.clone(), revision).to_bytes());
-    // A number is never used for another text.
-    let record = match before.get(&key) {
+    let known = before.get(&key).filter(|known| known.mod_revision == stored.mod_revision);
+    let record = match known {
         Some(known) => known.clone(),
         None => {
             let text: &StoredRevision = &stored.value;

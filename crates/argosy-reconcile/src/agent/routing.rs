@@ -8,11 +8,9 @@ use argosy_model::{
     ActiveState, Assignment, AssignmentEntry, InvocationId, ServiceType, UnitName, UnitSpec,
     UnitStatus, Want,
 };
-use argosy_registry::{
-    ClusterView, EndpointName, PORTS, Revision, StoredEndpoint, StoredService, mirror_key,
-};
+use argosy_registry::{ClusterView, PORTS, Revision, StoredEndpoint, StoredService, mirror_key};
 
-use super::{AgentEffect, AgentMachine, Publishing};
+use super::{AgentEffect, AgentMachine};
 
 /// What the agent knows of traffic to its units.
 #[derive(Debug, Default)]
@@ -23,8 +21,8 @@ pub(super) struct Routing {
     /// Ports of the range for `auto` on which something listens here.
     pub(super) listening: BTreeSet<u16>,
     /// Units that had an endpoint for a service in the last view.
-    published: BTreeMap<UnitName, EndpointName>,
-    /// At which revision the endpoint of a unit was taken back.
+    published: BTreeSet<UnitName>,
+    /// At which revision, at the latest, the endpoint of a unit was taken back.
     withdrawn: BTreeMap<UnitName, Revision>,
     /// Every reachable proxy follows the endpoints of this revision.
     acknowledged: Revision,
@@ -50,32 +48,18 @@ impl AgentMachine {
         }
     }
 
-    /// Takes note of endpoints that are gone from the view. Of one that this agent has taken
-    /// back the revision is known; of any other, that it was this one at the latest.
+    /// Takes note of endpoints that are gone from the view: when routes changed last, whoever took
+    /// them back. Proxies that follow what there is have then seen it, and are not waited for.
     pub(super) fn note_withdrawn(&mut self, view: &ClusterView) {
         let own = view.endpoints().iter().filter(|(_, stored)| {
             stored.value.machine == self.config.machine && !stored.value.services.is_empty()
         });
-        let now: BTreeMap<UnitName, EndpointName> =
-            own.map(|(name, _)| (name.0.clone(), name.clone())).collect();
-        let before = std::mem::take(&mut self.routing.published);
-        for (unit, name) in before {
-            if now.contains_key(&unit) {
-                continue;
-            }
-            let revision = match self.publishing.get(&name) {
-                // Whose answer is on its way.
-                Some(Publishing::Asked(_)) => {
-                    self.routing.published.insert(unit, name);
-                    continue;
-                }
-                Some(Publishing::Done(revision)) => *revision,
-                Some(Publishing::RetryAt(_)) | None => view.revision(),
-            };
-            self.routing.withdrawn.insert(unit, revision);
-        }
-        self.routing.withdrawn.retain(|unit, _| !now.contains_key(unit));
-        self.routing.published.extend(now);
+        let now: BTreeSet<UnitName> = own.map(|(name, _)| name.0.clone()).collect();
+        let Routing { published, withdrawn, .. } = &mut self.routing;
+        let before = std::mem::replace(published, now);
+        let gone = before.into_iter().filter(|unit| !published.contains(unit));
+        withdrawn.extend(gone.map(|unit| (unit, view.routes_revision())));
+        withdrawn.retain(|unit, _| !published.contains(unit));
     }
 
     /// Tells whether no proxy sends anything to a unit whose endpoint was taken back. If that is

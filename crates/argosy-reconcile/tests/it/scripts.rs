@@ -95,7 +95,7 @@ fn run(world: &mut World, line: &str) -> String {
             let followed = match rest[1] {
                 "none" => None,
                 "old" => Some(0),
-                "new" => Some(world.view().revision()),
+                "new" => Some(world.view().routes_revision()),
                 other => panic!("unknown word {other}"),
             };
             world.say(rest[0], AgentEvent::Followed(followed));
@@ -105,6 +105,10 @@ fn run(world: &mut World, line: &str) -> String {
             world.say(rest[0], AgentEvent::Listening(ports));
         }
         "elect" => world.elect(),
+        "cut-off" => world.cut_off(rest[0]),
+        "reach" => world.reach(rest[0]),
+        "hold-up" => world.hold_up(),
+        "go-on" => world.go_on(),
         "answers" => {
             world.only_agents = rest.get(1) == Some(&"agents");
             world.answers_lost = match rest[0] {

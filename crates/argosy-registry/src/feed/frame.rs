@@ -27,6 +27,8 @@ pub struct FeedFrame {
     pub ends: bool,
     /// The registry revision that the machine is brought to.
     pub revision: i64,
+    /// The revision at which routes last changed.
+    pub routes: i64,
     /// Records that were changed or removed.
     pub changes: Vec<RecordChange>,
     /// The machine's announced keys, all of them, if they are not as before.
@@ -56,6 +58,8 @@ struct FrameMessage {
     voters: Vec<u64>,
     #[prost(bool, tag = "9")]
     current: bool,
+    #[prost(int64, tag = "10")]
+    routes: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -100,6 +104,7 @@ impl FeedFrame {
             begins: self.begins,
             ends: self.ends,
             revision: self.revision,
+            routes: self.routes,
             changes: self.changes.iter().map(change).collect(),
             keys,
             term: self.facts.term.0,
@@ -131,6 +136,7 @@ impl FeedFrame {
             begins: message.begins,
             ends: message.ends,
             revision: message.revision,
+            routes: message.routes,
             changes: message.changes.into_iter().map(change).collect(),
             keys: message
                 .keys

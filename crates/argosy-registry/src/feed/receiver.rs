@@ -69,7 +69,7 @@ impl FeedReceiver {
         if let Some(keys) = frame.keys {
             self.state.keys = keys;
         }
-        self.state.revision = frame.revision;
+        (self.state.revision, self.state.routes) = (frame.revision, frame.routes);
         self.state.facts = frame.facts;
         let is_whole = frame.ends && self.state.revision >= known;
         Ok(is_whole.then_some(&self.state))

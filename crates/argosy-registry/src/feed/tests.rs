@@ -33,12 +33,12 @@ impl Pair {
     fn follow(&mut self, view: &ClusterView) {
         let shared = Arc::new(shared_records(view));
         let own = own_records(view, ONE, self.sender.own());
-        let frames = self.sender.say(view.revision(), &shared, own, AnnouncedKeys::new(), facts());
+        let frames = self.sender.say(view, &shared, own, AnnouncedKeys::new(), facts());
         for frame in frames {
             let frame = FeedFrame::decode(frame.encode().into()).unwrap();
             if let Some(state) = self.receiver.take(frame, 0).unwrap() {
                 let changes = record_changes(&self.told, &state.records, state.revision);
-                self.builder.apply(state.revision, changes);
+                self.builder.apply_told(state.revision, state.routes, changes);
                 self.told = state.records.clone();
             }
         }
@@ -68,7 +68,8 @@ fn needed(view: &ClusterView) -> impl PartialEq + std::fmt::Debug + use<> {
         .flat_map(|stored| &stored.value.entries)
         .map(|entry| view.text(&entry.unit, entry.revision).map(str::to_owned))
         .collect();
-    (assignment, units, texts, view.machines().clone(), view.endpoints().clone())
+    let routes = (view.routes_revision(), view.published().clone());
+    (assignment, units, texts, view.machines().clone(), view.endpoints().clone(), routes)
 }
 
 proptest! {
@@ -118,13 +119,14 @@ fn a_feed_is_followed_from_its_beginning_and_never_backwards() {
     let shared = Arc::new(shared_records(registry.view()));
     let own = own_records(registry.view(), ONE, pair.sender.own());
     let revision = registry.view().revision();
-    let frames = pair.sender.say(revision, &shared, own.clone(), AnnouncedKeys::new(), facts());
+    let frames =
+        pair.sender.say(registry.view(), &shared, own.clone(), AnnouncedKeys::new(), facts());
     assert_eq!(frames.len(), 1, "{frames:?}");
     assert_eq!(frames[0].changes.len(), 1, "only what has changed: {frames:?}");
     assert_eq!(FeedReceiver::new().take(frames[0].clone(), 0), Err(FeedError::NotBegun));
     assert_eq!(pair.receiver.take(frames[0].clone(), revision + 1).unwrap(), None);
     // Said again, there is nothing to say.
-    assert_eq!(pair.sender.say(revision, &shared, own, AnnouncedKeys::new(), facts()), []);
+    assert_eq!(pair.sender.say(registry.view(), &shared, own, AnnouncedKeys::new(), facts()), []);
     let sign = pair.sender.sign_of_life();
     assert_eq!(pair.receiver.take(sign, revision).unwrap().unwrap().revision, revision);
 }
@@ -136,9 +138,8 @@ fn what_is_too_long_for_a_frame_counts_when_it_is_whole() {
         let value = Bytes::from(vec![b'x'; FRAME_BYTES_MAX / 4]);
         records.insert(format!("k{number}").into(), FeedRecord { value, mod_revision: 1 });
     }
-    let mut sender = FeedSender::new();
-    let shared = Arc::new(records.clone());
-    let frames = sender.say(1, &shared, FeedRecords::new(), AnnouncedKeys::new(), facts());
+    let state = FeedState { revision: 1, records, ..FeedState::default() };
+    let frames = frames_of(&state);
     assert!(frames.len() > 2);
     let mut receiver = FeedReceiver::new();
     let mut seen = None;
@@ -147,9 +148,9 @@ fn what_is_too_long_for_a_frame_counts_when_it_is_whole() {
         let bytes = frame.encode();
         assert!(bytes.len() <= FRAME_BYTES_MAX);
         let frame = FeedFrame::decode(bytes.into()).unwrap();
-        seen = receiver.take(frame, 0).unwrap().map(|state| state.records.clone());
+        seen = receiver.take(frame, 0).unwrap().cloned();
     }
-    assert_eq!(seen, Some(records));
+    assert_eq!(seen, Some(state));
 }
 
 /// Machine 1 is told to run a.service with a text.

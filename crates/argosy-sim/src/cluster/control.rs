@@ -26,6 +26,7 @@ impl Cluster<'_> {
                     if let Some(daemon) = &mut self.machines[at].daemon {
                         daemon.granter.set_eligible(term, machines);
                     }
+                    self.schedule_pulse(at);
                 }
                 LeaderEffect::Commit { request, txn, .. } => {
                     if !argosy_registry::fits(&txn) {

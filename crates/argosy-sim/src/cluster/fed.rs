@@ -38,11 +38,11 @@ impl Fed {
             let shared = Arc::new(shared_records(view));
             let own = own_records(view, self.machine, self.sender.own());
             let (keys, facts) = (AnnouncedKeys::new(), FeedFacts::default());
-            for frame in self.sender.say(view.revision(), &shared, own, keys, facts) {
+            for frame in self.sender.say(view, &shared, own, keys, facts) {
                 match self.receiver.take(frame, 0) {
                     Ok(Some(state)) => {
                         let changes = record_changes(&self.told, &state.records, state.revision);
-                        self.builder.apply(state.revision, changes);
+                        self.builder.apply_told(state.revision, state.routes, changes);
                         self.told.clone_from(&state.records);
                     }
                     Ok(None) => {}

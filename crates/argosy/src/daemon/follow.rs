@@ -84,7 +84,7 @@ impl Follower {
         }
         let changes = record_changes(&self.told.records, &state.records, state.revision);
         let changed = !changes.is_empty() || state.revision > self.revision();
-        self.builder.apply(state.revision, changes);
+        self.builder.apply_told(state.revision, state.routes, changes);
         self.told = state;
         changed
     }
@@ -99,7 +99,7 @@ impl Follower {
 }
 
 /// Returns how stored texts are read: without a machine, since they have none yet.
-fn spec_source() -> SpecSource {
+pub(crate) fn spec_source() -> SpecSource {
     Arc::new(|name, text| {
         let (file, mut diagnostics) = argosy_unit::UnitFile::parse(name.as_str(), text);
         let specifiers = argosy_unit::Specifiers::default();

@@ -18,9 +18,9 @@ use std::thread::JoinHandle;
 use argosy_keeper::FenceSender;
 use argosy_model::{Generation, MachineId, Term};
 use argosy_peer::DetachedStream;
-use argosy_reconcile::{Granter, GranterEvent, Sign, Timing, Voters};
+use argosy_reconcile::{Granter, GranterEvent, Signs, Timing, Voters};
 use argosy_store::MemberId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::control::boot_time;
 use super::machine_port::MachinePort;
@@ -47,6 +47,8 @@ struct Shared {
     granter: Mutex<Granter>,
     /// The newest generation of its assignment that this machine has seen.
     generation: AtomicU64,
+    /// Wakes the thread: the granter has something to do that is no news of the thread's own.
+    due: Notify,
     store: StoreAccess,
 }
 
@@ -100,6 +102,7 @@ impl Liveness {
         let shared = Arc::new(Shared {
             granter: Mutex::new(Granter::new(member, parts.timing)),
             generation: AtomicU64::new(0),
+            due: Notify::new(),
             store: parts.store.clone(),
         });
         let (granted, is_granted) = watch::channel(false);
@@ -129,11 +132,13 @@ impl Liveness {
     /// Says who may be granted; nobody else is from when this returns.
     pub(crate) fn set_eligible(&self, term: Term, machines: BTreeMap<MachineId, Generation>) {
         self.shared.granter().set_eligible(term, machines);
+        self.shared.due.notify_one();
     }
 
-    /// Returns who was heard in this term, and granted.
-    pub(crate) fn signs(&self) -> BTreeMap<MachineId, Sign> {
-        self.shared.granter().signs().clone()
+    /// Returns who was heard in this term, and granted. To be kept for a decision only: the thread
+    /// copies what is kept when the next beat comes.
+    pub(crate) fn signs(&self) -> Arc<Signs> {
+        Arc::clone(self.shared.granter().signs())
     }
 
     /// Says which generation of its assignment this machine has seen.

@@ -101,7 +101,7 @@ impl FeedServer {
         let shared = self.shared(view);
         let own = own_records(view, talk.machine, talk.sender.own());
         let keys = announced_keys(view, talk.machine, &self.store.view());
-        talk.sender.say(view.revision(), &shared, own, keys, facts)
+        talk.sender.say(view, &shared, own, keys, facts)
     }
 
     fn sign_of_life(&self, talk: &Talk) -> FeedFrame {

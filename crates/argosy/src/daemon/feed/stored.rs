@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argosy_registry::feed::{FeedFrame, FeedReceiver, FeedSender, FeedState};
+use argosy_registry::feed::{FeedFrame, FeedReceiver, FeedState, frames_of};
 use bytes::Bytes;
 
 use super::Feed;
@@ -67,11 +67,8 @@ fn store(path: &Path, state: &FeedState) -> Result<(), IdentityError> {
 }
 
 fn encode(state: &FeedState) -> Vec<u8> {
-    let shared = Arc::new(state.records.clone());
-    let (keys, facts) = (state.keys.clone(), state.facts.clone());
-    let frames = FeedSender::new().say(state.revision, &shared, Default::default(), keys, facts);
     let mut bytes = MAGIC.to_vec();
-    for frame in frames {
+    for frame in frames_of(state) {
         let frame = frame.encode();
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         bytes.extend_from_slice(&length.to_le_bytes());
@@ -113,6 +110,7 @@ mod tests {
         let record = FeedRecord { value: Bytes::from_static(b"v"), mod_revision: 7 };
         let state = FeedState {
             revision: 9,
+            routes: 8,
             records: [(Bytes::from_static(b"k"), record)].into(),
             keys: [("/a".to_owned(), Some(b"x".to_vec())), ("/b".to_owned(), None)].into(),
             facts: FeedFacts { voters: [1, 2, 3].into(), current: true, ..FeedFacts::default() },
