@@ -37,6 +37,15 @@ pub(crate) struct MachineServer {
     pub(crate) liveness: Liveness,
 }
 
+/// What is being served.
+#[derive(Default)]
+struct Open {
+    machines: JoinSet<()>,
+    /// Clients of workers. As many as there may be of this machine's own
+    /// ([`argosy_etcd::CONNECTIONS_MAX`]), and not in the way of what machines need.
+    clients: JoinSet<()>,
+}
+
 /// What workers are served with.
 pub(crate) struct ForWorkers {
     pub(crate) feed: FeedServer,
@@ -46,12 +55,13 @@ pub(crate) struct ForWorkers {
 impl MachineServer {
     /// Accepts until `stopped` says so.
     pub(crate) async fn run(self, mut listener: PeerListener, mut stopped: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
+        let mut connections = Open::default();
         loop {
-            let full = connections.len() >= CONNECTIONS_MAX;
+            let full = connections.machines.len() >= CONNECTIONS_MAX;
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => break,
-                Some(_) = connections.join_next() => {}
+                Some(_) = connections.machines.join_next() => {}
+                Some(_) = connections.clients.join_next() => {}
                 accepted = listener.accept(), if !full => match accepted {
                     Ok(accepted) => self.hand_over(accepted, &mut connections),
                     Err(error @ AcceptError::Peer { .. }) => {
@@ -61,12 +71,15 @@ impl MachineServer {
                 },
             }
         }
-        let drained = async { while connections.join_next().await.is_some() {} };
+        let drained = async {
+            while connections.machines.join_next().await.is_some() {}
+            while connections.clients.join_next().await.is_some() {}
+        };
         // Whatever is left is cut when the set is dropped.
         drop(tokio::time::timeout(DRAIN_MAX, drained).await);
     }
 
-    fn hand_over(&self, accepted: Accepted, connections: &mut JoinSet<()>) {
+    fn hand_over(&self, accepted: Accepted, connections: &mut Open) {
         let Accepted { stream, service, peer, remote } = accepted;
         let member = peer
             .as_ref()
@@ -76,7 +89,7 @@ impl MachineServer {
         match (service, peer, member, store) {
             (Service::Join, ..) => {
                 let admission = Arc::clone(&self.admission);
-                connections.spawn(async move {
+                connections.machines.spawn(async move {
                     match receive_join(stream).await {
                         Ok((request, responder)) => admission.answer(request, responder).await,
                         Err(error) => {
@@ -86,14 +99,14 @@ impl MachineServer {
                 });
             }
             (Service::Raft, _, Some(member), Some(store)) => {
-                connections.spawn(async move {
+                connections.machines.spawn(async move {
                     if let Err(error) = store.serve_raft(stream, member).await {
                         tracing::debug!(error = chain(&error), "a raft connection ended");
                     }
                 });
             }
             (Service::Snapshot, _, Some(member), Some(store)) => {
-                connections.spawn(async move {
+                connections.machines.spawn(async move {
                     if let Err(error) = store.serve_snapshot(stream, member).await {
                         tracing::warn!(error = chain(&error), "a snapshot did not arrive");
                     }
@@ -101,7 +114,7 @@ impl MachineServer {
             }
             (Service::Http, Some(peer), ..) => {
                 let router = self.router.clone().layer(Extension(Caller(peer.machine)));
-                connections.spawn(async move {
+                connections.machines.spawn(async move {
                     let service = TowerToHyperService::new(router);
                     let served = auto::Builder::new(TokioExecutor::new())
                         .http1_only()
@@ -130,18 +143,18 @@ impl MachineServer {
         stream: PeerStream,
         service: Service,
         machine: MachineId,
-        connections: &mut JoinSet<()>,
+        connections: &mut Open,
     ) {
         let Some(ForWorkers { feed, clients }) = &self.for_workers else {
             tracing::debug!(%machine, %service, "a worker asks a machine without the store");
             return;
         };
         if service == Service::Client {
-            connections.spawn(clients.clone().serve(stream));
+            connections.clients.spawn(clients.clone().serve(stream));
             return;
         }
         let feed = feed.clone();
-        connections.spawn(async move {
+        connections.machines.spawn(async move {
             if let Err(error) = feed.serve(stream, machine).await {
                 tracing::debug!(%machine, %error, "a worker is told no more");
             }

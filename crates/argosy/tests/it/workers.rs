@@ -32,6 +32,7 @@ fn the_fourth_machine_forwards() {
     let [first, second, third, fourth] = &machines[..] else { panic!() };
     assert!(is_worker(fourth) && ![first, second, third].into_iter().any(is_worker));
     assert!(!fourth.path("data/store").exists(), "a worker holds no part of the store");
+    fourth.wait("a grant", |m| m.json(&["cluster", "status"])["cluster"]["granted"] == true);
     // Every API of the store, with the same answers.
     fourth.etcdctl(&["put", "/color", "blue"]).ok();
     assert_eq!(second.etcdctl(&["get", "/color"]).ok().stdout, "/color\nblue\n");
