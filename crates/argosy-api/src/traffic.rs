@@ -26,7 +26,7 @@ pub struct FollowRequest {
 /// Where the services are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableView {
-    /// The registry revision at which it was so. It rises with every change.
+    /// The registry revision at which routes last changed.
     pub generation: u64,
     /// The endpoints of each service, by its name.
     pub services: BTreeMap<String, Vec<EndpointView>>,
