@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::SocketHolder;
 
 /// What a proxy is started with.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +15,8 @@ pub struct ProxyConfig {
     pub listeners: Vec<ListenerConfig>,
     /// The address of published ports ([`crate::Table::published`]); `None`: they are for others.
     pub published_at: Option<IpAddr>,
+    /// Who holds the sockets of published ports when this process dies; `None`: they are closed.
+    pub holder: Option<Arc<dyn SocketHolder>>,
     /// How many threads serve, each with sockets of its own (`SO_REUSEPORT`); 0 means 1.
     pub workers: usize,
     /// Where the last good table is kept; none keeps none. It is read at the start when the

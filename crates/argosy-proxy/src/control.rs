@@ -73,7 +73,8 @@ impl Control {
         let mut routes = Routes::new(shared.clock, shared.config.limits.drain);
         let mut table = Arc::clone(&tables.borrow_and_update());
         let mut unsaved = Some(Arc::clone(&table));
-        if table.generation == 0 {
+        let is_stored = table.generation == 0;
+        if is_stored {
             unsaved = None;
             if let Some(stored) = load(&shared) {
                 table = Arc::new(stored);
@@ -82,6 +83,10 @@ impl Control {
         routes.follow(&table);
         let mut listening = Listening::new(&shared.config, configured);
         listening.follow(&table.published);
+        // An earlier proxy may have opened what the stored table does not know yet.
+        if !is_stored {
+            listening.release_rest();
+        }
         let first = routes.directive(listening.open(), Phase::Serve);
         let (directive, directives) = watch::channel(Arc::new(first));
         let (acknowledged, acknowledgements) = watch::channel(0);
@@ -118,6 +123,7 @@ impl Control {
             return;
         }
         self.listening.follow(&table.published);
+        self.listening.release_rest();
         self.routes.drain();
         self.publish(Phase::Serve);
         self.unsaved = Some(table);

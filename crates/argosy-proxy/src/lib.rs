@@ -16,6 +16,7 @@ mod endpoint;
 pub mod expiry;
 pub mod headers;
 pub mod health;
+mod holder;
 mod http1;
 mod listening;
 mod proxy;
@@ -27,6 +28,7 @@ mod tcp;
 mod worker;
 
 pub use config::{Check, CheckKind, Limits, ListenerConfig, Protocol, ProxyConfig};
+pub use holder::SocketHolder;
 pub use proxy::{Proxy, Shutdown, StartError};
 pub use status::{EndpointState, EndpointStatus, ListenerStatus, ProxyStatus, ServiceStatus};
 pub use table::{Endpoint, Published, Standing, Table, TableError};

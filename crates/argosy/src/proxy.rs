@@ -6,6 +6,7 @@
 //! while daemon or store cannot be reached.
 
 mod follow;
+mod held;
 mod internal;
 mod services;
 

@@ -15,7 +15,7 @@ use crate::machine::{ARGOSY, Machine, PATIENCE, free_port};
 use crate::three_machines::three;
 
 /// Asks once: no retry, a connection of its own.
-fn ask(proxy: SocketAddr) -> Result<String, String> {
+pub(crate) fn ask(proxy: SocketAddr) -> Result<String, String> {
     let mut stream = TcpStream::connect(proxy).map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
@@ -29,14 +29,14 @@ fn ask(proxy: SocketAddr) -> Result<String, String> {
 }
 
 /// Asks one proxy again and again.
-struct Hammer {
+pub(crate) struct Hammer {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl Hammer {
-    fn begin(proxy: SocketAddr) -> Hammer {
+    pub(crate) fn begin(proxy: SocketAddr) -> Hammer {
         let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (until, count) = (Arc::clone(&stop), Arc::clone(&asked));
         let thread = std::thread::spawn(move || {
@@ -51,12 +51,12 @@ impl Hammer {
     }
 
     /// Waits until it has asked some more.
-    fn more(&self, machine: &Machine) {
+    pub(crate) fn more(&self, machine: &Machine) {
         let before = self.asked.load(Ordering::Relaxed);
         machine.wait("more requests", |_| self.asked.load(Ordering::Relaxed) > before + 20);
     }
 
-    fn end(self) -> (u64, Vec<String>) {
+    pub(crate) fn end(self) -> (u64, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let failed = self.thread.join().unwrap();
         (self.asked.load(Ordering::Relaxed), failed)
@@ -115,7 +115,7 @@ impl Web {
     }
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
