@@ -126,6 +126,7 @@ impl Control {
     pub(crate) fn new(
         machine: MachineId,
         membership: &identity::Membership,
+        environment: BTreeMap<String, String>,
         store: StoreHandle,
         ends: Ends,
     ) -> Control {
@@ -138,7 +139,7 @@ impl Control {
         let mut agent = AgentMachine::new(AgentConfig {
             machine,
             address: membership.address.clone(),
-            environment: BTreeMap::new(),
+            environment,
         });
         // What this machine has on disk may be old: units may have been stopped or given to others
         // since it was away.
