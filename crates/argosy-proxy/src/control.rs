@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::directive::{Directive, ListenerCell, Phase, Shared};
 use crate::listening::Listening;
-use crate::{Shutdown, Table, TableError};
+use crate::{Check, Shutdown, Table, TableError};
 
 mod checks;
 mod routes;
@@ -133,10 +133,11 @@ impl Control {
     fn check_added(&mut self) {
         for (service, endpoint) in self.routes.take_added() {
             let config = &self.shared.config;
-            let check = config.checks.get(&service).or(config.default_check.as_ref());
-            if let Some(check) = check {
+            let told = || endpoint.endpoint.check.clone().map(Check::new);
+            let check = config.checks.get(&service).cloned().or_else(told);
+            if let Some(check) = check.or_else(|| config.default_check.clone()) {
                 // Ends by itself once the endpoint is withdrawn, or with this event loop.
-                drop(tokio::spawn(checks::run(endpoint, check.clone())));
+                drop(tokio::spawn(checks::run(endpoint, check)));
             }
         }
     }

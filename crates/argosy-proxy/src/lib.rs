@@ -8,6 +8,7 @@
 //! [`difference`], [`expiry`], [`headers`].
 
 pub mod balance;
+mod check;
 mod config;
 mod control;
 pub mod difference;
@@ -27,7 +28,8 @@ mod table;
 mod tcp;
 mod worker;
 
-pub use config::{Check, CheckKind, Limits, ListenerConfig, Protocol, ProxyConfig};
+pub use check::{CheckError, check};
+pub use config::{Check, Limits, ListenerConfig, Protocol, ProxyConfig};
 pub use holder::SocketHolder;
 pub use proxy::{Proxy, Shutdown, StartError};
 pub use status::{EndpointState, EndpointStatus, ListenerStatus, ProxyStatus, ServiceStatus};

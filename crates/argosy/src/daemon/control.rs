@@ -395,8 +395,8 @@ impl Control {
                     self.leader_handles(LeaderEvent::Report(report), now);
                 }
                 AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
-                AgentEffect::Probe { unit, run, addresses } => {
-                    self.traffic.attempt(unit, run, addresses);
+                AgentEffect::Probe { unit, run, checks, until_it_answers } => {
+                    self.traffic.attempt(unit, run, checks, until_it_answers);
                 }
             }
         }

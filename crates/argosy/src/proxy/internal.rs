@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_proxy::{Check, CheckKind, Proxy, ProxyConfig, SocketHolder, Table};
+use argosy_model::HealthCheck;
+use argosy_proxy::{Check, Proxy, ProxyConfig, SocketHolder, Table};
 use tokio::sync::watch;
 
 use super::services::Follower;
@@ -39,7 +40,7 @@ async fn serve(global: &Global, options: ProxyProcess) -> Result<(), Failure> {
         published_at: Some(options.listen.proxy_listen),
         holder,
         table_path: Some(path),
-        default_check: Some(Check::new(CheckKind::Connect)),
+        default_check: Some(Check::new(HealthCheck::Tcp)),
         ..ProxyConfig::default()
     };
     let (tables, table) = watch::channel(Arc::new(first));
