@@ -10,6 +10,7 @@
 pub mod balance;
 mod check;
 mod config;
+mod connect;
 mod control;
 pub mod difference;
 mod directive;
