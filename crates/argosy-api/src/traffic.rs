@@ -47,6 +47,9 @@ pub struct EndpointView {
     pub address: String,
     /// The machine's label `zone`; empty without one.
     pub zone: String,
+    /// How it is asked whether it is well: `http:/PATH`; empty for a connection.
+    #[serde(default)]
+    pub check: String,
 }
 
 /// One published port.

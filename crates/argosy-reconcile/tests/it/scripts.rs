@@ -88,7 +88,9 @@ fn run(world: &mut World, line: &str) -> String {
         // How a unit that was tried behaves, and which endpoints a machine's proxies follow.
         "accepts" | "is-silent" => {
             let (machine, run) = world.probes.remove(&name(rest[0])).unwrap();
-            let (unit, answers) = (name(rest[0]), words[0] == "accepts");
+            let why = || format!("it says {}", rest.get(1).unwrap_or(&"nothing"));
+            let (unit, is_well) = (name(rest[0]), words[0] == "accepts");
+            let answers = if is_well { Ok(()) } else { Err(why()) };
             world.say(&machine, AgentEvent::Probed { unit, run, answers });
         }
         "follow" => {

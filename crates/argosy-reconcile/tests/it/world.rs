@@ -9,7 +9,7 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, InvocationId, MachineId,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineId,
     MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term, Traffic, UnitName,
     UnitSpec, UnixMicros,
 };
@@ -55,6 +55,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
             "data" => placement.keeps_data = true,
             "requires" => dependencies.requires.push(name(value)),
             "fence" => placement.on_partition = OnPartition::Stop,
+            "health" => traffic.health_check = HealthCheck::parse(value),
             "notify" => service.service_type = ServiceType::Notify,
             "endpoint" => {
                 let (service, port) = value.split_once(':').unwrap();
@@ -484,10 +485,14 @@ impl World {
                 AgentEffect::AwaitAcknowledged(revision) => {
                     self.awaited.push((machine.to_owned(), revision));
                 }
-                AgentEffect::Probe { unit, run, addresses } => {
-                    let addresses = addresses.iter().map(ToString::to_string);
-                    let addresses = addresses.collect::<Vec<_>>().join(", ");
-                    writeln!(self.log, "{machine}: try {unit} at {addresses}").unwrap();
+                AgentEffect::Probe { unit, run, checks, until_it_answers } => {
+                    let place = |(address, check): &(_, HealthCheck)| match check {
+                        HealthCheck::Tcp => format!("{address}"),
+                        HealthCheck::Http(_) => format!("{address} by {check}"),
+                    };
+                    let places = checks.iter().map(place).collect::<Vec<_>>().join(", ");
+                    let verb = if until_it_answers { "try" } else { "check" };
+                    writeln!(self.log, "{machine}: {verb} {unit} at {places}").unwrap();
                     self.probes.insert(unit, (machine.to_owned(), run));
                 }
             }

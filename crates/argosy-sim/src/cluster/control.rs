@@ -61,7 +61,7 @@ impl Cluster<'_> {
                     self.agent_handles(at, AgentEvent::Acknowledged(revision))?;
                 }
                 AgentEffect::Probe { unit, run, .. } => {
-                    self.agent_handles(at, AgentEvent::Probed { unit, run, answers: true })?;
+                    self.agent_handles(at, AgentEvent::Probed { unit, run, answers: Ok(()) })?;
                 }
             }
         }

@@ -121,6 +121,7 @@ impl Control {
     pub(crate) fn new(
         machine: MachineId,
         membership: &identity::Membership,
+        environment: BTreeMap<String, String>,
         store: StoreAccess,
         ends: Ends,
     ) -> Control {
@@ -132,7 +133,7 @@ impl Control {
         let mut agent = AgentMachine::new(AgentConfig {
             machine,
             address: membership.address.clone(),
-            environment: BTreeMap::new(),
+            environment,
         });
         // What this machine has on disk may be old: units may have been stopped or given to others
         // since it was away.
@@ -363,8 +364,8 @@ impl Control {
                     self.leader_handles(LeaderEvent::Report(report), now);
                 }
                 AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
-                AgentEffect::Probe { unit, run, addresses } => {
-                    self.traffic.attempt(unit, run, addresses);
+                AgentEffect::Probe { unit, run, checks, until_it_answers } => {
+                    self.traffic.attempt(unit, run, checks, until_it_answers);
                 }
             }
         }

@@ -164,7 +164,8 @@ impl Node {
             tables: newest,
             whom,
         };
-        let control = Control::new(app.machine_id, &membership, access.clone(), ends);
+        let environment = app.places.told_to_units();
+        let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);
         tasks.spawn("control loop", control.run(stopped.clone()));
         tasks.spawn("reporter", reporter::run(port.clone(), own_reports, access.leadership()));
         let admission = Arc::new(Admission::default());

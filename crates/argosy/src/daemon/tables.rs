@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use argosy_api::traffic::{EndpointView, PublishedView, TableView};
+use argosy_model::HealthCheck;
 use argosy_registry::ClusterView;
 use tokio::sync::watch;
 
@@ -49,6 +50,11 @@ fn services(view: &ClusterView) -> BTreeMap<String, Vec<EndpointView>> {
                 epoch: endpoint.epoch.into(),
                 address: service.address.to_string(),
                 zone: zone.clone().unwrap_or_default(),
+                check: match &service.check {
+                    // As of a daemon that knows no checks, so that it stays the same endpoint.
+                    HealthCheck::Tcp => String::new(),
+                    check @ HealthCheck::Http(_) => check.to_string(),
+                },
             });
         }
     }

@@ -7,6 +7,8 @@ mod bad_input;
 mod demo;
 mod fence;
 mod first_unit;
+mod health;
+mod killed_proxy;
 mod local;
 mod machine;
 mod proxy;
