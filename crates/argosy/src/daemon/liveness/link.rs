@@ -270,7 +270,7 @@ impl Ends {
     fn take_in(&self, message: Option<Message>) {
         match message {
             Some(Message::Grant { number, term }) => {
-                drop(self.news.try_send(News::Grant { number, term }));
+                drop(self.news.try_send(News::Grant { voter: self.voter, number, term }));
             }
             // To a probe.
             Some(Message::Answer { round: 0, .. }) => {}
