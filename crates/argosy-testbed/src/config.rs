@@ -84,7 +84,8 @@ pub struct TestbedConfig {
     /// The modes that are accepted.
     pub wanted: Wanted,
     /// The directory in which the testbed's own directory is made; it must exist. Without one,
-    /// `/tmp/argosy-testbed-UID`, made with mode 0700 and removed with its last testbed.
+    /// `/tmp/argosy-testbed-UID`, made with mode 0700 and removed with its last testbed. UID is who
+    /// the user is outside a user namespace.
     pub base: Option<PathBuf>,
     /// The program that calls [`crate::hidden_role`] first; without one, this program.
     pub program: Option<PathBuf>,

@@ -139,7 +139,35 @@ pub(crate) const STATE: &str = "state.json";
 pub(crate) const LOG: &str = "log";
 
 /// The same for every terminal of a user: not $XDG_RUNTIME_DIR, which a terminal may lack and
-/// whose file system is too small for the data of machines.
+/// whose file system is too small for the data of machines. Whoever is root of a user namespace
+/// only has the directory of the user that they are outside: the other is the real root's.
 fn usual_base() -> PathBuf {
-    PathBuf::from(format!("/tmp/argosy-testbed-{}", geteuid().as_raw()))
+    let user = geteuid().as_raw();
+    // Without /proc there are no testbeds either.
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    PathBuf::from(format!("/tmp/argosy-testbed-{}", user_outside(user, &map)))
+}
+
+/// Returns which user of the namespace above a user is (user_namespaces(7), uid_map).
+fn user_outside(user: u32, map: &str) -> u32 {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let [inside, outside, count] = [(); 3].map(|()| numbers.next()?.ok());
+        let offset = user.checked_sub(inside?).filter(|offset| Some(*offset) < count)?;
+        outside?.checked_add(offset)
+    };
+    map.lines().find_map(line).unwrap_or(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_of_user_namespaces_are_told_apart() {
+        assert_eq!(user_outside(0, "         0          0 4294967295\n"), 0);
+        assert_eq!(user_outside(0, "         0      65534          1\n"), 65534);
+        assert_eq!(user_outside(7, "0 1000 1\n1 100000 65536\n"), 100_006);
+        assert_eq!(user_outside(7, ""), 7);
+    }
 }
