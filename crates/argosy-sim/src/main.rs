@@ -14,7 +14,7 @@ Plays whole stores in one thread, with faults, and checks what they promise.
   --seeds N      play N seeds (default 100)
   --from S       begin with seed S (default 0)
   --seed S       play this one seed and tell what happened
-  --members 1|3  how many members (default: as the seed says)
+  --members M    how many members: 1, 3 or growing (default: as the seed says)
   --cluster      play whole clusters instead: machines, units, operators
   --machines N   with --cluster: how many machines (default: as the seed says)
   --units N      with --cluster: how many unit names operators play with
@@ -50,11 +50,10 @@ impl Arguments {
                     arguments.one = true;
                 }
                 "--members" => {
-                    arguments.members = Some(match value()?.as_str() {
-                        "1" => Members::One,
-                        "3" => Members::Three,
-                        other => return Err(format!("--members is 1 or 3, not {other}")),
-                    });
+                    let name = value()?;
+                    let members = Members::ALL.into_iter().find(|kind| kind.as_str() == name);
+                    let unknown = || format!("--members is 1, 3 or growing, not {name}");
+                    arguments.members = Some(members.ok_or_else(unknown)?);
                 }
                 "--bug" => {
                     let name = value()?;
@@ -165,7 +164,7 @@ fn play_store(arguments: &Arguments, seed: u64, total: &mut Stats) -> Played {
     total.add(&outcome.stats);
     let Stats { events, crashes, answered, .. } = *total;
     Played {
-        title: format!("seed {seed} ({} members)", scenario.members.count()),
+        title: format!("seed {seed} (members: {})", scenario.members.as_str()),
         finding: outcome.violation.map(|violation| violation.to_string()),
         details: format!("trace {:016x}\n{:#?}\n", outcome.trace_hash, outcome.stats),
         virtual_time: outcome.stats.virtual_time,

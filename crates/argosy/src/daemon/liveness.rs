@@ -67,13 +67,18 @@ impl Shared {
     ) -> Vec<argosy_reconcile::GranterEffect> {
         // First the term: voters read later are at least as new.
         let own_term = self.store.term();
-        let all: BTreeSet<u64> = voters(&self.store).into_iter().map(|id| id.0).collect();
-        self.granter().handle(event, Voters { all: &all, own_term }, now)
+        let membership = self.store.membership();
+        let ids = |members: &BTreeSet<MemberId>| members.iter().map(|id| id.0).collect();
+        let (all, outgoing): (BTreeSet<u64>, BTreeSet<u64>) =
+            (ids(&membership.voters), ids(&membership.outgoing));
+        let voters = Voters { all: &all, outgoing: &outgoing, own_term };
+        self.granter().handle(event, voters, now)
     }
 }
 
+/// Returns whom a round may ask: while the membership is joint, those before and after it.
 fn voters(store: &StoreHandle) -> BTreeSet<MemberId> {
-    store.membership().voters
+    store.membership().all_voters()
 }
 
 /// The control loop's end.
