@@ -367,6 +367,34 @@ impl Steps {
 }
 
 #[test]
+fn a_torn_group_leaves_nobody_two_memberships_behind() {
+    for kept in 0..4 {
+        let mut cluster = grown(|_| {});
+        let acknowledged = cluster.propose(1, "written", "before");
+        cluster.settle();
+        // The first voter alone has made it joint, and dies while it writes the end of that.
+        cluster.cut_off.extend([2, 3]);
+        cluster.slow_disks.insert(1);
+        let (request, change) = (cluster.request(), MemberChange::Promote(members([2, 3])));
+        cluster.input(1, Input::ProposeMember { request, change });
+        assert!(cluster.sync_one(1), "the beginning");
+        cluster.collect(1);
+        assert_eq!(membership(&mut cluster, 1), joint());
+        let disk = cluster.crash(1, kept);
+        cluster.slow_disks.clear();
+        cluster.cut_off.clear();
+        cluster.wires.clear();
+        // It comes back, tells the others, and is gone again before it writes anything else.
+        cluster.revive(1, disk);
+        cluster.settle();
+        let mut steps = Steps { cluster, turn: 0, leaders: BTreeMap::new(), acknowledged };
+        steps.tick(3);
+        steps.crash(&[1], 0, 40);
+        steps.judge();
+    }
+}
+
+#[test]
 fn a_crash_at_any_step_comes_to_the_same_end() {
     let victims: [&[u64]; 5] = [&[1], &[2], &[3], &[1, 2], &[1, 2, 3]];
     let mut played = 0;
