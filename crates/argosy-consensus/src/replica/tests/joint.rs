@@ -399,7 +399,7 @@ fn a_crash_at_any_step_comes_to_the_same_end() {
     let victims: [&[u64]; 5] = [&[1], &[2], &[3], &[1, 2], &[1, 2, 3]];
     let mut played = 0;
     for victims in victims {
-        for (kept, away) in [(0, 0), (0, 40), (1, 40), (2, 0), (2, 40), (3, 40)] {
+        for (kept, away) in [(0, 0), (1, 40), (2, 40), (3, 0)] {
             for crash_at in 0.. {
                 let mut steps = Steps::begin();
                 let all_taken = (0..crash_at).all(|_| steps.step());
