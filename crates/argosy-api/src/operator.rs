@@ -100,6 +100,17 @@ pub struct MachineReport {
     pub problems: Vec<String>,
 }
 
+/// What only the leader can count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterNumbers {
+    /// Revision of the user space.
+    pub revision: u64,
+    /// Units that are wanted to run.
+    pub units_wanted: u32,
+    /// How many of them are active.
+    pub units_active: u32,
+}
+
 /// The cluster as this machine sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterReport {
@@ -107,6 +118,9 @@ pub struct ClusterReport {
     pub cluster_id: String,
     /// This machine's name.
     pub machine_name: String,
+    /// Whether this machine is a worker: it holds no part of the store and asks those who do.
+    #[serde(default)]
+    pub worker: bool,
     /// Store members that vote.
     pub voters: u32,
     /// The leader's name, if there is a leader.

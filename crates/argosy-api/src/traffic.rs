@@ -26,7 +26,7 @@ pub struct FollowRequest {
 /// Where the services are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableView {
-    /// The registry revision at which it was so. It rises with every change.
+    /// The registry revision at which routes last changed.
     pub generation: u64,
     /// The endpoints of each service, by its name.
     pub services: BTreeMap<String, Vec<EndpointView>>,
@@ -47,6 +47,9 @@ pub struct EndpointView {
     pub address: String,
     /// The machine's label `zone`; empty without one.
     pub zone: String,
+    /// How it is asked whether it is well: `http:/PATH`; empty for a connection.
+    #[serde(default)]
+    pub check: String,
 }
 
 /// One published port.

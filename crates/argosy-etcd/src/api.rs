@@ -10,12 +10,26 @@ use crate::proto::etcdserverpb as pb;
 use crate::status::ApiError;
 
 /// How this server presents itself to clients.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct ServerInfo {
     /// The member's name.
     pub name: String,
     /// Where clients reach it, as URLs.
     pub client_urls: Vec<String>,
+    /// Where other members reach it, as URLs.
+    pub peer_urls: Vec<String>,
+    /// What is known of the other members; without it the member list has only their ids.
+    pub others: Option<Others>,
+}
+
+/// Finds what is known of another member, by its id.
+pub type Others = Arc<dyn Fn(u64) -> Option<OtherMember> + Send + Sync>;
+
+/// Another member, as this one knows it. Where its clients reach it, it alone knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherMember {
+    /// Its name.
+    pub name: String,
     /// Where other members reach it, as URLs.
     pub peer_urls: Vec<String>,
 }

@@ -20,7 +20,10 @@ impl ClusterService {
     fn member(&self, id: u64, is_learner: bool) -> pb::Member {
         let info = &self.0.info;
         if id != self.0.member_id() {
-            return pb::Member { id, is_learner, ..pb::Member::default() };
+            let other = info.others.as_ref().and_then(|others| others(id));
+            let (name, peer_ur_ls) =
+                other.map(|other| (other.name, other.peer_urls)).unwrap_or_default();
+            return pb::Member { id, name, peer_ur_ls, is_learner, ..pb::Member::default() };
         }
         pb::Member {
             id,

@@ -19,5 +19,5 @@ mod server;
 mod status;
 mod watch_service;
 
-pub use api::ServerInfo;
-pub use server::{CONNECTIONS_MAX, Server};
+pub use api::{OtherMember, Others, ServerInfo};
+pub use server::{CONNECTIONS_MAX, Connections, Server};

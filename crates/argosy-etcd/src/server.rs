@@ -10,6 +10,7 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -75,6 +76,12 @@ impl Server {
         Server { router: router(api, &guard), stop }
     }
 
+    /// Returns what serves connections that came another way, until the server ends.
+    pub fn connections(&self) -> Connections {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Connections { router: self.router.clone(), places, stopping: self.stop.subscribe() }
+    }
+
     /// Serves every listener until `shutdown` completes, then ends streams, lets requests under
     /// way finish for a short time, and returns.
     ///
@@ -102,6 +109,26 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// Serves connections of clients that were accepted elsewhere. Cheap to clone.
+#[derive(Clone)]
+pub struct Connections {
+    router: Router,
+    places: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Connections {
+    /// Serves one connection until it ends. One that comes when [`CONNECTIONS_MAX`] are served is
+    /// closed at once: whoever passes connections on can choose another member.
+    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Connections { router, places, stopping } = self;
+        match places.try_acquire_owned() {
+            Ok(_place) => connection(stream, router, stopping).await,
+            Err(_) => tracing::warn!("too many clients are passed on by other machines"),
+        }
     }
 }
 
@@ -143,6 +170,9 @@ async fn accept(
         match accepted {
             Ok((stream, place)) => {
                 let (router, stopping) = (router.clone(), stopping.clone());
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+                }
                 connections.spawn(async move {
                     connection(stream, router, stopping).await;
                     drop(place);
@@ -167,10 +197,11 @@ async fn next(
 }
 
 /// Serves one connection until it ends; after the shutdown, for [`SHUTDOWN_GRACE`] at most.
-async fn connection(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot switch off Nagle's algorithm");
-    }
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder

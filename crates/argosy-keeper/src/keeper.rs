@@ -7,6 +7,7 @@ mod ending;
 mod exits;
 mod fence;
 mod groups;
+mod held;
 mod link;
 mod notify;
 mod output;
@@ -34,6 +35,7 @@ use crate::{EventKind, KeeperConfig, KeeperError, SpawnId, Stream, exec, sys};
 use children::SystemChild;
 use ending::Phase;
 use fence::Fence;
+use held::Held;
 use link::Link;
 use output::Pipe;
 use poller::{Poller, Source};
@@ -74,6 +76,8 @@ pub(crate) struct Keeper {
     supervisor: SystemChild,
     /// Daemon and proxy: what does not speak to the keeper.
     companions: Vec<SystemChild>,
+    /// Sockets that the proxy has listened on, for the next one.
+    held: Held,
     last_spawn_id: SpawnId,
     leftover: Vec<Found>,
     group_check_at: Option<Duration>,
@@ -108,7 +112,7 @@ impl Keeper {
             Fence::open(&runtime, &mut poller).map_err(kernel("receive fence deadlines"))?;
         let child = |name, argv| SystemChild::new(name, argv, config.longest_backoff);
         let supervisor = child("supervisor", config.supervisor_argv.clone());
-        let named = [("daemon", &config.daemon_argv), ("proxy", &config.proxy_argv)];
+        let named = [("daemon", &config.daemon_argv), (children::PROXY, &config.proxy_argv)];
         let companions =
             named.into_iter().filter_map(|(name, argv)| Some(child(name, argv.clone()?))).collect();
         let mut keeper = Keeper {
@@ -134,6 +138,7 @@ impl Keeper {
             link: None,
             supervisor,
             companions,
+            held: Held::default(),
             last_spawn_id: SpawnId::default(),
             leftover_check_at: (!leftover.is_empty()).then(boottime),
             leftover,
@@ -171,6 +176,7 @@ impl Keeper {
             Source::Signals => self.take_signals(),
             Source::Fence => self.read_fence(),
             Source::Link => self.read_link(),
+            Source::Held => self.held.read(&mut self.poller),
             Source::Pipe(spawn_id, stream) => self.read_pipe((spawn_id, stream)),
             Source::Report(spawn_id) => self.read_report(spawn_id),
             Source::Notify(unit) => self.read_notify(&unit),

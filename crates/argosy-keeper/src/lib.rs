@@ -8,6 +8,7 @@
 //! - [`run`] is the keeper process.
 //! - [`KeeperClient`] is the supervisor's end of the socket.
 //! - [`FenceSender`] tells the keeper until when fenced units may run.
+//! - [`Holder`] has the keeper hold descriptors for a child's successor.
 //! - [`SpoolReader`] reads the output of a unit by position.
 
 mod backoff;
@@ -18,6 +19,7 @@ mod events;
 mod exec;
 mod fence;
 mod group;
+mod holder;
 mod keeper;
 mod procfs;
 mod protocol;
@@ -30,6 +32,7 @@ pub use client::{ClientError, HeldPipe, KEEPER_FD_VARIABLE, KeeperClient};
 pub use config::KeeperConfig;
 pub use error::KeeperError;
 pub use fence::FenceSender;
+pub use holder::{HOLDER_FD_VARIABLE, Holder};
 pub use procfs::pid_within;
 pub use protocol::{
     Action, Commit, Event, EventKind, FromKeeper, GroupMode, Hello, Leftover, ProcessRecord,

@@ -34,7 +34,7 @@ pub use service::{
     ServiceType, StandardInput, StandardOutput, WorkingDirectory,
 };
 pub use status::{ActiveState, SubState, UnitStatus};
-pub use traffic::{EndpointProtocol, EndpointSpec, Publish, Traffic};
+pub use traffic::{EndpointProtocol, EndpointSpec, HealthCheck, Publish, Traffic};
 pub use unit_name::{InvalidUnitName, UNIT_NAME_MAX, UnitKind, UnitName};
 pub use unit_spec::{
     Announce, DataPolicy, Dependencies, MetadataRequirement, OnPartition, Placement, UnitSpec,

@@ -58,6 +58,38 @@ pub struct Publish {
     pub protocol: EndpointProtocol,
 }
 
+/// How a unit is asked whether it is well, beside being ready.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HealthCheck {
+    /// A TCP connection that opens is a good answer.
+    Tcp,
+    /// A GET of this path whose status is 2xx or 3xx is a good answer.
+    Http(String),
+}
+
+impl HealthCheck {
+    /// What stands before the path of an HTTP check.
+    const HTTP: &'static str = "http:";
+
+    /// Reads what `Display` writes: `tcp` or `http:/PATH`.
+    pub fn parse(text: &str) -> Option<HealthCheck> {
+        match text.strip_prefix(Self::HTTP) {
+            Some(path) if path.starts_with('/') => Some(HealthCheck::Http(path.to_owned())),
+            Some(_) => None,
+            None => (text == "tcp").then_some(HealthCheck::Tcp),
+        }
+    }
+}
+
+impl fmt::Display for HealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HealthCheck::Tcp => f.pad("tcp"),
+            HealthCheck::Http(path) => write!(f, "{}{path}", Self::HTTP),
+        }
+    }
+}
+
 /// Everything a unit file says of traffic to the unit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Traffic {
@@ -65,4 +97,18 @@ pub struct Traffic {
     pub endpoints: Vec<EndpointSpec>,
     /// `Publish=`, each port once.
     pub publish: Vec<Publish>,
+    /// `HealthCheck=`; `None`: a connection, and only of units that do not say when they are ready.
+    pub health_check: Option<HealthCheck>,
+}
+
+impl Traffic {
+    /// Returns how one of the endpoints is checked: an HTTP check asks the first HTTP endpoint,
+    /// the others are connected to.
+    pub fn check_of(&self, endpoint: &EndpointSpec) -> HealthCheck {
+        let first = self.endpoints.iter().find(|one| one.protocol == EndpointProtocol::Http);
+        match &self.health_check {
+            Some(check) if first == Some(endpoint) => check.clone(),
+            Some(_) | None => HealthCheck::Tcp,
+        }
+    }
 }

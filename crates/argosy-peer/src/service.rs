@@ -19,17 +19,20 @@ pub enum Service {
     Client,
     /// Beats and fence grants.
     Liveness,
+    /// What a machine without the store is told of the registry.
+    Feed,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 6] = [
+    pub const ALL: [Service; 7] = [
         Service::Join,
         Service::Raft,
         Service::Snapshot,
         Service::Http,
         Service::Client,
         Service::Liveness,
+        Service::Feed,
     ];
 
     /// Returns its ALPN protocol name.
@@ -41,6 +44,7 @@ impl Service {
             Service::Http => "argosy-http/1",
             Service::Client => "argosy-client/1",
             Service::Liveness => "argosy-liveness/1",
+            Service::Feed => "argosy-feed/1",
         }
     }
 
@@ -53,7 +57,9 @@ impl Service {
     pub fn is_for_store_members(self) -> bool {
         match self {
             Service::Raft | Service::Snapshot => true,
-            Service::Join | Service::Http | Service::Client | Service::Liveness => false,
+            Service::Join | Service::Http | Service::Client | Service::Liveness | Service::Feed => {
+                false
+            }
         }
     }
 }

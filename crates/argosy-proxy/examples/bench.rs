@@ -84,6 +84,7 @@ fn proxy(address: SocketAddr) -> Result<(), Failure> {
         epoch: Epoch { incarnation: 1, counter: 1 },
         address,
         zone: String::new(),
+        check: None,
         standing: Standing::Held,
     };
     let services = [("bench".to_owned(), vec![endpoint])].into();

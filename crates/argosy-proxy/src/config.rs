@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use argosy_model::HealthCheck;
+
+use crate::SocketHolder;
 
 /// What a proxy is started with.
 #[derive(Debug, Clone, Default)]
@@ -12,15 +17,17 @@ pub struct ProxyConfig {
     pub listeners: Vec<ListenerConfig>,
     /// The address of published ports ([`crate::Table::published`]); `None`: they are for others.
     pub published_at: Option<IpAddr>,
+    /// Who holds the sockets of published ports when this process dies; `None`: they are closed.
+    pub holder: Option<Arc<dyn SocketHolder>>,
     /// How many threads serve, each with sockets of its own (`SO_REUSEPORT`); 0 means 1.
     pub workers: usize,
     /// Where the last good table is kept; none keeps none. It is read at the start when the
     /// given table has generation 0, and written after each change.
     pub table_path: Option<PathBuf>,
-    /// Active health checks, by service name; a service without one is judged by its traffic
-    /// alone.
+    /// Active health checks, by service name, in place of those that the table says.
     pub checks: BTreeMap<String, Check>,
-    /// The check of every service that `checks` does not name.
+    /// The check of every other endpoint for which the table says none; without it such an endpoint is
+    /// judged by its traffic alone.
     pub default_check: Option<Check>,
     /// Believe `X-Forwarded-*` of clients and add to them, for a proxy behind another one.
     /// Otherwise they are replaced, because anybody can write them.
@@ -53,7 +60,7 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What is asked.
-    pub kind: CheckKind,
+    pub kind: HealthCheck,
     /// The time from the end of one check to the next.
     pub interval: Duration,
     /// How long an answer may take.
@@ -66,19 +73,10 @@ pub struct Check {
 
 impl Check {
     /// Returns a check with the usual times: every 2 s, 1 s to answer, 2 up, 3 down, as HAProxy.
-    pub fn new(kind: CheckKind) -> Check {
+    pub fn new(kind: HealthCheck) -> Check {
         let (interval, timeout) = (Duration::from_secs(2), Duration::from_secs(1));
         Check { kind, interval, timeout, rise: 2, fall: 3 }
     }
-}
-
-/// What a check asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CheckKind {
-    /// A TCP connection that opens is a good answer.
-    Connect,
-    /// An HTTP GET of this path whose status is 2xx or 3xx is a good answer.
-    Get(String),
 }
 
 /// How long things may take.

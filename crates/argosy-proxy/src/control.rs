@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::directive::{Directive, ListenerCell, Phase, Shared};
 use crate::listening::Listening;
-use crate::{Shutdown, Table, TableError};
+use crate::{Check, Shutdown, Table, TableError};
 
 mod checks;
 mod routes;
@@ -73,7 +73,8 @@ impl Control {
         let mut routes = Routes::new(shared.clock, shared.config.limits.drain);
         let mut table = Arc::clone(&tables.borrow_and_update());
         let mut unsaved = Some(Arc::clone(&table));
-        if table.generation == 0 {
+        let is_stored = table.generation == 0;
+        if is_stored {
             unsaved = None;
             if let Some(stored) = load(&shared) {
                 table = Arc::new(stored);
@@ -82,6 +83,10 @@ impl Control {
         routes.follow(&table);
         let mut listening = Listening::new(&shared.config, configured);
         listening.follow(&table.published);
+        // An earlier proxy may have opened what the stored table does not know yet.
+        if !is_stored {
+            listening.release_rest();
+        }
         let first = routes.directive(listening.open(), Phase::Serve);
         let (directive, directives) = watch::channel(Arc::new(first));
         let (acknowledged, acknowledgements) = watch::channel(0);
@@ -118,6 +123,7 @@ impl Control {
             return;
         }
         self.listening.follow(&table.published);
+        self.listening.release_rest();
         self.routes.drain();
         self.publish(Phase::Serve);
         self.unsaved = Some(table);
@@ -127,10 +133,11 @@ impl Control {
     fn check_added(&mut self) {
         for (service, endpoint) in self.routes.take_added() {
             let config = &self.shared.config;
-            let check = config.checks.get(&service).or(config.default_check.as_ref());
-            if let Some(check) = check {
+            let told = || endpoint.endpoint.check.clone().map(Check::new);
+            let check = config.checks.get(&service).cloned().or_else(told);
+            if let Some(check) = check.or_else(|| config.default_check.clone()) {
                 // Ends by itself once the endpoint is withdrawn, or with this event loop.
-                drop(tokio::spawn(checks::run(endpoint, check.clone())));
+                drop(tokio::spawn(checks::run(endpoint, check)));
             }
         }
     }

@@ -14,12 +14,13 @@ pub struct Difference {
 }
 
 /// Returns whether both are one endpoint, whose counters and health go on. Another epoch or
-/// address is another process, which has failed nobody yet.
+/// address is another process, which has failed nobody yet; by another check it is judged anew.
 pub fn same(a: &Endpoint, b: &Endpoint) -> bool {
     a.instance == b.instance
         && a.machine == b.machine
         && a.epoch == b.epoch
         && a.address == b.address
+        && a.check == b.check
 }
 
 /// Compares two sets of endpoints. Of endpoints that are the same in `new`, the first counts.

@@ -8,7 +8,9 @@
 //! [`difference`], [`expiry`], [`headers`].
 
 pub mod balance;
+mod check;
 mod config;
+mod connect;
 mod control;
 pub mod difference;
 mod directive;
@@ -16,6 +18,7 @@ mod endpoint;
 pub mod expiry;
 pub mod headers;
 pub mod health;
+mod holder;
 mod http1;
 mod listening;
 mod proxy;
@@ -26,7 +29,9 @@ mod table;
 mod tcp;
 mod worker;
 
-pub use config::{Check, CheckKind, Limits, ListenerConfig, Protocol, ProxyConfig};
+pub use check::{CheckError, check};
+pub use config::{Check, Limits, ListenerConfig, Protocol, ProxyConfig};
+pub use holder::SocketHolder;
 pub use proxy::{Proxy, Shutdown, StartError};
 pub use status::{EndpointState, EndpointStatus, ListenerStatus, ProxyStatus, ServiceStatus};
 pub use table::{Endpoint, Published, Standing, Table, TableError};

@@ -1,15 +1,19 @@
 //! Which listeners are open: those of the configuration always, those of the table as it says.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::directive::ListenerCell;
-use crate::{ListenerConfig, ProxyConfig, Published, socket};
+use crate::socket::Opened;
+use crate::{ListenerConfig, ProxyConfig, Published, SocketHolder, holder, socket};
 
 /// The listeners, and those that could not be opened.
 pub(crate) struct Listening {
     workers: usize,
     published_at: Option<IpAddr>,
+    /// Who holds the sockets of published ports.
+    holder: Option<Arc<dyn SocketHolder>>,
     configured: Vec<Arc<ListenerCell>>,
     published: Vec<Arc<ListenerCell>>,
     lacking: Vec<(ListenerConfig, String)>,
@@ -17,8 +21,14 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn new(config: &ProxyConfig, configured: Vec<Arc<ListenerCell>>) -> Listening {
-        let (workers, published_at) = (config.workers.max(1), config.published_at);
-        Listening { workers, published_at, configured, published: Vec::new(), lacking: Vec::new() }
+        Listening {
+            workers: config.workers.max(1),
+            published_at: config.published_at,
+            holder: config.holder.clone(),
+            configured,
+            published: Vec::new(),
+            lacking: Vec::new(),
+        }
     }
 
     /// Opens what a table publishes anew and closes what it publishes no more. A port that leads
@@ -38,6 +48,9 @@ impl Listening {
             if !kept {
                 // Those that a worker has taken it closes itself.
                 (0..self.workers).for_each(|worker| drop(cell.take_socket(worker)));
+                if let Some(holder) = self.holder.as_deref() {
+                    holder::close(holder, cell.address, self.workers);
+                }
             }
             kept
         });
@@ -51,7 +64,7 @@ impl Listening {
     pub(crate) fn try_again(&mut self) -> bool {
         let mut changed = false;
         for (config, before) in std::mem::take(&mut self.lacking) {
-            match socket::listen(config.address, self.workers) {
+            match self.open_at(config.address) {
                 Ok(opened) => {
                     tracing::info!(address = %config.address, service = config.service, "listens");
                     self.published.push(Arc::new(ListenerCell::new(config, opened)));
@@ -68,6 +81,23 @@ impl Listening {
             }
         }
         changed
+    }
+
+    fn open_at(&self, address: SocketAddr) -> io::Result<Opened> {
+        match self.holder.as_deref() {
+            Some(holder) => holder::open(holder, address, self.workers),
+            None => socket::listen(address, self.workers),
+        }
+    }
+
+    /// Lets go of sockets that an earlier proxy had held and no table asks for. To be called only
+    /// once there is a table that is not older than that proxy's last one.
+    pub(crate) fn release_rest(&self) {
+        if let Some(holder) = self.holder.as_deref()
+            && let Err(error) = holder.release_rest()
+        {
+            tracing::warn!(%error, "sockets of closed ports are still held");
+        }
     }
 
     pub(crate) fn is_lacking(&self) -> bool {

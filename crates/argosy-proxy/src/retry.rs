@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-/// Tries of one request, the first included: three endpoints that fail one after the other mean
+/// Endpoints tried for one request, the first included: three endpoints that fail one after the other mean
 /// that the service is down, and more tries would only add load to it.
 pub const TRIES_MAX: u32 = 4;
 /// Tries that may end by time-out: each costs the client the whole limit.
@@ -25,6 +25,13 @@ pub enum Failure {
     Malformed,
 }
 
+impl Failure {
+    /// Tells whether the endpoint said nothing in time, as do all of a machine that is lost.
+    pub(crate) fn is_silence(self) -> bool {
+        matches!(self, Failure::ConnectTimeout | Failure::ResponseTimeout)
+    }
+}
+
 /// What is known of the request. The default is one that nobody has seen yet, before its first
 /// try, and that may not be sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +40,7 @@ pub struct Attempt {
     pub idempotent: bool,
     /// It still can be sent whole: it has no body, or nothing of its body was read.
     pub whole: bool,
-    /// How many tries there were, this one included.
+    /// How many endpoints were tried, this one included.
     pub tries: u32,
     /// How many of them ended by time-out, this one included.
     pub timed_out: u32,
@@ -42,6 +49,14 @@ pub struct Attempt {
 impl Default for Attempt {
     fn default() -> Attempt {
         Attempt { idempotent: false, whole: true, tries: 0, timed_out: 0 }
+    }
+}
+
+impl Attempt {
+    /// Takes note of a try that failed; `tried` endpoints have been tried by now.
+    pub(crate) fn count(&mut self, tried: usize, failure: Failure) {
+        self.tries = u32::try_from(tried).unwrap_or(u32::MAX);
+        self.timed_out += u32::from(failure.is_silence());
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use argosy_model::{Epoch, MachineId};
+use argosy_model::{Epoch, HealthCheck, MachineId};
 
 use crate::Protocol;
 
@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Where its machine stands; empty when unknown.
     pub zone: String,
+    /// How it is asked whether it is well; `None` is for whoever runs the proxy to say.
+    pub check: Option<HealthCheck>,
     /// Whether its registration still holds.
     pub standing: Standing,
 }

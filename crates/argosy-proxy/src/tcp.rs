@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Limits;
+use crate::connect::{self, Connected};
 use crate::retry::{self, Attempt, Decision, Failure};
 use crate::worker::{Busy, LocalEndpoint, OpenClient, Tried};
 
@@ -22,7 +23,7 @@ pub(crate) async fn serve(client: OpenClient, mut stream: TcpStream) {
     let listener = Rc::clone(&client.listener);
     let limits = &listener.worker.shared.config.limits;
     set_patience(&stream, limits);
-    let Some((mut endpoint, busy)) = open(&client, limits).await else {
+    let Some((mut endpoint, busy)) = open(&client).await else {
         listener.cell().failed.fetch_add(1, Ordering::Relaxed);
         return;
     };
@@ -35,32 +36,28 @@ pub(crate) async fn serve(client: OpenClient, mut stream: TcpStream) {
 }
 
 /// Connects to an endpoint, trying others after failures: no byte has been sent yet.
-async fn open(client: &OpenClient, limits: &Limits) -> Option<(TcpStream, Busy)> {
+async fn open(client: &OpenClient) -> Option<(TcpStream, Busy)> {
     let (mut tried, mut attempt) = (Vec::new(), Attempt::default());
     loop {
-        let endpoint = client.listener.pick(&tried)?;
-        attempt.tries += 1;
-        let busy = client.busy(&endpoint);
-        let failure = match connect(&endpoint, limits).await {
-            Ok(stream) if !endpoint.cell.is_withdrawn() => {
+        let picked = client.listener.pick(&tried)?;
+        let failure = match connect::connect(client, picked, &mut tried).await {
+            Ok(Connected { endpoint, busy, stream }) if !endpoint.cell.is_withdrawn() => {
                 endpoint.cell.succeeded();
                 return Some((stream, busy));
             }
             // Withdrawn in the meantime: whoever withdrew it may have been told that nothing
             // new comes.
-            Ok(_) => Failure::NotSent,
-            Err(failure) => {
-                endpoint.cell.failed();
-                failure
+            Ok(Connected { endpoint, .. }) => {
+                tried.push(Tried { endpoint, silent: false });
+                Failure::NotSent
             }
+            Err(failure) => failure,
         };
-        let silent = failure == Failure::ConnectTimeout;
-        attempt.timed_out += u32::from(silent);
+        attempt.count(tried.len(), failure);
         if retry::decide(failure, attempt) != Decision::Again {
             return None;
         }
         client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
-        tried.push(Tried { endpoint, silent });
     }
 }
 

@@ -10,7 +10,9 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use argosy_model::{ActiveState, Generation, InvocationId, MachineId, UnitName, UnitStatus};
+use argosy_model::{
+    ActiveState, Generation, HealthCheck, InvocationId, MachineId, UnitName, UnitStatus,
+};
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
 use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
@@ -18,10 +20,12 @@ use crate::planted::Planted;
 use crate::report::MachineReport;
 
 mod endpoints;
+mod health;
 mod order;
 mod routing;
 mod steps;
 
+use health::Health;
 use routing::Routing;
 use steps::is_unstarted;
 
@@ -96,8 +100,8 @@ pub enum AgentEvent {
         unit: UnitName,
         /// The run that was tried.
         run: InvocationId,
-        /// Whether it accepted a connection at each address. If not, it may be tried again.
-        answers: bool,
+        /// Whether every check succeeded; if not, what became of one. It may be tried again.
+        answers: Result<(), String>,
     },
     /// The ports of [`argosy_registry::PORTS`] on which anything listens on this machine.
     Listening(BTreeSet<u16>),
@@ -121,15 +125,16 @@ pub enum AgentEffect {
     Report(MachineReport),
     /// Say [`AgentEvent::Acknowledged`] as soon as it is so.
     AwaitAcknowledged(Revision),
-    /// Try to connect to a unit until it accepts or a while has passed, in place of an earlier
-    /// run's try, and answer with [`AgentEvent::Probed`].
+    /// Try a unit in place of an earlier run's try, and answer with [`AgentEvent::Probed`].
     Probe {
         /// The unit.
         unit: UnitName,
         /// Its run.
         run: InvocationId,
-        /// Where: all must accept.
-        addresses: Vec<SocketAddr>,
+        /// Where and how: all must answer.
+        checks: Vec<(SocketAddr, HealthCheck)>,
+        /// Try until it answers or a while has passed, not only once.
+        until_it_answers: bool,
     },
 }
 
@@ -197,6 +202,8 @@ pub struct AgentMachine {
     /// Until when the stop of a unit waits for its endpoint to be taken back.
     withdraw_until: BTreeMap<UnitName, Duration>,
     routing: Routing,
+    /// Published units whose checks go on.
+    health: BTreeMap<UnitName, Health>,
     next_request: u64,
     reported: Option<(MachineReport, Duration)>,
     wake: Option<Duration>,
@@ -236,6 +243,7 @@ impl AgentMachine {
             unannounced: BTreeMap::new(),
             withdraw_until: BTreeMap::new(),
             routing: Routing::default(),
+            health: BTreeMap::new(),
             next_request: 1,
             reported: None,
             wake: None,
@@ -283,7 +291,7 @@ impl AgentMachine {
             AgentEvent::Granted(granted) => self.is_granted = granted,
             AgentEvent::Followed(followed) => self.routing.followed = followed,
             AgentEvent::Acknowledged(revision) => self.acknowledged(revision),
-            AgentEvent::Probed { unit, run, answers } => self.probed(unit, run, answers),
+            AgentEvent::Probed { unit, run, answers } => self.probed(unit, run, answers, now),
             AgentEvent::Listening(ports) => self.routing.listening = ports,
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
@@ -296,6 +304,7 @@ impl AgentMachine {
         if let Some(assignment) = self.current_assignment(view) {
             self.note_withdrawn(view);
             self.probe(view, assignment, &mut effects);
+            self.check_health(view, assignment, now, &mut effects);
             self.publish(view, assignment, &mut effects);
             self.step(view, assignment, now, &mut effects);
             self.ask_acknowledged(&mut effects);
@@ -418,7 +427,9 @@ impl AgentMachine {
             Starts::Held(until) => until,
             Starts::Allowed => None,
         };
-        report.chain(held).chain(steps).chain(refused).chain(withdrawn).chain(commits).min()
+        let checks = self.health.values().filter_map(Health::check_at);
+        let rest = withdrawn.chain(commits).chain(checks);
+        report.chain(held).chain(steps).chain(refused).chain(rest).min()
     }
 
     fn report(&mut self, view: &ClusterView, now: Duration, effects: &mut Vec<AgentEffect>) {

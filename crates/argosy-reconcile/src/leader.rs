@@ -11,7 +11,7 @@ use argosy_model::{Generation, MachineId, Term, UnitName};
 use argosy_registry::{ClusterView, LeaderMark, Outcome, PlanCommit, Revision, Txn};
 use argosy_scheduler::{PlanStep, check_plan};
 
-use crate::liveness::Sign;
+use crate::liveness::Signs;
 use crate::planted::Planted;
 use crate::report::MachineReport;
 use crate::timing::Timing;
@@ -87,11 +87,30 @@ pub enum LeaderEffect {
 }
 
 /// Steps still to be committed. They hold as long as nobody but this leader changes the
-/// registry.
+/// registry, and no more machines fall silent than did.
 #[derive(Debug, Default)]
 struct Remaining {
     steps: VecDeque<PlanStep>,
     valid_at: Revision,
+    /// They were planned while moves were on hold.
+    held: bool,
+}
+
+/// What beats and time alone change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Outlook {
+    /// The leader can tell silence from its own deafness.
+    listens: bool,
+    /// Moves are on hold.
+    held: bool,
+}
+
+/// The moment at which something is decided.
+#[derive(Debug, Clone, Copy)]
+struct Moment<'s> {
+    now: Duration,
+    /// Who was heard in this term, and granted.
+    signs: &'s Signs,
 }
 
 /// The leader's decisions. On a member that does not lead it does nothing.
@@ -101,8 +120,6 @@ pub struct LeaderMachine {
     term: Option<Term>,
     elected_at: Duration,
     reports: BTreeMap<MachineId, MachineReport>,
-    /// Who was heard in this term, and granted.
-    signs: BTreeMap<MachineId, Sign>,
     /// Since when each machine is in the view: one that has just joined has had no time to beat.
     known_since: BTreeMap<MachineId, Duration>,
     /// Who may be granted, as last said: fences of others only can pass.
@@ -119,6 +136,7 @@ pub struct LeaderMachine {
     not_ready_since: BTreeMap<UnitName, Duration>,
     /// Nothing relevant has changed since the last plan, which is at rest at this revision.
     rested_at: Option<Revision>,
+    outlook: Outlook,
     wake: Option<Duration>,
     planted: Planted,
 }
@@ -131,7 +149,6 @@ impl LeaderMachine {
             term: None,
             elected_at: Duration::ZERO,
             reports: BTreeMap::new(),
-            signs: BTreeMap::new(),
             known_since: BTreeMap::new(),
             eligible: BTreeMap::new(),
             pending: None,
@@ -142,6 +159,7 @@ impl LeaderMachine {
             remaining: Remaining::default(),
             not_ready_since: BTreeMap::new(),
             rested_at: None,
+            outlook: Outlook::default(),
             wake: None,
             planted: Planted::default(),
         }
@@ -159,35 +177,39 @@ impl LeaderMachine {
         &mut self,
         event: LeaderEvent,
         view: &ClusterView,
-        signs: &BTreeMap<MachineId, Sign>,
+        signs: &Signs,
         now: Duration,
     ) -> Vec<LeaderEffect> {
-        self.signs.clone_from(signs);
+        let at = Moment { now, signs };
         self.know_machines(view, now);
+        // Time alone changes nothing before the moment waited for.
+        if self.wake.is_some_and(|wake| now >= wake) {
+            self.rested_at = None;
+        }
         match event {
-            LeaderEvent::ViewChanged => {}
-            // Time alone changes nothing before the moment waited for.
-            LeaderEvent::Tick => {
-                if self.wake.is_some_and(|at| now >= at) {
-                    self.rested_at = None;
-                }
-            }
+            LeaderEvent::ViewChanged | LeaderEvent::Tick => {}
             LeaderEvent::Leadership(term) => self.lead(term, now),
             LeaderEvent::Report(report) => self.hear(report),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
-        // Beats are no events; of those of a lost machine something follows.
-        if self.someone_is_back(view, now) {
+        // Beats are no events; of those of a lost machine something follows, and of those that end
+        // a hold or this leader's own deafness.
+        let outlook = Outlook {
+            listens: signs.is_listening(&self.config.timing, now),
+            held: self.hold_moves(view, at).is_some(),
+        };
+        let changed = std::mem::replace(&mut self.outlook, outlook) != outlook;
+        if changed || self.someone_is_back(view, at) {
             self.rested_at = None;
         }
         self.wake = None;
-        let mut effects = self.decide(view, now);
+        let mut effects = self.decide(view, at);
         // After the decision, which rests on who was left out before it; first to be carried out.
-        if let Some(effect) = self.renew_eligible(view, now) {
+        if let Some(effect) = self.renew_eligible(view, at) {
             effects.insert(0, effect);
         }
         if self.term.is_some() {
-            let deadlines = self.deadlines(view, now);
+            let deadlines = self.deadlines(view, at);
             self.wake = deadlines.chain(self.retry_at).filter(|at| *at > now).min();
         }
         effects
@@ -267,13 +289,13 @@ impl LeaderMachine {
         self.retry_pause = (self.retry_pause * 2).min(RETRY_LAST);
     }
 
-    fn decide(&mut self, view: &ClusterView, now: Duration) -> Vec<LeaderEffect> {
+    fn decide(&mut self, view: &ClusterView, at: Moment<'_>) -> Vec<LeaderEffect> {
         let Some(term) = self.term else {
             return Vec::new();
         };
         let waiting = self.pending.is_some()
             || view.revision() < self.wait_for
-            || self.retry_at.is_some_and(|at| now < at);
+            || self.retry_at.is_some_and(|until| at.now < until);
         if waiting || self.rested_at == Some(view.revision()) {
             return Vec::new();
         }
@@ -287,14 +309,16 @@ impl LeaderMachine {
                 .into_iter()
                 .collect();
         }
-        let lost = self.commit_lost(view, mark, now).filter(|_| !self.planted.lost_uncommitted());
+        let lost = self.commit_lost(view, mark, at).filter(|_| !self.planted.lost_uncommitted());
         if let Some(effect) = lost.or_else(|| self.commit_found(view, mark)) {
             // What was planned before that does not count any more.
             self.remaining.steps.clear();
             return vec![effect];
         }
-        if self.remaining.steps.is_empty() || self.remaining.valid_at != view.revision() {
-            let input = self.plan_input(view, now);
+        let held = self.outlook.held;
+        let planned = self.remaining.valid_at == view.revision() && self.remaining.held == held;
+        if self.remaining.steps.is_empty() || !planned {
+            let input = self.plan_input(view, at);
             let made = self.planted.plan(&input);
             let wrong = check_plan(&input, &made);
             if !wrong.is_empty() {
@@ -303,14 +327,14 @@ impl LeaderMachine {
                 return vec![LeaderEffect::BadPlan(lines)];
             }
             if made.steps.is_empty() {
-                let effect = self.commit_rest(view, mark, made.reasons, now);
+                let effect = self.commit_rest(view, mark, made.reasons, at.now);
                 if effect.is_none() {
                     self.rested_at = Some(view.revision());
                 }
                 return effect.into_iter().collect();
             }
             let steps = made.steps.into();
-            self.remaining = Remaining { steps, valid_at: view.revision() };
+            self.remaining = Remaining { steps, valid_at: view.revision(), held };
         }
         self.commit_steps(view, mark).into_iter().collect()
     }

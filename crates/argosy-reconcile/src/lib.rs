@@ -28,7 +28,7 @@ pub use agent::{
 };
 pub use backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
-pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Voters};
+pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Signs, Voters};
 pub use report::MachineReport;
 pub use routing::unacknowledged;
 pub use timing::{Preset, Timing, UnknownPreset};

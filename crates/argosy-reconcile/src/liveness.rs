@@ -17,6 +17,8 @@
 
 mod beater;
 mod granter;
+mod signs;
 
 pub use beater::{Beat, Beater};
-pub use granter::{Granter, GranterEffect, GranterEvent, Sign, Voters};
+pub use granter::{Granter, GranterEffect, GranterEvent, Voters};
+pub use signs::{Sign, Signs};

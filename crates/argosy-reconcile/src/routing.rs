@@ -7,8 +7,8 @@ use argosy_registry::{ClusterView, Revision};
 
 use crate::report::MachineReport;
 
-/// Returns the machines whose proxies may not follow the endpoints of a registry revision yet. A
-/// lost machine is not waited for, nor one without a proxy that follows services; one that has not
+/// Returns the machines whose proxies may not follow the routes of a registry revision yet, one at
+/// which routes changed ([`ClusterView::routes_revision`]): proxies know of no other. A lost machine is not waited for, nor one without a proxy that follows services; one that has not
 /// reported to this leader may have such a proxy.
 pub fn unacknowledged(
     view: &ClusterView,

@@ -8,6 +8,7 @@ pub mod admission;
 mod change_error;
 mod edit;
 mod endpoint;
+pub mod feed;
 mod keys;
 mod plan_commit;
 mod planted;

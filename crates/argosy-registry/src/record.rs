@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use argosy_model::{
-    EndpointProtocol, Epoch, Machine, MachineId, MachineState, RestartCount, Term, UnitName,
-    UnitRevision, UnixMicros,
+    EndpointProtocol, Epoch, HealthCheck, Machine, MachineId, MachineState, RestartCount, Term,
+    UnitName, UnitRevision, UnixMicros,
 };
 
 mod convert;
@@ -123,6 +123,8 @@ pub struct StoredService {
     pub address: SocketAddr,
     /// The key in the user space that holds the address.
     pub key: String,
+    /// How proxies ask whether it is well.
+    pub check: HealthCheck,
 }
 
 impl StoredEndpoint {

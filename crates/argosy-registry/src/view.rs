@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use argosy_kv::Revision;
 use argosy_model::{
-    Assignment, Epoch, MachineId, Reason, RestartCount, UnitName, UnitRevision, UnitSpec, Wanted,
+    Assignment, Epoch, MachineId, Publish, Reason, RestartCount, UnitName, UnitRevision, UnitSpec,
+    Wanted,
 };
 
 use crate::keys::Key;
@@ -14,6 +15,7 @@ use crate::record::{
 };
 
 mod builder;
+mod routes;
 
 pub use builder::{ClusterViewBuilder, RecordChange};
 
@@ -56,6 +58,8 @@ pub struct ClusterView {
     specs: BTreeMap<UnitName, Result<Arc<UnitSpec>, String>>,
     /// Units whose text publishes a port.
     publishers: BTreeSet<UnitName>,
+    published: BTreeMap<u16, Publish>,
+    routes_changed_at: routes::ChangedAt,
     reader: Reader,
 }
 
@@ -284,4 +288,4 @@ impl ClusterView {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

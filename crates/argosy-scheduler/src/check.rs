@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use argosy_model::{DataPolicy, MachineId, MachineState, OnPartition, UnitName, Wanted};
+use argosy_model::{DataPolicy, MachineId, MachineState, UnitName, Wanted};
 
 use crate::glob;
 use crate::input::{PlacedState, PlanInput, PlanMachine, PlanUnit};
@@ -147,11 +147,7 @@ impl<'i> Check<'i> {
     }
 
     fn leave(&mut self, step: usize, unit: &'i PlanUnit, left: MachineId) {
-        let keep =
-            unit.spec.as_ref().is_ok_and(|spec| spec.placement.on_partition == OnPartition::Keep);
-        let facts = self.machines.get(&left);
-        let lost = facts.is_some_and(|f| f.machine.state == MachineState::Lost);
-        if !lost || !(keep || facts.is_some_and(|f| f.fence_passed)) {
+        if !self.is_over(unit, left) {
             self.wrong(step, &unit.name, "it may still run on the machine it leaves");
         }
         if self.input.hold_moves.is_some() {
@@ -200,21 +196,24 @@ impl<'i> Check<'i> {
 
     /// A unit that is not global runs nowhere else, as far as can be known.
     fn check_alone(&mut self, step: usize, unit: &'i PlanUnit) {
-        let keep =
-            unit.spec.as_ref().is_ok_and(|spec| spec.placement.on_partition == OnPartition::Keep);
         for (machine, state) in self.entries.of_unit(&unit.name) {
-            let facts = self.machines.get(&machine);
-            let over = facts.is_some_and(|facts| {
-                facts.machine.state == MachineState::Lost && (keep || facts.fence_passed)
-            });
             match state {
                 PlacedState::Stopped => {}
-                PlacedState::Stopping if over => {}
+                PlacedState::Stopping if self.is_over(unit, machine) => {}
                 PlacedState::Stopping | PlacedState::Run => {
                     self.wrong(step, &unit.name, "it may run on two machines");
                 }
             }
         }
+    }
+
+    /// Tells whether another may run beside what a machine was told to run, if it is lost: that
+    /// one's own text allows it, or it has ended.
+    fn is_over(&self, unit: &PlanUnit, machine: MachineId) -> bool {
+        let facts = self.machines.get(&machine);
+        let lost = facts.filter(|facts| facts.machine.state == MachineState::Lost);
+        let mut runs = unit.placed.iter().filter(|placed| placed.machine == machine);
+        lost.is_some_and(|facts| facts.fence_passed || runs.all(|run| !run.fenced))
     }
 
     fn runs(&self, unit: &UnitName) -> Vec<MachineId> {

@@ -63,6 +63,10 @@ pub struct Placed {
     pub epoch: Epoch,
     /// With which restart count.
     pub restart: RestartCount,
+    /// That revision stops on partition: the run that may still be there ends by its machine's
+    /// fence, whatever the newest text says. Looked at only where the machine is lost; set where
+    /// it cannot be known.
+    pub fenced: bool,
     /// The machine says that it runs there, as told, and is ready.
     pub ready: bool,
 }

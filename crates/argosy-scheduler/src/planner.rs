@@ -4,7 +4,7 @@
 //! are checked where they are, and stay if they fit; units without a machine get one; where
 //! nothing of that was to be done, an instance leaves for a place that has too few. The order within each step, and with it every tie, is that of [`rank`], then of names.
 
-use argosy_model::{DataPolicy, MachineState, OnPartition, Reason, ReasonKind, UnitSpec, Wanted};
+use argosy_model::{DataPolicy, MachineState, Reason, ReasonKind, UnitSpec, Wanted};
 
 use crate::input::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 use crate::plan::{Plan, PlanAction, PlanStep};
@@ -68,11 +68,10 @@ pub(crate) fn bound_to(unit: &PlanUnit, spec: &UnitSpec) -> Option<argosy_model:
     unit.home.filter(|_| local)
 }
 
-/// Tells whether a unit may run elsewhere although this machine has not confirmed its stop: a
-/// lost machine, on which it has ended by its fence or may run twice.
-pub(crate) fn may_be_left(machine: &PlanMachine, spec: &UnitSpec) -> bool {
-    machine.machine.state == MachineState::Lost
-        && (spec.placement.on_partition == OnPartition::Keep || machine.fence_passed)
+/// Tells whether a unit may run elsewhere although this machine has not confirmed the stop of a
+/// run: a lost machine, on which that run has ended by its fence or may run beside another.
+pub(crate) fn may_be_left(machine: &PlanMachine, run: &Placed) -> bool {
+    machine.machine.state == MachineState::Lost && (!run.fenced || machine.fence_passed)
 }
 
 fn sentence(kind: ReasonKind, sentence: String) -> Reason {

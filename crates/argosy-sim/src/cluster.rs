@@ -6,6 +6,7 @@
 mod backend;
 mod control;
 mod faults;
+mod fed;
 mod instructions;
 mod judge;
 mod liveness;

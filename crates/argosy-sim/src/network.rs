@@ -3,6 +3,9 @@
 use crate::queue::{Micros, millis};
 use crate::random::Random;
 
+/// Late messages of a thousand where nothing is wrong.
+const LATE: u64 = 8;
+
 pub(crate) struct Network {
     random: Random,
     /// `blocked[from][to]`.
@@ -16,7 +19,7 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(members: usize, random: Random) -> Self {
         let blocked = vec![vec![false; members]; members];
-        Self { random, blocked, loss: 0, late: 8 }
+        Self { random, blocked, loss: 0, late: LATE }
     }
 
     pub(crate) fn heal(&mut self) {
@@ -29,6 +32,12 @@ impl Network {
         for row in &mut self.blocked {
             row.fill(false);
         }
+    }
+
+    /// Tells whether messages arrive, and all but a few at once.
+    pub(crate) fn is_whole(&self) -> bool {
+        let blocked = self.blocked.iter().flatten().any(|blocked| *blocked);
+        !blocked && self.loss == 0 && self.late <= LATE
     }
 
     pub(crate) fn block(&mut self, from: usize, to: usize) {

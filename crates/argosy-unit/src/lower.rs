@@ -5,6 +5,7 @@ mod context;
 mod ends;
 mod environment;
 mod exec_line;
+mod health_check;
 mod placement;
 mod relations;
 mod sections;

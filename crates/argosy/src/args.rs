@@ -492,8 +492,8 @@ pub(crate) struct ProxyOptions {
     /// Listen for TCP and balance each connection.
     #[arg(long, value_name = "ADDRESS=SERVICE|PREFIX")]
     pub(crate) tcp: Vec<String>,
-    /// Ask HTTP endpoints for this path to see whether they are well; by default a connection
-    /// that opens is enough.
+    /// Ask HTTP endpoints for this path to see whether they are well; by default what their units
+    /// say counts, and a connection that opens is enough for the others.
     #[arg(long, value_name = "PATH")]
     pub(crate) check_path: Option<String>,
     /// The store to follow, for prefixes.

@@ -8,10 +8,14 @@ mod admission;
 mod app;
 mod begin;
 mod book;
+mod clients;
 mod clock;
 mod control;
 mod edit;
+mod feed;
+mod follow;
 mod followers;
+mod glance;
 mod identity;
 mod join;
 mod journal;
@@ -26,10 +30,12 @@ mod report_wire;
 mod reporter;
 mod routes;
 mod scale;
+mod store_access;
 mod tables;
 mod traffic;
 mod why;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,7 +45,7 @@ use argosy_api::bind_unix;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::args::{Daemon, Global};
+use crate::args::{Daemon, Global, RUNTIME_DIR};
 use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
@@ -59,6 +65,16 @@ pub(crate) struct Places {
     pub(crate) runtime_dir: PathBuf,
     pub(crate) api_socket: PathBuf,
     pub(crate) supervisor_socket: PathBuf,
+}
+
+impl Places {
+    /// Returns the variables by which `argosy` in a unit finds this machine's sockets, unless they
+    /// are where it looks anyway.
+    pub(crate) fn told_to_units(&self) -> BTreeMap<String, String> {
+        let path = std::path::absolute(&self.runtime_dir).unwrap_or(self.runtime_dir.clone());
+        let told = (path != Path::new(RUNTIME_DIR)).then(|| path.display().to_string());
+        told.into_iter().map(|path| ("ARGOSY_RUNTIME_DIR".to_owned(), path)).collect()
+    }
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.

@@ -6,6 +6,7 @@
 //! while daemon or store cannot be reached.
 
 mod follow;
+mod held;
 mod internal;
 mod services;
 
@@ -15,7 +16,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_proxy::{Check, CheckKind, ListenerConfig, Protocol, Proxy, ProxyConfig, Table};
+use argosy_model::HealthCheck;
+use argosy_proxy::{Check, ListenerConfig, Protocol, Proxy, ProxyConfig, Table};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -143,17 +145,14 @@ fn config(options: &ProxyOptions) -> Result<ProxyConfig, Failure> {
     let http = options.http.iter().map(|text| listener(text, Protocol::Http));
     let tcp = options.tcp.iter().map(|text| listener(text, Protocol::Tcp));
     let listeners = http.chain(tcp).collect::<Result<Vec<_>, _>>()?;
-    let kind = || options.check_path.clone().map_or(CheckKind::Connect, CheckKind::Get);
-    let checks: BTreeMap<String, Check> = listeners
-        .iter()
-        .map(|listener| {
-            let check = match listener.protocol {
-                Protocol::Http => Check::new(kind()),
-                Protocol::Tcp => Check::new(CheckKind::Connect),
-            };
-            (listener.service.clone(), check)
-        })
-        .collect();
+    // Asked for on the command line it goes before what units say.
+    let path = options.check_path.clone().map(HealthCheck::Http);
+    let asked = path.iter().flat_map(|check| {
+        let http = listeners.iter().filter(|listener| listener.protocol == Protocol::Http);
+        http.map(|listener| (listener.service.clone(), Check::new(check.clone())))
+    });
+    let checks: BTreeMap<String, Check> = asked.collect();
+    let default_check = Some(Check::new(HealthCheck::Tcp));
     let table_path = options.table.clone();
-    Ok(ProxyConfig { listeners, table_path, checks, ..ProxyConfig::default() })
+    Ok(ProxyConfig { listeners, table_path, checks, default_check, ..ProxyConfig::default() })
 }

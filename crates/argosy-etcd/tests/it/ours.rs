@@ -42,6 +42,7 @@ impl Ours {
             name: "mole".to_owned(),
             client_urls: vec![endpoint.clone(), "http://192.0.2.1:2379".to_owned()],
             peer_urls: vec![],
+            others: None,
         };
         let server = Server::new(store.handle(), info);
         let (stop, stopped) = oneshot::channel::<()>();

@@ -12,9 +12,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::link::Link;
 use super::poller::Source;
 use super::{Keeper, boottime, say};
-use crate::KEEPER_FD_VARIABLE;
 use crate::backoff::Backoff;
 use crate::exec::Prepared;
+use crate::{HOLDER_FD_VARIABLE, KEEPER_FD_VARIABLE};
+
+/// The one whose descriptors are held for its successor.
+pub(super) const PROXY: &str = "proxy";
 
 /// One of them.
 #[derive(Debug)]
@@ -100,10 +103,18 @@ impl Keeper {
         let program = self.config.program.clone();
         let due = |child: &&mut SystemChild| child.start_at.is_some_and(|at| at <= now);
         for child in self.companions.iter_mut().filter(due) {
-            // A keeper's successor starts one of its own, and there must not be two.
-            let made = Prepared::system(program.as_os_str(), &child.argv, &[], None, true)
-                .map_err(|error| error.to_string())
-                .and_then(spawn);
+            let theirs = match child.name {
+                PROXY => self.held.begin(&mut self.poller).map(Some),
+                _ => Ok(None),
+            };
+            let variables = [(HOLDER_FD_VARIABLE, "3".to_owned())];
+            let made = theirs.map_err(|error| error.to_string()).and_then(|theirs| {
+                let variables = if theirs.is_some() { &variables[..] } else { &[] };
+                // A keeper's successor starts one of its own, and there must not be two.
+                Prepared::system(program.as_os_str(), &child.argv, variables, theirs, true)
+                    .map_err(|error| error.to_string())
+                    .and_then(spawn)
+            });
             child.was_started(now, made);
         }
     }
@@ -138,6 +149,9 @@ impl Keeper {
         }
         match self.companions.iter_mut().find(|child| child.pid == Some(pid)) {
             Some(child) => {
+                if child.name == PROXY {
+                    self.held.end(&mut self.poller);
+                }
                 child.ended(now, outcome, again);
                 true
             }

@@ -93,6 +93,7 @@ impl Keeper {
             child.retire();
             child.terminate();
         }
+        self.held.let_go();
     }
 
     /// Goes on with the end as far as it can; tells whether it is complete.

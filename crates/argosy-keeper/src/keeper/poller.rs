@@ -21,6 +21,8 @@ pub(super) enum Source {
     /// A fence deadline has come, or passed.
     Fence,
     Link,
+    /// The child whose descriptors are held says something.
+    Held,
     Pipe(SpawnId, Stream),
     Report(SpawnId),
     Notify(UnitName),

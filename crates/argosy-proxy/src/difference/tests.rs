@@ -1,6 +1,6 @@
 //! Every endpoint of both sets is kept, added or withdrawn, and nothing else.
 
-use argosy_model::{Epoch, MachineId};
+use argosy_model::{Epoch, HealthCheck, MachineId};
 use proptest::prelude::*;
 
 use super::*;
@@ -14,6 +14,7 @@ pub(crate) fn endpoint(number: u8, epoch: u64) -> Endpoint {
         epoch: Epoch { incarnation: 1, counter: epoch },
         address: ([127, 0, 0, 1], 8000 + u16::from(number)).into(),
         zone: String::new(),
+        check: None,
         standing: Standing::Held,
     }
 }
@@ -22,6 +23,14 @@ pub(crate) fn endpoint(number: u8, epoch: u64) -> Endpoint {
 fn another_epoch_is_another_endpoint() {
     let (old, new) = (endpoint(1, 1), endpoint(1, 2));
     let difference = between(&[old], &[&new]);
+    assert_eq!(difference, Difference { kept: vec![], added: vec![0], withdrawn: vec![0] });
+}
+
+#[test]
+fn one_that_is_checked_otherwise_is_another_endpoint() {
+    let check = Some(HealthCheck::Http("/up".to_owned()));
+    let new = Endpoint { check, ..endpoint(1, 1) };
+    let difference = between(&[endpoint(1, 1)], &[&new]);
     assert_eq!(difference, Difference { kept: vec![], added: vec![0], withdrawn: vec![0] });
 }
 

@@ -9,9 +9,10 @@ use http::{Request, Response, StatusCode, Version};
 use super::Failed;
 use super::body::{BodyError, RequestBody, ResponseBody};
 use super::upstream::{self, Leased, Upstream};
+use crate::connect::{Connected, connect};
 use crate::headers;
 use crate::retry::{self, Attempt, Decision, Failure};
-use crate::worker::{LocalEndpoint, OpenClient, Tried};
+use crate::worker::{Busy, LocalEndpoint, OpenClient, Tried};
 
 /// What a try came to, if not to a response.
 enum Missed {
@@ -33,22 +34,28 @@ pub(super) async fn forward(
     let (mut tried, mut fresh) = (Vec::new(), false);
     let mut next = request;
     loop {
-        let Some(endpoint) = client.listener.pick(&tried) else {
+        let Some(picked) = client.listener.pick(&tried) else {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Failed { status, why: "it has no endpoint" });
         };
         let spare = copies.then(|| copy(&next));
-        attempt.tries += 1;
-        let (failure, unused) =
-            match send(client, &endpoint, next, Try { fresh, again: copies }).await {
-                Ok(response) => return Ok(response),
-                Err(Missed::Client(failed)) => return Err(failed),
-                Err(Missed::Endpoint(failure, unused)) => (failure, unused),
-            };
-        let left = unused.map(|request| *request).or(spare);
+        let (failure, unused) = match reach(client, picked, fresh, &mut tried).await {
+            Ok(reached) => {
+                let endpoint = Rc::clone(&reached.endpoint);
+                match send(client, reached, next, copies).await {
+                    Ok(response) => return Ok(response),
+                    Err(Missed::Client(failed)) => return Err(failed),
+                    Err(Missed::Endpoint(failure, unused)) => {
+                        tried.push(Tried { endpoint, silent: failure.is_silence() });
+                        (failure, unused.map(|request| *request))
+                    }
+                }
+            }
+            Err(failure) => (failure, Some(next)),
+        };
+        let left = unused.or(spare);
         attempt.whole = left.is_some();
-        let silent = matches!(failure, Failure::ConnectTimeout | Failure::ResponseTimeout);
-        attempt.timed_out += u32::from(silent);
+        attempt.count(tried.len(), failure);
         match (retry::decide(failure, attempt), left) {
             (Decision::Again, Some(request)) => next = request,
             (Decision::Answer(status), _) => return Err(Failed { status, why: why(failure) }),
@@ -59,39 +66,49 @@ pub(super) async fn forward(
         client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
         // Other idle connections have probably met the same end.
         fresh = true;
-        tried.push(Tried { endpoint, silent });
     }
 }
 
-/// How a try is made.
-#[derive(Clone, Copy)]
-struct Try {
-    /// On a new connection.
-    fresh: bool,
-    /// The request may be sent elsewhere, so a silent machine is not waited for.
-    again: bool,
+/// A connection that is this request's, and where it leads.
+struct Reached {
+    endpoint: Rc<LocalEndpoint>,
+    busy: Busy,
+    upstream: Upstream,
 }
 
-/// One try.
+/// Takes an idle connection to an endpoint unless it must be `fresh`, or opens one, perhaps to
+/// another endpoint that is quicker. Those that gave none are added to `tried`.
+async fn reach(
+    client: &OpenClient,
+    endpoint: Rc<LocalEndpoint>,
+    fresh: bool,
+    tried: &mut Vec<Tried>,
+) -> Result<Reached, Failure> {
+    let idle = if fresh { None } else { Upstream::take(&endpoint) };
+    if let Some(upstream) = idle {
+        let busy = client.busy(&endpoint);
+        return Ok(Reached { endpoint, busy, upstream });
+    }
+    let Connected { endpoint, busy, stream } = connect(client, endpoint, tried).await?;
+    match Upstream::over(stream).await {
+        Ok(upstream) => Ok(Reached { endpoint, busy, upstream }),
+        Err(failure) => {
+            endpoint.cell.failed();
+            tried.push(Tried { endpoint, silent: false });
+            Err(failure)
+        }
+    }
+}
+
+/// One try. If the request may be sent elsewhere (`again`) a silent machine is not waited for.
 async fn send(
     client: &OpenClient,
-    endpoint: &Rc<LocalEndpoint>,
+    reached: Reached,
     request: Request<RequestBody>,
-    Try { fresh, again }: Try,
+    again: bool,
 ) -> Result<Response<ResponseBody>, Missed> {
     let limits = &client.listener.worker.shared.config.limits;
-    let busy = client.busy(endpoint);
-    let idle = if fresh { None } else { Upstream::take(endpoint) };
-    let mut upstream = match idle {
-        Some(upstream) => upstream,
-        None => match Upstream::open(endpoint, limits).await {
-            Ok(upstream) => upstream,
-            Err(failure) => {
-                endpoint.cell.failed();
-                return Err(Missed::Endpoint(failure, Some(Box::new(request))));
-            }
-        },
-    };
+    let Reached { endpoint, busy, mut upstream } = reached;
     // Withdrawn while the connection was opened: nothing new goes there, whoever withdrew it
     // may have been told so.
     if endpoint.cell.is_withdrawn() {
@@ -99,7 +116,7 @@ async fn send(
     }
     let silent = async {
         if again {
-            upstream::silence(endpoint, limits).await;
+            upstream::silence(&endpoint, limits).await;
         } else {
             std::future::pending().await
         }
@@ -139,7 +156,7 @@ async fn send(
     let (mut head, incoming) = response.into_parts();
     headers::strip_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
-    let leased = Leased::new(Some(upstream), Rc::clone(endpoint), busy);
+    let leased = Leased::new(Some(upstream), endpoint, busy);
     Ok(Response::from_parts(head, ResponseBody::of(incoming, leased, limits.stalled)))
 }
 

@@ -19,9 +19,9 @@ use super::body::ResponseBody;
 use super::forward::why;
 use super::upstream::Leased;
 use super::{Failed, READ_AHEAD_MAX};
+use crate::connect::{Connected, connect};
 use crate::headers;
 use crate::retry::{self, Attempt, Decision, Failure};
-use crate::tcp;
 use crate::worker::{Busy, LocalEndpoint, OpenClient, Tried};
 
 /// The buffer of each direction: messages are small.
@@ -69,17 +69,14 @@ pub(super) async fn forward(
 async fn open(
     client: &OpenClient,
 ) -> Result<(Rc<LocalEndpoint>, Busy, SendRequest<Empty<Bytes>>), Failed> {
-    let limits = &client.listener.worker.shared.config.limits;
     let (mut tried, mut attempt) = (Vec::new(), Attempt::default());
     loop {
-        let Some(endpoint) = client.listener.pick(&tried) else {
+        let Some(picked) = client.listener.pick(&tried) else {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Failed { status, why: "it has no endpoint" });
         };
-        attempt.tries += 1;
-        let busy = client.busy(&endpoint);
-        let failure = match tcp::connect(&endpoint, limits).await {
-            Ok(stream) if !endpoint.cell.is_withdrawn() => {
+        let failure = match connect(client, picked, &mut tried).await {
+            Ok(Connected { endpoint, busy, stream }) if !endpoint.cell.is_withdrawn() => {
                 let mut builder = Builder::new();
                 builder.max_buf_size(READ_AHEAD_MAX);
                 match builder.handshake(TokioIo::new(stream)).await {
@@ -88,22 +85,23 @@ async fn open(
                         drop(tokio::task::spawn_local(connection.with_upgrades()));
                         return Ok((endpoint, busy, sender));
                     }
-                    Err(_) => Failure::Refused,
+                    Err(_) => {
+                        tried.push(Tried { endpoint, silent: false });
+                        Failure::Refused
+                    }
                 }
             }
-            Ok(_) => Failure::NotSent,
-            Err(failure) => {
-                endpoint.cell.failed();
-                failure
+            Ok(Connected { endpoint, .. }) => {
+                tried.push(Tried { endpoint, silent: false });
+                Failure::NotSent
             }
+            Err(failure) => failure,
         };
-        let silent = failure == Failure::ConnectTimeout;
-        attempt.timed_out += u32::from(silent);
+        attempt.count(tried.len(), failure);
         if let Decision::Answer(status) = retry::decide(failure, attempt) {
             return Err(Failed { status, why: why(failure) });
         }
         client.listener.cell().retries.fetch_add(1, Ordering::Relaxed);
-        tried.push(Tried { endpoint, silent });
     }
 }
 

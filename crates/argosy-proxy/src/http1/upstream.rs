@@ -55,9 +55,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Opens a connection.
-    pub(super) async fn open(endpoint: &LocalEndpoint, limits: &Limits) -> Result<Self, Failure> {
-        let stream = tcp::connect(endpoint, limits).await?;
+    /// Speaks HTTP over a new connection.
+    pub(super) async fn over(stream: TcpStream) -> Result<Self, Failure> {
         let mut builder = Builder::new();
         // As towards clients: one buffer is cheaper than a vector of pieces.
         builder.max_buf_size(READ_AHEAD_MAX).writev(false);

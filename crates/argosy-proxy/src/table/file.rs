@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use argosy_model::{Epoch, MachineId};
+use argosy_model::{Epoch, HealthCheck, MachineId};
 use prost::Message;
 
 use super::{Endpoint, Published, Standing, Table, TableError};
@@ -65,6 +65,9 @@ struct EndpointMessage {
     zone: String,
     #[prost(bool, tag = "7")]
     expired: bool,
+    /// Empty for none.
+    #[prost(string, tag = "8")]
+    check: String,
 }
 
 pub(super) fn load(path: &Path) -> Result<Option<Table>, TableError> {
@@ -128,6 +131,7 @@ fn message(table: &Table) -> TableMessage {
         address: endpoint.address.to_string(),
         zone: endpoint.zone.clone(),
         expired: endpoint.standing == Standing::Expired,
+        check: endpoint.check.as_ref().map(ToString::to_string).unwrap_or_default(),
     };
     let service = |(name, endpoints): (&String, &Vec<Endpoint>)| ServiceMessage {
         name: name.clone(),
@@ -158,14 +162,15 @@ fn read_published(message: PublishedMessage) -> Option<Published> {
 
 /// None when a field holds what it may not.
 fn read(message: EndpointMessage) -> Option<Endpoint> {
-    let EndpointMessage { instance, machine, incarnation, counter, address, zone, expired } =
-        message;
+    let EndpointMessage { instance, machine, incarnation, counter, address, zone, .. } = message;
     Some(Endpoint {
         instance,
         machine: MachineId(u128::from_be_bytes(machine.try_into().ok()?)),
         epoch: Epoch { incarnation, counter },
         address: address.parse().ok()?,
         zone,
-        standing: if expired { Standing::Expired } else { Standing::Held },
+        // A kind of a later version is as good as none.
+        check: HealthCheck::parse(&message.check),
+        standing: if message.expired { Standing::Expired } else { Standing::Held },
     })
 }

@@ -11,6 +11,7 @@ fn table() -> Table {
         epoch: Epoch { incarnation: 2, counter: u64::from(number) },
         address: format!("[fd00::{number}]:80{number}").parse().unwrap(),
         zone: "a".to_owned(),
+        check: (number == 1).then(|| HealthCheck::Http("/up".to_owned())),
         standing,
     };
     let endpoints = vec![endpoint(1, Standing::Held), endpoint(2, Standing::Expired)];

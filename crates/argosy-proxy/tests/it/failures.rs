@@ -174,6 +174,64 @@ async fn a_get_does_not_wait_for_a_machine_that_is_gone() {
     assert!(world.endpoints().iter().any(failures), "{:?}", world.endpoints());
 }
 
+/// An endpoint that takes no connection, as that of a lost machine, for as long as this lives.
+struct Full {
+    address: SocketAddr,
+    _held: (TcpListener, Vec<std::io::Result<TcpStream>>),
+}
+
+async fn full() -> Full {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    let connect = || tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address));
+    while let Ok(filler) = connect().await {
+        held.push(filler);
+    }
+    Full { address, _held: (listener, held) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_waits_for_a_connection_while_another_endpoint_takes_one() {
+    let (lost, other) = (full().await, Backend::named("other").await);
+    for protocol in [Protocol::Http, Protocol::Tcp] {
+        let mut config = config(protocol);
+        // The limit of the clients here is 30 s, so an answer proves that this was not waited for.
+        config.limits.connect = Duration::from_secs(600);
+        let world = World::start(config, table(1, &[lost.address, other.address]));
+        let is_lost = |one: &&EndpointStatus| one.address == lost.address;
+        // Three such requests, and it is left out.
+        until("the lost one is left out", || {
+            let post = "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 0\r\n\r\n";
+            let answer = futures_now(async {
+                let mut client = world.client().await;
+                client.send(post).await;
+                client.answer().await.unwrap()
+            });
+            assert_eq!((answer.status, answer.text()), (200, "other"));
+            let endpoints = world.endpoints();
+            let lost = endpoints.iter().find(is_lost).unwrap();
+            lost.state == EndpointState::Ejected && lost.failures == 3
+        })
+        .await;
+        let status = &world.proxy.status().listeners[0];
+        assert_eq!((status.failed, status.retries), (0, 3), "{status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_takes_a_connection_the_answer_comes_in_time() {
+    let (one, two) = (full().await, full().await);
+    let mut config = config(Protocol::Http);
+    config.limits.connect = Duration::from_millis(400);
+    let world = World::start(config, table(1, &[one.address, two.address]));
+    let answer = world.get("/").await;
+    assert_eq!(answer.status, 504, "{answer:?}");
+    assert!(world.endpoints().iter().all(|one| one.failures > 0), "both were tried");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_finds_another_endpoint_when_one_refuses() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -3,6 +3,7 @@
 
 mod backend;
 mod failures;
+mod held;
 mod hostile;
 mod http;
 mod published;

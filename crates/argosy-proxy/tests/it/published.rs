@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use crate::backend::Backend;
 use crate::world::{Client, LIMIT, endpoint, until};
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn table(generation: u64, port: Option<u16>, service: &str, backend: &Backend) -> Table {
+pub(crate) fn table(generation: u64, port: Option<u16>, service: &str, backend: &Backend) -> Table {
     let services = [(service.to_owned(), vec![endpoint(backend.address)])].into();
     let published = port.map(|port| {
         let (protocol, service) = (Protocol::Http, service.to_owned());
@@ -67,7 +67,7 @@ async fn published_ports_follow_the_table() {
     drop(proxy);
 }
 
-async fn closed(address: SocketAddr) {
+pub(crate) async fn closed(address: SocketAddr) {
     let refused = async { while TcpStream::connect(address).await.is_ok() {} };
     assert!(tokio::time::timeout(LIMIT, refused).await.is_ok(), "it still listens");
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use argosy_proxy::{Check, CheckKind, Endpoint, EndpointState, Protocol, Standing, Table};
+use argosy_model::HealthCheck;
+use argosy_proxy::{Check, Endpoint, EndpointState, Protocol, Standing, Table};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -191,7 +192,7 @@ async fn checks_find_the_ill_and_the_mended() {
     .await;
     let b = Backend::named("b").await;
     let mut config = config(Protocol::Http);
-    let kind = CheckKind::Get("/health".to_owned());
+    let kind = HealthCheck::Http("/health".to_owned());
     let check = Check { interval: Duration::from_millis(10), ..Check::new(kind) };
     config.checks.insert("web".to_owned(), check);
     let world = World::start(config, table(1, &[a.address, b.address]));

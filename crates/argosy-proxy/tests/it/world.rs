@@ -29,6 +29,7 @@ pub(crate) fn endpoint(address: SocketAddr) -> Endpoint {
         epoch: Epoch { incarnation: 1, counter: 1 },
         address,
         zone: String::new(),
+        check: None,
         standing: Standing::Held,
     }
 }

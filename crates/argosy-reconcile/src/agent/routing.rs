@@ -2,17 +2,16 @@
 //! which withdrawals every proxy has acknowledged.
 
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_model::{
-    ActiveState, Assignment, AssignmentEntry, InvocationId, ServiceType, UnitName, UnitSpec,
-    UnitStatus, Want,
+    ActiveState, Assignment, AssignmentEntry, HealthCheck, InvocationId, ServiceType, UnitName,
+    UnitSpec, UnitStatus, Want,
 };
-use argosy_registry::{
-    ClusterView, EndpointName, PORTS, Revision, StoredEndpoint, StoredService, mirror_key,
-};
+use argosy_registry::{ClusterView, PORTS, Revision, StoredEndpoint, StoredService, mirror_key};
 
-use super::{AgentEffect, AgentMachine, Publishing};
+use super::{AgentEffect, AgentMachine, health};
 
 /// What the agent knows of traffic to its units.
 #[derive(Debug, Default)]
@@ -23,8 +22,8 @@ pub(super) struct Routing {
     /// Ports of the range for `auto` on which something listens here.
     pub(super) listening: BTreeSet<u16>,
     /// Units that had an endpoint for a service in the last view.
-    published: BTreeMap<UnitName, EndpointName>,
-    /// At which revision the endpoint of a unit was taken back.
+    published: BTreeSet<UnitName>,
+    /// At which revision, at the latest, the endpoint of a unit was taken back.
     withdrawn: BTreeMap<UnitName, Revision>,
     /// Every reachable proxy follows the endpoints of this revision.
     acknowledged: Revision,
@@ -34,6 +33,10 @@ pub(super) struct Routing {
     /// The run of a unit that answers at its endpoints, and the one that is being tried.
     answering: BTreeMap<UnitName, InvocationId>,
     probing: BTreeMap<UnitName, InvocationId>,
+    /// What became of the last try of a unit that is being tried again.
+    silent: BTreeMap<UnitName, String>,
+    /// Units of the assignment that have been seen to run.
+    met: BTreeSet<UnitName>,
 }
 
 impl AgentMachine {
@@ -41,41 +44,36 @@ impl AgentMachine {
         self.routing.acknowledged = self.routing.acknowledged.max(revision);
     }
 
-    pub(super) fn probed(&mut self, unit: UnitName, run: InvocationId, answers: bool) {
-        if self.routing.probing.get(&unit) == Some(&run) {
-            self.routing.probing.remove(&unit);
-            if answers {
-                self.routing.answering.insert(unit, run);
-            }
+    pub(super) fn probed(
+        &mut self,
+        unit: UnitName,
+        run: InvocationId,
+        answers: Result<(), String>,
+        now: Duration,
+    ) {
+        if self.routing.probing.get(&unit) != Some(&run) {
+            self.checked(&unit, run, answers, now);
+            return;
+        }
+        self.routing.probing.remove(&unit);
+        match answers {
+            Ok(()) => drop(self.routing.answering.insert(unit, run)),
+            Err(problem) => drop(self.routing.silent.insert(unit, problem)),
         }
     }
 
-    /// Takes note of endpoints that are gone from the view. Of one that this agent has taken
-    /// back the revision is known; of any other, that it was this one at the latest.
+    /// Takes note of endpoints that are gone from the view: when routes changed last, whoever took
+    /// them back. Proxies that follow what there is have then seen it, and are not waited for.
     pub(super) fn note_withdrawn(&mut self, view: &ClusterView) {
         let own = view.endpoints().iter().filter(|(_, stored)| {
             stored.value.machine == self.config.machine && !stored.value.services.is_empty()
         });
-        let now: BTreeMap<UnitName, EndpointName> =
-            own.map(|(name, _)| (name.0.clone(), name.clone())).collect();
-        let before = std::mem::take(&mut self.routing.published);
-        for (unit, name) in before {
-            if now.contains_key(&unit) {
-                continue;
-            }
-            let revision = match self.publishing.get(&name) {
-                // Whose answer is on its way.
-                Some(Publishing::Asked(_)) => {
-                    self.routing.published.insert(unit, name);
-                    continue;
-                }
-                Some(Publishing::Done(revision)) => *revision,
-                Some(Publishing::RetryAt(_)) | None => view.revision(),
-            };
-            self.routing.withdrawn.insert(unit, revision);
-        }
-        self.routing.withdrawn.retain(|unit, _| !now.contains_key(unit));
-        self.routing.published.extend(now);
+        let now: BTreeSet<UnitName> = own.map(|(name, _)| name.0.clone()).collect();
+        let Routing { published, withdrawn, .. } = &mut self.routing;
+        let before = std::mem::replace(published, now);
+        let gone = before.into_iter().filter(|unit| !published.contains(unit));
+        withdrawn.extend(gone.map(|unit| (unit, view.routes_revision())));
+        withdrawn.retain(|unit, _| !published.contains(unit));
     }
 
     /// Tells whether no proxy sends anything to a unit whose endpoint was taken back. If that is
@@ -113,24 +111,41 @@ impl AgentMachine {
         for entry in assignment.entries.iter().filter(|entry| entry.want == Want::Run) {
             let Some((run, spec)) = self.must_answer(view, entry) else { continue };
             running.insert(entry.unit.clone(), run);
+            let is_new = self.routing.met.insert(entry.unit.clone());
+            if is_new && self.is_published(view, entry) {
+                // An earlier agent of this machine has tried it.
+                self.routing.answering.insert(entry.unit.clone(), run);
+            }
             let known = [&self.routing.answering, &self.routing.probing];
             if known.iter().any(|known| known.get(&entry.unit) == Some(&run)) {
                 continue;
             }
             let Some(services) = self.services_of(&spec, entry) else { continue };
-            let addresses = services.iter().map(|service| service.address).collect();
-            let unit = entry.unit.clone();
-            effects.push(AgentEffect::Probe { unit: unit.clone(), run, addresses });
+            let (unit, checks, until_it_answers) = (entry.unit.clone(), checks_of(&services), true);
+            effects.push(AgentEffect::Probe { unit: unit.clone(), run, checks, until_it_answers });
             self.routing.probing.insert(unit, run);
         }
         let runs = |unit: &UnitName, run: &InvocationId| running.get(unit) == Some(run);
         self.routing.answering.retain(|unit, run| runs(unit, run));
         self.routing.probing.retain(|unit, run| runs(unit, run));
+        let probing = &self.routing.probing;
+        self.routing.silent.retain(|unit, _| probing.contains_key(unit));
+        self.routing.met.retain(|unit| Self::entry(assignment, unit).is_some());
     }
 
-    /// Returns the run and the text of a unit that is published when it answers: it runs, and its
-    /// type does not tell when it is ready.
-    fn must_answer(
+    /// Tells whether the endpoint of a unit's present epoch is published here.
+    fn is_published(&self, view: &ClusterView, entry: &AssignmentEntry) -> bool {
+        let names = [(entry.unit.clone(), None), (entry.unit.clone(), Some(self.config.machine))];
+        let mut stored = names.iter().filter_map(|name| view.endpoints().get(name));
+        stored.any(|stored| {
+            let endpoint = &stored.value;
+            endpoint.machine == self.config.machine && endpoint.epoch == entry.epoch
+        })
+    }
+
+    /// Returns the run and the text of a unit that is published when it answers: it runs, and it
+    /// has a health check, or its type does not tell when it is ready.
+    pub(super) fn must_answer(
         &self,
         view: &ClusterView,
         entry: &AssignmentEntry,
@@ -139,16 +154,13 @@ impl AgentMachine {
         let is_active = status.active() == ActiveState::Active;
         let run = status.invocation.filter(|_| is_active && status.epoch == entry.epoch)?;
         let spec = self.spec_at(view, entry)?;
-        let says = !matches!(spec.service.service_type, ServiceType::Simple | ServiceType::Exec);
-        (!spec.traffic.endpoints.is_empty() && !says).then_some((run, spec))
+        is_tried(&spec).then_some((run, spec))
     }
 
     /// Tells whether a unit may be published as far as answering goes.
     pub(super) fn answers(&self, spec: &UnitSpec, status: &UnitStatus) -> bool {
-        let says = !matches!(spec.service.service_type, ServiceType::Simple | ServiceType::Exec);
         let run = self.routing.answering.get(&status.unit);
-        says || spec.traffic.endpoints.is_empty()
-            || run.is_some() && run == status.invocation.as_ref()
+        !is_tried(spec) || run.is_some() && run == status.invocation.as_ref()
     }
 
     /// Returns the units that run and do not answer, and where.
@@ -159,10 +171,15 @@ impl AgentMachine {
         let probing = self.routing.probing.keys().filter_map(|unit| {
             let entry = Self::entry(&stored.value, unit)?;
             let services = self.services_of(&self.spec_at(view, entry)?, entry)?;
-            let places: Vec<String> = services.iter().map(|one| one.address.to_string()).collect();
-            Some((unit.clone(), format!("it does not accept connections at {}", places.join(", "))))
+            let why = health::unanswered(&services, self.routing.silent.get(unit));
+            Some((unit.clone(), why))
         });
-        probing.collect()
+        probing.chain(self.unhealthy()).collect()
+    }
+
+    /// Tells whether this run of a unit has answered.
+    pub(super) fn has_answered(&self, unit: &UnitName, run: InvocationId) -> bool {
+        self.routing.answering.get(unit) == Some(&run)
     }
 
     /// Returns the ports here that are taken by something else than this machine's units.
@@ -196,7 +213,8 @@ impl AgentMachine {
             let port = endpoint.port.or_else(|| entry.ports.get(&service).copied())?;
             let key = mirror_key(&service, &entry.unit, machine);
             let address = SocketAddr::new(address, port);
-            Some(StoredService { service, protocol: endpoint.protocol, address, key })
+            let (protocol, check) = (endpoint.protocol, spec.traffic.check_of(endpoint));
+            Some(StoredService { service, protocol, address, key, check })
         });
         services.collect()
     }
@@ -227,6 +245,17 @@ impl AgentMachine {
         }
         Ok(variables)
     }
+}
+
+/// Tells whether a unit is published only when it answers.
+fn is_tried(spec: &UnitSpec) -> bool {
+    let says = !matches!(spec.service.service_type, ServiceType::Simple | ServiceType::Exec);
+    !spec.traffic.endpoints.is_empty() && (!says || spec.traffic.health_check.is_some())
+}
+
+/// Returns where and how a unit is tried.
+pub(super) fn checks_of(services: &[StoredService]) -> Vec<(SocketAddr, HealthCheck)> {
+    services.iter().map(|service| (service.address, service.check.clone())).collect()
 }
 
 /// Returns the port that is announced with a key that names none: a chosen one.

@@ -8,7 +8,7 @@ use argosy_registry::{ClusterView, LeaderMark, PlanCommit};
 use argosy_scheduler::{PlanAction, PlanStep};
 
 use super::facts::hold;
-use super::{LeaderEffect, LeaderMachine};
+use super::{LeaderEffect, LeaderMachine, Moment};
 
 impl LeaderMachine {
     /// Stores which machines are lost and which are back, before anything is decided on it.
@@ -16,16 +16,18 @@ impl LeaderMachine {
         &mut self,
         view: &ClusterView,
         mark: LeaderMark,
-        now: Duration,
+        at: Moment<'_>,
     ) -> Option<LeaderEffect> {
         let mut commit = self.begin(view, mark);
         let mut lines = Vec::new();
         for (id, stored) in view.machines() {
-            let lost = self.is_silent(*id, now);
             // A machine comes back by a beat; until then a new leader knows no better than
             // the record.
-            let known = lost || self.is_heard(*id);
-            if stored.value.lost == lost || !known {
+            let (lost, changed) = match stored.value.lost {
+                false => (true, self.is_silent(*id, at)),
+                true => (false, self.is_there(*id, at)),
+            };
+            if !changed {
                 continue;
             }
             if commit.is_full() {

@@ -1,31 +1,30 @@
 //! What the leader plans from: the view, and what machines have reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, AssignmentEntry, Epoch, Generation, MachineId, MachineState, RestartCount,
-    UnitName, UnitRevision, UnitStatus, Want, Wanted,
+    ActiveState, AssignmentEntry, Epoch, Generation, MachineId, MachineState, OnPartition,
+    RestartCount, UnitName, UnitRevision, UnitSpec, UnitStatus, Want, Wanted,
 };
-use argosy_registry::ClusterView;
+use argosy_registry::{ClusterView, StoredMachine, Versioned};
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
-use super::{LeaderMachine, MOVES_MAX};
+use super::{LeaderMachine, MOVES_MAX, Moment};
 use crate::backend::RunIdentity;
 use crate::report::is_live;
 
 impl LeaderMachine {
     /// Puts together everything the planner needs.
-    pub(super) fn plan_input(&self, view: &ClusterView, now: Duration) -> PlanInput {
+    pub(super) fn plan_input(&self, view: &ClusterView, at: Moment<'_>) -> PlanInput {
         let machines: Vec<PlanMachine> = view
             .machines()
             .iter()
             .map(|(id, stored)| {
                 let mut machine = stored.value.machine();
-                if self.planted.lost_uncommitted() && self.is_silent(*id, now) {
+                if self.planted.lost_uncommitted() && self.is_silent(*id, at) {
                     machine.state = MachineState::Lost;
                 }
-                let fence_passed = self.fence_passed(&stored.value, now);
+                let fence_passed = self.fence_passed(&stored.value, at);
                 PlanMachine { machine, fence_passed }
             })
             .collect();
@@ -42,7 +41,7 @@ impl LeaderMachine {
             })
             .collect();
         let hold = hold(view);
-        let hold_moves = hold_moves(view);
+        let hold_moves = self.hold_moves(view, at);
         PlanInput { machines, units, moves_max: MOVES_MAX, hold, hold_moves }
     }
 
@@ -88,6 +87,10 @@ impl LeaderMachine {
             let assignment = &stored.value;
             let there = self.units_of(*machine, assignment.generation);
             let ready = self.ready_on(*machine);
+            let is_lost = |stored: &Versioned<StoredMachine>| {
+                stored.value.lost || self.planted.lost_uncommitted()
+            };
+            let lost = view.machines().get(machine).is_some_and(is_lost);
             for entry in &assignment.entries {
                 let AssignmentEntry { unit, revision, epoch, restart, want, .. } = entry.clone();
                 let state = match want {
@@ -100,7 +103,9 @@ impl LeaderMachine {
                 let machine = *machine;
                 let identity = RunIdentity { epoch, revision, restart };
                 let ready = ready.get(&unit) == Some(&identity);
-                let entry = Placed { machine, state, revision, epoch, restart, ready };
+                // Only there it matters, and a text of before is read anew each time.
+                let fenced = !lost || is_fenced(view, &unit, revision);
+                let entry = Placed { machine, state, revision, epoch, restart, fenced, ready };
                 placed.entry(unit).or_default().push(entry);
             }
         }
@@ -145,6 +150,17 @@ impl LeaderMachine {
             Some(_) | None => Said::NotYet,
         }
     }
+}
+
+/// Tells whether a revision of a unit stops on partition; if its text cannot be read, it might.
+fn is_fenced(view: &ClusterView, unit: &UnitName, revision: UnitRevision) -> bool {
+    let stops = |spec: &UnitSpec| spec.placement.on_partition == OnPartition::Stop;
+    let newest = view.look_up(unit).filter(|newest| newest.revision == revision);
+    if let Some(newest) = newest {
+        return newest.spec.map_or(true, |spec| stops(spec));
+    }
+    let read = view.text(unit, revision).and_then(|text| view.read_text(unit, text));
+    read.and_then(Result::ok).is_none_or(|spec| stops(&spec))
 }
 
 /// Tells whether this is the run that was given out last, and no assignment names it.
@@ -205,15 +221,6 @@ pub(super) fn hold(view: &ClusterView) -> Option<String> {
     let mut unreadable = view.unreadable().iter();
     let (key, problem) = unreadable.find(|(key, _)| key.starts_with("assignments/"))?;
     Some(format!("everything is on hold: the record {key} cannot be read: {problem}"))
-}
-
-/// Losing more than half of the machines at once is more likely a fault of the network, or of
-/// this leader, than of each of them.
-fn hold_moves(view: &ClusterView) -> Option<String> {
-    let all = view.machines().len();
-    let lost = view.machines().values().filter(|stored| stored.value.lost).count();
-    let most = lost * 2 > all;
-    most.then(|| format!("moves are on hold: {lost} of {all} machines are lost"))
 }
 
 /// Returns the ports that a run has published, by service.

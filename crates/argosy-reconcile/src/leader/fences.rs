@@ -1,4 +1,4 @@
-//! Who is silent, whose fences have passed, and who may be granted.
+//! Who is silent, what follows if most are, whose fences have passed, and who may be granted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,27 +6,58 @@ use std::time::Duration;
 use argosy_model::{Generation, MachineId};
 use argosy_registry::{ClusterView, LeaderMark, StoredMachine};
 
-use super::{LeaderEffect, LeaderMachine};
+use super::{LeaderEffect, LeaderMachine, Moment};
+use crate::liveness::Signs;
 
 /// How long a machine that has just joined may take until it beats: it fetches the store's state
 /// first. It has been given nothing before that could have run there.
 const JOIN_GRACE: Duration = Duration::from_secs(10);
 
 impl LeaderMachine {
-    /// Tells whether a machine has been silent for too long.
-    pub(super) fn is_silent(&self, machine: MachineId, now: Duration) -> bool {
-        now >= self.last_sign(machine) + self.config.timing.lost_after
+    /// Tells whether a machine has been silent for too long. A leader that was itself held up
+    /// cannot tell before it has listened for as long.
+    pub(super) fn is_silent(&self, machine: MachineId, at: Moment<'_>) -> bool {
+        let listens = at.signs.is_listening(&self.config.timing, at.now);
+        listens && at.now >= self.silent_at(machine, at.signs)
+    }
+
+    /// Returns when a machine has been silent for too long, if nothing comes.
+    fn silent_at(&self, machine: MachineId, signs: &Signs) -> Duration {
+        signs.silent_since(self.last_sign(machine, signs)) + self.config.timing.lost_after
+    }
+
+    /// Tells whether a machine was heard in this term, and lately.
+    pub(super) fn is_there(&self, machine: MachineId, at: Moment<'_>) -> bool {
+        let until = self.last_sign(machine, at.signs) + self.config.timing.lost_after;
+        at.signs.of(machine).is_some() && at.now < until
     }
 
     /// Tells whether a machine beats that is stored as lost.
-    pub(super) fn someone_is_back(&self, view: &ClusterView, now: Duration) -> bool {
+    pub(super) fn someone_is_back(&self, view: &ClusterView, at: Moment<'_>) -> bool {
         let mut lost = view.machines().iter().filter(|(_, stored)| stored.value.lost);
-        lost.any(|(id, _)| self.is_heard(*id) && !self.is_silent(*id, now))
+        lost.any(|(id, _)| self.is_there(*id, at))
     }
 
-    /// Tells whether a machine was heard since this leader was elected.
-    pub(super) fn is_heard(&self, machine: MachineId) -> bool {
-        self.signs.contains_key(&machine)
+    /// Says why nothing moves: losing more than half of the machines at once is more likely a
+    /// fault of the network, or of this leader, than of each of them. Those count too that are
+    /// about to be lost: of many that are cut off at once one is the first.
+    pub(super) fn hold_moves(&self, view: &ClusterView, at: Moment<'_>) -> Option<String> {
+        let all = view.machines().len();
+        let lost = view.machines().values().filter(|stored| stored.value.lost).count();
+        let away = lost + self.quiet(view, at);
+        let how = if lost * 2 > all {
+            format!("{lost} of {all} machines are lost")
+        } else {
+            format!("{away} of {all} machines are silent")
+        };
+        (away * 2 > all).then(|| format!("moves are on hold: {how}"))
+    }
+
+    /// Counts the machines that are not lost yet, and were not heard lately.
+    fn quiet(&self, view: &ClusterView, at: Moment<'_>) -> usize {
+        let there = view.machines().iter().filter(|(_, stored)| !stored.value.lost);
+        let heard_at = there.map(|(id, _)| self.last_sign(*id, at.signs));
+        heard_at.filter(|heard_at| at.now > *heard_at + self.config.timing.quiet_after()).count()
     }
 
     /// Takes note of machines that are new in the view. Those of the first one are not new.
@@ -43,8 +74,8 @@ impl LeaderMachine {
 
     /// Returns when a machine was last known to be there: a new leader counts from its election,
     /// and a new machine that was not heard yet from the end of its grace.
-    fn last_sign(&self, machine: MachineId) -> Duration {
-        let heard_at = match self.signs.get(&machine) {
+    fn last_sign(&self, machine: MachineId, signs: &Signs) -> Duration {
+        let heard_at = match signs.of(machine) {
             Some(sign) => sign.beat_at,
             None => self.known_since.get(&machine).copied().unwrap_or_default(),
         };
@@ -53,8 +84,8 @@ impl LeaderMachine {
 
     /// Returns until when a machine may run fenced units, if it is granted nothing more. Earlier
     /// leaders' grants are for beats sent before the election.
-    fn fence_passes_at(&self, machine: MachineId) -> Duration {
-        let granted_at = self.signs.get(&machine).map(|sign| sign.granted_at).unwrap_or_default();
+    fn fence_passes_at(&self, machine: MachineId, signs: &Signs) -> Duration {
+        let granted_at = signs.of(machine).map(|sign| sign.granted_at).unwrap_or_default();
         let elected_at =
             if self.planted.fence_unwaited() { Duration::ZERO } else { self.elected_at };
         granted_at.max(elected_at) + self.config.timing.fence()
@@ -63,24 +94,27 @@ impl LeaderMachine {
     /// Tells whether nothing fenced runs on a machine any more: its loss is committed, it was
     /// left out of who may be granted before the time of its last grant was read, and that
     /// grant has run out.
-    pub(super) fn fence_passed(&self, machine: &StoredMachine, now: Duration) -> bool {
+    pub(super) fn fence_passed(&self, machine: &StoredMachine, at: Moment<'_>) -> bool {
         let withheld = !self.eligible.contains_key(&machine.id);
-        machine.lost && withheld && now >= self.fence_passes_at(machine.id)
+        machine.lost && withheld && at.now >= self.fence_passes_at(machine.id, at.signs)
     }
 
     /// Returns the moments at which time alone changes what is decided.
     pub(super) fn deadlines(
         &self,
         view: &ClusterView,
-        now: Duration,
+        at: Moment<'_>,
     ) -> impl Iterator<Item = Duration> {
-        let lost_after = self.config.timing.lost_after;
+        let Moment { now, signs } = at;
         let machines = view
             .machines()
             .keys()
-            .flat_map(|id| [self.last_sign(*id) + lost_after, self.fence_passes_at(*id)]);
-        let times: Vec<Duration> = machines.chain(self.reasons_due()).collect();
-        times.into_iter().filter(move |at| *at > now)
+            .flat_map(|id| [self.silent_at(*id, signs), self.fence_passes_at(*id, signs)]);
+        // Beats are no events, and may end what holds now.
+        let passing = !self.outlook.listens || self.outlook.held && self.quiet(view, at) > 0;
+        let look = passing.then_some(now + self.config.timing.beat);
+        let times: Vec<Duration> = machines.chain(self.reasons_due()).chain(look).collect();
+        times.into_iter().filter(move |time| *time > now)
     }
 
     /// Says anew who may be granted, if that has changed: every machine that is not lost, and not
@@ -92,14 +126,14 @@ impl LeaderMachine {
     pub(super) fn renew_eligible(
         &mut self,
         view: &ClusterView,
-        now: Duration,
+        at: Moment<'_>,
     ) -> Option<LeaderEffect> {
         let term = self.term?;
         let mark = LeaderMark { term, member: self.config.member };
         let leads = view.leader().is_some_and(|stored| stored.value == mark);
         let machines = view.machines().iter().filter(|_| leads);
         let eligible: BTreeMap<MachineId, Generation> = machines
-            .filter(|(id, stored)| !stored.value.lost && !self.is_silent(**id, now))
+            .filter(|(id, stored)| !stored.value.lost && !self.is_silent(**id, at))
             .map(|(id, _)| {
                 let stored = view.assignments().get(id).map(|stored| stored.value.generation);
                 let stored = stored.filter(|_| !self.planted.grant_unseen()).unwrap_or_default();

@@ -5,25 +5,17 @@
 //! for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{Generation, MachineId, Term};
 
-use super::Beat;
+use super::{Beat, Signs};
 use crate::planted::Planted;
 use crate::timing::Timing;
 
 /// Machines that are kept in mind: no cluster has more.
 const MACHINES_MAX: usize = 1_000;
-
-/// What a leader knows of one machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sign {
-    /// When its last beat came.
-    pub beat_at: Duration,
-    /// When the last grant to it was sent; zero for never.
-    pub granted_at: Duration,
-}
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,11 +105,14 @@ pub struct Granter {
     member: u64,
     timing: Timing,
     term: Option<Term>,
-    signs: BTreeMap<MachineId, Sign>,
+    /// Lent to the leader machine, which decides while beats go on coming in.
+    signs: Arc<Signs>,
     /// The machines that may be granted, each once it has seen this generation.
     eligible: BTreeMap<MachineId, Generation>,
     /// Beats that wait for the next round.
     waiting: BTreeMap<MachineId, Beat>,
+    /// The last beat of each machine that may not be granted yet, for when it may.
+    early: BTreeMap<MachineId, Beat>,
     round: Option<Round>,
     last_round: u64,
     planted: Planted,
@@ -130,9 +125,10 @@ impl Granter {
             member,
             timing,
             term: None,
-            signs: BTreeMap::new(),
+            signs: Arc::default(),
             eligible: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            early: BTreeMap::new(),
             round: None,
             last_round: 0,
             planted: Planted::default(),
@@ -145,8 +141,9 @@ impl Granter {
         self.planted = Planted { bug };
     }
 
-    /// Returns who was heard in this term, and granted.
-    pub fn signs(&self) -> &BTreeMap<MachineId, Sign> {
+    /// Returns who was heard in this term, and granted. A copy is made only if it is still kept
+    /// when the next event comes.
+    pub fn signs(&self) -> &Arc<Signs> {
         &self.signs
     }
 
@@ -161,10 +158,15 @@ impl Granter {
     }
 
     /// Says who may be granted from now on, in which term. Whoever is left out is sent no grant
-    /// after this returns.
+    /// after this returns. For the beats of those that may be now, and were heard before, a round
+    /// is due at once ([`Granter::wake_at`]).
     pub fn set_eligible(&mut self, term: Term, eligible: BTreeMap<MachineId, Generation>) {
-        if self.term == Some(term) {
-            self.eligible = eligible;
+        if self.term != Some(term) {
+            return;
+        }
+        self.eligible = eligible;
+        for (machine, beat) in std::mem::take(&mut self.early) {
+            self.sort_in(machine, beat);
         }
     }
 
@@ -176,8 +178,9 @@ impl Granter {
         now: Duration,
     ) -> Vec<GranterEffect> {
         let mut effects = Vec::new();
+        Arc::make_mut(&mut self.signs).look(&self.timing, now);
         match event {
-            GranterEvent::Leadership(term) => self.lead(term),
+            GranterEvent::Leadership(term) => self.lead(term, now),
             GranterEvent::Beat { machine, beat } => self.hear(machine, beat, now),
             GranterEvent::Answer { voter, round, term } => self.answer(voter, round, term),
             GranterEvent::Tick => {}
@@ -187,6 +190,7 @@ impl Granter {
         // be told.
         if voters.own_term != term {
             self.round = None;
+            self.waiting.clear();
             return effects;
         }
         self.finish_round(term, now, &mut effects);
@@ -206,12 +210,19 @@ impl Granter {
         effects
     }
 
-    /// Returns when [`GranterEvent::Tick`] is wanted next.
+    /// Returns when [`GranterEvent::Tick`] is wanted next: a leader looks once a beat, so that it
+    /// can tell when it was held up.
     pub fn wake_at(&self) -> Option<Duration> {
-        self.round.as_ref().map(|round| round.begun_at + self.timing.beat)
+        self.term?;
+        let looked_at = self.signs.looked_at();
+        match &self.round {
+            Some(round) => Some(round.begun_at + self.timing.beat),
+            None if !self.waiting.is_empty() => Some(looked_at),
+            None => Some(looked_at + self.timing.beat),
+        }
     }
 
-    fn lead(&mut self, term: Option<Term>) {
+    fn lead(&mut self, term: Option<Term>, now: Duration) {
         if term == self.term {
             return;
         }
@@ -219,22 +230,32 @@ impl Granter {
         self.round = None;
         self.eligible.clear();
         self.waiting.clear();
+        self.early.clear();
         // What was heard before does not count: a machine may have gone since.
         if !self.planted.back_unheard() {
-            self.signs.clear();
+            self.signs = Arc::new(Signs::begin(now));
         }
     }
 
     fn hear(&mut self, machine: MachineId, beat: Beat, now: Duration) {
-        let known = self.signs.contains_key(&machine);
-        if self.term.is_none() || !known && self.signs.len() >= MACHINES_MAX {
+        let signs = &mut Arc::make_mut(&mut self.signs).of;
+        let known = signs.contains_key(&machine);
+        if self.term.is_none() || !known && signs.len() >= MACHINES_MAX {
             return;
         }
-        self.signs.entry(machine).or_default().beat_at = now;
-        // Only who may be granted is worth a round.
+        signs.entry(machine).or_default().beat_at = now;
+        self.early.remove(&machine);
+        self.sort_in(machine, beat);
+    }
+
+    /// Only the beat of who may be granted is worth a round. That of another is kept: who may be
+    /// is not known in the first moments of a term.
+    fn sort_in(&mut self, machine: MachineId, beat: Beat) {
         let needed = self.eligible.get(&machine);
         if needed.is_some_and(|needed| beat.generation >= *needed) {
             self.waiting.insert(machine, beat);
+        } else {
+            self.early.insert(machine, beat);
         }
     }
 
@@ -286,7 +307,7 @@ impl Granter {
             if needed.is_none_or(|needed| beat.generation < *needed) {
                 continue;
             }
-            if let Some(sign) = self.signs.get_mut(&machine) {
+            if let Some(sign) = Arc::make_mut(&mut self.signs).of.get_mut(&machine) {
                 sign.granted_at = now;
                 effects.push(GranterEffect::Grant { machine, number: beat.number, term });
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use argosy_model::{Term, UnitStatus, Want};
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest,
-    CURRENT_WITHIN, LeaderEffect, LeaderEvent, MachineReport,
+    CURRENT_WITHIN, LeaderEffect, LeaderEvent, MachineReport, Signs,
 };
 
 use super::world::{World, machine_id, name};
@@ -161,7 +161,7 @@ fn a_leader_elected_again_has_heard_nobody() {
     assert!(lost(&world));
     let led = |term| LeaderEvent::Leadership(term);
     // As the granter of a new term says.
-    let signs = BTreeMap::new();
+    let signs = Signs::default();
     world.leader.handle(led(None), world.builder.view(), &signs, world.now);
     let mut event = led(Some(Term(9)));
     for _ in 0..5 {

@@ -7,7 +7,7 @@ use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
 use argosy_model::{Epoch, Generation, SubState, Term, UnitResult, UnitStatus};
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, LeaderConfig, LeaderEvent,
-    LeaderMachine, MachineReport, RunIdentity,
+    LeaderMachine, MachineReport, RunIdentity, Signs,
 };
 use argosy_registry::{Edit, Outcome};
 
@@ -359,7 +359,7 @@ fn a_leader_waits_until_it_sees_what_it_has_done() {
     let world = World::new();
     let view = world.view();
     let config = LeaderConfig { member: 9, incarnation: 1, timing: TIMING };
-    let signs = BTreeMap::new();
+    let signs = Signs::default();
     let mut leader = LeaderMachine::new(config);
     let lead = LeaderEvent::Leadership(Some(Term(7)));
     assert_eq!(leader.handle(lead, view, &signs, world.now).len(), 1);

@@ -88,14 +88,16 @@ fn run(world: &mut World, line: &str) -> String {
         // How a unit that was tried behaves, and which endpoints a machine's proxies follow.
         "accepts" | "is-silent" => {
             let (machine, run) = world.probes.remove(&name(rest[0])).unwrap();
-            let (unit, answers) = (name(rest[0]), words[0] == "accepts");
+            let why = || format!("it says {}", rest.get(1).unwrap_or(&"nothing"));
+            let (unit, is_well) = (name(rest[0]), words[0] == "accepts");
+            let answers = if is_well { Ok(()) } else { Err(why()) };
             world.say(&machine, AgentEvent::Probed { unit, run, answers });
         }
         "follow" => {
             let followed = match rest[1] {
                 "none" => None,
                 "old" => Some(0),
-                "new" => Some(world.view().revision()),
+                "new" => Some(world.view().routes_revision()),
                 other => panic!("unknown word {other}"),
             };
             world.say(rest[0], AgentEvent::Followed(followed));
@@ -105,6 +107,10 @@ fn run(world: &mut World, line: &str) -> String {
             world.say(rest[0], AgentEvent::Listening(ports));
         }
         "elect" => world.elect(),
+        "cut-off" => world.cut_off(rest[0]),
+        "reach" => world.reach(rest[0]),
+        "hold-up" => world.hold_up(),
+        "go-on" => world.go_on(),
         "answers" => {
             world.only_agents = rest.get(1) == Some(&"agents");
             world.answers_lost = match rest[0] {

@@ -9,7 +9,7 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, InvocationId, MachineId,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineId,
     MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term, Traffic, UnitName,
     UnitSpec, UnixMicros,
 };
@@ -55,6 +55,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
             "data" => placement.keeps_data = true,
             "requires" => dependencies.requires.push(name(value)),
             "fence" => placement.on_partition = OnPartition::Stop,
+            "health" => traffic.health_check = HealthCheck::parse(value),
             "notify" => service.service_type = ServiceType::Notify,
             "endpoint" => {
                 let (service, port) = value.split_once(':').unwrap();
@@ -99,6 +100,8 @@ pub(crate) struct Node {
     pub(crate) backend: SimulatedBackend,
     beater: Beater,
     is_granted: bool,
+    /// Nothing reaches it, and nothing of it arrives.
+    is_cut_off: bool,
 }
 
 enum Event {
@@ -111,6 +114,10 @@ pub(crate) struct World {
     pub(crate) builder: ClusterViewBuilder,
     pub(crate) leader: LeaderMachine,
     pub(crate) granter: Granter,
+    /// The leader's daemon is stopped; beats wait for it.
+    is_held_up: bool,
+    held: Vec<GranterEvent>,
+    held_events: Vec<LeaderEvent>,
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) now: Duration,
     pub(crate) term: u64,
@@ -157,6 +164,9 @@ impl World {
             state,
             leader: new_leader(),
             granter: Granter::new(MEMBER, TIMING),
+            is_held_up: false,
+            held: Vec::new(),
+            held_events: Vec::new(),
             nodes: BTreeMap::new(),
             now: Duration::from_secs(100),
             term: 0,
@@ -209,7 +219,13 @@ impl World {
         let backend = SimulatedBackend::new(behaviour);
         self.nodes.insert(
             machine.to_owned(),
-            Node { agent: None, backend, beater: Beater::new(TIMING), is_granted: false },
+            Node {
+                agent: None,
+                backend,
+                beater: Beater::new(TIMING),
+                is_granted: false,
+                is_cut_off: false,
+            },
         );
         self.up(machine);
     }
@@ -235,6 +251,19 @@ impl World {
     /// Kills a machine's daemon; its units run on.
     pub(crate) fn down(&mut self, machine: &str) {
         self.nodes.get_mut(machine).unwrap().agent = None;
+    }
+
+    /// Cuts a machine off: its daemon and units go on.
+    pub(crate) fn cut_off(&mut self, machine: &str) {
+        self.nodes.get_mut(machine).unwrap().is_cut_off = true;
+    }
+
+    pub(crate) fn reach(&mut self, machine: &str) {
+        self.nodes.get_mut(machine).unwrap().is_cut_off = false;
+        for event in [AgentEvent::LeaderChanged, AgentEvent::ViewChanged] {
+            self.queue.push_back(Event::Agent(machine.to_owned(), event));
+        }
+        self.settle();
     }
 
     pub(crate) fn tell(&mut self, machine: &str, event: argosy_reconcile::BackendEvent) {
@@ -340,6 +369,7 @@ impl World {
             self.acknowledge();
             let Some(event) = self.queue.pop_front() else { break };
             match event {
+                Event::Leader(event) if self.is_held_up => self.held_events.push(event),
                 Event::Leader(event) => self.leader_handles(event),
                 Event::Agent(machine, event) => self.agent_handles(&machine, event),
             }
@@ -354,14 +384,18 @@ impl World {
         let mut beats = Vec::new();
         for (machine, node) in &mut self.nodes {
             if let Some(agent) = &node.agent
+                && !node.is_cut_off
                 && self.now >= node.beater.due_at()
             {
                 let beat = node.beater.beat(agent.generation(), self.now);
                 beats.push(GranterEvent::Beat { machine: machine_id(machine), beat });
             }
         }
-        for beat in beats {
-            self.granter_handles(beat);
+        if self.is_held_up {
+            self.held.extend(beats);
+        } else {
+            self.look();
+            beats.into_iter().for_each(|beat| self.granter_handles(beat));
         }
         for (machine, node) in &mut self.nodes {
             let may_run = node.beater.may_run(self.now);
@@ -369,6 +403,29 @@ impl World {
                 let event = AgentEvent::Granted(may_run);
                 self.queue.push_back(Event::Agent(machine.clone(), event));
             }
+        }
+    }
+
+    /// Stops the leader's daemon; what concerns it waits.
+    pub(crate) fn hold_up(&mut self) {
+        self.is_held_up = true;
+    }
+
+    /// The leader's daemon goes on: its timer first, then what has waited.
+    pub(crate) fn go_on(&mut self) {
+        self.is_held_up = false;
+        self.leader_handles(LeaderEvent::Tick);
+        for beat in std::mem::take(&mut self.held) {
+            self.granter_handles(beat);
+        }
+        self.queue.extend(self.held_events.drain(..).map(Event::Leader));
+        self.settle();
+    }
+
+    /// The granter looks when it wants to.
+    fn look(&mut self) {
+        if !self.is_held_up && self.granter.wake_at().is_some_and(|at| at <= self.now) {
+            self.granter_handles(GranterEvent::Tick);
         }
     }
 
@@ -383,11 +440,12 @@ impl World {
     }
 
     fn leader_handles(&mut self, event: LeaderEvent) {
-        let signs = self.granter.signs().clone();
-        for effect in self.leader.handle(event, self.builder.view(), &signs, self.now) {
+        let signs = self.granter.signs();
+        for effect in self.leader.handle(event, self.builder.view(), signs, self.now) {
             match effect {
                 LeaderEffect::Eligible { term, machines } => {
                     self.granter.set_eligible(term, machines);
+                    self.look();
                 }
                 LeaderEffect::BadPlan(lines) => panic!("{lines:?}"),
                 LeaderEffect::Commit { request, txn, steps } => {
@@ -410,7 +468,7 @@ impl World {
         let Some(node) = self.nodes.get_mut(machine) else {
             return;
         };
-        let Some(agent) = &mut node.agent else {
+        let Some(agent) = node.agent.as_mut().filter(|_| !node.is_cut_off) else {
             return;
         };
         for effect in agent.handle(event, self.builder.view(), self.now) {
@@ -427,10 +485,14 @@ impl World {
                 AgentEffect::AwaitAcknowledged(revision) => {
                     self.awaited.push((machine.to_owned(), revision));
                 }
-                AgentEffect::Probe { unit, run, addresses } => {
-                    let addresses = addresses.iter().map(ToString::to_string);
-                    let addresses = addresses.collect::<Vec<_>>().join(", ");
-                    writeln!(self.log, "{machine}: try {unit} at {addresses}").unwrap();
+                AgentEffect::Probe { unit, run, checks, until_it_answers } => {
+                    let place = |(address, check): &(_, HealthCheck)| match check {
+                        HealthCheck::Tcp => format!("{address}"),
+                        HealthCheck::Http(_) => format!("{address} by {check}"),
+                    };
+                    let places = checks.iter().map(place).collect::<Vec<_>>().join(", ");
+                    let verb = if until_it_answers { "try" } else { "check" };
+                    writeln!(self.log, "{machine}: {verb} {unit} at {places}").unwrap();
                     self.probes.insert(unit, (machine.to_owned(), run));
                 }
             }
@@ -453,14 +515,16 @@ impl World {
     pub(crate) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
-            let running = || self.nodes.values().filter(|node| node.agent.is_some());
+            let there = |node: &&Node| node.agent.is_some() && !node.is_cut_off;
+            let running = || self.nodes.values().filter(there);
             let beats = running().map(|node| node.beater.due_at());
             let grants = running().filter(|node| node.is_granted).map(|it| it.beater.kill_at());
             let agents = running().filter_map(|node| node.agent.as_ref()?.wake_at());
             let next = agents
                 .chain(beats)
                 .chain(grants)
-                .chain(self.leader.wake_at())
+                .chain(self.granter.wake_at().filter(|_| !self.is_held_up))
+                .chain(self.leader.wake_at().filter(|_| !self.is_held_up))
                 .min()
                 .filter(|at| *at <= end);
             let Some(next) = next else {
@@ -469,7 +533,9 @@ impl World {
             };
             // A machine that wants to be woken now and does nothing would stand still here.
             self.now = next.max(self.now + Duration::from_millis(1));
-            self.queue.push_back(Event::Leader(LeaderEvent::Tick));
+            if !self.is_held_up {
+                self.queue.push_back(Event::Leader(LeaderEvent::Tick));
+            }
             for machine in self.nodes.keys() {
                 self.queue.push_back(Event::Agent(machine.clone(), AgentEvent::Tick));
             }

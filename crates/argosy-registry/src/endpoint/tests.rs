@@ -1,7 +1,7 @@
 //! What announcing writes, and what it leaves alone.
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest};
-use argosy_model::{EndpointProtocol, Epoch};
+use argosy_model::{EndpointProtocol, Epoch, HealthCheck};
 
 use super::*;
 use crate::Outcome;
@@ -90,6 +90,7 @@ fn services_are_mirrored_in_the_same_transaction() {
         protocol: EndpointProtocol::Http,
         address: ([192, 0, 2, 1], port).into(),
         key: mirror_key(name, &crate::testing::name("a.service"), None),
+        check: HealthCheck::Tcp,
     };
     let with = |services: Vec<StoredService>| StoredEndpoint { services, ..endpoint(1, "", "") };
     say(&mut registry, &with(vec![service("api", 1), service("admin", 2)]));

@@ -5,8 +5,8 @@ use std::num::TryFromIntError;
 use prost::Message;
 
 use argosy_model::{
-    Assignment, AssignmentEntry, EndpointProtocol, Epoch, Generation, MachineId, Reason,
-    ReasonKind, RestartCount, Term, UnitName, UnitRevision, UnixMicros, Want,
+    Assignment, AssignmentEntry, EndpointProtocol, Epoch, Generation, HealthCheck, MachineId,
+    Reason, ReasonKind, RestartCount, Term, UnitName, UnitRevision, UnixMicros, Want,
 };
 
 use super::unknown::keep_unknown;
@@ -272,6 +272,8 @@ fn service(message: ServiceMessage) -> Result<StoredService, RecordError> {
         protocol: protocol.ok_or(RecordError::Value { field: "protocol" })?,
         address: message.address.parse().map_err(|_| RecordError::Value { field: "address" })?,
         key: message.key,
+        // An older daemon writes none. A kind of a newer one is no reason to lose the endpoint.
+        check: HealthCheck::parse(&message.check).unwrap_or(HealthCheck::Tcp),
     })
 }
 
@@ -281,6 +283,10 @@ fn service_message(service: &StoredService) -> ServiceMessage {
         protocol: service.protocol.as_str().to_owned(),
         address: service.address.to_string(),
         key: service.key.clone(),
+        check: match &service.check {
+            HealthCheck::Tcp => String::new(),
+            check @ HealthCheck::Http(_) => check.to_string(),
+        },
     }
 }
 

@@ -78,6 +78,7 @@ fn every_record_reads_back() {
             protocol: EndpointProtocol::Http,
             address: "192.0.2.1:20001".parse().unwrap(),
             key: "/services/api/a".to_owned(),
+            check: HealthCheck::Http("/up".to_owned()),
         }],
     });
     survives(&LeaderMark { term: Term(7), member: 3 });

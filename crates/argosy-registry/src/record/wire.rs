@@ -144,6 +144,9 @@ pub(super) struct ServiceMessage {
     pub(super) address: String,
     #[prost(string, tag = "4")]
     pub(super) key: String,
+    /// [`argosy_model::HealthCheck`]; empty for a connection.
+    #[prost(string, tag = "5")]
+    pub(super) check: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

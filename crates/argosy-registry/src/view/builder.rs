@@ -59,7 +59,10 @@ impl ClusterViewBuilder {
             value: Some(kv.value.clone()),
             mod_revision: kv.mod_revision,
         });
-        builder.apply(state.revision(SpaceId::Registry), changes);
+        let revision = state.revision(SpaceId::Registry);
+        builder.apply(revision, changes);
+        // What was removed before is not known.
+        builder.view.routes_changed_at.rise(revision);
         Ok(builder)
     }
 
@@ -79,6 +82,18 @@ impl ClusterViewBuilder {
         }
     }
 
+    /// Takes over what a worker is told: changes up to `revision`, of which the last to routes was
+    /// made at `routes`.
+    pub fn apply_told(
+        &mut self,
+        revision: Revision,
+        routes: Revision,
+        changes: impl IntoIterator<Item = RecordChange>,
+    ) {
+        self.apply(revision, changes);
+        self.view.routes_changed_at.set(routes);
+    }
+
     /// Returns the picture.
     pub fn view(&self) -> &ClusterView {
         &self.view
@@ -94,6 +109,13 @@ impl ClusterViewBuilder {
         self.view.revision = self.view.revision.max(revision);
         for name in &touched {
             self.lower_again(name);
+        }
+        if !touched.is_empty() {
+            let published = self.view.find_published();
+            if published != self.view.published {
+                self.view.published = published;
+                self.view.routes_changed_at.rise(revision);
+            }
         }
     }
 
@@ -121,11 +143,22 @@ impl ClusterViewBuilder {
                 }
                 problem
             }
-            Key::Machine(id) => set(&mut view.machines, id, &change),
+            Key::Machine(id) => {
+                let before = view.zone_of(id).map(|zone| zone.map(str::to_owned));
+                let problem = set(&mut view.machines, id, &change);
+                let after = view.zone_of(id).map(|zone| zone.map(str::to_owned));
+                if before != after {
+                    view.routes_changed_at.rise(change.mod_revision);
+                }
+                problem
+            }
             Key::Assignment(id) => set(&mut view.assignments, id, &change),
             Key::Reason(name) => set(&mut view.reasons, name, &change),
             Key::Endpoint(..) if change.value.is_none() && self.planted.removal_ignored() => None,
-            Key::Endpoint(unit, machine) => set(&mut view.endpoints, (unit, machine), &change),
+            Key::Endpoint(unit, machine) => {
+                view.routes_changed_at.rise(change.mod_revision);
+                set(&mut view.endpoints, (unit, machine), &change)
+            }
             Key::Leader => {
                 let mut one = BTreeMap::new();
                 let problem = set(&mut one, (), &change);

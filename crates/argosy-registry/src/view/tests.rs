@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argosy_kv::SpaceId;
-use argosy_model::{Term, UnixMicros};
+use argosy_model::{Epoch, Term, UnixMicros};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,10 +13,18 @@ use crate::{Edit, PlanCommit, RecordError};
 
 const UNITS: [&str; 6] =
     ["a.service", "b.service", "web@.service", "web@1.service", "web@2.service", "web@x.service"];
-const TEXTS: [&str; 5] = ["one", "two", "replicas=2", "replicas=3", "bad"];
+const TEXTS: [&str; 7] = [
+    "one",
+    "two",
+    "replicas=2",
+    "replicas=3",
+    "bad",
+    "http=api publish=80",
+    "replicas=2 tcp=db publish=81",
+];
 
 #[derive(Debug, Clone)]
-enum Change {
+pub(crate) enum Change {
     Submit(usize, usize),
     Start(usize),
     Stop(usize),
@@ -28,7 +36,7 @@ enum Change {
     Remove(usize),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let unit = 0..UNITS.len();
     prop_oneof![
         4 => (unit.clone(), 0..TEXTS.len()).prop_map(|(unit, text)| Change::Submit(unit, text)),
@@ -44,7 +52,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 /// Makes the change if it is possible; one that is refused changes nothing.
-fn make(registry: &mut Registry, change: &Change) {
+pub(crate) fn make(registry: &mut Registry, change: &Change) {
     let mark = LeaderMark { term: Term(1), member: 1 };
     let mut edit = Edit::new(registry.view());
     let mut draft = Draft::default();
@@ -99,6 +107,8 @@ proptest! {
             make(&mut registry, change);
             let whole = ClusterViewBuilder::load(specs(), &registry.state).unwrap();
             prop_assert_eq!(registry.view(), whole.view());
+            // Who has read it whole does not claim to follow less.
+            prop_assert!(registry.view().routes_revision() <= whole.view().routes_revision());
         }
     }
 }
@@ -141,4 +151,67 @@ fn specs_are_lowered_under_the_instances_name() {
     registry.submit("web@.service", "replicas=1");
     let spec = registry.view().look_up(&name("web@1.service")).unwrap().spec.map(Arc::clone);
     assert_eq!(spec.unwrap().name, name("web@1.service"));
+}
+
+/// Makes a change, and tells whether it is one of routes.
+fn changes_routes(registry: &mut Registry, change: impl FnOnce(&mut Registry)) -> bool {
+    let before = registry.view().revision();
+    change(registry);
+    assert!(registry.view().revision() > before, "nothing was changed");
+    let routes = registry.view().routes_revision();
+    assert!(routes == registry.view().revision() || routes <= before);
+    routes > before
+}
+
+#[test]
+fn only_what_proxies_follow_changes_routes() {
+    let mut registry = Registry::new();
+    let put = |id: u128, change: fn(&mut StoredMachine)| {
+        move |registry: &mut Registry| {
+            let stored = registry.view().machines().get(&MachineId(id));
+            let mut facts = stored.map_or_else(|| machine(id), |stored| stored.value.clone());
+            change(&mut facts);
+            registry.edit(|edit| edit.put_machine(facts).unwrap());
+        }
+    };
+    assert!(changes_routes(&mut registry, put(1, |_| {})), "a machine that is new");
+    assert!(!changes_routes(&mut registry, |r| r.edit(|e| e.cordon(MachineId(1), true).unwrap())));
+    assert!(!changes_routes(&mut registry, put(1, |facts| facts.address = "192.0.2.9".into())));
+    let zone = |facts: &mut StoredMachine| {
+        facts.metadata.insert("zone".to_owned(), "z1".to_owned());
+    };
+    assert!(changes_routes(&mut registry, put(1, zone)));
+    // Ports: of units that are wanted.
+    let submit =
+        |text: &'static str| move |registry: &mut Registry| registry.submit("a.service", text);
+    let start = |registry: &mut Registry| registry.edit(|e| e.start(&name("a.service")).unwrap());
+    let stop = |registry: &mut Registry| registry.edit(|e| e.stop(&name("a.service")).unwrap());
+    assert!(!changes_routes(&mut registry, submit("http=web publish=80")));
+    assert!(changes_routes(&mut registry, start));
+    assert_eq!(registry.view().published()[&80].service, "web");
+    assert!(!changes_routes(&mut registry, submit("http=web publish=80 again")));
+    assert!(changes_routes(&mut registry, submit("http=web publish=81")));
+    assert!(changes_routes(&mut registry, stop));
+    assert!(registry.view().published().is_empty());
+    // Endpoints: when they come, and when they go.
+    let endpoint = StoredEndpoint {
+        unit: name("a.service"),
+        machine: MachineId(1),
+        epoch: Epoch { incarnation: 1, counter: 1 },
+        key: String::new(),
+        value: String::new(),
+        services: Vec::new(),
+    };
+    let place = (name("a.service"), None);
+    let txn = crate::announce(registry.view(), &place, &endpoint).unwrap();
+    assert!(changes_routes(&mut registry, |registry| {
+        registry.commit(txn);
+    }));
+    let txn = crate::withdraw(&place, &registry.view().endpoints()[&place]);
+    assert!(changes_routes(&mut registry, |registry| {
+        registry.commit(txn);
+    }));
+    assert!(!changes_routes(&mut registry, |registry| registry.submit("b.service", "tcp=db")));
+    let whole = ClusterViewBuilder::load(specs(), &registry.state).unwrap();
+    assert_eq!(whole.view().routes_revision(), registry.view().revision());
 }

@@ -145,7 +145,7 @@ impl<'i> Work<'i> {
             sentence(ReasonKind::DataBound, what)
         } else if let Some(hold) = hold {
             sentence(ReasonKind::FenceWait, format!("it is on {name}, which is lost, but {hold}"))
-        } else if !may_be_left(slot.facts, spec) {
+        } else if !may_be_left(slot.facts, placed) {
             let what = format!("{name} is lost and may still run it until its fence has passed");
             sentence(ReasonKind::FenceWait, what)
         } else {

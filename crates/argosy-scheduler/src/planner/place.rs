@@ -5,7 +5,7 @@ use argosy_model::{DataPolicy, MachineId, ReasonKind, UnitSpec};
 use super::fit::Purpose;
 use super::work::{UnitIndex, Work};
 use super::{may_be_left, of_state, sentence};
-use crate::input::PlacedState;
+use crate::input::{Placed, PlacedState};
 use crate::plan::PlanAction;
 
 impl<'i> Work<'i> {
@@ -62,7 +62,7 @@ impl<'i> Work<'i> {
     fn place_single(&mut self, unit: UnitIndex, spec: &'i UnitSpec) {
         let facts = self.units[unit];
         for placed in of_state(facts, PlacedState::Stopping) {
-            if !self.has_left(placed.machine, spec) {
+            if !self.has_left(placed) {
                 let name = self.name_of(placed.machine);
                 let what = format!("{name} has not confirmed yet that it has stopped it");
                 return self.reason(facts, sentence(ReasonKind::FenceWait, what));
@@ -138,9 +138,9 @@ impl<'i> Work<'i> {
         self.reason(facts, reason);
     }
 
-    fn has_left(&self, machine: MachineId, spec: &UnitSpec) -> bool {
-        let slot = self.machine_of.get(&machine).map(|index| &self.machines[*index]);
-        slot.is_some_and(|slot| may_be_left(slot.facts, spec))
+    fn has_left(&self, run: &Placed) -> bool {
+        let slot = self.machine_of.get(&run.machine).map(|index| &self.machines[*index]);
+        slot.is_some_and(|slot| may_be_left(slot.facts, run))
     }
 
     fn name_of(&self, machine: MachineId) -> String {

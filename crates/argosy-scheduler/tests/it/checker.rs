@@ -20,6 +20,7 @@ fn cluster(on: &[&str], words: &[&str]) -> PlanInput {
             revision: UnitRevision(1),
             epoch: Epoch { incarnation: 1, counter: 1 },
             restart: RestartCount(0),
+            fenced: false,
             ready: true,
         });
         unit

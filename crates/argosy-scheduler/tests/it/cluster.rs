@@ -85,12 +85,15 @@ pub(crate) fn carry_out(input: &mut PlanInput, plan: &Plan, epoch: &mut u64) {
     for step in &plan.steps {
         let unit = input.units.iter_mut().find(|unit| unit.name == step.unit).unwrap();
         let (revision, restart) = (unit.revision, unit.restart);
+        let fenced =
+            unit.spec.as_ref().is_ok_and(|spec| spec.placement.on_partition == OnPartition::Stop);
         match &step.action {
             PlanAction::Clear { machine } => unit.placed.retain(|p| p.machine != *machine),
             PlanAction::Stop { machine } => stop(unit, *machine),
             PlanAction::Update { machine } => {
                 let placed = unit.placed.iter_mut().find(|p| p.machine == *machine).unwrap();
                 (placed.revision, placed.restart) = (revision, restart);
+                placed.fenced = fenced;
                 placed.ready = false;
             }
             PlanAction::Place { machine, leaves, binds_data } => {
@@ -99,7 +102,8 @@ pub(crate) fn carry_out(input: &mut PlanInput, plan: &Plan, epoch: &mut u64) {
                 let epoch = Epoch { incarnation: 1, counter: *epoch };
                 let (machine, state) = (*machine, PlacedState::Run);
                 let ready = false;
-                unit.placed.push(Placed { machine, state, revision, epoch, restart, ready });
+                let placed = Placed { machine, state, revision, epoch, restart, fenced, ready };
+                unit.placed.push(placed);
                 if *binds_data {
                     unit.home = Some(machine);
                 }

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use argosy_model::{
-    DataPolicy, MachineId, MachineState, OnPartition, Placement, ReasonKind, UnitName, Wanted,
-};
+use argosy_model::{DataPolicy, MachineId, MachineState, Placement, ReasonKind, UnitName, Wanted};
 use argosy_scheduler::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 
 mod repair;
@@ -76,9 +74,10 @@ impl<'i> Oracle<'i> {
         self.facts(id).is_some_and(|facts| facts.machine.state == MachineState::Lost)
     }
 
-    fn may_leave(&self, unit: &PlanUnit, id: MachineId) -> bool {
-        let fenced = self.facts(id).is_some_and(|facts| facts.fence_passed);
-        self.is_lost(id) && (wants(unit).on_partition == OnPartition::Keep || fenced)
+    /// By the text of what was placed there, whatever the newest one says.
+    fn may_leave(&self, placed: &Placed) -> bool {
+        let passed = self.facts(placed.machine).is_some_and(|facts| facts.fence_passed);
+        self.is_lost(placed.machine) && (!placed.fenced || passed)
     }
 
     fn step(&mut self, unit: &PlanUnit, verb: &'static str, machine: MachineId) {
@@ -185,7 +184,7 @@ impl<'i> Oracle<'i> {
             }
             let home = bound(unit) == Some(current.machine);
             if self.is_lost(current.machine) {
-                match (home, held, self.may_leave(unit, current.machine)) {
+                match (home, held, self.may_leave(current)) {
                     (true, _, _) => self.because(unit, ReasonKind::DataBound),
                     (false, true, _) | (false, false, false) => {
                         self.because(unit, ReasonKind::FenceWait);
@@ -264,7 +263,7 @@ impl<'i> Oracle<'i> {
             return;
         }
         let stopping = by_state(unit, PlacedState::Stopping);
-        if !global && stopping.iter().any(|placed| !self.may_leave(unit, placed.machine)) {
+        if !global && stopping.iter().any(|placed| !self.may_leave(placed)) {
             return self.because(unit, ReasonKind::FenceWait);
         }
         let mut ids: Vec<(String, MachineId)> = self

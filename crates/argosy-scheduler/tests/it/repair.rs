@@ -78,6 +78,7 @@ fn cluster(machines: usize, on: &[Vec<usize>], words: &[&str]) -> PlanInput {
                 revision: UnitRevision(1),
                 epoch: Epoch { incarnation: 1, counter: 1 },
                 restart: RestartCount(0),
+                fenced: false,
                 ready: true,
             });
             input.units.push(unit);

@@ -1,11 +1,14 @@
 //! What a daemon's loop does with its leader and its agent, as the real one does it.
 
+use argosy_kv::Txn;
 use argosy_reconcile::{AgentEffect, AgentEvent, LeaderEffect, LeaderEvent, MachineReport};
+
+use argosy_registry::feed::check_commit;
 
 use super::machine::{Arrival, Asker};
 use super::replica::place_of;
 use super::violation::{Broken, Rule, broken};
-use super::{Cluster, Event};
+use super::{Cluster, Event, machine_id};
 use crate::queue::{Micros, millis};
 
 /// How often a daemon looks at the time when nothing else happens.
@@ -23,6 +26,7 @@ impl Cluster<'_> {
                     if let Some(daemon) = &mut self.machines[at].daemon {
                         daemon.granter.set_eligible(term, machines);
                     }
+                    self.schedule_pulse(at);
                 }
                 LeaderEffect::Commit { request, txn, .. } => {
                     if !argosy_registry::fits(&txn) {
@@ -39,11 +43,16 @@ impl Cluster<'_> {
     pub(super) fn agent_handles(&mut self, at: usize, event: AgentEvent) -> Result<(), Broken> {
         let now = self.machines[at].clock(self.queue.now());
         let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
-        let effects = daemon.agent.handle(event, daemon.builder.view(), now);
+        let view = match &mut daemon.fed {
+            None => daemon.builder.view(),
+            Some(fed) => fed.follow(daemon.builder.view())?,
+        };
+        let effects = daemon.agent.handle(event, view, now);
         for effect in effects {
             match effect {
                 AgentEffect::Step(step) => self.ask_backend(at, step.action),
                 AgentEffect::Commit { request, txn } => {
+                    self.check_allowed(at, &txn)?;
                     self.propose(at, Asker::Agent(request), txn);
                 }
                 AgentEffect::Report(report) => self.report(at, report)?,
@@ -52,11 +61,23 @@ impl Cluster<'_> {
                     self.agent_handles(at, AgentEvent::Acknowledged(revision))?;
                 }
                 AgentEffect::Probe { unit, run, .. } => {
-                    self.agent_handles(at, AgentEvent::Probed { unit, run, answers: true })?;
+                    self.agent_handles(at, AgentEvent::Probed { unit, run, answers: Ok(()) })?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A worker's transactions are checked by the member that proposes them, which refuses all but
+    /// those of its own endpoints: what its agent makes must be among these.
+    fn check_allowed(&self, at: usize, txn: &Txn) -> Result<(), Broken> {
+        let Some(daemon) = self.machines[at].daemon.as_ref().filter(|it| it.fed.is_some()) else {
+            return Ok(());
+        };
+        match check_commit(daemon.builder.view(), machine_id(at), txn) {
+            Ok(()) => Ok(()),
+            Err(error) => broken(Rule::Endpoints, format!("machine {at} may not publish: {error}")),
+        }
     }
 
     /// A report goes to this machine's own leader, and to the one it knows.

@@ -1,9 +1,13 @@
 //! What goes wrong with a cluster, and how it ends.
 
 use super::machine::Machine;
-use super::violation::Broken;
-use super::{Cluster, Event};
+use super::violation::{Broken, Rule, broken};
+use super::{Cluster, Event, machine_id};
 use crate::queue::{Micros, micros, millis};
+
+/// A machine that nothing has happened to for this long was not lost when a leader decided so: it
+/// may have been stopped in between for 9 s.
+const WELL_FOR: Micros = millis(10_000);
 
 /// The end of a fault.
 #[derive(Debug, Clone, Copy)]
@@ -142,6 +146,23 @@ impl Cluster<'_> {
         for event in held {
             self.queue.after(0, event);
         }
+    }
+
+    /// A machine to which nothing happens is not called lost, whatever happens to its leader.
+    pub(super) fn check_newly_lost(&mut self) -> Result<(), Broken> {
+        let now = self.queue.now();
+        for id in self.truth.take_newly_lost() {
+            let Some(at) = (0..self.machines.len()).find(|at| machine_id(*at) == id) else {
+                continue;
+            };
+            let machine = &self.machines[at];
+            let is_up = machine.daemon.is_some() && machine.stopped.is_none();
+            if is_up && self.network.is_whole() && now > machine.faulty_at + WELL_FOR {
+                let what = format!("m{at} was lost, and nothing had happened to it");
+                return broken(Rule::Liveness, what);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn heal(&mut self) -> Result<(), Broken> {

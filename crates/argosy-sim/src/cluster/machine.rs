@@ -16,6 +16,7 @@ use argosy_reconcile::{
 use argosy_registry::ClusterViewBuilder;
 use bytes::Bytes;
 
+use super::fed::{FIRST_FED, Fed};
 use super::liveness::{Fence, Pulse, TIMING};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id, texts};
@@ -91,6 +92,8 @@ pub(super) struct Daemon {
     pub(super) builder: ClusterViewBuilder,
     pub(super) leader: LeaderMachine,
     pub(super) agent: AgentMachine,
+    /// What the agent is told, if it is told only what a worker is.
+    pub(super) fed: Option<Fed>,
     pub(super) granter: Granter,
     pub(super) beater: Beater,
     /// As the agent was last told.
@@ -234,6 +237,7 @@ impl Cluster<'_> {
             builder,
             leader,
             agent,
+            fed: (at >= FIRST_FED).then(|| Fed::new(machine_id(at))),
             granter,
             beater,
             is_granted: false,

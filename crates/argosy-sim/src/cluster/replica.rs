@@ -124,6 +124,7 @@ impl Cluster<'_> {
                 news.view |= daemon.builder.view().revision() != before;
                 let asker = request.and_then(|id| daemon.waiting.remove(&id));
                 self.truth.apply(index, &events, &self.runs, self.queue.now(), self.healed_at)?;
+                self.check_newly_lost()?;
                 if let Some(asker) = asker {
                     let outcome = match response {
                         Some(Ok(Response::Txn(response))) => Outcome::of(&response),

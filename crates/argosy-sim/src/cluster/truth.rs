@@ -49,6 +49,8 @@ pub(super) struct Truth {
     uneven: BTreeMap<(UnitName, MachineId), Micros>,
     machines: usize,
     lost_commits: u64,
+    /// The machines that were declared lost and not looked at yet.
+    newly_lost: Vec<MachineId>,
     placements: u64,
 }
 
@@ -79,6 +81,7 @@ impl Truth {
             uneven: BTreeMap::new(),
             machines,
             lost_commits: 0,
+            newly_lost: Vec::new(),
             placements: 0,
         }
     }
@@ -97,6 +100,11 @@ impl Truth {
 
     pub(super) fn lost_commits(&self) -> u64 {
         self.lost_commits
+    }
+
+    /// Returns the machines declared lost since this was last asked.
+    pub(super) fn take_newly_lost(&mut self) -> Vec<MachineId> {
+        std::mem::take(&mut self.newly_lost)
     }
 
     pub(super) fn placements(&self) -> u64 {
@@ -211,6 +219,7 @@ impl Truth {
         match (lost(moment.before), lost(self.view())) {
             (false, true) => {
                 self.lost_commits += 1;
+                self.newly_lost.push(machine);
                 let calm = moment.healed_at.is_some_and(|at| moment.now > at + LOST_NO_MORE);
                 if calm {
                     let what = format!("{} was lost after all was healed", machine.short());

@@ -3,8 +3,6 @@
 use super::Harmless::{Empty, Values};
 use super::{DirectiveGroup, refused, supported};
 
-const CHECKS: &str =
-    "an endpoint is checked by opening a connection; other checks are not available yet";
 const SCORES: &str =
     "it is not available yet; instances of one template already spread over machines";
 const RESOURCES: &str = "machines are not chosen by free resources yet";
@@ -45,7 +43,7 @@ pub(super) const ARGOSY: DirectiveGroup = DirectiveGroup {
         supported("OnPartition"),
         supported("Endpoint"),
         supported("Publish"),
-        refused("HealthCheck", CHECKS, Empty),
+        supported("HealthCheck"),
         refused("Standby", "machines do not prepare for units of others yet", Values(&["0"])),
         refused("Spread", SCORES, Empty),
         refused("With", "it is not available yet; use MachineOf= in [X-Fleet]", Empty),

@@ -63,6 +63,7 @@ impl PlacementDraft {
             "Announce" => self.announce = announce::read(context, directive),
             "Endpoint" => self.traffic.endpoint(context, directive),
             "Publish" => self.traffic.publish(context, directive),
+            "HealthCheck" => self.traffic.health_check(context, directive),
             "Replicas" => self.replicas(context, directive),
             "Data" => {
                 if let Ok(data) = context.choice(directive, &DATA) {

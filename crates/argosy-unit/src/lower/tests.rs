@@ -5,8 +5,9 @@ mod refused;
 use std::time::Duration;
 
 use argosy_model::{
-    DataPolicy, EndpointProtocol, EndpointSpec, ExecCommand, ExecPrefix, KillMode, NotifyAccess,
-    Publish, RestartPolicy, ServiceType, StandardInput, StandardOutput, Timeout,
+    DataPolicy, EndpointProtocol, EndpointSpec, ExecCommand, ExecPrefix, HealthCheck, KillMode,
+    NotifyAccess, Publish, RestartPolicy, ServiceType, StandardInput, StandardOutput, Timeout,
+    Traffic,
 };
 
 use super::*;
@@ -241,6 +242,25 @@ fn endpoints_and_published_ports() {
         Publish { port, service, protocol }
     };
     assert_eq!(traffic.publish, [publish(8080, "web", http), publish(9000, "web-admin", tcp)]);
+}
+
+#[test]
+fn health_checks() {
+    let text = |check: &str| {
+        let endpoints = "Endpoint=raw:1/tcp\nEndpoint=web:2/http\nEndpoint=admin:3/http";
+        format!("[Service]\nExecStart=/bin/web\n[X-Argosy]\n{check}\n{endpoints}\n")
+    };
+    let traffic = |check: &str| spec_of(&text(check), "web@2.service").traffic;
+    let checks = |traffic: Traffic| {
+        traffic.endpoints.iter().map(|one| traffic.check_of(one).to_string()).collect::<Vec<_>>()
+    };
+    let by_path = traffic("HealthCheck=tcp\nHealthCheck=http:/up/%i?full=1");
+    assert_eq!(by_path.health_check, Some(HealthCheck::Http("/up/2?full=1".to_owned())));
+    assert_eq!(checks(by_path), ["tcp", "http:/up/2?full=1", "tcp"], "the first HTTP endpoint");
+    let connected = traffic("HealthCheck=tcp");
+    assert_eq!(connected.health_check, Some(HealthCheck::Tcp));
+    assert_eq!(checks(connected), ["tcp", "tcp", "tcp"]);
+    assert_eq!(traffic("HealthCheck=http:/up\nHealthCheck=").health_check, None);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! `Endpoint=NAME:PORT|auto/PROTO` and `Publish=PORT [NAME]`: how traffic reaches the unit.
+//! `Endpoint=NAME:PORT|auto/PROTO`, `Publish=PORT [NAME]` and `HealthCheck=tcp|http:/PATH`: how traffic
+//! reaches the unit.
 
 use std::ops::Range;
 
-use argosy_model::{EndpointProtocol, EndpointSpec, Publish, Traffic};
+use argosy_model::{EndpointProtocol, EndpointSpec, HealthCheck, Publish, Traffic};
 
 use super::context::{Context, place};
+use super::health_check;
 use crate::diagnostic::Problem;
 use crate::directives::nearest;
 use crate::file::Directive;
@@ -24,6 +26,7 @@ const FORM: &str = "expected NAME:PORT/PROTO, such as api:auto/http or db:5432/t
 pub(super) struct TrafficDraft {
     endpoints: Vec<EndpointSpec>,
     published: Vec<(u16, Option<String>, Range<usize>)>,
+    health_check: Option<(HealthCheck, Range<usize>)>,
 }
 
 impl TrafficDraft {
@@ -82,7 +85,17 @@ impl TrafficDraft {
         }
     }
 
-    /// Finds the endpoint of each published port.
+    /// Takes a `HealthCheck=`; an empty one forgets that before.
+    pub(super) fn health_check(&mut self, context: &mut Context<'_>, directive: &Directive) {
+        let Ok(text) = context.text(directive, Scope::Name) else { return };
+        if text.is_empty() {
+            self.health_check = None;
+        } else if let Some(check) = health_check::read(context, directive, &text) {
+            self.health_check = Some((check, place(directive)));
+        }
+    }
+
+    /// Finds the endpoint of each published port, and of the check.
     pub(super) fn finish(self, context: &mut Context<'_>) -> Traffic {
         let mut publish = Vec::new();
         for (port, name, span) in self.published {
@@ -110,7 +123,17 @@ impl TrafficDraft {
             };
             context.sink.error(span, problem);
         }
-        Traffic { endpoints: self.endpoints, publish }
+        let health_check =
+            self.health_check.and_then(|(check, span)| {
+                match health_check::lacking(&check, &self.endpoints) {
+                    None => Some(check),
+                    Some(problem) => {
+                        context.sink.error(span, problem);
+                        None
+                    }
+                }
+            });
+        Traffic { endpoints: self.endpoints, publish, health_check }
     }
 }
 

@@ -155,11 +155,14 @@ pub(crate) async fn overview(global: &Global, printer: &Printer) -> Result<ExitC
                     "leader: {leader} (term {}), {} voting",
                     cluster.term, cluster.voters
                 ));
+                let held = if cluster.worker { ", held by other machines" } else { "" };
                 lines.push(format!(
-                    "store: revision {} at {}",
+                    "store: revision {} at {}{held}",
                     cluster.revision,
                     cluster.client_urls.join(" ")
                 ));
+                let grant = if cluster.granted { "held" } else { "none" };
+                lines.push(format!("time limits: {}; grant: {grant}", cluster.timing));
                 lines.push(format!(
                     "units: {} of {} wanted are active",
                     cluster.units_active, cluster.units_wanted

@@ -14,17 +14,24 @@ use argosy_peer::{
 };
 use argosy_registry::admission::{self, TokenRefused};
 use argosy_registry::{Edit, Outcome, StoredAuthority, StoredMachine, StoredToken};
-use argosy_store::MemberId;
+use argosy_store::{MemberId, StoreHandle};
 use serde::{Deserialize, Serialize};
 
 use super::clock::now;
-use super::control::propose;
 use super::identity;
 use super::node::Node;
+use super::picture::Picture;
+use super::store_access::propose;
 use crate::failure::chain;
 
-/// Machines of one cluster for now: each holds the whole store, voting or not.
-pub(crate) const MACHINES_MAX: usize = 16;
+/// Machines of one cluster: each has a few connections to the leader, of which a machine serves
+/// 1,024, and is told of every endpoint. More has not been tried.
+pub(crate) const MACHINES_MAX: usize = 256;
+/// Machines that hold the store. The first three vote and a cluster goes on after the loss of one
+/// of them; whoever comes later is a worker.
+const MEMBERS_MAX: usize = 3;
+/// What stands where a member's id would: this machine is none.
+const WORKER: MemberId = MemberId(0);
 /// Attempts before a join gives up: each loses only to somebody else's change.
 const ATTEMPTS_MAX: usize = 10;
 
@@ -96,11 +103,13 @@ async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefus
     let member = enter(node, &request, &payload).await?;
     let unavailable =
         |error: &dyn std::error::Error| refusal(JoinRefusalKind::Unavailable, chain(error));
-    let known = node.store().membership();
-    if !known.voters.contains(&member) && !known.learners.contains(&member) {
-        node.store().add_learner(member).await.map_err(|error| unavailable(&error))?;
+    let store = held(node)?;
+    let known = store.membership();
+    let is_new = !known.voters.contains(&member) && !known.learners.contains(&member);
+    if member != WORKER && is_new {
+        store.add_learner(member).await.map_err(|error| unavailable(&error))?;
     }
-    let authority = authority(node).map_err(|error| unavailable(&error))?;
+    let authority = authority(store).map_err(|error| unavailable(&error))?;
     let validity = Validity::of_machine(SystemTime::now());
     let certificate = authority
         .issue(&request.signing_request, request.machine, validity)
@@ -127,6 +136,7 @@ async fn enter(
     payload: &JoinPayload,
 ) -> Result<MemberId, JoinRefusal> {
     let unavailable = |error: ApiError| refusal(JoinRefusalKind::Unavailable, error.message);
+    let store = held(node)?;
     for _ in 0..ATTEMPTS_MAX {
         let picture = node.fresh_picture().await.map_err(unavailable)?;
         let before = picture.view.machines().get(&request.machine).map(|stored| &stored.value);
@@ -136,9 +146,10 @@ async fn enter(
         }
         let who = (request.machine, request.signing_request.key().0);
         let member = match before {
+            None if members(&picture) >= MEMBERS_MAX => WORKER.0,
             None => new_member_id()?,
             // The same machine again, with the same key and token: its first join was cut off.
-            Some(stored) if has_used(node, &request.token_id, who) => stored.member,
+            Some(stored) if has_used(store, &request.token_id, who) => stored.member,
             Some(stored) => {
                 let message = format!(
                     "a machine with this id is in the cluster already, as {}; a copied data \
@@ -149,7 +160,7 @@ async fn enter(
             }
         };
         let used = admission::use_token(
-            &node.store().view(),
+            &store.view(),
             &request.token_id,
             request.secret.hash(),
             who,
@@ -172,7 +183,7 @@ async fn enter(
             Some(changed) => admission::together(used, changed),
             None => used,
         };
-        match propose(node.store(), txn).await {
+        match propose(store, txn).await {
             Outcome::Done(_) => {
                 // The book must know the machine before the leader is told to connect to it.
                 node.fresh_picture().await.map_err(unavailable)?;
@@ -189,9 +200,18 @@ async fn enter(
 }
 
 /// Tells whether exactly this machine has used the token up.
-fn has_used(node: &Node, token: &str, who: (MachineId, [u8; 32])) -> bool {
-    let tokens = admission::tokens(&node.store().view()).unwrap_or_default();
+fn has_used(store: &StoreHandle, token: &str, who: (MachineId, [u8; 32])) -> bool {
+    let tokens = admission::tokens(&store.view()).unwrap_or_default();
     tokens.iter().any(|stored| stored.id == token && stored.used_by == Some(who))
+}
+
+fn held(node: &Node) -> Result<&StoreHandle, JoinRefusal> {
+    node.store().map_err(|error| refusal(JoinRefusalKind::Unavailable, error.message))
+}
+
+/// Returns how many machines hold the store or are about to.
+fn members(picture: &Picture) -> usize {
+    picture.view.machines().values().filter(|stored| stored.value.member != WORKER.0).count()
 }
 
 fn new_member_id() -> Result<u64, JoinRefusal> {
@@ -216,8 +236,8 @@ pub(crate) enum AuthorityProblem {
     Unusable(#[source] argosy_peer::AuthorityError),
 }
 
-fn authority(node: &Node) -> Result<ClusterCa, AuthorityProblem> {
-    let stored: StoredAuthority = admission::authority(&node.store().view())
+fn authority(store: &StoreHandle) -> Result<ClusterCa, AuthorityProblem> {
+    let stored: StoredAuthority = admission::authority(&store.view())
         .ok_or(AuthorityProblem::Missing)?
         .map_err(AuthorityProblem::Unreadable)?;
     ClusterCa::from_pem(&stored.certificate, &stored.key).map_err(AuthorityProblem::Unusable)
@@ -227,8 +247,9 @@ fn authority(node: &Node) -> Result<ClusterCa, AuthorityProblem> {
 pub(crate) async fn create_token(node: &Node, life: Duration) -> Result<TokenReply, ApiError> {
     let picture = node.fresh_picture().await?;
     let internal = |error: &dyn std::error::Error| ApiError::new(ErrorCode::Internal, chain(error));
-    let authority = authority(node).map_err(|error| internal(&error))?;
-    let voters = node.store().membership().voters;
+    let store = node.store()?;
+    let authority = authority(store).map_err(|error| internal(&error))?;
+    let voters = store.membership().voters;
     let members = node.port().book().members().into_iter();
     let mut places: Vec<_> = members
         .filter(|place| place.member.is_some_and(|member| voters.contains(&member)))
@@ -250,7 +271,7 @@ pub(crate) async fn create_token(node: &Node, life: Duration) -> Result<TokenRep
         expires,
         used_by: None,
     };
-    match propose(node.store(), admission::add_token(&stored)).await {
+    match propose(store, admission::add_token(&stored)).await {
         Outcome::Done(_) => {
             Ok(TokenReply { id: token.id.clone(), token: token.text(), expires: expires.0 })
         }
@@ -263,7 +284,7 @@ pub(crate) async fn create_token(node: &Node, life: Duration) -> Result<TokenRep
 /// Lists tokens, without their secrets.
 pub(crate) async fn list_tokens(node: &Node) -> Result<Vec<TokenView>, ApiError> {
     let picture = node.fresh_picture().await?;
-    let tokens = admission::tokens(&node.store().view())
+    let tokens = admission::tokens(&node.store()?.view())
         .map_err(|error| ApiError::from_chain(ErrorCode::Internal, &error))?;
     let view = |token: StoredToken| TokenView {
         id: token.id,
@@ -279,7 +300,7 @@ pub(crate) async fn revoke_token(node: &Node, id: &str) -> Result<(), ApiError> 
         return Err(ApiError::new(ErrorCode::NotFound, format!("there is no token {id}"))
             .with_help("list them: argosy token list"));
     }
-    match propose(node.store(), admission::revoke_token(id)).await {
+    match propose(node.store()?, admission::revoke_token(id)).await {
         Outcome::Done(_) => Ok(()),
         Outcome::Conflict(_) | Outcome::Unknown => {
             Err(ApiError::new(ErrorCode::TimedOut, "the token may still be good; try again"))

@@ -14,7 +14,7 @@ use super::begin::{self, Beginning};
 use super::identity::{self, Membership};
 use super::listeners::Listen;
 use super::node::{Node, Parts};
-use super::{Places, join};
+use super::{Places, glance, join};
 use crate::failure::{Exit, Failure};
 
 /// What the operator API acts on.
@@ -42,9 +42,11 @@ impl App {
             let tls = app.places.data_dir.join("tls");
             let identity = Identity::load(&tls).map_err(|e| failed(&e))?;
             let parts = Parts::prepare(&app, &membership, identity).await.map_err(Failure::from)?;
-            let config = app.store_config(&membership);
-            let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
-                .map_err(|e| failed(&e))?;
+            let open = || {
+                let config = app.store_config(&membership);
+                Store::open_with_peers(config, Arc::new(parts.port.clone()))
+            };
+            let store = membership.is_member().then(open).transpose().map_err(|e| failed(&e))?;
             let node = Node::start(&app, membership, store, parts).map_err(Failure::from)?;
             *app.node.lock().await = Some(node);
         }
@@ -72,7 +74,7 @@ impl App {
         let (cluster, problems) = match node {
             None => (None, Vec::new()),
             Some(node) => {
-                let (cluster, problems) = node.report().await?;
+                let (cluster, problems) = glance::report(&node).await;
                 (Some(cluster), problems)
             }
         };

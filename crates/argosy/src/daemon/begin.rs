@@ -18,9 +18,9 @@ use argosy_registry::{ClusterView, Edit, Outcome, StoredAuthority, StoredMachine
 use argosy_store::Store;
 
 use super::app::App;
-use super::control::propose;
 use super::identity::{self, Membership};
 use super::node::Parts;
+use super::store_access::propose;
 
 /// First value of the store's incarnation; a restore raises it.
 const FIRST_INCARNATION: u64 = 1;
@@ -30,7 +30,8 @@ const LEAD_MAX: Duration = Duration::from_secs(30);
 /// Everything a node begins with.
 pub(crate) struct Beginning {
     pub(crate) membership: Membership,
-    pub(crate) store: Store,
+    /// None on a worker.
+    pub(crate) store: Option<Store>,
     pub(crate) parts: Parts,
 }
 
@@ -100,7 +101,7 @@ pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginn
         .map_err(|error| internal(&error))?;
     enter_itself(app, &store, &membership, &authority).await?;
     save_membership(app, &membership)?;
-    Ok(Beginning { membership, store, parts })
+    Ok(Beginning { membership, store: Some(store), parts })
 }
 
 fn certify(

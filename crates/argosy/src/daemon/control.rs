@@ -7,33 +7,29 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_kv::{CommandKind, KvError, Response, Revision, SpaceId, Txn};
+use argosy_kv::Txn;
 use argosy_model::MachineId;
 use argosy_peer::AccessList;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, LeaderConfig,
     LeaderEffect, LeaderEvent, LeaderMachine, MachineReport, Timing,
 };
-use argosy_registry::{ClusterView, ClusterViewBuilder, Outcome, SpecSource, announced_keys};
-use argosy_store::{Leadership, MemberId, Membership, StoreError, StoreHandle};
+use argosy_registry::{ClusterView, Outcome};
+use argosy_store::{Leadership, MemberId, Membership};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::book::Book;
+use super::follow::Follower;
 use super::identity;
 use super::liveness::Liveness;
 use super::picture::Picture;
+use super::store_access::StoreAccess;
 use super::tables::Tables;
 use super::traffic::{Traffic, Whom};
 
-/// Revisions of history taken over in one go: enough that a restart catches up in a few steps,
-/// few enough that the loop stays responsive.
-const HISTORY_REVISIONS_MAX: usize = 1_000;
 /// How often machines look at the time when nothing else happens.
 const IDLE_TICK: Duration = Duration::from_secs(1);
-
-/// The pause before a store without a leader is asked again whether its state is current.
-const CURRENT_RETRY: Duration = Duration::from_millis(100);
 
 /// Steps that wait for the supervisor: three for each of the most units a machine may have. The
 /// agent repeats what was left out.
@@ -97,9 +93,8 @@ pub(crate) struct Ends {
 
 /// The loop and what it owns.
 pub(crate) struct Control {
-    store: StoreHandle,
-    specs: SpecSource,
-    builder: ClusterViewBuilder,
+    store: StoreAccess,
+    follower: Follower,
     leader: LeaderMachine,
     agent: AgentMachine,
     ends: Ends,
@@ -126,10 +121,10 @@ impl Control {
     pub(crate) fn new(
         machine: MachineId,
         membership: &identity::Membership,
-        store: StoreHandle,
+        environment: BTreeMap<String, String>,
+        store: StoreAccess,
         ends: Ends,
     ) -> Control {
-        let specs = spec_source();
         let leader = LeaderMachine::new(LeaderConfig {
             member: membership.member_id,
             incarnation: membership.incarnation,
@@ -138,21 +133,20 @@ impl Control {
         let mut agent = AgentMachine::new(AgentConfig {
             machine,
             address: membership.address.clone(),
-            environment: BTreeMap::new(),
+            environment,
         });
         // What this machine has on disk may be old: units may have been stopped or given to others
         // since it was away.
         agent.hold_starts();
         let mut current = JoinSet::new();
-        current.spawn(until_current(store.clone()));
-        let builder = ClusterViewBuilder::new(Arc::clone(&specs));
+        current.spawn(store.clone().until_current());
+        let follower = Follower::new(store.clone());
         let commits = JoinSet::new();
         let traffic = Traffic::new(ends.whom.clone());
         let (steps, keys, promotion) = (VecDeque::new(), BTreeMap::new(), JoinSet::new());
         Control {
             store,
-            specs,
-            builder,
+            follower,
             leader,
             agent,
             ends,
@@ -284,35 +278,12 @@ impl Control {
         self.publish();
     }
 
-    /// Brings the view to the store's published state. Returns whether it changed.
+    /// Brings the view to what is there now. Returns whether it changed.
     fn catch_up(&mut self) -> bool {
-        let state = self.store.view();
-        let newest = state.revision(SpaceId::Registry);
-        let mut changed = false;
-        while self.revision() < newest {
-            changed = true;
-            let from = self.revision() + 1;
-            match state.history(SpaceId::Registry, from, HISTORY_REVISIONS_MAX) {
-                Ok(events) if !events.is_empty() => self.builder.apply_events(&events),
-                // Compacted, or jumped over by a snapshot: read it whole.
-                Ok(_) | Err(KvError::Compacted { .. }) => {
-                    match ClusterViewBuilder::load(Arc::clone(&self.specs), &state) {
-                        Ok(builder) => self.builder = builder,
-                        Err(error) => {
-                            tracing::error!(%error, "the registry cannot be read");
-                            return false;
-                        }
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the registry's history cannot be read");
-                    return false;
-                }
-            }
-        }
+        let changed = self.follower.catch_up();
         if changed {
             self.follow_machines();
-            self.ends.tables.follow(self.builder.view());
+            self.ends.tables.follow(self.follower.view());
         }
         changed
     }
@@ -320,7 +291,7 @@ impl Control {
     /// Tells the agent when a key it has announced was deleted or overwritten by somebody.
     fn look_at_keys(&mut self, now: Duration) {
         let machine = self.agent.machine();
-        let keys = announced_keys(self.builder.view(), machine, &self.store.view());
+        let keys = self.follower.announced_keys(machine);
         if keys != self.keys {
             self.keys.clone_from(&keys);
             self.agent_handles(AgentEvent::AnnouncedKeys(keys), now);
@@ -329,7 +300,7 @@ impl Control {
 
     /// Lets those connect that the registry names.
     fn follow_machines(&self) {
-        self.ends.book.follow(self.builder.view());
+        self.ends.book.follow(self.follower.view());
         let members = self.ends.book.members().iter().map(|place| place.machine).collect();
         self.ends.access.set(members, BTreeSet::new());
     }
@@ -337,11 +308,14 @@ impl Control {
     /// Makes learners voters once there are enough for a majority that survives a loss.
     fn promote(&mut self, leadership: Leadership) {
         while self.promotion.try_join_next().is_some() {}
-        let wanted = promotions(&self.store.membership());
-        if !leadership.is_leader || wanted.is_empty() || !self.promotion.is_empty() {
+        let Some(store) = self.store.member().filter(|_| leadership.is_leader) else {
+            return;
+        };
+        let wanted = promotions(&store.membership());
+        if wanted.is_empty() || !self.promotion.is_empty() {
             return;
         }
-        let store = self.store.clone();
+        let store = store.clone();
         self.promotion.spawn(async move {
             match store.promote(&wanted).await {
                 Ok(()) => tracing::info!(members = ?wanted, "voters added"),
@@ -351,13 +325,9 @@ impl Control {
         });
     }
 
-    fn revision(&self) -> Revision {
-        self.builder.view().revision()
-    }
-
     fn leader_handles(&mut self, event: LeaderEvent, now: Duration) {
         let signs = self.ends.liveness.signs();
-        for effect in self.leader.handle(event, self.builder.view(), &signs, now) {
+        for effect in self.leader.handle(event, self.follower.view(), &signs, now) {
             match effect {
                 LeaderEffect::Eligible { term, machines } => {
                     self.ends.liveness.set_eligible(term, machines);
@@ -376,7 +346,7 @@ impl Control {
     }
 
     fn agent_handles(&mut self, event: AgentEvent, now: Duration) {
-        let effects = self.agent.handle(event, self.builder.view(), now);
+        let effects = self.agent.handle(event, self.follower.view(), now);
         self.ends.liveness.seen(self.agent.generation());
         for effect in effects {
             match effect {
@@ -394,8 +364,8 @@ impl Control {
                     self.leader_handles(LeaderEvent::Report(report), now);
                 }
                 AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
-                AgentEffect::Probe { unit, run, addresses } => {
-                    self.traffic.attempt(unit, run, addresses);
+                AgentEffect::Probe { unit, run, checks, until_it_answers } => {
+                    self.traffic.attempt(unit, run, checks, until_it_answers);
                 }
             }
         }
@@ -403,11 +373,11 @@ impl Control {
 
     fn commit(&mut self, who: Who, request: u64, txn: Txn) {
         let store = self.store.clone();
-        self.commits.spawn(async move { (who, request, propose(&store, txn).await) });
+        self.commits.spawn(async move { (who, request, store.commit(txn).await) });
     }
 
     fn publish(&self) {
-        let view = self.builder.view();
+        let view = self.follower.view();
         let reports = self.leader.reports();
         self.ends.picture.send_if_modified(|picture| {
             let new_view = picture.view.revision() != view.revision();
@@ -431,48 +401,6 @@ fn promotions(membership: &Membership) -> Vec<MemberId> {
         return Vec::new();
     }
     membership.learners.iter().copied().take(missing).collect()
-}
-
-/// Returns once the store has confirmed that what it shows is not older than this call.
-async fn until_current(store: StoreHandle) {
-    while store.read_barrier().await.is_err() {
-        tokio::time::sleep(CURRENT_RETRY).await;
-    }
-}
-
-/// Proposes a guarded transaction.
-pub(crate) async fn propose(store: &StoreHandle, txn: Txn) -> Outcome {
-    match store.execute(CommandKind::Txn(txn)).await {
-        Ok(Response::Txn(response)) => Outcome::of(&response),
-        Ok(other) => {
-            tracing::error!(?other, "a transaction was answered with something else");
-            Outcome::Unknown
-        }
-        Err(StoreError::Rejected(error)) => {
-            tracing::error!(%error, "the store refused a transaction");
-            Outcome::Unknown
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a transaction has no outcome");
-            Outcome::Unknown
-        }
-    }
-}
-
-/// Returns how stored texts are read: without a machine, since they have none yet.
-fn spec_source() -> SpecSource {
-    Arc::new(|name, text| {
-        let (file, mut diagnostics) = argosy_unit::UnitFile::parse(name.as_str(), text);
-        let specifiers = argosy_unit::Specifiers::default();
-        let (spec, more) = argosy_unit::lower(&file, name, &specifiers);
-        diagnostics.extend(more);
-        let error = diagnostics.iter().find(|d| d.severity == argosy_unit::Severity::Error);
-        match (spec, error) {
-            (Some(spec), None) => Ok(spec),
-            (_, Some(error)) => Err(error.to_string()),
-            (None, None) => Err(format!("{name} is not understood")),
-        }
-    })
 }
 
 #[cfg(test)]

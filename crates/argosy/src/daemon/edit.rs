@@ -9,10 +9,10 @@ use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
 use argosy_unit::Severity;
 
 use super::clock::now;
-use super::control::propose;
 use super::node::Node;
 use super::picture::Picture;
 use super::scale;
+use super::store_access::propose;
 
 /// Attempts before a change gives up: each loses only to somebody else's success.
 const ATTEMPTS_MAX: usize = 10;
@@ -40,7 +40,7 @@ pub(crate) async fn change<T>(
             return Err(ApiError::new(ErrorCode::BadInput, message)
                 .with_help("hand in fewer unit files at once"));
         }
-        match propose(node.store(), txn).await {
+        match propose(node.store()?, txn).await {
             Outcome::Done(_) => {
                 node.fresh_picture().await?;
                 return Ok(made);

@@ -1,9 +1,10 @@
 //! Who this machine is: its id, and its place in a cluster, as files in the data directory.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use argosy_model::{ClusterId, MachineId};
@@ -20,7 +21,8 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Membership {
     pub(crate) cluster_id: ClusterId,
-    /// The store member's raft id, never reused within a cluster.
+    /// The store member's raft id, never reused within a cluster; 0 for a worker, which holds no
+    /// part of the store.
     pub(crate) member_id: u64,
     /// Raised by every restore of the store.
     pub(crate) incarnation: u64,
@@ -33,6 +35,13 @@ pub(crate) struct Membership {
     pub(crate) timing: Preset,
     /// The store members known when this machine joined; the registry knows better later.
     pub(crate) members: Vec<Place>,
+}
+
+impl Membership {
+    /// Tells whether this machine holds the store.
+    pub(crate) fn is_member(&self) -> bool {
+        self.member_id != 0
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -217,12 +226,21 @@ pub(crate) fn store_membership(
 
 /// Replaces a file so that a crash leaves the old one or the new one.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+    write_with(path, bytes, File::options().write(true).create(true).truncate(true))
+}
+
+/// The same for a file that only its owner may read.
+pub(crate) fn write_privately(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+    write_with(path, bytes, File::options().write(true).create(true).truncate(true).mode(0o600))
+}
+
+fn write_with(path: &Path, bytes: &[u8], options: &OpenOptions) -> Result<(), IdentityError> {
     let failed = |operation: &'static str| {
         let path = path.to_owned();
         move |source| IdentityError::File { operation, path, source }
     };
     let making = path.with_extension("new");
-    let mut file = File::create(&making).map_err(failed("create"))?;
+    let mut file = options.open(&making).map_err(failed("create"))?;
     file.write_all(bytes).map_err(failed("write"))?;
     file.sync_all().map_err(failed("sync"))?;
     fs::rename(&making, path).map_err(failed("replace"))?;

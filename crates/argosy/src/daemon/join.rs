@@ -1,5 +1,5 @@
-//! Joining an existing cluster: a token becomes a certificate and an empty store that waits for
-//! the leader.
+//! Joining an existing cluster: a token becomes a certificate and, unless the cluster has enough
+//! of them, an empty store that waits for the leader.
 
 use std::sync::Arc;
 
@@ -67,12 +67,17 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
     };
     save_identity(app, &joined.identity)?;
     let parts = Parts::prepare(app, &membership, joined.identity).await?;
+    if !membership.is_member() {
+        save_membership(app, &membership)?;
+        return Ok(Beginning { membership, store: None, parts });
+    }
     begin_store(app)?;
     let config = app.store_config(&membership);
     Store::join(&config).map_err(|error| internal(&error))?;
     save_membership(app, &membership)?;
     let store = Store::open_with_peers(config, Arc::new(parts.port.clone()))
         .map_err(|error| internal(&error))?;
+    let store = Some(store);
     Ok(Beginning { membership, store, parts })
 }
 

@@ -18,12 +18,13 @@ use std::thread::JoinHandle;
 use argosy_keeper::FenceSender;
 use argosy_model::{Generation, MachineId, Term};
 use argosy_peer::DetachedStream;
-use argosy_reconcile::{Granter, GranterEvent, Sign, Timing, Voters};
+use argosy_reconcile::{Granter, GranterEvent, Signs, Timing, Voters};
 use argosy_store::{MemberId, StoreHandle};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::control::boot_time;
 use super::machine_port::MachinePort;
+use super::store_access::StoreAccess;
 
 /// Connections that wait to be served: as many as machines may beat, a moment after an election.
 const INCOMING_MAX: usize = 1_024;
@@ -36,7 +37,7 @@ const NICE: i32 = -10;
 pub(crate) struct Parts {
     pub(crate) machine: MachineId,
     pub(crate) timing: Timing,
-    pub(crate) store: StoreHandle,
+    pub(crate) store: StoreAccess,
     pub(crate) port: MachinePort,
     pub(crate) fence: FenceSender,
 }
@@ -46,7 +47,9 @@ struct Shared {
     granter: Mutex<Granter>,
     /// The newest generation of its assignment that this machine has seen.
     generation: AtomicU64,
-    store: StoreHandle,
+    /// Wakes the thread: the granter has something to do that is no news of the thread's own.
+    due: Notify,
+    store: StoreAccess,
 }
 
 impl Shared {
@@ -67,7 +70,8 @@ impl Shared {
     ) -> Vec<argosy_reconcile::GranterEffect> {
         // First the term: voters read later are at least as new.
         let own_term = self.store.term();
-        let membership = self.store.membership();
+        // A worker never leads, and has nobody to ask.
+        let membership = self.store.member().map(StoreHandle::membership).unwrap_or_default();
         let ids = |members: &BTreeSet<MemberId>| members.iter().map(|id| id.0).collect();
         let (all, outgoing): (BTreeSet<u64>, BTreeSet<u64>) =
             (ids(&membership.voters), ids(&membership.outgoing));
@@ -76,9 +80,8 @@ impl Shared {
     }
 }
 
-/// Returns whom a round may ask: while the membership is joint, those before and after it.
-fn voters(store: &StoreHandle) -> BTreeSet<MemberId> {
-    store.membership().all_voters()
+fn voters(store: &StoreAccess) -> BTreeSet<MemberId> {
+    store.voters()
 }
 
 /// The control loop's end.
@@ -99,9 +102,12 @@ impl Liveness {
         parts: Parts,
         stopped: watch::Receiver<bool>,
     ) -> std::io::Result<(Liveness, JoinHandle<()>)> {
+        // A worker never leads, whatever it would be called.
+        let member = parts.store.member_id().map_or(0, |id| id.0);
         let shared = Arc::new(Shared {
-            granter: Mutex::new(Granter::new(parts.store.member_id().0, parts.timing)),
+            granter: Mutex::new(Granter::new(member, parts.timing)),
             generation: AtomicU64::new(0),
+            due: Notify::new(),
             store: parts.store.clone(),
         });
         let (granted, is_granted) = watch::channel(false);
@@ -131,11 +137,13 @@ impl Liveness {
     /// Says who may be granted; nobody else is from when this returns.
     pub(crate) fn set_eligible(&self, term: Term, machines: BTreeMap<MachineId, Generation>) {
         self.shared.granter().set_eligible(term, machines);
+        self.shared.due.notify_one();
     }
 
-    /// Returns who was heard in this term, and granted.
-    pub(crate) fn signs(&self) -> BTreeMap<MachineId, Sign> {
-        self.shared.granter().signs().clone()
+    /// Returns who was heard in this term, and granted. To be kept for a decision only: the thread
+    /// copies what is kept when the next beat comes.
+    pub(crate) fn signs(&self) -> Arc<Signs> {
+        Arc::clone(self.shared.granter().signs())
     }
 
     /// Says which generation of its assignment this machine has seen.

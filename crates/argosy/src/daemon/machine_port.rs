@@ -68,8 +68,35 @@ impl MachinePort {
         voter: MemberId,
         timeouts: DialTimeouts,
     ) -> io::Result<argosy_peer::PeerStream> {
+        self.open_within(voter, Service::Liveness, timeouts).await
+    }
+
+    /// Connects to a member for what it tells of the registry.
+    pub(crate) async fn connect_for_feed(
+        &self,
+        member: MemberId,
+        timeouts: DialTimeouts,
+    ) -> io::Result<argosy_peer::PeerStream> {
+        self.open_within(member, Service::Feed, timeouts).await
+    }
+
+    /// Connects to a member for a client of this machine.
+    pub(crate) async fn connect_for_client(
+        &self,
+        member: MemberId,
+        timeouts: DialTimeouts,
+    ) -> io::Result<argosy_peer::PeerStream> {
+        self.open_within(member, Service::Client, timeouts).await
+    }
+
+    async fn open_within(
+        &self,
+        member: MemberId,
+        service: Service,
+        timeouts: DialTimeouts,
+    ) -> io::Result<argosy_peer::PeerStream> {
         let hasty = MachinePort { dialer: self.dialer.with_timeouts(timeouts), ..self.clone() };
-        hasty.open(self.book.member(voter), Service::Liveness).await
+        hasty.open(self.book.member(member), service).await
     }
 }
 

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::{ApiError, ErrorCode, Peer};
+use argosy_kv::{Command, CommandKind};
 use argosy_model::MachineId;
 use argosy_reconcile::MachineReport;
 use argosy_registry::Revision;
+use argosy_registry::feed::check_commit;
+use axum::body::Bytes;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
@@ -18,8 +21,10 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use super::app::App;
+use super::feed::CommitReply;
 use super::journal;
 use super::report_wire::ReportWire;
+use super::store_access::propose;
 use super::{routes, traffic};
 
 /// Largest request: the report of a machine with 2,000 units of about 2 KiB, and room.
@@ -53,6 +58,7 @@ pub(crate) fn router(
         .route("/v1/report", post(report))
         .route("/v1/journal", get(read_journal))
         .route("/v1/acknowledged", get(acknowledged))
+        .route("/v1/commit", post(commit))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Shared { app, reports, stopped })
         .nest("/operator", operators)
@@ -95,6 +101,23 @@ async fn acknowledged(
         _ = stopped.wait_for(|stop| *stop) => false,
     };
     Ok(Json(followed))
+}
+
+/// Proposes what a worker's agent publishes or takes back: its own endpoints, and nothing else.
+async fn commit(
+    State(shared): State<Shared>,
+    Extension(Caller(caller)): Extension<Caller>,
+    body: Bytes,
+) -> Result<Json<CommitReply>, ApiError> {
+    let node = shared.app.node().await?;
+    let bad = |error: &dyn std::error::Error| ApiError::from_chain(ErrorCode::BadInput, error);
+    let command = Command::decode(&body).map_err(|error| bad(&error))?;
+    let CommandKind::Txn(txn) = command.kind else {
+        return Err(ApiError::new(ErrorCode::BadInput, "not a transaction"));
+    };
+    check_commit(&node.picture().view, caller, &txn)
+        .map_err(|error| ApiError::from_chain(ErrorCode::PermissionDenied, &error))?;
+    Ok(Json(propose(node.store()?, txn).await.into()))
 }
 
 async fn read_journal(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_peer::{AcceptError, Accepted, PeerListener, Service, receive_join};
-use argosy_store::StoreHandle;
+use argosy_model::MachineId;
+use argosy_peer::{AcceptError, Accepted, PeerListener, PeerStream, Service, receive_join};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -13,9 +13,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::admission::Admission;
+use super::feed::FeedServer;
 use super::liveness::Liveness;
 use super::machine_port::MachinePort;
 use super::machine_routes::Caller;
+use super::store_access::StoreAccess;
 use crate::failure::chain;
 
 /// Connections served at once. A machine has a few from each other one; the rest is room for
@@ -26,22 +28,40 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// What connections are handed to.
 pub(crate) struct MachineServer {
-    pub(crate) store: StoreHandle,
+    pub(crate) store: StoreAccess,
+    /// What a member serves to workers; a worker serves nobody.
+    pub(crate) for_workers: Option<ForWorkers>,
     pub(crate) port: MachinePort,
     pub(crate) router: Router,
     pub(crate) admission: Arc<Admission>,
     pub(crate) liveness: Liveness,
 }
 
+/// What is being served.
+#[derive(Default)]
+struct Open {
+    machines: JoinSet<()>,
+    /// Clients of workers. As many as there may be of this machine's own
+    /// ([`argosy_etcd::CONNECTIONS_MAX`]), and not in the way of what machines need.
+    clients: JoinSet<()>,
+}
+
+/// What workers are served with.
+pub(crate) struct ForWorkers {
+    pub(crate) feed: FeedServer,
+    pub(crate) clients: argosy_etcd::Connections,
+}
+
 impl MachineServer {
     /// Accepts until `stopped` says so.
     pub(crate) async fn run(self, mut listener: PeerListener, mut stopped: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
+        let mut connections = Open::default();
         loop {
-            let full = connections.len() >= CONNECTIONS_MAX;
+            let full = connections.machines.len() >= CONNECTIONS_MAX;
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => break,
-                Some(_) = connections.join_next() => {}
+                Some(_) = connections.machines.join_next() => {}
+                Some(_) = connections.clients.join_next() => {}
                 accepted = listener.accept(), if !full => match accepted {
                     Ok(accepted) => self.hand_over(accepted, &mut connections),
                     Err(error @ AcceptError::Peer { .. }) => {
@@ -51,21 +71,25 @@ impl MachineServer {
                 },
             }
         }
-        let drained = async { while connections.join_next().await.is_some() {} };
+        let drained = async {
+            while connections.machines.join_next().await.is_some() {}
+            while connections.clients.join_next().await.is_some() {}
+        };
         // Whatever is left is cut when the set is dropped.
         drop(tokio::time::timeout(DRAIN_MAX, drained).await);
     }
 
-    fn hand_over(&self, accepted: Accepted, connections: &mut JoinSet<()>) {
+    fn hand_over(&self, accepted: Accepted, connections: &mut Open) {
         let Accepted { stream, service, peer, remote } = accepted;
         let member = peer
             .as_ref()
             .and_then(|peer| self.port.book().machine(peer.machine))
             .and_then(|place| place.member);
-        match (service, peer, member) {
-            (Service::Join, _, _) => {
+        let store = self.store.member().cloned();
+        match (service, peer, member, store) {
+            (Service::Join, ..) => {
                 let admission = Arc::clone(&self.admission);
-                connections.spawn(async move {
+                connections.machines.spawn(async move {
                     match receive_join(stream).await {
                         Ok((request, responder)) => admission.answer(request, responder).await,
                         Err(error) => {
@@ -74,25 +98,23 @@ impl MachineServer {
                     }
                 });
             }
-            (Service::Raft, _, Some(member)) => {
-                let store = self.store.clone();
-                connections.spawn(async move {
+            (Service::Raft, _, Some(member), Some(store)) => {
+                connections.machines.spawn(async move {
                     if let Err(error) = store.serve_raft(stream, member).await {
                         tracing::debug!(error = chain(&error), "a raft connection ended");
                     }
                 });
             }
-            (Service::Snapshot, _, Some(member)) => {
-                let store = self.store.clone();
-                connections.spawn(async move {
+            (Service::Snapshot, _, Some(member), Some(store)) => {
+                connections.machines.spawn(async move {
                     if let Err(error) = store.serve_snapshot(stream, member).await {
                         tracing::warn!(error = chain(&error), "a snapshot did not arrive");
                     }
                 });
             }
-            (Service::Http, Some(peer), _) => {
+            (Service::Http, Some(peer), ..) => {
                 let router = self.router.clone().layer(Extension(Caller(peer.machine)));
-                connections.spawn(async move {
+                connections.machines.spawn(async move {
                     let service = TowerToHyperService::new(router);
                     let served = auto::Builder::new(TokioExecutor::new())
                         .http1_only()
@@ -103,13 +125,39 @@ impl MachineServer {
                     }
                 });
             }
-            (Service::Liveness, Some(peer), _) => match stream.detach() {
+            (Service::Liveness, Some(peer), ..) => match stream.detach() {
                 Ok(stream) => self.liveness.serve(stream, peer.machine),
                 Err(error) => tracing::warn!(%remote, %error, "a connection for beats was lost"),
             },
-            (service, _, _) => {
+            (Service::Feed | Service::Client, Some(peer), ..) => {
+                self.serve_worker(stream, service, peer.machine, connections);
+            }
+            (service, ..) => {
                 tracing::warn!(%remote, %service, "a connection for a service that is not here");
             }
         }
+    }
+
+    fn serve_worker(
+        &self,
+        stream: PeerStream,
+        service: Service,
+        machine: MachineId,
+        connections: &mut Open,
+    ) {
+        let Some(ForWorkers { feed, clients }) = &self.for_workers else {
+            tracing::debug!(%machine, %service, "a worker asks a machine without the store");
+            return;
+        };
+        if service == Service::Client {
+            connections.clients.spawn(clients.clone().serve(stream));
+            return;
+        }
+        let feed = feed.clone();
+        connections.machines.spawn(async move {
+            if let Err(error) = feed.serve(stream, machine).await {
+                tracing::debug!(%machine, %error, "a worker is told no more");
+            }
+        });
     }
 }

@@ -1,26 +1,28 @@
 //! A machine that belongs to a cluster: its store, its ports, its control loop.
 
+mod serving;
+mod tasks;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_api::operator::ClusterReport;
+use argosy_api::operator::UnitView;
 use argosy_api::{ApiError, Client, ErrorCode};
 use argosy_keeper::FenceSender;
 use argosy_kv::SpaceId;
-use argosy_model::{ActiveState, MachineId, UnitName};
+use argosy_model::{MachineId, UnitName};
 use argosy_native::NativeBackend;
 use argosy_peer::{AccessList, Identity, TlsConfigs};
 use argosy_reconcile::Timing;
-use argosy_registry::Wanted;
-use argosy_store::{LinkState, Store, StoreHandle};
+use argosy_store::{Store, StoreHandle};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::JoinSet;
 
 use super::admission::Admission;
 use super::app::App;
 use super::book::Book;
 use super::control::{Control, Ends};
+use super::feed::Feed;
 use super::followers::Followers;
 use super::identity::Membership;
 use super::listeners::Ports;
@@ -29,18 +31,18 @@ use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
 use super::machine_server::MachineServer;
 use super::picture::Picture;
+use super::store_access::StoreAccess;
 use super::tables::Tables;
 use super::traffic::Whom;
 use super::{begin, reporter};
-use crate::failure::chain;
+
+use serving::Serving;
+use tasks::Tasks;
 
 /// How long a request waits for the cluster to have a leader, or for the loop to see a write.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 /// How long a new member waits for its first state: a large store takes a while to arrive.
 const FIRST_STATE_MAX: Duration = Duration::from_secs(60);
-
-/// A supervisor that lists its units slower than this has a problem that is worth showing.
-const SUPERVISOR_ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// What a node needs before it has a store.
 pub(crate) struct Parts {
@@ -74,7 +76,7 @@ pub(crate) struct Node {
     machine_id: MachineId,
     membership: Membership,
     client_urls: Vec<String>,
-    store: StoreHandle,
+    store: StoreAccess,
     port: MachinePort,
     picture: watch::Receiver<Picture>,
     supervisor: Client,
@@ -86,31 +88,9 @@ pub(crate) struct Node {
 
 /// What has to be ended in order.
 struct Running {
-    store: Store,
+    store: Option<Store>,
     stop: watch::Sender<bool>,
     tasks: Tasks,
-}
-
-/// The tasks that a node cannot be without. One that ends by itself ends the daemon: the keeper
-/// starts it anew, and a half-dead one would only look alive.
-struct Tasks {
-    set: JoinSet<()>,
-    stopped: watch::Receiver<bool>,
-    broken: mpsc::Sender<&'static str>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let (stopped, broken) = (self.stopped.clone(), self.broken.clone());
-        self.set.spawn(async move {
-            let ended = tokio::spawn(task).await;
-            if !*stopped.borrow() {
-                tracing::error!(task = name, panicked = ended.is_err(), "a task ended by itself");
-                // One report is enough to end the daemon.
-                let _ = broken.try_send(name);
-            }
-        });
-    }
 }
 
 impl Node {
@@ -118,45 +98,39 @@ impl Node {
     pub(crate) fn start(
         app: &Arc<App>,
         membership: Membership,
-        store: Store,
+        store: Option<Store>,
         parts: Parts,
     ) -> Result<Arc<Node>, ApiError> {
         let failed = |error: std::io::Error| begin::internal(&error);
-        let Parts { port, access, ports } = parts;
-        let handle = store.handle();
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks =
-            Tasks { set: JoinSet::new(), stopped: stopped.clone(), broken: app.broken.clone() };
-        let client_urls = app.listen.client_urls();
-        let info = argosy_etcd::ServerInfo {
-            name: membership.name.clone(),
-            client_urls: client_urls.clone(),
-            peer_urls: vec![format!("https://{}:{}", membership.address, membership.port)],
+        let Parts { port, access: may_connect, ports } = parts;
+        let access = match &store {
+            Some(store) => StoreAccess::Member(store.handle()),
+            None => StoreAccess::Worker(
+                Feed::open(&app.places.data_dir, port.clone())
+                    .map_err(|error| begin::internal(&error))?,
+            ),
         };
-        let server = argosy_etcd::Server::new(handle.clone(), info);
-        let mut until = stopped.clone();
-        tasks.spawn("client ports", async move {
-            let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
-            if let Err(error) = server.serve(ports.clients, stopped).await {
-                tracing::error!(error = chain(&error), "the store's client ports failed");
-            }
-        });
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Tasks::new(stopped.clone(), app.broken.clone());
+        let client_urls = app.listen.client_urls();
         let backend = NativeBackend::start(app.places.supervisor_socket.clone());
-        let mut until = stopped.clone();
-        tasks.spawn("backend", async move {
-            tokio::select! {
-                () = backend.task => {}
-                _ = until.wait_for(|stop| *stop) => {}
-            }
-        });
+        tasks.spawn_until_stopped("backend", backend.task);
         let (picture, pictures) = watch::channel(Picture::default());
+        let serving = Serving {
+            data_dir: &app.places.data_dir,
+            membership: &membership,
+            client_urls: &client_urls,
+            port: &port,
+            pictures: &pictures,
+        };
+        let for_workers = serving.begin(&access, ports.clients, &mut tasks);
         let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
         let (own_report, own_reports) = watch::channel(None);
         let (liveness, beating) = Liveness::start(
             liveness::Parts {
                 machine: app.machine_id,
                 timing: Timing::of(membership.timing),
-                store: handle.clone(),
+                store: access.clone(),
                 port: port.clone(),
                 fence: FenceSender::open(&app.places.runtime_dir).map_err(failed)?,
             },
@@ -173,18 +147,11 @@ impl Node {
         let followers = Arc::new(Followers::new(tables, &stored));
         let whom = Whom {
             port: port.clone(),
-            leadership: handle.leadership(),
+            leadership: access.leadership(),
             pictures: pictures.clone(),
             followed: followers.followed(),
         };
-        let mut until = stopped.clone();
-        let look = Arc::clone(&followers).look();
-        tasks.spawn("followers", async move {
-            tokio::select! {
-                () = look => {}
-                _ = until.wait_for(|stop| *stop) => {}
-            }
-        });
+        tasks.spawn_until_stopped("followers", Arc::clone(&followers).look());
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -192,17 +159,19 @@ impl Node {
             own_report,
             picture,
             book: Arc::clone(port.book()),
-            access,
+            access: may_connect,
             liveness: liveness.clone(),
             tables: newest,
             whom,
         };
-        let control = Control::new(app.machine_id, &membership, handle.clone(), ends);
+        let environment = app.places.told_to_units();
+        let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);
         tasks.spawn("control loop", control.run(stopped.clone()));
-        tasks.spawn("reporter", reporter::run(port.clone(), own_reports, handle.leadership()));
+        tasks.spawn("reporter", reporter::run(port.clone(), own_reports, access.leadership()));
         let admission = Arc::new(Admission::default());
         let server = MachineServer {
-            store: handle.clone(),
+            store: access.clone(),
+            for_workers,
             port: port.clone(),
             router: machine_routes::router(Arc::clone(app), report, stopped.clone()),
             admission: Arc::clone(&admission),
@@ -213,7 +182,7 @@ impl Node {
             machine_id: app.machine_id,
             membership,
             client_urls,
-            store: handle,
+            store: access,
             port,
             picture: pictures,
             supervisor: Client::new(app.places.supervisor_socket.clone()),
@@ -236,6 +205,22 @@ impl Node {
         (leader.0 != self.membership.member_id).then(|| self.port.client_of_member(leader))
     }
 
+    /// Returns clients of the machines that know more than this one, in the order in which they
+    /// are best asked: the leader; for a worker then every other member.
+    pub(crate) fn better_informed(&self) -> Vec<Client> {
+        match &self.store {
+            StoreAccess::Member(_) => self.other_leader().into_iter().collect(),
+            StoreAccess::Worker(feed) => {
+                feed.members().into_iter().map(|id| self.port.client_of_member(id)).collect()
+            }
+        }
+    }
+
+    /// Tells whether this machine can answer for the cluster by itself; the error says why not.
+    pub(crate) fn holds_a_copy(&self) -> Result<(), ApiError> {
+        self.store().map(drop)
+    }
+
     pub(crate) fn membership(&self) -> &Membership {
         &self.membership
     }
@@ -245,8 +230,22 @@ impl Node {
         self.store.leadership().borrow().is_leader
     }
 
-    pub(crate) fn store(&self) -> &StoreHandle {
+    /// Returns the store, if this machine holds it; else an error that says so.
+    pub(crate) fn store(&self) -> Result<&StoreHandle, ApiError> {
+        self.store.held()
+    }
+
+    pub(crate) fn access(&self) -> &StoreAccess {
         &self.store
+    }
+
+    pub(crate) fn client_urls(&self) -> &[String] {
+        &self.client_urls
+    }
+
+    /// Tells whether this machine may run units that stop on partition now.
+    pub(crate) fn is_granted(&self) -> bool {
+        *self.granted.borrow()
     }
 
     pub(crate) fn supervisor(&self) -> &Client {
@@ -260,11 +259,32 @@ impl Node {
 
     /// Returns a client that has a unit's journal: of the machine the unit is on, else of this
     /// one.
-    pub(crate) fn journal_of(&self, unit: &UnitName) -> Client {
-        match self.picture.borrow().machine_of(unit) {
-            Some((machine, _)) if machine != self.machine_id => self.port.client_of(machine),
+    pub(crate) async fn journal_of(&self, unit: &UnitName) -> Client {
+        let known = self.picture.borrow().machine_of(unit).map(|(machine, _)| machine);
+        let machine = match (known, self.store.member()) {
+            // A worker knows of its own units only.
+            (None, None) => self.ask_where(unit).await,
+            (known, _) => known,
+        };
+        match machine {
+            Some(machine) if machine != self.machine_id => self.port.client_of(machine),
             _ => self.supervisor.clone(),
         }
+    }
+
+    async fn ask_where(&self, unit: &UnitName) -> Option<MachineId> {
+        let path = format!("/operator/v1/units/{unit}");
+        let mut found = None;
+        for member in self.better_informed() {
+            if let Ok(view) = member.get::<UnitView>(&path).await {
+                found = view.machine;
+                break;
+            }
+        }
+        let name = found?;
+        let picture = self.picture.borrow();
+        let mut machines = picture.view.machines().values();
+        machines.find(|stored| stored.value.name == name).map(|stored| stored.value.id)
     }
 
     /// Returns the latest picture.
@@ -279,12 +299,13 @@ impl Node {
 
     /// Waits until the control loop has seen everything that is committed now.
     pub(crate) async fn fresh_picture(&self) -> Result<Picture, ApiError> {
+        let store = self.store()?;
         let fresh = async {
-            self.store.read_barrier().await.map_err(|error| {
+            store.read_barrier().await.map_err(|error| {
                 ApiError::new(ErrorCode::Unavailable, format!("the store does not answer: {error}"))
                     .with_help("see whether the cluster has a leader: argosy cluster status")
             })?;
-            let wanted = self.store.view().revision(SpaceId::Registry);
+            let wanted = store.view().revision(SpaceId::Registry);
             let mut pictures = self.picture.clone();
             let reached = pictures
                 .wait_for(|picture| picture.view.revision() >= wanted)
@@ -314,79 +335,14 @@ impl Node {
         }
     }
 
-    /// Returns the cluster at a glance, and what is wrong with it.
-    pub(crate) async fn report(&self) -> Result<(ClusterReport, Vec<String>), ApiError> {
-        let picture = self.picture();
-        let status = self.store.status();
-        let leadership = *self.store.leadership().borrow();
-        let mut problems = Vec::new();
-        if leadership.leader.is_none() {
-            problems.push("the store has no leader: nothing can be changed".to_owned());
-        }
-        let asked = self.supervisor.get::<serde_json::Value>("/v1/units");
-        match tokio::time::timeout(SUPERVISOR_ANSWER_MAX, asked).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                problems.push(format!("the supervisor does not answer: {}", chain(&error)));
-            }
-            Err(_) => problems.push("the supervisor does not answer in time".to_owned()),
-        }
-        for link in self.store.links() {
-            if let LinkState::Down { why } = &link.state {
-                let machine = self.port.book().member(link.member);
-                let name = machine.map(|place| picture.machine_name(place.machine));
-                let name = name.unwrap_or_else(|| format!("member {}", link.member.0));
-                problems.push(format!("{name} cannot be reached by the store: {why}"));
-            }
-        }
-        for (key, problem) in picture.view.unreadable() {
-            problems.push(format!("the record {key} cannot be read: {problem}"));
-        }
-        problems.extend(self.followers.problems());
-        for report in picture.reports.values() {
-            let machine = picture.machine_name(report.machine);
-            let orphan = |unit| format!("{unit} runs on {machine} and belongs to nobody");
-            problems.extend(report.orphans.iter().map(orphan));
-        }
-        let (mut wanted, mut active) = (0, 0);
-        for name in picture.view.unit_names() {
-            let runs = picture.view.look_up(&name).is_some_and(|u| u.wanted == Wanted::Run);
-            if !runs {
-                continue;
-            }
-            wanted += 1;
-            let machine = picture.machine_of(&name).map(|(machine, _)| machine);
-            let status = machine.and_then(|machine| picture.status(machine, &name));
-            let is_active = status.is_some_and(|status| status.active() == ActiveState::Active);
-            active += u32::from(is_active);
-        }
-        let leader = leadership.leader.map(|member| match self.port.book().member(member) {
-            Some(place) => picture.machine_name(place.machine),
-            None => format!("member {}", member.0),
-        });
-        let report = ClusterReport {
-            cluster_id: self.membership.cluster_id.to_string(),
-            machine_name: self.membership.name.clone(),
-            voters: u32::try_from(status.replica.membership.voters.len()).unwrap_or(u32::MAX),
-            leader,
-            term: leadership.term.0,
-            revision: status.revisions.user.try_into().unwrap_or_default(),
-            units_wanted: wanted,
-            units_active: active,
-            client_urls: self.client_urls.clone(),
-            timing: self.membership.timing.to_string(),
-            granted: *self.granted.borrow(),
-        };
-        Ok((report, problems))
-    }
-
     /// Ends the tasks, then the store. Units run on.
     pub(crate) async fn shutdown(&self) {
         let Some(Running { store, stop, mut tasks }) = self.running.lock().await.take() else {
             return;
         };
         stop.send_replace(true);
-        while tasks.set.join_next().await.is_some() {}
+        tasks.ended().await;
+        let Some(store) = store else { return };
         let ended = tokio::task::spawn_blocking(move || store.shutdown()).await;
         if let Err(error) = ended {
             tracing::error!(%error, "the store did not end in order");

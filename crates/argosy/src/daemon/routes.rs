@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::operator::{
-    InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest, SubmitReply,
-    SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
+    ClusterNumbers, InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest,
+    SubmitReply, SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView,
+    VerbRequest, WhyReport,
 };
 use argosy_api::traffic::{FollowRequest, TableView};
 use argosy_api::{ApiError, ClientError, ErrorCode, Peer};
@@ -21,7 +22,7 @@ use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::{admission, edit, journal, scale, why};
+use super::{admission, edit, glance, journal, scale, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
 const BODY_BYTES_MAX: usize = 8 << 20;
@@ -57,6 +58,7 @@ pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
 /// Returns the routes that the leader answers: it alone has every machine's report.
 pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
     Router::new()
+        .route("/v1/cluster", get(cluster))
         .route("/v1/machines", get(machines))
         .route("/v1/tokens", get(tokens).post(create_token))
         .route("/v1/tokens/{id}", delete(revoke_token))
@@ -70,15 +72,16 @@ pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Ro
 }
 
 /// Passes a request on to the machine that leads. Without a leader, or when it cannot be
-/// reached, this machine answers what it can from its own copy.
+/// reached, this machine answers what it can from its own copy; a worker, which has none, asks
+/// another machine that has.
 async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let leader = match shared.app.node().await {
-        Ok(node) => node.other_leader(),
+    let others = match shared.app.node().await {
+        Ok(node) => node.better_informed(),
         Err(error) => return error.into_response(),
     };
-    let Some(leader) = leader else {
+    if others.is_empty() {
         return next.run(request).await;
-    };
+    }
     let (parts, body) = request.into_parts();
     let body = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
         Ok(body) => body,
@@ -88,17 +91,25 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
     };
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let target = format!("/operator{target}");
-    match leader.forward(parts.method.clone(), &target, body.clone()).await {
-        Ok((status, answer)) => {
-            (status, [(CONTENT_TYPE, "application/json")], answer).into_response()
+    for other in others {
+        match other.forward(parts.method.clone(), &target, body.clone()).await {
+            Ok((status, answer)) => {
+                return (status, [(CONTENT_TYPE, "application/json")], answer).into_response();
+            }
+            // Nothing was sent.
+            Err(ClientError::Connect { .. }) => {}
+            Err(error) => {
+                return ApiError::from_chain(ErrorCode::Unavailable, &error)
+                    .with_help("whether it was done is not known; look at it and try again")
+                    .into_response();
+            }
         }
-        Err(ClientError::Connect { .. }) => {
-            next.run(Request::from_parts(parts, axum::body::Body::from(body))).await
-        }
-        Err(error) => ApiError::from_chain(ErrorCode::Unavailable, &error)
-            .with_help("whether it was done is not known; look at it and try again")
-            .into_response(),
     }
+    let node = shared.app.node().await;
+    if let Err(error) = node.and_then(|node| node.holds_a_copy()) {
+        return error.into_response();
+    }
+    next.run(Request::from_parts(parts, axum::body::Body::from(body))).await
 }
 
 /// Lets everybody who may connect read, and only root or the daemon's own user change.
@@ -159,6 +170,10 @@ async fn revoke_token(
     let node = shared.app.node().await?;
     admission::revoke_token(&node, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn cluster(State(shared): State<Shared>) -> Reply<ClusterNumbers> {
+    Ok(Json(glance::numbers(&*shared.app.node().await?)))
 }
 
 async fn machines(State(shared): State<Shared>) -> Reply<Vec<MachineView>> {
@@ -253,6 +268,9 @@ async fn read_journal(
 ) -> Result<Response, ApiError> {
     let node = shared.app.node().await?;
     let unit = query.unit.clone().and_then(|name| UnitName::new(name).ok());
-    let client = unit.map_or_else(|| node.supervisor().clone(), |unit| node.journal_of(&unit));
+    let client = match unit {
+        Some(unit) => node.journal_of(&unit).await,
+        None => node.supervisor().clone(),
+    };
     journal::stream(&client, &query, shared.stopped).await
 }

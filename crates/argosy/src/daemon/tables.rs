@@ -4,46 +4,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use argosy_api::traffic::{EndpointView, PublishedView, TableView};
-use argosy_model::Wanted;
-use argosy_registry::{ClusterView, Revision};
+use argosy_model::HealthCheck;
+use argosy_registry::ClusterView;
 use tokio::sync::watch;
 
-/// Keeps the newest table. Its generation is the registry revision at which it was so: it goes on
-/// rising whichever daemon makes it, and says which withdrawals a proxy has seen.
+/// Keeps the newest table. Its generation is the registry revision at which routes last changed:
+/// it goes on rising whichever daemon makes it, says which withdrawals a proxy has seen, and is
+/// the same on all machines that know of the same changes, whatever else they see of the registry.
 pub(crate) struct Tables {
     newest: watch::Sender<Arc<TableView>>,
-    /// The revision at which an endpoint was last published.
-    published_at: Revision,
 }
 
 impl Tables {
     /// Begins without a table.
     pub(crate) fn new() -> (Tables, watch::Receiver<Arc<TableView>>) {
         let (newest, tables) = watch::channel(Arc::default());
-        (Tables { newest, published_at: 0 }, tables)
+        (Tables { newest }, tables)
     }
 
     /// Follows a view. A registry that knows no machine has not been read yet, and says nothing.
-    pub(crate) fn follow(&mut self, view: &ClusterView) {
-        if view.machines().is_empty() {
+    pub(crate) fn follow(&self, view: &ClusterView) {
+        let generation = view.routes_revision().unsigned_abs();
+        if view.machines().is_empty() || self.newest.borrow().generation == generation {
             return;
         }
         let (services, published) = (services(view), published(view));
-        let endpoints = view.endpoints().values();
-        let routed = endpoints.filter(|stored| !stored.value.services.is_empty());
-        let published_at = routed.map(|stored| stored.mod_revision).max().unwrap_or(0);
-        let is_first = self.newest.borrow().generation == 0;
-        let risen = published_at > self.published_at;
-        self.published_at = published_at;
-        self.newest.send_if_modified(|table| {
-            let same = table.services == services && table.published == published;
-            if same && !risen && !is_first {
-                return false;
-            }
-            let generation = view.revision().unsigned_abs();
-            *table = Arc::new(TableView { generation, services, published });
-            true
-        });
+        self.newest.send_replace(Arc::new(TableView { generation, services, published }));
     }
 }
 
@@ -64,28 +50,26 @@ fn services(view: &ClusterView) -> BTreeMap<String, Vec<EndpointView>> {
                 epoch: endpoint.epoch.into(),
                 address: service.address.to_string(),
                 zone: zone.clone().unwrap_or_default(),
+                check: match &service.check {
+                    // As of a daemon that knows no checks, so that it stays the same endpoint.
+                    HealthCheck::Tcp => String::new(),
+                    check @ HealthCheck::Http(_) => check.to_string(),
+                },
             });
         }
     }
     services
 }
 
-/// Returns the ports of units that are wanted, whether they run or not. Two units never publish
-/// one port for different services; if the registry says so all the same, the first by name counts.
 fn published(view: &ClusterView) -> Vec<PublishedView> {
-    let mut ports = BTreeMap::new();
-    for name in view.publishers() {
-        let Some(unit) = view.look_up(name).filter(|unit| unit.wanted == Wanted::Run) else {
-            continue;
-        };
-        let specs = unit.spec.into_iter();
-        for one in specs.flat_map(|spec| &spec.traffic.publish) {
-            ports.entry(one.port).or_insert_with(|| PublishedView {
-                port: one.port,
-                protocol: one.protocol.to_string(),
-                service: one.service.clone(),
-            });
-        }
-    }
-    ports.into_values().collect()
+    let ports = view.published().values();
+    let ports = ports.map(|one| PublishedView {
+        port: one.port,
+        protocol: one.protocol.to_string(),
+        service: one.service.clone(),
+    });
+    ports.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,25 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use argosy_model::{InvocationId, UnitName};
+use argosy_model::{HealthCheck, InvocationId, UnitName};
 use argosy_reconcile::{AgentEvent, WITHDRAW_MAX, unacknowledged};
 use argosy_registry::{PORTS, Revision};
 use argosy_store::Leadership;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::machine_port::MachinePort;
 use super::picture::Picture;
+use crate::failure::chain;
 
 /// Events that wait for the control loop: one for each unit a machine may have, and room.
 const EVENTS_WAITING_MAX: usize = 4_096;
 /// The first and the longest pause between two tries to connect to a unit.
 const TRY_FIRST: Duration = Duration::from_millis(5);
 const TRY_LAST: Duration = Duration::from_millis(200);
-/// How long one try may take: it is this machine's own address.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// How long one check may take, as for the proxies.
+const CHECK_MAX: Duration = Duration::from_secs(1);
 /// How long a unit is tried before the agent is asked whether it still runs.
 const TRY_FOR: Duration = Duration::from_secs(10);
 /// The pause before a leader that is away is asked again.
@@ -84,16 +84,20 @@ impl Traffic {
         });
     }
 
-    /// Tries a unit until it answers.
+    /// Tries a unit, until it answers or once.
     pub(crate) fn attempt(
         &mut self,
         unit: UnitName,
         run: InvocationId,
-        addresses: Vec<SocketAddr>,
+        checks: Vec<(SocketAddr, HealthCheck)>,
+        until_it_answers: bool,
     ) {
         let (tell, name) = (self.tell.clone(), unit.clone());
         let task = self.tasks.spawn(async move {
-            let answers = timeout(TRY_FOR, all_accept(&addresses)).await.is_ok();
+            let answers = match until_it_answers {
+                true => answer_in_time(&checks).await,
+                false => all_answer(&checks).await,
+            };
             drop(tell.send(AgentEvent::Probed { unit, run, answers }).await);
         });
         if let Some(earlier) = self.tries.insert(name, task) {
@@ -103,14 +107,25 @@ impl Traffic {
     }
 }
 
-async fn all_accept(addresses: &[SocketAddr]) {
-    for address in addresses {
-        let mut pause = TRY_FIRST;
-        while !matches!(timeout(CONNECT_MAX, TcpStream::connect(address)).await, Ok(Ok(_))) {
-            sleep(pause).await;
-            pause = (pause * 2).min(TRY_LAST);
+/// Tries until all answer or the time is over; returns what became of the last try.
+async fn answer_in_time(checks: &[(SocketAddr, HealthCheck)]) -> Result<(), String> {
+    let (until, mut pause) = (Instant::now() + TRY_FOR, TRY_FIRST);
+    loop {
+        let answer = all_answer(checks).await;
+        if answer.is_ok() || Instant::now() + pause >= until {
+            return answer;
         }
+        sleep(pause).await;
+        pause = (pause * 2).min(TRY_LAST);
     }
+}
+
+async fn all_answer(checks: &[(SocketAddr, HealthCheck)]) -> Result<(), String> {
+    for (address, check) in checks {
+        let answer = argosy_proxy::check(*address, check, CHECK_MAX).await;
+        answer.map_err(|error| chain(&error))?;
+    }
+    Ok(())
 }
 
 async fn everybody_follows(whom: Whom, revision: Revision) {

@@ -28,9 +28,6 @@ const LOG_LINES: usize = 15;
 /// What the units of the demonstration name as this program.
 const PROGRAM: &str = "/usr/bin/argosy";
 
-/// In loopback mode, where all machines share 127.0.0.1, their stores are elsewhere.
-const LOOPBACK_PROXY: &str = " proxy --store http://${ARGOSY_ADDRESS}:2379";
-
 const UNITS: [(&str, &str); 3] = [
     ("database.service", include_str!("../../../../examples/demo/database.service")),
     ("api@.service", include_str!("../../../../examples/demo/api@.service")),
@@ -176,14 +173,10 @@ impl Cluster {
     /// Hands in the unit files, as `argosy apply` does.
     pub(super) fn apply(&self, at: &MachineInfo) -> Result<(), Failure> {
         let program = quoted(&self.program);
-        let proxy = match self.mode {
-            Mode::Loopback => format!("{program}{LOOPBACK_PROXY}"),
-            Mode::Root | Mode::User => format!("{program} proxy"),
-        };
         let files = UNITS.map(|(name, text)| SubmittedFile {
             name: name.to_owned(),
             file: name.to_owned(),
-            text: text.replace(&format!("{PROGRAM} proxy"), &proxy).replace(PROGRAM, &program),
+            text: text.replace(PROGRAM, &program),
         });
         let request = SubmitRequest { files: files.into(), start: true, dry_run: false };
         let client = Cluster::client(at);

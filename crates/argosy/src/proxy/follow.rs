@@ -105,6 +105,7 @@ async fn read(
                 epoch: Epoch { incarnation: 0, counter: kv.create_revision.unsigned_abs() },
                 address,
                 zone: String::new(),
+                check: None,
                 standing: Standing::Held,
             }),
             Err(_) => {

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_proxy::{Check, CheckKind, Proxy, ProxyConfig, Table};
+use argosy_model::HealthCheck;
+use argosy_proxy::{Check, Proxy, ProxyConfig, SocketHolder, Table};
 use tokio::sync::watch;
 
 use super::services::Follower;
-use super::{Ending, failed, run, shutdown};
+use super::{Ending, failed, held, run, shutdown};
 use crate::args::{Global, ProxyProcess};
 use crate::failure::{Exit, Failure};
 use crate::session;
@@ -27,17 +28,19 @@ pub(crate) fn process(global: &Global, options: ProxyProcess) -> Result<ExitCode
 }
 
 async fn serve(global: &Global, options: ProxyProcess) -> Result<(), Failure> {
+    let holder = held::by_keeper()?;
     let mut ending = Ending::new()?;
     let path = options.data.data_dir.join(STORED_TABLE);
     let mut follower = Follower::new(session::daemon(global)?)?;
     let first = tokio::select! {
-        table = first(&mut follower, &path) => table?,
+        table = first(&mut follower, &path, holder.as_deref()) => table?,
         () = ending.came() => return Ok(()),
     };
     let config = ProxyConfig {
         published_at: Some(options.listen.proxy_listen),
+        holder,
         table_path: Some(path),
-        default_check: Some(Check::new(CheckKind::Connect)),
+        default_check: Some(Check::new(HealthCheck::Tcp)),
         ..ProxyConfig::default()
     };
     let (tables, table) = watch::channel(Arc::new(first));
@@ -52,7 +55,11 @@ async fn serve(global: &Global, options: ProxyProcess) -> Result<(), Failure> {
 /// Returns the table to begin with: the stored one (which the proxy reads itself in place of none),
 /// if it publishes anything, else the first of the daemon's that does. A proxy that serves nothing
 /// follows every table at once.
-async fn first(follower: &mut Follower, path: &Path) -> Result<Table, Failure> {
+async fn first(
+    follower: &mut Follower,
+    path: &Path,
+    holder: Option<&dyn SocketHolder>,
+) -> Result<Table, Failure> {
     let parent = path.parent().unwrap_or(path);
     std::fs::create_dir_all(parent).map_err(|error| {
         let message = format!("cannot make {}: {error}", parent.display());
@@ -70,6 +77,9 @@ async fn first(follower: &mut Follower, path: &Path) -> Result<Table, Failure> {
         let table = follower.next().await;
         if !table.published.is_empty() {
             return Ok(table);
+        }
+        if let Some(Err(error)) = holder.map(SocketHolder::release_rest) {
+            tracing::warn!(%error, "sockets of closed ports are still held");
         }
         follower.acknowledge(table.generation);
     }

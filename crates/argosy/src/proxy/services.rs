@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use argosy_api::traffic::{EndpointView, FollowRequest, TableView};
 use argosy_api::{Client, ClientError};
-use argosy_model::MachineId;
+use argosy_model::{HealthCheck, MachineId};
 use argosy_proxy::{Endpoint, Protocol, Published, Standing, Table};
 use http::Method;
 use tokio::sync::watch;
@@ -134,5 +134,7 @@ fn endpoint(view: EndpointView) -> Option<Endpoint> {
     let machine: MachineId = view.machine.parse().ok()?;
     let (instance, zone, epoch) = (view.instance, view.zone, view.epoch.into());
     let address = view.address.parse().ok()?;
-    Some(Endpoint { instance, machine, epoch, address, zone, standing: Standing::Held })
+    // A kind of a newer daemon is as good as none.
+    let (check, standing) = (HealthCheck::parse(&view.check), Standing::Held);
+    Some(Endpoint { instance, machine, epoch, address, zone, check, standing })
 }

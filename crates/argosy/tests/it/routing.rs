@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -15,7 +15,7 @@ use crate::machine::{ARGOSY, Machine, PATIENCE, free_port};
 use crate::three_machines::three;
 
 /// Asks once: no retry, a connection of its own.
-fn ask(proxy: SocketAddr) -> Result<String, String> {
+pub(crate) fn ask(proxy: SocketAddr) -> Result<String, String> {
     let mut stream = TcpStream::connect(proxy).map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
@@ -29,14 +29,14 @@ fn ask(proxy: SocketAddr) -> Result<String, String> {
 }
 
 /// Asks one proxy again and again.
-struct Hammer {
+pub(crate) struct Hammer {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl Hammer {
-    fn begin(proxy: SocketAddr) -> Hammer {
+    pub(crate) fn begin(proxy: SocketAddr) -> Hammer {
         let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (until, count) = (Arc::clone(&stop), Arc::clone(&asked));
         let thread = std::thread::spawn(move || {
@@ -51,12 +51,12 @@ impl Hammer {
     }
 
     /// Waits until it has asked some more.
-    fn more(&self, machine: &Machine) {
+    pub(crate) fn more(&self, machine: &Machine) {
         let before = self.asked.load(Ordering::Relaxed);
         machine.wait("more requests", |_| self.asked.load(Ordering::Relaxed) > before + 20);
     }
 
-    fn end(self) -> (u64, Vec<String>) {
+    pub(crate) fn end(self) -> (u64, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let failed = self.thread.join().unwrap();
         (self.asked.load(Ordering::Relaxed), failed)
@@ -115,7 +115,7 @@ impl Web {
     }
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
@@ -246,4 +246,45 @@ fn a_proxy_of_a_user_follows_a_service_and_why_says_what_is_not_routed() {
         m.etcdctl(&["get", "--print-value-only", "/services/api/api"]).stdout == mirrored
     });
     machine.wait("an answer again", |_| ask(address).is_ok());
+}
+
+#[test]
+fn a_stop_waits_for_a_load_balancer_that_is_a_unit() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    let port = free_port(Ipv4Addr::LOCALHOST);
+    // It is not told where the daemon of its machine is.
+    machine.file(
+        "lb.service",
+        &format!(
+            "[Service]\nType=notify\n\
+             ExecStart={ARGOSY} proxy --http ${{ARGOSY_ADDRESS}}:{port}=api\n"
+        ),
+    );
+    machine.file(
+        "api.service",
+        &format!(
+            "[Service]\nType=notify\n\
+             ExecStart={ARGOSY} demo-unit --unit %n --machine m1 --port ${{PORT}}\n\
+             [X-Argosy]\nEndpoint=api:auto/http\n"
+        ),
+    );
+    machine.run(&["apply", "lb.service", "api.service"]).ok();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    machine.wait("an answer", |_| ask(address).is_ok());
+    let balancer = machine.json(&["status", "lb"])["unit"]["status"]["main_pid"].clone();
+    let balancer = u32::try_from(balancer.as_u64().unwrap()).unwrap();
+    let time_stop = || {
+        let begun = Instant::now();
+        machine.run(&["stop", "api.service"]).ok();
+        begun.elapsed()
+    };
+    let quick = time_stop();
+    assert!(quick < Duration::from_secs(4), "{quick:?}");
+    machine.run(&["start", "api.service"]).ok();
+    machine.wait("an answer", |_| ask(address).is_ok());
+    signal(balancer, Signal::STOP);
+    let slow = time_stop();
+    signal(balancer, Signal::CONT);
+    assert!(slow >= Duration::from_millis(4_900), "{slow:?}");
 }

@@ -8,7 +8,12 @@ use crate::machine::Machine;
 
 /// Starts a cluster of three: m1, m2, m3.
 pub(crate) fn three() -> Vec<Machine> {
-    let mut machines = Machine::at_addresses(3);
+    cluster(3)
+}
+
+/// Starts a cluster of some machines: m1 in zone a, m2 in zone b, and so on.
+pub(crate) fn cluster(count: u8) -> Vec<Machine> {
+    let mut machines = Machine::at_addresses(count);
     for machine in &mut machines {
         machine.start(&[]);
     }
@@ -25,13 +30,14 @@ pub(crate) fn three() -> Vec<Machine> {
             "zone=a",
         ])
         .ok();
-    for (at, zone) in [(1, "zone=b"), (2, "zone=c")] {
+    for at in 1..usize::from(count) {
         let name = format!("m{}", at + 1);
-        join(&machines[0], &machines[at], &name, zone);
+        let zone = char::from(b'a' + u8::try_from(at).unwrap());
+        join(&machines[0], &machines[at], &name, &format!("zone={zone}"));
     }
     for machine in &machines {
         machine.wait("all machines on every machine", |m| {
-            m.run(&["list-machines"]).stdout.matches("ready").count() == 3
+            m.run(&["list-machines"]).stdout.matches("ready").count() == usize::from(count)
         });
         machine.wait("three voters", |m| m.json(&["cluster", "status"])["cluster"]["voters"] == 3);
     }
@@ -42,7 +48,7 @@ fn token(machine: &Machine) -> String {
     machine.run(&["token", "create"]).ok().stdout
 }
 
-fn join(member: &Machine, joiner: &Machine, name: &str, label: &str) {
+pub(crate) fn join(member: &Machine, joiner: &Machine, name: &str, label: &str) {
     let ran = try_join(joiner, &token(member), name, label);
     assert!(ran.0, "{}", ran.1);
 }

@@ -1,5 +1,6 @@
 //! What leads to a grant, and what does not.
 
+use super::super::Sign;
 use super::*;
 use crate::timing::Preset;
 
@@ -54,6 +55,10 @@ impl Stand {
         self.event(GranterEvent::Beat { machine: machine(who), beat })
     }
 
+    fn sign(&self, who: u128) -> Option<Sign> {
+        self.granter.signs().of(machine(who)).copied()
+    }
+
     fn answer(&mut self, voter: u64, round: u64, term: Term) -> Vec<GranterEffect> {
         self.event(GranterEvent::Answer { voter, round, term })
     }
@@ -76,7 +81,7 @@ fn a_beat_is_granted_by_a_quorum_of_a_round_begun_after_it() {
     assert_eq!(stand.answer(3, 1, TERM), [grant(1, 1), ask(2)]);
     assert_eq!(stand.answer(2, 1, TERM), [], "an answer to an earlier round");
     assert_eq!(stand.answer(2, 2, TERM), [grant(2, 1)]);
-    assert_eq!(stand.granter.signs()[&machine(2)].granted_at, stand.now);
+    assert_eq!(stand.sign(2).unwrap().granted_at, stand.now);
 }
 
 #[test]
@@ -105,7 +110,7 @@ fn who_was_left_out_meanwhile_is_not_granted() {
     stand.beat(1, 1);
     stand.eligible(&[(machine(2), 4)]);
     assert_eq!(stand.answer(3, 1, TERM), []);
-    let sign = stand.granter.signs()[&machine(1)];
+    let sign = stand.sign(1).unwrap();
     assert_eq!((sign.beat_at, sign.granted_at), (ms(1_002), Duration::ZERO));
     assert_eq!(stand.beat(1, 2), [], "not worth a round");
 }
@@ -165,11 +170,56 @@ fn a_follower_hears_nothing_and_a_new_term_begins_anew() {
     stand.event(GranterEvent::Leadership(None));
     assert_eq!(stand.answer(2, 1, TERM), []);
     assert_eq!(stand.beat(1, 2), []);
-    assert!(stand.granter.signs().is_empty());
+    assert!(stand.sign(1).is_none());
     stand.event(GranterEvent::Leadership(Some(Term(8))));
     stand.own_term = Term(8);
     // Said for the term before.
     stand.eligible(&[(machine(1), 4)]);
     assert_eq!(stand.beat(1, 3), []);
-    assert_eq!(stand.granter.signs()[&machine(1)].beat_at, stand.now);
+    assert_eq!(stand.sign(1).unwrap().beat_at, stand.now);
+}
+
+#[test]
+fn a_beat_that_came_before_its_machine_may_be_granted_is_asked_for_at_once() {
+    let mut stand = Stand::new();
+    stand.event(GranterEvent::Leadership(Some(Term(8))));
+    stand.own_term = Term(8);
+    stand.beat(1, 1);
+    stand.beat(2, 1);
+    stand.beat(2, 2);
+    assert_eq!(stand.granter.wake_at(), Some(stand.now + ms(100)), "nobody may be granted");
+    let who = BTreeMap::from([(machine(1), Generation(5)), (machine(2), Generation(4))]);
+    stand.granter.set_eligible(Term(8), who);
+    assert_eq!(stand.granter.wake_at(), Some(stand.now));
+    let ask = GranterEffect::Ask { voters: vec![2, 3], round: 1, term: Term(8) };
+    assert_eq!(stand.event(GranterEvent::Tick), [ask]);
+    // The other one has not seen its assignment.
+    let grant = GranterEffect::Grant { machine: machine(2), number: 2, term: Term(8) };
+    assert_eq!(stand.answer(2, 1, Term(8)), [grant]);
+    assert_eq!(stand.granter.wake_at(), Some(stand.now + ms(100)));
+}
+
+#[test]
+fn beats_that_nobody_looks_at_are_not_copied() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    let before = Arc::as_ptr(stand.granter.signs());
+    stand.beat(1, 2);
+    assert_eq!(Arc::as_ptr(stand.granter.signs()), before);
+    let kept = Arc::clone(stand.granter.signs());
+    stand.beat(1, 3);
+    assert!(kept.of(machine(1)).unwrap().beat_at < stand.sign(1).unwrap().beat_at);
+}
+
+#[test]
+fn a_leader_that_went_on_counts_silence_anew() {
+    let mut stand = Stand::new();
+    stand.beat(1, 1);
+    let last = stand.sign(1).unwrap().beat_at;
+    let timing = Timing::of(Preset::Lan);
+    stand.now += ms(5_000);
+    assert!(!stand.granter.signs().is_listening(&timing, stand.now));
+    stand.event(GranterEvent::Tick);
+    assert!(stand.granter.signs().is_listening(&timing, stand.now));
+    assert_eq!(stand.granter.signs().silent_since(last), stand.now);
 }

@@ -483,6 +483,31 @@ fn traffic() {
 }
 
 #[test]
+fn health_checks() {
+    one_line(
+        "a.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nEndpoint=a:1/tcp\nHealthCheck=http\nHealthCheck=/up\nHealthCheck=http://a:80/up\nHealthCheck=http:up\nHealthCheck=exec:/bin/true\nHealthCheck=http:/a b\nHealthCheck=http:/%m\nHealthCheck=http:/up\n",
+        expect![[r#"
+            a.service:5:13: error: `http` is no check (write http:/ for the root) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:6:13: error: `/up` is no check (write http:/up) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:7:13: error: `http://a:80/up` is no check (write the path alone: http:/up) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:8:13: error: `http:up` is no check (write the path alone: http:/) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:9:13: error: `exec:/bin/true` is no check (`tcp` opens a connection, `http:/PATH` asks the first HTTP endpoint) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:10:13: error: `http:/a b` is no check (write other characters of the path as % and two hexadecimal digits) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:11:19: error: `%m` differs by machine, which is not chosen yet (%n, %N, %p, %P, %i, %I, %j and %J are such) [only specifiers of the unit's name may stand here]
+            a.service:12:13: error: the unit has no HTTP endpoint to ask (end its Endpoint= in /http, or write HealthCheck=tcp) []
+        "#]],
+    );
+    one_line(
+        "a.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nHealthCheck=tcp\n",
+        expect![[r#"
+            a.service:4:13: error: `HealthCheck=` needs an endpoint to ask (write one, such as Endpoint=api:auto/http) []
+        "#]],
+    );
+}
+
+#[test]
 fn findings_are_bounded_and_an_error_is_among_them() {
     let notes = "CPUAccounting=yes\n".repeat(1000);
     let text = format!("[Service]\nExecStart=/bin/true\n{notes}PrivateTmp=yes\n");

@@ -1,6 +1,6 @@
 //! The thread's loop: one closed enum in, decisions, messages out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use argosy_keeper::FenceSender;
 use argosy_model::{MachineId, Term};
 use argosy_peer::DetachedStream;
 use argosy_reconcile::{Beat, Beater, GranterEffect, GranterEvent, Timing};
-use argosy_store::{Leadership, MemberId, StoreHandle};
+use argosy_store::{Leadership, MemberId};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::frame::{Frame, Message};
-use super::link::{Link, Patience};
+use super::link::{LINES_MAX, Link, Patience};
 use super::{Parts, Shared, inbound, voters};
 use crate::daemon::control::boot_time;
 use crate::daemon::machine_port::MachinePort;
+use crate::daemon::store_access::StoreAccess;
 
 /// News that waits for the loop: a beat of each of the most machines. More is dropped, and comes
 /// again with the next beat.
@@ -58,7 +59,7 @@ enum Event {
 pub(super) struct Beating {
     machine: MachineId,
     timing: Timing,
-    store: StoreHandle,
+    store: StoreAccess,
     port: MachinePort,
     fence: FenceSender,
     shared: Arc<Shared>,
@@ -67,6 +68,8 @@ pub(super) struct Beating {
     links: BTreeMap<MemberId, Link>,
     /// Where grants of other machines go.
     answers: BTreeMap<MachineId, mpsc::Sender<Frame>>,
+    /// The connections of other machines, the oldest first.
+    inbound: BTreeMap<MachineId, VecDeque<AbortHandle>>,
     tasks: JoinSet<()>,
     news: mpsc::Sender<News>,
     to_take: mpsc::Receiver<News>,
@@ -89,6 +92,7 @@ impl Beating {
             outlets,
             links: BTreeMap::new(),
             answers: BTreeMap::new(),
+            inbound: BTreeMap::new(),
             tasks: JoinSet::new(),
             news,
             to_take,
@@ -118,6 +122,7 @@ impl Beating {
                     Event::Incoming(Box::new(stream), machine)
                 }
                 Some(_) = self.tasks.join_next() => continue,
+                () = self.shared.due.notified() => Event::Time,
                 () = tokio::time::sleep(wait) => Event::Time,
             };
             let leads = *leadership.borrow();
@@ -149,11 +154,7 @@ impl Beating {
                 self.tell(GranterEvent::Answer { voter: voter.0, round, term }, now);
             }
             Event::News(News::Grant { number, term }) => self.granted(number, term, now),
-            Event::Incoming(stream, machine) => {
-                let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
-                let silence = self.patience().silence;
-                self.tasks.spawn(inbound::serve(*stream, machine, shared, news, silence));
-            }
+            Event::Incoming(stream, machine) => self.serve(*stream, machine),
             Event::Leadership => {
                 self.beater.hurry();
                 // A follower's grants are another's.
@@ -167,6 +168,22 @@ impl Beating {
         }
     }
 
+    /// Serves a machine's connection beside those it has. The oldest of too many is one that its
+    /// machine has given up.
+    fn serve(&mut self, stream: DetachedStream, machine: MachineId) {
+        let (shared, news) = (Arc::clone(&self.shared), self.news.clone());
+        let silence = self.patience().silence;
+        let task = self.tasks.spawn(inbound::serve(stream, machine, shared, news, silence));
+        let tasks = self.inbound.entry(machine).or_default();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push_back(task);
+        if tasks.len() > LINES_MAX
+            && let Some(oldest) = tasks.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+
     /// Beats when it is time, keeps the links, and takes note of a grant that has run out.
     fn pass_time(&mut self, now: Duration, leadership: Leadership) {
         // At each pass: a new voter is asked at once, and a machine that has just joined knows its
@@ -175,7 +192,7 @@ impl Beating {
         if now >= self.beater.due_at() {
             let beat = self.beater.beat(self.shared.generation(), now);
             match leadership.leader {
-                Some(leader) if leader == self.store.member_id() => {
+                Some(leader) if Some(leader) == self.store.member_id() => {
                     let machine = self.machine;
                     self.tell(GranterEvent::Beat { machine, beat }, now);
                 }
@@ -197,7 +214,7 @@ impl Beating {
         let voters = voters(&self.store);
         let own = self.store.member_id();
         self.links.retain(|voter, _| voters.contains(voter));
-        for voter in voters.into_iter().filter(|voter| *voter != own) {
+        for voter in voters.into_iter().filter(|voter| Some(*voter) != own) {
             if !self.links.contains_key(&voter) {
                 let (port, news, patience) =
                     (self.port.clone(), self.news.clone(), self.patience());
@@ -208,7 +225,7 @@ impl Beating {
     }
 
     fn patience(&self) -> Patience {
-        Patience { retry: self.timing.beat, silence: self.timing.lost_after.max(SILENCE_MIN) }
+        Patience { beat: self.timing.beat, silence: self.timing.lost_after.max(SILENCE_MIN) }
     }
 
     fn tell(&mut self, event: GranterEvent, now: Duration) {

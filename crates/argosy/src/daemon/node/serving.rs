@@ -1,0 +1,85 @@
+//! What a machine serves to clients of the store: a member answers them, and workers too; a worker
+//! passes them on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use argosy_reconcile::Timing;
+use argosy_store::StoreHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::tasks::Tasks;
+use crate::daemon::clients;
+use crate::daemon::feed::{self, FeedServer, FeedTiming};
+use crate::daemon::identity::Membership;
+use crate::daemon::machine_port::MachinePort;
+use crate::daemon::machine_server::ForWorkers;
+use crate::daemon::picture::Picture;
+use crate::daemon::store_access::StoreAccess;
+use crate::failure::chain;
+
+/// What serving is begun with.
+pub(super) struct Serving<'a> {
+    pub(super) data_dir: &'a Path,
+    pub(super) membership: &'a Membership,
+    pub(super) client_urls: &'a [String],
+    pub(super) port: &'a MachinePort,
+    pub(super) pictures: &'a watch::Receiver<Picture>,
+}
+
+impl Serving<'_> {
+    /// Begins, and returns what a member serves to workers.
+    pub(super) fn begin(
+        &self,
+        access: &StoreAccess,
+        listeners: Vec<TcpListener>,
+        tasks: &mut Tasks,
+    ) -> Option<ForWorkers> {
+        let pace = FeedTiming::of(Timing::of(self.membership.timing));
+        match access {
+            StoreAccess::Member(store) => {
+                let server = self.etcd_server(store);
+                let clients = server.connections();
+                let mut until = tasks.stopped();
+                tasks.spawn("client ports", async move {
+                    let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
+                    if let Err(error) = server.serve(listeners, stopped).await {
+                        tracing::error!(error = chain(&error), "the store's client ports failed");
+                    }
+                });
+                let feed = FeedServer::new(store.clone(), self.pictures.clone(), pace);
+                Some(ForWorkers { feed, clients })
+            }
+            StoreAccess::Worker(feed) => {
+                let stopped = tasks.stopped();
+                let clients = clients::serve(listeners, feed.clone(), self.port.clone(), stopped);
+                tasks.spawn("client ports", clients);
+                tasks.spawn_until_stopped("feed", feed::follow(feed.clone(), pace));
+                let stored = feed::keep_stored(feed.clone(), self.data_dir.to_owned());
+                tasks.spawn_until_stopped("stored feed", stored);
+                None
+            }
+        }
+    }
+
+    fn etcd_server(&self, store: &StoreHandle) -> argosy_etcd::Server {
+        let (membership, pictures) = (self.membership, self.pictures.clone());
+        let others = move |member: u64| {
+            let picture = pictures.borrow();
+            let mut machines = picture.view.machines().values();
+            let machine = &machines.find(|stored| stored.value.member == member)?.value;
+            Some(argosy_etcd::OtherMember {
+                name: machine.name.clone(),
+                peer_urls: vec![format!("https://{}:{}", machine.address, machine.port)],
+            })
+        };
+        let info = argosy_etcd::ServerInfo {
+            name: membership.name.clone(),
+            client_urls: self.client_urls.to_vec(),
+            peer_urls: vec![format!("https://{}:{}", membership.address, membership.port)],
+            others: Some(Arc::new(others)),
+        };
+        argosy_etcd::Server::new(store.clone(), info)
+    }
+}
