@@ -1,7 +1,9 @@
 //! Who may join: tokens and the certificate authority, read from the state and never kept in the
 //! cluster view.
 
-use argosy_kv::{KeyRange, KvError, RangeRequest, SpaceId, State, Txn};
+use argosy_kv::{
+    Compare, CompareResult, KeyRange, KvError, RangeRequest, Revision, SpaceId, State, Txn,
+};
 use argosy_model::{MachineId, UnixMicros};
 
 use crate::record::{Record, RecordError, StoredAuthority, StoredToken, Versioned};
@@ -79,6 +81,15 @@ pub fn use_token(
     draft.unchanged_at(token_key(id), mod_revision);
     draft.put(SpaceId::Registry, token_key(id), used.write(&stored));
     Ok(draft.finish())
+}
+
+/// Requires that no machine's record is newer than a registry revision: whoever counts machines and
+/// adds one has counted right.
+pub fn machines_as_of(revision: Revision) -> Txn {
+    let range = KeyRange::prefix("machines/");
+    let mut compare = Compare::mod_revision(SpaceId::Registry, Vec::new(), revision + 1);
+    (compare.range, compare.result) = (range, CompareResult::Less);
+    Txn { compare: vec![compare], ..Txn::default() }
 }
 
 /// Returns the transaction that stores the cluster's authority, once.

@@ -1,20 +1,85 @@
 //! Announced endpoints: published and withdrawn by the machine that runs the unit.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use argosy_kv::{SpaceId, State, Txn};
-use argosy_model::{MachineId, UnitName};
+use argosy_model::{AssignmentEntry, MachineId, UnitName, UnitSpec};
 
 use crate::ClusterView;
 use crate::edit::change;
 use crate::keys::Key;
-use crate::record::{StoredEndpoint, Versioned};
+use crate::record::{StoredEndpoint, StoredService, Versioned};
 use crate::transaction::Draft;
 use crate::view::EndpointName;
 
 /// Returns the name an endpoint is stored under: a global unit has one for each machine.
 pub fn endpoint_name(unit: &UnitName, machine: MachineId, global: bool) -> EndpointName {
     (unit.clone(), global.then_some(machine))
+}
+
+/// Returns what a machine publishes of a unit that it runs by an assignment's entry: its services at
+/// the machine's address, and the announced key. `None` while a port is not chosen, or when the
+/// address is none.
+pub fn endpoint_of(
+    spec: &UnitSpec,
+    entry: &AssignmentEntry,
+    machine: MachineId,
+    address: &str,
+) -> Option<(EndpointName, StoredEndpoint)> {
+    let services = services_of(spec, entry, machine, address)?;
+    let mut endpoint = StoredEndpoint {
+        unit: entry.unit.clone(),
+        machine,
+        epoch: entry.epoch,
+        key: String::new(),
+        value: String::new(),
+        services,
+    };
+    if let Some(announced) = &spec.announce {
+        let port = announced.port.or_else(|| announced_port(spec, &endpoint));
+        endpoint.key.clone_from(&announced.key);
+        endpoint.value = address_with(address, port);
+    }
+    Some((endpoint_name(&entry.unit, machine, spec.placement.global), endpoint))
+}
+
+/// Returns where a unit answers for its services; `None` while a port is not chosen.
+pub fn services_of(
+    spec: &UnitSpec,
+    entry: &AssignmentEntry,
+    machine: MachineId,
+    address: &str,
+) -> Option<Vec<StoredService>> {
+    let address: IpAddr = address.parse().ok()?;
+    let machine = spec.placement.global.then_some(machine);
+    let services = spec.traffic.endpoints.iter().map(|endpoint| {
+        let service = endpoint.service.clone();
+        let port = endpoint.port.or_else(|| entry.ports.get(&service).copied())?;
+        let key = mirror_key(&service, &entry.unit, machine);
+        let address = SocketAddr::new(address, port);
+        let (protocol, check) = (endpoint.protocol, spec.traffic.check_of(endpoint));
+        Some(StoredService { service, protocol, address, key, check })
+    });
+    services.collect()
+}
+
+/// Returns the port that is announced with a key that names none: a chosen one.
+fn announced_port(spec: &UnitSpec, endpoint: &StoredEndpoint) -> Option<u16> {
+    let first = spec.traffic.endpoints.first().filter(|first| first.port.is_none())?;
+    let service = endpoint.services.iter().find(|one| one.service == first.service)?;
+    Some(service.address.port())
+}
+
+/// Returns `ADDRESS:PORT`, or the address alone when no port is announced.
+fn address_with(address: &str, port: Option<u16>) -> String {
+    // An address carries no port, so only one of version 6 has colons.
+    let is_v6 = address.contains(':');
+    match port {
+        Some(port) if is_v6 => format!("[{address}]:{port}"),
+        Some(port) => format!("{address}:{port}"),
+        None => address.to_owned(),
+    }
 }
 
 /// Publishes an endpoint: its record and the announced key, in one transaction. Guarded by the

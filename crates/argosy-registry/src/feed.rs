@@ -14,14 +14,14 @@ mod sender;
 use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_kv::Revision;
-use argosy_model::{MachineId, Term, UnitName, UnitRevision};
+use argosy_model::{MachineId, Publish, Term, UnitName, UnitRevision};
 use bytes::Bytes;
 
 use crate::keys::Key;
 use crate::record::{Record, StoredRevision, Versioned};
 use crate::view::{ClusterView, RecordChange};
 
-pub use commit::{CommitRefused, check_commit};
+pub use commit::{CommitRefused, guarded_commit};
 pub use frame::{FRAME_BYTES_MAX, FeedFrame, FrameError};
 pub use receiver::{FEED_BYTES_MAX, FeedError, FeedReceiver};
 pub use sender::{FeedSender, frames_of};
@@ -38,7 +38,14 @@ pub struct FeedRecord {
 /// Records by their keys.
 pub type FeedRecords = BTreeMap<Bytes, FeedRecord>;
 
-/// What the user space holds under the keys that a machine's endpoints announce.
+/// Bytes of a key's value that are told: a client may have written much more.
+pub const KEY_BYTES_MAX: usize = 512;
+
+/// Published ports, as [`ClusterView::published`] has them.
+pub type Published = BTreeMap<u16, Publish>;
+
+/// What the user space holds under the keys that a machine's endpoints announce. Of a long value
+/// only the first [`KEY_BYTES_MAX`] bytes: it is compared with what is announced, which is short.
 pub type AnnouncedKeys = BTreeMap<String, Option<Vec<u8>>>;
 
 /// What a machine that forwards has to know of the store itself.
@@ -65,14 +72,15 @@ pub struct FeedState {
     pub routes: Revision,
     /// The records.
     pub records: FeedRecords,
+    /// The published ports: the units that publish them are not told.
+    pub published: Published,
     /// Its announced keys.
     pub keys: AnnouncedKeys,
     /// The store.
     pub facts: FeedFacts,
 }
 
-/// Returns the records that every machine is told: machines, endpoints, and the units that
-/// publish ports.
+/// Returns the records that every machine is told: machines and endpoints.
 pub fn shared_records(view: &ClusterView) -> FeedRecords {
     let mut records = FeedRecords::new();
     for (id, stored) in view.machines() {
@@ -80,17 +88,6 @@ pub fn shared_records(view: &ClusterView) -> FeedRecords {
     }
     for ((unit, machine), stored) in view.endpoints() {
         put(&mut records, &Key::Endpoint(unit.clone(), *machine), stored);
-    }
-    let templates: BTreeSet<UnitName> =
-        view.publishers().iter().filter_map(|unit| template_of(view, unit)).collect();
-    // An instance with a text of its own may publish nothing, which only its record tells.
-    let instances = view
-        .units()
-        .keys()
-        .filter(|unit| unit.template().is_some_and(|template| templates.contains(&template)));
-    let units: BTreeSet<&UnitName> = view.publishers().iter().chain(instances).collect();
-    for unit in units {
-        put_unit(&mut records, view, unit, None, &FeedRecords::new());
     }
     records
 }
@@ -174,11 +171,6 @@ fn put_text(
 fn put<T>(records: &mut FeedRecords, key: &Key, stored: &Versioned<T>) {
     let record = FeedRecord { value: stored.stored.clone(), mod_revision: stored.mod_revision };
     records.insert(key.to_bytes().into(), record);
-}
-
-fn template_of(view: &ClusterView, unit: &UnitName) -> Option<UnitName> {
-    let own = view.unit(unit).is_some_and(|stored| stored.value.own_text);
-    if unit.is_template() { Some(unit.clone()) } else { unit.template().filter(|_| !own) }
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ pub use argosy_kv::{Revision, Txn};
 pub use argosy_model::Wanted;
 pub use change_error::ChangeError;
 pub use edit::{Edit, Submitted, TEXT_BYTES_MAX};
-pub use endpoint::{announce, announce_again, announced_keys, endpoint_name, mirror_key, withdraw};
+pub use endpoint::{
+    announce, announce_again, announced_keys, endpoint_name, endpoint_of, mirror_key, services_of,
+    withdraw,
+};
 pub use keys::Key;
 pub use plan_commit::{PORTS, PlanCommit};
 pub use record::{

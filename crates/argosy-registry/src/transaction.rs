@@ -4,6 +4,7 @@ use argosy_kv::{Compare, DeleteRequest, KeyRange, Op, PutRequest, Revision, Spac
 
 use crate::keys::Key;
 use crate::record::Versioned;
+use crate::view::EndpointName;
 
 /// Most operations, and most guards, of one transaction: below etcd's default `--max-txn-ops`
 /// of 128, so that the same transaction also runs against an external store.
@@ -38,6 +39,12 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     txn: Txn,
+}
+
+impl From<Txn> for Draft {
+    fn from(txn: Txn) -> Draft {
+        Draft { txn }
+    }
 }
 
 impl Draft {
@@ -103,6 +110,20 @@ impl Draft {
             success: vec![delete(SpaceId::User, key)],
             failure: Vec::new(),
         }));
+    }
+
+    /// Returns the endpoints whose records are written or removed.
+    pub(crate) fn endpoints(&self) -> Vec<EndpointName> {
+        let keys = self.txn.success.iter().filter_map(|op| match op {
+            Op::Put(SpaceId::Registry, put) => Some(&put.key),
+            Op::Delete(SpaceId::Registry, delete) => Some(&delete.range.key),
+            _ => None,
+        });
+        let names = keys.filter_map(|key| match Key::parse(key) {
+            Some(Key::Endpoint(unit, machine)) => Some((unit, machine)),
+            _ => None,
+        });
+        names.collect()
     }
 
     /// Tells whether nothing would be done.

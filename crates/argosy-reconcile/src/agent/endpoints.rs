@@ -2,11 +2,9 @@
 
 use argosy_model::{ActiveState, Assignment, UnitName, Want};
 use argosy_registry::{
-    ClusterView, EndpointName, StoredEndpoint, Txn, announce, announce_again, endpoint_name,
-    withdraw,
+    ClusterView, EndpointName, StoredEndpoint, Txn, announce, announce_again, endpoint_of, withdraw,
 };
 
-use super::routing::announced_port;
 use super::{AgentEffect, AgentMachine, Publishing};
 use crate::backend::RunIdentity;
 
@@ -160,35 +158,12 @@ impl AgentMachine {
         if !self.answers(spec, ready) {
             return Said::Nothing;
         }
-        let Some(services) = self.services_of(spec, entry) else {
-            return Said::Unknown;
-        };
-        let name = endpoint_name(unit, self.config.machine, spec.placement.global);
-        let mut endpoint = StoredEndpoint {
-            unit: unit.clone(),
-            machine: self.config.machine,
-            epoch: ready.epoch,
-            key: String::new(),
-            value: String::new(),
-            services,
-        };
-        if let Some(announced) = &spec.announce {
-            let port = announced.port.or_else(|| announced_port(spec, &endpoint));
-            endpoint.key.clone_from(&announced.key);
-            endpoint.value = self.value_of(port);
-        }
-        Said::Publish(name, Box::new(endpoint))
-    }
-
-    /// Returns `ADDRESS:PORT`, or the address alone when no port is announced.
-    fn value_of(&self, port: Option<u16>) -> String {
-        let address = &self.config.address;
-        // An address carries no port, so only one of version 6 has colons.
-        let is_v6 = address.contains(':');
-        match port {
-            Some(port) if is_v6 => format!("[{address}]:{port}"),
-            Some(port) => format!("{address}:{port}"),
-            None => address.clone(),
+        let (machine, address) = (self.config.machine, &self.config.address);
+        match endpoint_of(spec, entry, machine, address) {
+            Some((name, endpoint)) => {
+                Said::Publish(name, Box::new(StoredEndpoint { epoch: ready.epoch, ..endpoint }))
+            }
+            None => Said::Unknown,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What carries traffic to this machine's units: whether they answer, which ports they have, and
 //! which withdrawals every proxy has acknowledged.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use argosy_model::{
     ActiveState, Assignment, AssignmentEntry, HealthCheck, InvocationId, ServiceType, UnitName,
     UnitSpec, UnitStatus, Want,
 };
-use argosy_registry::{ClusterView, PORTS, Revision, StoredEndpoint, StoredService, mirror_key};
+use argosy_registry::{ClusterView, PORTS, Revision, StoredService, services_of};
 
 use super::{AgentEffect, AgentMachine, health};
 
@@ -206,17 +206,7 @@ impl AgentMachine {
         spec: &UnitSpec,
         entry: &AssignmentEntry,
     ) -> Option<Vec<StoredService>> {
-        let address: IpAddr = self.config.address.parse().ok()?;
-        let machine = spec.placement.global.then_some(self.config.machine);
-        let services = spec.traffic.endpoints.iter().map(|endpoint| {
-            let service = endpoint.service.clone();
-            let port = endpoint.port.or_else(|| entry.ports.get(&service).copied())?;
-            let key = mirror_key(&service, &entry.unit, machine);
-            let address = SocketAddr::new(address, port);
-            let (protocol, check) = (endpoint.protocol, spec.traffic.check_of(endpoint));
-            Some(StoredService { service, protocol, address, key, check })
-        });
-        services.collect()
+        services_of(spec, entry, self.config.machine, &self.config.address)
     }
 
     /// Returns the variables that tell a unit its ports: `PORT`, the first, and `ARGOSY_PORT_NAME`
@@ -256,11 +246,4 @@ fn is_tried(spec: &UnitSpec) -> bool {
 /// Returns where and how a unit is tried.
 pub(super) fn checks_of(services: &[StoredService]) -> Vec<(SocketAddr, HealthCheck)> {
     services.iter().map(|service| (service.address, service.check.clone())).collect()
-}
-
-/// Returns the port that is announced with a key that names none: a chosen one.
-pub(super) fn announced_port(spec: &UnitSpec, endpoint: &StoredEndpoint) -> Option<u16> {
-    let first = spec.traffic.endpoints.first().filter(|first| first.port.is_none())?;
-    let service = endpoint.services.iter().find(|one| one.service == first.service)?;
-    Some(service.address.port())
 }

@@ -2,14 +2,14 @@
 //! they announce.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use argosy_kv::{Compare, Op, PutRequest, SpaceId, Txn};
-use argosy_model::{MachineId, Want};
+use argosy_model::{MachineId, UnitName, Want};
 
-use crate::endpoint::mirror_key;
+use crate::endpoint::endpoint_of;
 use crate::keys::Key;
-use crate::record::{Record, StoredEndpoint, StoredService};
+use crate::record::{Record, StoredEndpoint};
+use crate::transaction::Draft;
 use crate::view::{ClusterView, EndpointName};
 
 /// Deepest nesting of a transaction that publishes or withdraws: one for each conditional write.
@@ -45,16 +45,27 @@ pub enum CommitRefused {
 type Allowed = BTreeMap<String, Vec<String>>;
 
 /// Checks a transaction that `machine` asks for: nothing but what [`crate::announce`],
-/// [`crate::announce_again`] and [`crate::withdraw`] make for its own endpoints. Its guards are
-/// the machine's own: what it was decided on may be older than `view`.
+/// [`crate::announce_again`] and [`crate::withdraw`] make for its own endpoints. To the machine's
+/// own guards are added those on what was checked, which may have changed since in turn.
 ///
 /// # Errors
 /// What it may not do.
-pub fn check_commit(
+pub fn guarded_commit(
     view: &ClusterView,
     machine: MachineId,
-    txn: &Txn,
-) -> Result<(), CommitRefused> {
+    txn: Txn,
+) -> Result<Txn, CommitRefused> {
+    check(view, machine, &txn)?;
+    let mut draft = Draft::from(txn);
+    draft.unchanged(&Key::Assignment(machine), view.assignments().get(&machine));
+    for (unit, global) in draft.endpoints() {
+        let stored = view.endpoints().get(&(unit.clone(), global));
+        draft.unchanged(&Key::Endpoint(unit, global), stored);
+    }
+    Ok(draft.finish())
+}
+
+fn check(view: &ClusterView, machine: MachineId, txn: &Txn) -> Result<(), CommitRefused> {
     let mut allowed = Allowed::new();
     for stored in view.endpoints().values().filter(|stored| stored.value.machine == machine) {
         allow(&mut allowed, &stored.value);
@@ -104,44 +115,45 @@ fn owns(view: &ClusterView, machine: MachineId, key: &[u8]) -> bool {
     stored.is_some_and(|stored| stored.value.machine == machine)
 }
 
-/// Reads a put of an endpoint that says nothing but what the unit's text and place allow.
+/// Reads a put of an endpoint that says exactly what the unit's text and place make of it.
 fn endpoint_put(
     view: &ClusterView,
     machine: MachineId,
     put: &PutRequest,
 ) -> Result<(EndpointName, StoredEndpoint), CommitRefused> {
-    let Some(Key::Endpoint(unit, global)) = Key::parse(&put.key) else {
+    let name = match Key::parse(&put.key) {
+        // The one way to write the key.
+        Some(key @ Key::Endpoint(..)) if key.to_bytes() == put.key => key,
+        _ => return Err(CommitRefused::Record { key: text(&put.key) }),
+    };
+    let Key::Endpoint(unit, global) = name else {
         return Err(CommitRefused::Record { key: text(&put.key) });
     };
     let refused = || CommitRefused::Endpoint { key: text(&put.key) };
     let endpoint = StoredEndpoint::read(&put.value).map_err(|_| refused())?;
-    let assignment = view.assignments().get(&machine).ok_or_else(refused)?;
-    let entries = &assignment.value.entries;
-    let entry = entries.iter().find(|entry| entry.unit == unit && entry.want == Want::Run);
-    let entry = entry.filter(|entry| entry.epoch == endpoint.epoch).ok_or_else(refused)?;
-    let spec = view.text(&unit, entry.revision).and_then(|text| view.read_text(&unit, text));
-    let spec = spec.and_then(Result::ok).ok_or_else(refused)?;
-    let address = view.machines().get(&machine).map(|stored| stored.value.address.as_str());
-    let address: IpAddr = address.and_then(|address| address.parse().ok()).ok_or_else(refused)?;
-    let service_fits = |service: &StoredService| {
-        let own = spec.placement.global.then_some(machine);
-        spec.traffic.endpoints.iter().any(|endpoint| endpoint.service == service.service)
-            && service.key == mirror_key(&service.service, &unit, own)
-            && service.address.ip() == address
-    };
-    let announced = spec.announce.as_ref().map_or("", |announced| announced.key.as_str());
-    let is_at = |value: &str| value.parse() == Ok(address) || socket_ip(value) == Some(address);
-    let fits = endpoint.unit == unit
-        && endpoint.machine == machine
-        && global == spec.placement.global.then_some(machine)
-        && endpoint.key == announced
-        && (announced.is_empty() || is_at(&endpoint.value))
-        && endpoint.services.iter().all(service_fits);
-    if fits { Ok(((unit, global), endpoint)) } else { Err(refused()) }
+    let wanted = wanted_endpoint(view, machine, &unit).ok_or_else(refused)?;
+    let (name, wanted) = (wanted.0, wanted.1);
+    let before = view.endpoints().get(&name).map_or(&[][..], |before| &before.stored);
+    // Nothing hides in fields that this version does not know.
+    let same_bytes = [before, &[]].iter().any(|before| wanted.write(before) == put.value);
+    let plain = put.lease == 0 && !put.ignore_value && !put.ignore_lease;
+    if name == (unit, global) && endpoint == wanted && same_bytes && plain {
+        Ok((name, endpoint))
+    } else {
+        Err(refused())
+    }
 }
 
-fn socket_ip(value: &str) -> Option<IpAddr> {
-    value.parse::<std::net::SocketAddr>().ok().map(|address| address.ip())
+/// Returns what a machine publishes of a unit that it is told to run; `None` if it is not told so.
+fn wanted_endpoint(
+    view: &ClusterView,
+    machine: MachineId,
+    unit: &UnitName,
+) -> Option<(EndpointName, StoredEndpoint)> {
+    let entries = &view.assignments().get(&machine)?.value.entries;
+    let entry = entries.iter().find(|entry| &entry.unit == unit && entry.want == Want::Run)?;
+    let spec = view.read_text(unit, view.text(unit, entry.revision)?)?.ok()?;
+    endpoint_of(&spec, entry, machine, &view.machines().get(&machine)?.value.address)
 }
 
 /// A guard tells whether it holds: one on a foreign record would tell what is in it.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use argosy_model::Term;
+use argosy_model::{EndpointProtocol, Publish, Term};
 use bytes::Bytes;
 use prost::Message;
 
-use super::{AnnouncedKeys, FeedFacts};
+use super::{AnnouncedKeys, FeedFacts, Published};
 use crate::view::RecordChange;
 
 /// Longest encoded frame: the longest record (a text of 64 KiB, an assignment of 2,000 entries of
@@ -31,6 +31,8 @@ pub struct FeedFrame {
     pub routes: i64,
     /// Records that were changed or removed.
     pub changes: Vec<RecordChange>,
+    /// The published ports, all of them, if they are not as before.
+    pub published: Option<Published>,
     /// The machine's announced keys, all of them, if they are not as before.
     pub keys: Option<AnnouncedKeys>,
     /// The store.
@@ -60,6 +62,24 @@ struct FrameMessage {
     current: bool,
     #[prost(int64, tag = "10")]
     routes: i64,
+    #[prost(message, optional, tag = "11")]
+    published: Option<PublishedMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PublishedMessage {
+    #[prost(message, repeated, tag = "1")]
+    ports: Vec<PublishMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PublishMessage {
+    #[prost(uint32, tag = "1")]
+    port: u32,
+    #[prost(string, tag = "2")]
+    service: String,
+    #[prost(string, tag = "3")]
+    protocol: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -107,6 +127,7 @@ impl FeedFrame {
             routes: self.routes,
             changes: self.changes.iter().map(change).collect(),
             keys,
+            published: self.published.as_ref().map(published_message),
             term: self.facts.term.0,
             leader: self.facts.leader.unwrap_or_default(),
             voters: self.facts.voters.iter().copied().collect(),
@@ -141,7 +162,27 @@ impl FeedFrame {
             keys: message
                 .keys
                 .map(|keys| keys.keys.into_iter().map(|one| (one.key, one.value)).collect()),
+            published: message.published.map(read_published),
             facts,
         })
     }
+}
+
+fn published_message(published: &Published) -> PublishedMessage {
+    let ports = published.values().map(|one| PublishMessage {
+        port: one.port.into(),
+        service: one.service.clone(),
+        protocol: one.protocol.as_str().to_owned(),
+    });
+    PublishedMessage { ports: ports.collect() }
+}
+
+/// Reads published ports. One with a protocol of a later version is left out: nobody here speaks it.
+fn read_published(message: PublishedMessage) -> Published {
+    let ports = message.ports.into_iter().filter_map(|one| {
+        let port = u16::try_from(one.port).ok()?;
+        let protocol = EndpointProtocol::parse(&one.protocol)?;
+        Some((port, Publish { port, service: one.service, protocol }))
+    });
+    ports.collect()
 }

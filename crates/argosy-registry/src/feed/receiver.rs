@@ -70,6 +70,9 @@ impl FeedReceiver {
             self.state.keys = keys;
         }
         (self.state.revision, self.state.routes) = (frame.revision, frame.routes);
+        if let Some(published) = frame.published {
+            self.state.published = published;
+        }
         self.state.facts = frame.facts;
         let is_whole = frame.ends && self.state.revision >= known;
         Ok(is_whole.then_some(&self.state))

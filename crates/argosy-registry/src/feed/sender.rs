@@ -5,7 +5,9 @@ use std::sync::Arc;
 use argosy_kv::Revision;
 
 use super::frame::{FRAME_BYTES_MAX, FeedFrame};
-use super::{AnnouncedKeys, FeedFacts, FeedRecords, FeedState, record_changes};
+use super::{
+    AnnouncedKeys, FeedFacts, FeedRecords, FeedState, KEY_BYTES_MAX, Published, record_changes,
+};
 use crate::view::{ClusterView, RecordChange};
 
 /// A frame is closed when its records take so much: half of the limit, so that one more of the
@@ -20,6 +22,7 @@ pub struct FeedSender {
     routes: Revision,
     shared: Arc<FeedRecords>,
     own: FeedRecords,
+    published: Option<Published>,
     keys: Option<AnnouncedKeys>,
     facts: FeedFacts,
 }
@@ -48,9 +51,10 @@ impl FeedSender {
         view: &ClusterView,
         shared: &Arc<FeedRecords>,
         own: FeedRecords,
-        keys: AnnouncedKeys,
+        mut keys: AnnouncedKeys,
         facts: FeedFacts,
     ) -> Vec<FeedFrame> {
+        keys.values_mut().flatten().for_each(|value| value.truncate(KEY_BYTES_MAX));
         let (revision, routes) = (view.revision(), view.routes_revision());
         let mut changes = match Arc::ptr_eq(&self.shared, shared) {
             true => Vec::new(),
@@ -64,26 +68,32 @@ impl FeedSender {
         });
         let keys_changed = self.keys.as_ref() != Some(&keys);
         let same = self.began && self.routes == routes && self.facts == facts;
-        let is_news = !same || !changes.is_empty() || keys_changed;
+        let published_changed = self.published.as_ref() != Some(view.published());
+        let is_news = !same || !changes.is_empty() || keys_changed || published_changed;
+        self.revision = revision;
         if !is_news {
             return Vec::new();
         }
+        let published = view.published();
         let frame = FeedFrame {
             begins: !std::mem::replace(&mut self.began, true),
             ends: true,
             revision,
             routes,
             changes,
+            published: published_changed.then(|| published.clone()),
             keys: keys_changed.then(|| keys.clone()),
             facts: facts.clone(),
         };
-        (self.revision, self.routes) = (revision, routes);
+        self.routes = routes;
+        self.published = Some(published.clone());
         (self.shared, self.own) = (Arc::clone(shared), own);
         (self.keys, self.facts) = (Some(keys), facts);
         split(frame)
     }
 
-    /// Returns a frame that says nothing new: a sign of life.
+    /// Returns a frame that says nothing new: a sign of life, and that nothing has changed up to
+    /// the revision that was looked at last.
     pub fn sign_of_life(&self) -> FeedFrame {
         FeedFrame {
             ends: true,
@@ -103,6 +113,7 @@ pub fn frames_of(state: &FeedState) -> Vec<FeedFrame> {
         revision: state.revision,
         routes: state.routes,
         changes: record_changes(&FeedRecords::new(), &state.records, state.revision),
+        published: Some(state.published.clone()),
         keys: Some(state.keys.clone()),
         facts: state.facts.clone(),
     })
@@ -129,6 +140,7 @@ fn split(mut frame: FeedFrame) -> Vec<FeedFrame> {
         ends: number == last,
         changes,
         // What ends the state comes last.
+        published: frame.published.clone().filter(|_| number == last),
         keys: frame.keys.clone().filter(|_| number == last),
         ..frame.clone()
     };

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use argosy_kv::{Compare, DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
-use argosy_model::{EndpointProtocol, Epoch};
+use argosy_model::Epoch;
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{LeaderMark, StoredEndpoint, StoredService};
+use crate::record::{LeaderMark, StoredEndpoint};
 use crate::testing::{Registry, machine, name, specs};
 use crate::view::tests::{change, make};
-use crate::{ClusterViewBuilder, PlanCommit, announce, announce_again, mirror_key, withdraw};
+use crate::{ClusterViewBuilder, PlanCommit, announce, announce_again, endpoint_of, withdraw};
 
 const ONE: MachineId = MachineId(1);
 
@@ -18,7 +18,7 @@ const ONE: MachineId = MachineId(1);
 struct Pair {
     sender: FeedSender,
     receiver: FeedReceiver,
-    told: FeedRecords,
+    told: FeedState,
     builder: ClusterViewBuilder,
 }
 
@@ -26,7 +26,7 @@ impl Pair {
     fn new() -> Pair {
         let (sender, receiver) = (FeedSender::new(), FeedReceiver::new());
         let builder = ClusterViewBuilder::new(specs());
-        Pair { sender, receiver, told: FeedRecords::new(), builder }
+        Pair { sender, receiver, told: FeedState::default(), builder }
     }
 
     /// Brings the machine up to date, over the wire.
@@ -37,9 +37,8 @@ impl Pair {
         for frame in frames {
             let frame = FeedFrame::decode(frame.encode().into()).unwrap();
             if let Some(state) = self.receiver.take(frame, 0).unwrap() {
-                let changes = record_changes(&self.told, &state.records, state.revision);
-                self.builder.apply_told(state.revision, state.routes, changes);
-                self.told = state.records.clone();
+                self.builder.apply_told(&self.told, state);
+                self.told = state.clone();
             }
         }
     }
@@ -53,8 +52,8 @@ fn facts() -> FeedFacts {
 fn needed(view: &ClusterView) -> impl PartialEq + std::fmt::Debug + use<> {
     let assignment = view.assignments().get(&ONE).cloned();
     let entries = assignment.iter().flat_map(|stored| &stored.value.entries);
-    let units = entries.map(|entry| entry.unit.clone()).chain(view.publishers().iter().cloned());
-    let units: Vec<_> = units
+    let units: Vec<_> = entries
+        .map(|entry| entry.unit.clone())
         .map(|unit| {
             let seen = view.look_up(&unit);
             let seen =
@@ -97,7 +96,7 @@ fn nothing_of_other_machines_units_is_told() {
     let mut pair = Pair::new();
     pair.follow(registry.view());
     let keys: Vec<String> =
-        pair.told.keys().map(|key| String::from_utf8(key.to_vec()).unwrap()).collect();
+        pair.told.records.keys().map(|key| String::from_utf8(key.to_vec()).unwrap()).collect();
     assert_eq!(
         keys,
         [
@@ -172,17 +171,15 @@ fn placed(text: &str) -> Registry {
     registry
 }
 
+fn may(registry: &Registry, machine: MachineId, txn: &Txn) -> Result<(), CommitRefused> {
+    guarded_commit(registry.view(), machine, txn.clone()).map(drop)
+}
+
 fn endpoint(registry: &Registry) -> StoredEndpoint {
     let unit = name("a.service");
-    let epoch = registry.view().assignments()[&ONE].value.entries[0].epoch;
-    let service = StoredService {
-        service: "api".to_owned(),
-        protocol: EndpointProtocol::Http,
-        address: ([192, 0, 2, 1], 80).into(),
-        key: mirror_key("api", &unit, None),
-    };
-    let (key, value) = ("/where".to_owned(), "192.0.2.1:80".to_owned());
-    StoredEndpoint { unit, machine: ONE, epoch, key, value, services: vec![service] }
+    let assignment = &registry.view().assignments()[&ONE].value;
+    let spec = registry.view().look_up(&unit).unwrap().spec.cloned().unwrap();
+    endpoint_of(&spec, &assignment.entries[0], ONE, "192.0.2.1").unwrap().1
 }
 
 #[test]
@@ -190,26 +187,29 @@ fn a_machine_publishes_and_withdraws_its_own_endpoints() {
     let mut registry = placed("http=api announce=/where");
     let name = (name("a.service"), None);
     let txn = announce(registry.view(), &name, &endpoint(&registry)).unwrap();
-    assert_eq!(check_commit(registry.view(), ONE, &txn), Ok(()));
-    assert!(check_commit(registry.view(), MachineId(2), &txn).is_err(), "another's");
+    assert_eq!(may(&registry, ONE, &txn), Ok(()));
+    assert!(may(&registry, MachineId(2), &txn).is_err(), "another's");
     registry.commit(txn);
     let stored = registry.view().endpoints()[&name].clone();
     for txn in [withdraw(&name, &stored), announce_again(&name, &stored, "/where")] {
-        assert_eq!(check_commit(registry.view(), ONE, &txn), Ok(()));
-        assert!(check_commit(registry.view(), MachineId(2), &txn).is_err(), "another's");
+        assert_eq!(may(&registry, ONE, &txn), Ok(()));
+        assert!(may(&registry, MachineId(2), &txn).is_err(), "another's");
     }
 }
 
 #[test]
 fn an_endpoint_says_what_text_and_assignment_say() {
     type Change = fn(&mut StoredEndpoint);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 10] = [
         ("its machine", |endpoint| endpoint.machine = MachineId(2)),
         ("its epoch", |endpoint| endpoint.epoch = Epoch { incarnation: 1, counter: 99 }),
         ("its key", |endpoint| endpoint.key = "/theirs".into()),
         ("what is announced", |endpoint| endpoint.value = "192.0.2.9:80".into()),
         ("its service", |endpoint| endpoint.services[0].service = "admin".into()),
         ("its address", |endpoint| endpoint.services[0].address = ([192, 0, 2, 9], 80).into()),
+        ("its services", |endpoint| endpoint.services.clear()),
+        ("one service twice", |endpoint| endpoint.services.extend_from_within(..)),
+        ("its port", |endpoint| endpoint.services[0].address.set_port(1)),
         ("its mirror", |endpoint| endpoint.services[0].key = "/services/admin/a".into()),
     ];
     let registry = placed("http=api announce=/where");
@@ -217,7 +217,7 @@ fn an_endpoint_says_what_text_and_assignment_say() {
         let mut endpoint = endpoint(&registry);
         change(&mut endpoint);
         let txn = announce(registry.view(), &(name("a.service"), None), &endpoint).unwrap();
-        assert!(check_commit(registry.view(), ONE, &txn).is_err(), "{what}");
+        assert!(may(&registry, ONE, &txn).is_err(), "{what}");
     }
 }
 
@@ -246,9 +246,61 @@ fn nothing_else_may_be_touched() {
     ];
     for op in ops {
         let txn = Txn::unconditional(vec![op]);
-        assert!(check_commit(registry.view(), ONE, &txn).is_err(), "{txn:?}");
+        assert!(may(&registry, ONE, &txn).is_err(), "{txn:?}");
     }
     let ask = Compare::value(SpaceId::Registry, "secrets/authority", "k");
     let asks = Txn { compare: vec![ask], ..Txn::default() };
-    assert!(check_commit(registry.view(), ONE, &asks).is_err());
+    assert!(may(&registry, ONE, &asks).is_err());
+}
+
+#[test]
+fn nothing_hides_in_a_record_that_is_put() {
+    let registry = placed("http=api announce=/where");
+    let name = (name("a.service"), None);
+    let good = announce(registry.view(), &name, &endpoint(&registry)).unwrap();
+    let put = |txn: &mut Txn| match &mut txn.success[0] {
+        Op::Put(_, put) => put.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut padded = good.clone();
+    // Field 1000, a varint: of a later version, or ballast.
+    let value = [&put(&mut padded).value[..], &[0xc0, 0x3e, 1]].concat();
+    padded.success[0] = Op::Put(SpaceId::Registry, PutRequest::new("endpoints/a/a.service", value));
+    assert!(may(&registry, ONE, &padded).is_err());
+    let mut leased = good.clone();
+    let lease = PutRequest { lease: 7, ..put(&mut leased) };
+    leased.success[0] = Op::Put(SpaceId::Registry, lease);
+    assert!(may(&registry, ONE, &leased).is_err());
+    assert_eq!(may(&registry, ONE, &good), Ok(()));
+}
+
+#[test]
+fn what_was_checked_must_still_be_so() {
+    let mut registry = placed("http=api announce=/where");
+    let mut txn =
+        announce(registry.view(), &(name("a.service"), None), &endpoint(&registry)).unwrap();
+    // A machine that wants to be early leaves its own guards out.
+    txn.compare.clear();
+    let txn = guarded_commit(registry.view(), ONE, txn).unwrap();
+    let mut commit = PlanCommit::new(registry.view(), LeaderMark { term: Term(1), member: 1 }, 1);
+    commit.stop(&name("a.service"), ONE);
+    let stop = commit.finish().unwrap();
+    registry.commit(stop);
+    assert!(matches!(registry.commit(txn), crate::Outcome::Conflict(_)));
+}
+
+#[test]
+fn a_long_value_is_not_told_whole() {
+    let registry = placed("http=api announce=/where");
+    let shared = Arc::new(shared_records(registry.view()));
+    let keys = AnnouncedKeys::from([("/where".to_owned(), Some(vec![b'x'; 1 << 20]))]);
+    let own = own_records(registry.view(), ONE, &FeedRecords::new());
+    let mut sender = FeedSender::new();
+    let say = |sender: &mut FeedSender| {
+        sender.say(registry.view(), &shared, own.clone(), keys.clone(), facts())
+    };
+    let frames = say(&mut sender);
+    let told = frames.last().unwrap().keys.clone().unwrap();
+    assert_eq!(told["/where"].as_ref().unwrap().len(), KEY_BYTES_MAX);
+    assert_eq!(say(&mut sender), [], "it is the same value");
 }

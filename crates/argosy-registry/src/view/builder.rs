@@ -11,6 +11,7 @@ use argosy_kv::{
 use argosy_model::UnitName;
 
 use super::{ClusterView, Reader, SpecSource};
+use crate::feed::{FeedState, record_changes};
 use crate::keys::Key;
 use crate::planted::Planted;
 use crate::record::{Record, Versioned};
@@ -82,16 +83,13 @@ impl ClusterViewBuilder {
         }
     }
 
-    /// Takes over what a worker is told: changes up to `revision`, of which the last to routes was
-    /// made at `routes`.
-    pub fn apply_told(
-        &mut self,
-        revision: Revision,
-        routes: Revision,
-        changes: impl IntoIterator<Item = RecordChange>,
-    ) {
-        self.apply(revision, changes);
-        self.view.routes_changed_at.set(routes);
+    /// Takes over what a worker is told: what has changed since `before`, with the published ports
+    /// and the revision of the last change to routes, which its records alone do not say.
+    pub fn apply_told(&mut self, before: &FeedState, state: &FeedState) {
+        let changes = record_changes(&before.records, &state.records, state.revision);
+        self.apply(state.revision, changes);
+        self.view.published.clone_from(&state.published);
+        self.view.routes_changed_at.set(state.routes);
     }
 
     /// Returns the picture.

@@ -3,7 +3,7 @@
 use argosy_kv::Txn;
 use argosy_reconcile::{AgentEffect, AgentEvent, LeaderEffect, LeaderEvent, MachineReport};
 
-use argosy_registry::feed::check_commit;
+use argosy_registry::feed::guarded_commit;
 
 use super::machine::{Arrival, Asker};
 use super::replica::place_of;
@@ -74,8 +74,8 @@ impl Cluster<'_> {
         let Some(daemon) = self.machines[at].daemon.as_ref().filter(|it| it.fed.is_some()) else {
             return Ok(());
         };
-        match check_commit(daemon.builder.view(), machine_id(at), txn) {
-            Ok(()) => Ok(()),
+        match guarded_commit(daemon.builder.view(), machine_id(at), txn.clone()) {
+            Ok(_) => Ok(()),
             Err(error) => broken(Rule::Endpoints, format!("machine {at} may not publish: {error}")),
         }
     }

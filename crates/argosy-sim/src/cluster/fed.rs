@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use argosy_model::MachineId;
 use argosy_registry::feed::{
-    AnnouncedKeys, FeedFacts, FeedReceiver, FeedRecords, FeedSender, own_records, record_changes,
-    shared_records,
+    AnnouncedKeys, FeedFacts, FeedReceiver, FeedSender, FeedState, own_records, shared_records,
 };
 use argosy_registry::{ClusterView, ClusterViewBuilder};
 
@@ -21,7 +20,7 @@ pub(super) struct Fed {
     machine: MachineId,
     sender: FeedSender,
     receiver: FeedReceiver,
-    told: FeedRecords,
+    told: FeedState,
     builder: ClusterViewBuilder,
 }
 
@@ -29,7 +28,7 @@ impl Fed {
     pub(super) fn new(machine: MachineId) -> Fed {
         let (sender, receiver) = (FeedSender::new(), FeedReceiver::new());
         let builder = ClusterViewBuilder::new(texts::specs());
-        Fed { machine, sender, receiver, told: FeedRecords::new(), builder }
+        Fed { machine, sender, receiver, told: FeedState::default(), builder }
     }
 
     /// Brings the fed view to where the whole one is, and returns it.
@@ -41,9 +40,8 @@ impl Fed {
             for frame in self.sender.say(view, &shared, own, keys, facts) {
                 match self.receiver.take(frame, 0) {
                     Ok(Some(state)) => {
-                        let changes = record_changes(&self.told, &state.records, state.revision);
-                        self.builder.apply_told(state.revision, state.routes, changes);
-                        self.told.clone_from(&state.records);
+                        self.builder.apply_told(&self.told, state);
+                        self.told.clone_from(state);
                     }
                     Ok(None) => {}
                     Err(error) => return broken(Rule::Views, error.to_string()),

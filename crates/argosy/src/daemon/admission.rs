@@ -32,8 +32,9 @@ pub(crate) const MACHINES_MAX: usize = 256;
 const MEMBERS_MAX: usize = 3;
 /// What stands where a member's id would: this machine is none.
 const WORKER: MemberId = MemberId(0);
-/// Attempts before a join gives up: each loses only to somebody else's change.
-const ATTEMPTS_MAX: usize = 10;
+/// Attempts before a join gives up: each loses only to somebody else's change of a machine, and a
+/// rack of machines that is switched on at once joins one by one.
+const ATTEMPTS_MAX: usize = 50;
 
 /// What a joining machine says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -183,6 +184,9 @@ async fn enter(
             Some(changed) => admission::together(used, changed),
             None => used,
         };
+        // Who holds the store was decided by counting machines.
+        let counted = admission::machines_as_of(picture.view.revision());
+        let txn = admission::together(counted, txn);
         match propose(store, txn).await {
             Outcome::Done(_) => {
                 // The book must know the machine before the leader is told to connect to it.

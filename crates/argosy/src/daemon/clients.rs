@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_peer::{DialTimeouts, PeerStream};
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use argosy_store::MemberId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -76,20 +77,39 @@ async fn accept(listener: TcpListener, feed: Feed, port: MachinePort, places: Ar
 async fn pass_on(mut client: TcpStream, feed: &Feed, port: &MachinePort) -> io::Result<()> {
     client.set_nodelay(true)?;
     match member(feed, port).await {
-        Some(mut member) => copy_bidirectional(&mut client, &mut member).await.map(drop),
+        Some((id, mut member)) => {
+            let mut followed = feed.followed();
+            let copy = copy_bidirectional(&mut client, &mut member);
+            tokio::select! {
+                copied = copy => copied.map(drop),
+                // This one is silent, gone, or without a leader. Its clients connect again, and
+                // are then passed on to another.
+                () = left(&mut followed, id) => Ok(()),
+            }
+        }
         None => refuse(client).await,
     }
 }
 
 /// Connects to the first member that answers.
-async fn member(feed: &Feed, port: &MachinePort) -> Option<PeerStream> {
-    for member in feed.members() {
+async fn member(feed: &Feed, port: &MachinePort) -> Option<(MemberId, PeerStream)> {
+    for member in feed.members_for_clients() {
         match port.connect_for_client(member, DIAL).await {
-            Ok(stream) => return Some(stream),
+            Ok(stream) => return Some((member, stream)),
             Err(error) => tracing::debug!(%member, %error, "no place for a client"),
         }
     }
     None
+}
+
+/// Returns when another member than this one begins to be followed.
+async fn left(followed: &mut watch::Receiver<Option<MemberId>>, member: MemberId) {
+    followed.mark_unchanged();
+    while followed.changed().await.is_ok() {
+        if followed.borrow_and_update().is_some_and(|followed| followed != member) {
+            return;
+        }
+    }
 }
 
 /// Tells a client of HTTP/1 why; one of gRPC takes the end of the connection for "unavailable".
@@ -105,5 +125,11 @@ async fn refuse(mut client: TcpStream) -> io::Result<()> {
         REFUSAL.len()
     );
     client.write_all(answer.as_bytes()).await?;
-    client.shutdown().await
+    client.shutdown().await?;
+    // A connection that is closed with something unread is reset, and the answer with it.
+    let mut rest = [0; 4096];
+    let read_rest = async { while !matches!(client.read(&mut rest).await, Ok(0) | Err(_)) {} };
+    // One that goes on sending has had its answer.
+    drop(timeout(FIRST_WORDS, read_rest).await);
+    Ok(())
 }

@@ -11,14 +11,16 @@ mod stored;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use argosy_kv::{Command, CommandKind, Txn};
-use argosy_model::Term;
+use argosy_model::{ClusterId, MachineId, Term};
 use argosy_registry::feed::FeedState;
-use argosy_registry::{Outcome, Revision};
+use argosy_registry::{Key, Outcome, Revision};
 use argosy_store::{Leadership, MemberId};
 use http::Method;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::clock::now;
 use super::machine_port::MachinePort;
@@ -26,7 +28,14 @@ use crate::failure::chain;
 
 pub(crate) use follow::{FeedTiming, follow};
 pub(crate) use serve::FeedServer;
-pub(crate) use stored::{FeedFileError, keep_stored};
+use stored::FeedFile;
+pub(crate) use stored::FeedFileError;
+
+/// A transaction that takes longer has no outcome: a member that was stopped may answer much later.
+const COMMIT_MAX: Duration = Duration::from_secs(8);
+
+/// Transactions asked of members at once: each is a connection of its own there.
+const COMMITS_MAX: usize = 16;
 
 /// What is known of the store and of the registry. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +44,10 @@ pub(crate) struct Feed {
 }
 
 struct Shared {
+    machine: MachineId,
     port: MachinePort,
+    file: FeedFile,
+    commits: Semaphore,
     state: watch::Sender<Arc<FeedState>>,
     leadership: watch::Sender<Leadership>,
     applied: watch::Sender<u64>,
@@ -79,13 +91,22 @@ impl From<CommitReply> for Outcome {
 
 impl Feed {
     /// Begins with what was stored last.
-    pub(crate) fn open(data_dir: &Path, port: MachinePort) -> Result<Feed, FeedFileError> {
-        let mut state = stored::load(data_dir)?.unwrap_or_default();
+    pub(crate) fn open(
+        data_dir: &Path,
+        cluster: ClusterId,
+        machine: MachineId,
+        port: MachinePort,
+    ) -> Result<Feed, FeedFileError> {
+        let file = FeedFile::new(data_dir, cluster);
+        let mut state = file.load()?.unwrap_or_default();
         // Of this life nobody has confirmed anything yet.
         state.facts.current = false;
         let (state, _) = watch::channel(Arc::new(state));
         let shared = Shared {
+            machine,
             port,
+            file,
+            commits: Semaphore::new(COMMITS_MAX),
             state,
             leadership: watch::Sender::default(),
             applied: watch::Sender::default(),
@@ -129,6 +150,20 @@ impl Feed {
         *self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
+    /// Returns the member that is followed, now and at each change.
+    pub(crate) fn followed(&self) -> watch::Receiver<Option<MemberId>> {
+        self.shared.followed.subscribe()
+    }
+
+    /// Returns the members in the order in which clients are best passed on to them: the one that is
+    /// followed is known to be there, and is left when it has no leader.
+    pub(crate) fn members_for_clients(&self) -> Vec<MemberId> {
+        let mut members = self.members();
+        let followed = *self.shared.followed.borrow();
+        members.sort_by_key(|member| Some(*member) != followed);
+        members
+    }
+
     /// Returns the members in the order in which they are best asked: the leader, the one that is
     /// followed, the voters, the rest.
     pub(crate) fn members(&self) -> Vec<MemberId> {
@@ -161,12 +196,31 @@ impl Feed {
         });
     }
 
-    fn heard(&self, state: FeedState) {
+    /// Takes over what a member tells. A new assignment is on disk before anybody acts on it: what
+    /// a machine was told to stop it does not start again from an older word.
+    async fn heard(&self, state: &FeedState) {
         let facts = &state.facts;
         self.heard_leader(facts.term, facts.leader.map(MemberId));
-        if *self.state() != state {
-            self.shared.state.send_replace(Arc::new(state));
-            self.shared.applied.send_modify(|count| *count += 1);
+        let before = self.state();
+        if *before == *state {
+            return;
+        }
+        let state = Arc::new(state.clone());
+        let own = Key::Assignment(self.shared.machine).to_bytes();
+        if before.records.get(&own[..]) != state.records.get(&own[..]) {
+            self.shared.file.store(&state).await;
+        }
+        self.shared.state.send_replace(state);
+        self.shared.applied.send_modify(|count| *count += 1);
+    }
+
+    /// Keeps on disk what is told, for ever. What does not change the assignment may be late.
+    pub(crate) async fn keep_stored(self) {
+        let mut states = self.states();
+        while states.changed().await.is_ok() {
+            tokio::time::sleep(stored::STORE_EVERY).await;
+            let state = Arc::clone(&states.borrow_and_update());
+            self.shared.file.store(&state).await;
         }
     }
 
@@ -179,10 +233,14 @@ impl Feed {
 
     /// Has a member propose a transaction.
     pub(crate) async fn commit(&self, txn: Txn) -> Outcome {
+        // It is never closed.
+        let Ok(_place) = self.shared.commits.acquire().await else { return Outcome::Unknown };
         let command = Command { proposed_at: now(), kind: CommandKind::Txn(txn) };
         for member in self.members() {
             let client = self.shared.port.client_of_member(member);
-            match client.forward(Method::POST, "/v1/commit", command.encode()).await {
+            let asked = client.forward(Method::POST, "/v1/commit", command.encode());
+            let Ok(answered) = timeout(COMMIT_MAX, asked).await else { return Outcome::Unknown };
+            match answered {
                 Ok((status, answer)) if status.is_success() => {
                     return match serde_json::from_slice::<CommitReply>(&answer) {
                         Ok(reply) => reply.into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use argosy_kv::{KvError, SpaceId};
 use argosy_model::MachineId;
-use argosy_registry::feed::{FeedState, record_changes};
+use argosy_registry::feed::FeedState;
 use argosy_registry::{ClusterView, ClusterViewBuilder, Revision, SpecSource, announced_keys};
 use argosy_store::StoreHandle;
 
@@ -82,11 +82,10 @@ impl Follower {
         if Arc::ptr_eq(&state, &self.told) {
             return false;
         }
-        let changes = record_changes(&self.told.records, &state.records, state.revision);
-        let changed = !changes.is_empty() || state.revision > self.revision();
-        self.builder.apply_told(state.revision, state.routes, changes);
+        let before = self.revision();
+        self.builder.apply_told(&self.told, &state);
         self.told = state;
-        changed
+        self.revision() > before
     }
 
     /// Returns what the user space holds under the keys that a machine announces.

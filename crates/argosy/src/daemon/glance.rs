@@ -31,6 +31,10 @@ pub(crate) async fn report(node: &Node) -> (ClusterReport, Vec<String>) {
         Ok(numbers) => numbers,
         Err(problem) => {
             problems.extend(problem);
+            if node.access().member().is_none() {
+                let only = "only this machine's own units are counted, and the store is not asked";
+                problems.push(only.to_owned());
+            }
             numbers(node)
         }
     };

@@ -9,7 +9,7 @@ use argosy_kv::{Command, CommandKind};
 use argosy_model::MachineId;
 use argosy_reconcile::MachineReport;
 use argosy_registry::Revision;
-use argosy_registry::feed::check_commit;
+use argosy_registry::feed::guarded_commit;
 use axum::body::Bytes;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -115,7 +115,7 @@ async fn commit(
     let CommandKind::Txn(txn) = command.kind else {
         return Err(ApiError::new(ErrorCode::BadInput, "not a transaction"));
     };
-    check_commit(&node.picture().view, caller, &txn)
+    let txn = guarded_commit(&node.picture().view, caller, txn)
         .map_err(|error| ApiError::from_chain(ErrorCode::PermissionDenied, &error))?;
     Ok(Json(propose(node.store()?, txn).await.into()))
 }

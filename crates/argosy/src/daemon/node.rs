@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_api::operator::UnitView;
-use argosy_api::{ApiError, Client, ErrorCode};
+use argosy_api::{ApiError, Client, ClientError, ErrorCode};
 use argosy_keeper::FenceSender;
 use argosy_kv::SpaceId;
 use argosy_model::{MachineId, UnitName};
@@ -106,8 +106,13 @@ impl Node {
         let access = match &store {
             Some(store) => StoreAccess::Member(store.handle()),
             None => StoreAccess::Worker(
-                Feed::open(&app.places.data_dir, port.clone())
-                    .map_err(|error| begin::internal(&error))?,
+                Feed::open(
+                    &app.places.data_dir,
+                    membership.cluster_id,
+                    app.machine_id,
+                    port.clone(),
+                )
+                .map_err(|error| begin::internal(&error))?,
             ),
         };
         let (stop, stopped) = watch::channel(false);
@@ -117,7 +122,6 @@ impl Node {
         tasks.spawn_until_stopped("backend", backend.task);
         let (picture, pictures) = watch::channel(Picture::default());
         let serving = Serving {
-            data_dir: &app.places.data_dir,
             membership: &membership,
             client_urls: &client_urls,
             port: &port,
@@ -259,32 +263,34 @@ impl Node {
 
     /// Returns a client that has a unit's journal: of the machine the unit is on, else of this
     /// one.
-    pub(crate) async fn journal_of(&self, unit: &UnitName) -> Client {
+    pub(crate) async fn journal_of(&self, unit: &UnitName) -> Result<Client, ApiError> {
         let known = self.picture.borrow().machine_of(unit).map(|(machine, _)| machine);
         let machine = match (known, self.store.member()) {
             // A worker knows of its own units only.
-            (None, None) => self.ask_where(unit).await,
+            (None, None) => self.ask_where(unit).await?,
             (known, _) => known,
         };
-        match machine {
+        Ok(match machine {
             Some(machine) if machine != self.machine_id => self.port.client_of(machine),
             _ => self.supervisor.clone(),
-        }
+        })
     }
 
-    async fn ask_where(&self, unit: &UnitName) -> Option<MachineId> {
+    /// Asks those who know which machine a unit is on; `None`: it is on none.
+    async fn ask_where(&self, unit: &UnitName) -> Result<Option<MachineId>, ApiError> {
         let path = format!("/operator/v1/units/{unit}");
-        let mut found = None;
         for member in self.better_informed() {
-            if let Ok(view) = member.get::<UnitView>(&path).await {
-                found = view.machine;
-                break;
-            }
+            let name = match member.get::<UnitView>(&path).await {
+                Ok(view) => view.machine,
+                Err(ClientError::Refused(error)) if error.code == ErrorCode::NotFound => None,
+                Err(_) => continue,
+            };
+            let picture = self.picture.borrow();
+            let mut machines = picture.view.machines().values();
+            let named = machines.find(|stored| Some(&stored.value.name) == name.as_ref());
+            return Ok(named.map(|stored| stored.value.id));
         }
-        let name = found?;
-        let picture = self.picture.borrow();
-        let mut machines = picture.view.machines().values();
-        machines.find(|stored| stored.value.name == name).map(|stored| stored.value.id)
+        self.store().map(|_| None)
     }
 
     /// Returns the latest picture.

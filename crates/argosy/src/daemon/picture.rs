@@ -114,7 +114,13 @@ impl Picture {
         let unit = self.view.look_up(name)?;
         let machine = placed.map(|(id, _)| id);
         let status = machine.and_then(|id| self.status(id, name));
-        let reason = self.reason(name).map(|reason| reason.sentence.clone());
+        // What was wrong before a run that is under way is not what is wrong now, unless it is about
+        // what runs.
+        let is_news = |reason: &&Reason| {
+            let of_a_run = matches!(reason.kind, ReasonKind::NotRouted | ReasonKind::NotAnnounced);
+            unit.wanted == Wanted::Run && (of_a_run || !status.is_some_and(runs))
+        };
+        let reason = self.reason(name).filter(is_news).map(|reason| reason.sentence.clone());
         Some(UnitView {
             name: name.to_string(),
             description: description(unit.spec.as_ref().ok().map(|spec| spec.as_ref()), name),
@@ -126,8 +132,7 @@ impl Picture {
             revision: unit.revision.0,
             machine: machine.map(|id| self.machine_name(id)),
             status: status.map(UnitStatusView::from),
-            // What was wrong before a run that is under way is not what is wrong now.
-            reason: reason.filter(|_| unit.wanted == Wanted::Run && !status.is_some_and(runs)),
+            reason,
             replicas: None,
             text_replicas: None,
         })

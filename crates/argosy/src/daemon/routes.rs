@@ -75,11 +75,12 @@ pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Ro
 /// reached, this machine answers what it can from its own copy; a worker, which has none, asks
 /// another machine that has.
 async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let others = match shared.app.node().await {
-        Ok(node) => node.better_informed(),
+    let node = match shared.app.node().await {
+        Ok(node) => node,
         Err(error) => return error.into_response(),
     };
-    if others.is_empty() {
+    let others = node.better_informed();
+    if others.is_empty() && node.holds_a_copy().is_ok() {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
@@ -105,8 +106,7 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
             }
         }
     }
-    let node = shared.app.node().await;
-    if let Err(error) = node.and_then(|node| node.holds_a_copy()) {
+    if let Err(error) = node.holds_a_copy() {
         return error.into_response();
     }
     next.run(Request::from_parts(parts, axum::body::Body::from(body))).await
@@ -269,7 +269,7 @@ async fn read_journal(
     let node = shared.app.node().await?;
     let unit = query.unit.clone().and_then(|name| UnitName::new(name).ok());
     let client = match unit {
-        Some(unit) => node.journal_of(&unit).await,
+        Some(unit) => node.journal_of(&unit).await?,
         None => node.supervisor().clone(),
     };
     journal::stream(&client, &query, shared.stopped).await

@@ -27,7 +27,7 @@ pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, A
     };
     let journal = match broken.as_deref() {
         Some("started" | "ready") => {
-            journal::last(&node.journal_of(name).await, name.as_str(), JOURNAL_LINES).await?
+            journal::last(&node.journal_of(name).await?, name.as_str(), JOURNAL_LINES).await?
         }
         _ => Vec::new(),
     };

@@ -14,9 +14,11 @@ const KILLS: usize = 10;
 
 /// A machine whose proxy publishes one service.
 fn published() -> (Machine, SocketAddr) {
-    let machine = Machine::started();
-    machine.run(&["cluster", "init", "--name", "m1"]).ok();
-    let port = free_port(Ipv4Addr::LOCALHOST);
+    // Units of one name on one address would be given one port.
+    let machine = Machine::alone();
+    let address: Ipv4Addr = machine.address().parse().unwrap();
+    let address = SocketAddr::from((address, free_port(address)));
+    let port = address.port();
     machine.file(
         "web.service",
         &format!(
@@ -26,7 +28,6 @@ fn published() -> (Machine, SocketAddr) {
         ),
     );
     machine.run(&["apply", "web.service"]).ok();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
     machine.wait("an answer", |_| ask(address).is_ok());
     (machine, address)
 }

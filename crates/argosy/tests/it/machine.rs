@@ -70,6 +70,14 @@ impl Machine {
         (1..=count).map(|last| Machine::at(Ipv4Addr::new(127, second, low, last))).collect()
     }
 
+    /// Starts a cluster of one machine with an address that no other test has.
+    pub(crate) fn alone() -> Machine {
+        let mut machine = Machine::at_addresses(1).remove(0);
+        machine.start(&[]);
+        machine.run(&["cluster", "init", "--name", "m1", "--address", &machine.address()]).ok();
+        machine
+    }
+
     fn at(address: Ipv4Addr) -> Machine {
         let dir = tempfile::Builder::new().prefix("argosy-it-").tempdir().unwrap();
         for name in ["units", "files"] {

@@ -250,9 +250,10 @@ fn a_proxy_of_a_user_follows_a_service_and_why_says_what_is_not_routed() {
 
 #[test]
 fn a_stop_waits_for_a_load_balancer_that_is_a_unit() {
-    let machine = Machine::started();
-    machine.run(&["cluster", "init", "--name", "m1"]).ok();
-    let port = free_port(Ipv4Addr::LOCALHOST);
+    let machine = Machine::alone();
+    let address: Ipv4Addr = machine.address().parse().unwrap();
+    let port = free_port(address);
+    let address = SocketAddr::from((address, port));
     // It is not told where the daemon of its machine is.
     machine.file(
         "lb.service",
@@ -270,7 +271,6 @@ fn a_stop_waits_for_a_load_balancer_that_is_a_unit() {
         ),
     );
     machine.run(&["apply", "lb.service", "api.service"]).ok();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
     machine.wait("an answer", |_| ask(address).is_ok());
     let balancer = machine.json(&["status", "lb"])["unit"]["status"]["main_pid"].clone();
     let balancer = u32::try_from(balancer.as_u64().unwrap()).unwrap();

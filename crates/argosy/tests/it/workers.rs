@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::machine::{Machine, PATIENCE, start_ticks};
 use crate::three_machines::{cluster, three};
 
@@ -202,4 +204,41 @@ fn three_members_are_enough_for_a_token_of_any_machine() {
             m.run(&["list-machines"]).stdout.matches("ready").count() == 5
         });
     }
+}
+
+#[test]
+fn a_leader_that_falls_silent_costs_no_worker() {
+    let machines = cluster(4);
+    machines[0].file(
+        "api@.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=4\nData=disposable\n",
+    );
+    machines[0].run(&["apply", "api@.service"]).ok();
+    let on_fourth = |m: &Machine| {
+        let units = m.json(&["list-units"]);
+        let active = units.as_array()?.iter().filter(|it| it["status"]["active"] == "active");
+        let placed = active.filter(|it| it["machine"] == "m4").map(|it| it["name"].clone());
+        let names: Vec<_> = placed.filter_map(|it| it.as_str().map(str::to_owned)).collect();
+        (names.len() == 1).then(|| names[0].clone())
+    };
+    let unit = machines[0].wait_for("an instance on the fourth machine", on_fourth);
+    let before = machines[3].wait_for("its process", |m| pid(m, &unit));
+    let leader = leader_of(&machines[3]);
+    let at = usize::from(leader.as_bytes()[1] - b'1');
+    // Its connections stay open: nothing tells that it is away but its silence.
+    let daemon = machines[at].child("daemon").unwrap();
+    let daemon = Pid::from_raw(i32::try_from(daemon).unwrap()).unwrap();
+    kill_process(daemon, Signal::STOP).unwrap();
+    let other = &machines[usize::from(at == 0)];
+    other.wait("the loss of the leader's machine, and of no other", |m| {
+        let listed = m.run(&["list-machines"]).stdout;
+        assert!(!listed.lines().any(|line| line.starts_with("m4") && line.contains("lost")));
+        listed.matches("lost").count() == 1
+    });
+    machines[3].wait("the store", |m| m.etcdctl(&["put", "/after", "silence"]).code == 0);
+    machines[3].wait("the new leader", |m| ![leader.as_str(), ""].contains(&&*leader_of(m)));
+    assert_eq!(pid(&machines[3], &unit), Some(before));
+    kill_process(daemon, Signal::CONT).unwrap();
+    other.wait("all four", |m| m.run(&["list-machines"]).stdout.matches("ready").count() == 4);
+    assert_eq!(pid(&machines[3], &unit), Some(before));
 }

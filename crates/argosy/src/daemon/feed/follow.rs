@@ -19,8 +19,9 @@ const SIGNS_MISSED: u32 = 3;
 /// The shortest time between signs of life: less would only keep connections busy.
 const SIGN_MIN: Duration = Duration::from_millis(500);
 
-/// How long a member is followed that knows no leader, if there are others: an election or two.
-const LEADERLESS_ELECTIONS: u32 = 3;
+/// Signs of life during which a member is followed that knows no leader, or has not heard from a
+/// majority, if there are others: an election or two.
+const SIGNS_UNWELL: u32 = 4;
 
 /// The pause after every member was tried.
 const RETRY: Duration = Duration::from_millis(250);
@@ -30,14 +31,14 @@ const RETRY: Duration = Duration::from_millis(250);
 pub(crate) struct FeedTiming {
     /// How often a member gives a sign of life.
     pub(super) sign: Duration,
-    leaderless: Duration,
+    unwell: Duration,
 }
 
 impl FeedTiming {
     /// Returns what fits a cluster's preset.
     pub(crate) fn of(timing: Timing) -> FeedTiming {
         let sign = timing.lost_after.max(SIGN_MIN);
-        FeedTiming { sign, leaderless: sign * LEADERLESS_ELECTIONS }
+        FeedTiming { sign, unwell: sign * SIGNS_UNWELL }
     }
 
     /// Returns after how much silence an end is gone.
@@ -55,8 +56,8 @@ enum Ended {
     Broken(#[source] std::io::Error),
     #[error("it has been silent for {0:?}")]
     Silent(Duration),
-    #[error("it knows no leader")]
-    Leaderless,
+    #[error("it has no leader, or is behind")]
+    Unwell,
     #[error("it sends a frame of {0} bytes")]
     FrameLength(u32),
     #[error("it sends what is no feed")]
@@ -97,26 +98,30 @@ async fn follow_one(feed: &Feed, member: MemberId, timing: FeedTiming, only: boo
     }
     feed.shared.followed.send_replace(Some(member));
     let mut receiver = FeedReceiver::new();
-    let mut leader_at = Instant::now();
+    let mut well_at = Instant::now();
     loop {
         let frame = match timeout(silence, read_frame(&mut stream)).await {
             Ok(Ok(frame)) => frame,
             Ok(Err(ended)) => return ended,
             Err(_) => return Ended::Silent(silence),
         };
-        if frame.facts.leader.is_some() {
-            leader_at = Instant::now();
-        } else if !only && leader_at.elapsed() > timing.leaderless {
-            return Ended::Leaderless;
-        }
         let facts = frame.facts.clone();
-        match receiver.take(frame, known.max(1)) {
+        let is_whole = match receiver.take(frame, known.max(1)) {
             Ok(Some(state)) => {
                 feed.set_problem(None);
-                feed.heard(state.clone());
+                feed.heard(state).await;
+                true
             }
-            Ok(None) => feed.heard_leader(facts.term, facts.leader.map(MemberId)),
+            Ok(None) => {
+                feed.heard_leader(facts.term, facts.leader.map(MemberId));
+                false
+            }
             Err(error) => return Ended::Feed(error),
+        };
+        if is_whole && facts.leader.is_some() && facts.current {
+            well_at = Instant::now();
+        } else if !only && well_at.elapsed() > timing.unwell {
+            return Ended::Unwell;
         }
     }
 }

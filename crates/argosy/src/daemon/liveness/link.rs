@@ -198,9 +198,12 @@ impl Lines {
 
     fn dial(&mut self, now: Instant) {
         if self.lines.len() == LINES_MAX {
-            // One that is not even up, else the one that has been silent for longest.
-            let place = self.lines.iter().position(|line| !line.is_up).unwrap_or_default();
-            self.lines.remove(place).task.abort();
+            // Tries that hang are those of a voter that has too much to do, or is stopped: more of
+            // them would not help it.
+            if self.lines.iter().any(|line| !line.is_up) {
+                return;
+            }
+            self.lines.remove(0).task.abort();
         }
         let within = match self.lines.is_empty() {
             true => self.attempts.begin_alone(now),
@@ -270,7 +273,7 @@ impl Ends {
     fn take_in(&self, message: Option<Message>) {
         match message {
             Some(Message::Grant { number, term }) => {
-                drop(self.news.try_send(News::Grant { number, term }));
+                drop(self.news.try_send(News::Grant { voter: self.voter, number, term }));
             }
             // To a probe.
             Some(Message::Answer { round: 0, .. }) => {}

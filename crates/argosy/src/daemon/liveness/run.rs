@@ -27,12 +27,15 @@ const NEWS_WAITING_MAX: usize = 1_024;
 /// connections that are being repaired.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
 
+/// Beats of a worker that may stay without a grant before it beats to every voter.
+const GRANTS_MISSED: u32 = 2;
+
 /// What the connections' tasks tell the loop.
 pub(super) enum News {
     /// A machine beats; its grant goes to `answer`.
     Beat { machine: MachineId, beat: Beat, answer: mpsc::Sender<Frame> },
     /// The leader grants.
-    Grant { number: u64, term: Term },
+    Grant { voter: MemberId, number: u64, term: Term },
     /// A voter answers a question.
     Answer { voter: MemberId, round: u64, term: Term },
     /// A link is up.
@@ -66,6 +69,8 @@ pub(super) struct Beating {
     beater: Beater,
     outlets: Outlets,
     links: BTreeMap<MemberId, Link>,
+    /// Who granted last, and when.
+    granted_by: Option<(MemberId, Duration)>,
     /// Where grants of other machines go.
     answers: BTreeMap<MachineId, mpsc::Sender<Frame>>,
     /// The connections of other machines, the oldest first.
@@ -91,6 +96,7 @@ impl Beating {
             beater: Beater::new(timing),
             outlets,
             links: BTreeMap::new(),
+            granted_by: None,
             answers: BTreeMap::new(),
             inbound: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -153,7 +159,13 @@ impl Beating {
             Event::News(News::Answer { voter, round, term }) => {
                 self.tell(GranterEvent::Answer { voter: voter.0, round, term }, now);
             }
-            Event::News(News::Grant { number, term }) => self.granted(number, term, now),
+            Event::News(News::Grant { voter, number, term }) => {
+                self.granted_by = Some((voter, now));
+                if let StoreAccess::Worker(feed) = &self.store {
+                    feed.heard_leader(term, Some(voter));
+                }
+                self.granted(number, term, now);
+            }
             Event::Incoming(stream, machine) => self.serve(*stream, machine),
             Event::Leadership => {
                 self.beater.hurry();
@@ -192,6 +204,7 @@ impl Beating {
         if now >= self.beater.due_at() {
             let beat = self.beater.beat(self.shared.generation(), now);
             match leadership.leader {
+                _ if self.store.member_id().is_none() => self.beat_as_worker(beat, now),
                 Some(leader) if Some(leader) == self.store.member_id() => {
                     let machine = self.machine;
                     self.tell(GranterEvent::Beat { machine, beat }, now);
@@ -207,6 +220,18 @@ impl Beating {
         let may_run = self.beater.may_run(boot_time());
         let granted = &self.outlets.granted;
         granted.send_if_modified(|granted| std::mem::replace(granted, may_run) != may_run);
+    }
+
+    /// A worker hears late of a new leader, so it takes nobody's word for it: it beats to whoever
+    /// granted last, and to every voter when nobody has for some beats. Those that do not lead
+    /// pass it over.
+    fn beat_as_worker(&self, beat: Beat, now: Duration) {
+        let recent = |at: &Duration| now < *at + self.timing.beat * GRANTS_MISSED;
+        let granting = self.granted_by.filter(|(_, at)| recent(at)).map(|(voter, _)| voter);
+        let links = self.links.iter().filter(|(voter, _)| granting.is_none_or(|it| it == **voter));
+        for (_, link) in links {
+            link.send(Message::Beat(beat));
+        }
     }
 
     /// Keeps a link to every other voter, and to nobody else.

@@ -1,7 +1,6 @@
 //! What a machine serves to clients of the store: a member answers them, and workers too; a worker
 //! passes them on.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use argosy_reconcile::Timing;
@@ -21,7 +20,6 @@ use crate::failure::chain;
 
 /// What serving is begun with.
 pub(super) struct Serving<'a> {
-    pub(super) data_dir: &'a Path,
     pub(super) membership: &'a Membership,
     pub(super) client_urls: &'a [String],
     pub(super) port: &'a MachinePort,
@@ -49,6 +47,7 @@ impl Serving<'_> {
                     }
                 });
                 let feed = FeedServer::new(store.clone(), self.pictures.clone(), pace);
+                tasks.spawn_until_stopped("confirmations", feed.clone().confirm());
                 Some(ForWorkers { feed, clients })
             }
             StoreAccess::Worker(feed) => {
@@ -56,8 +55,7 @@ impl Serving<'_> {
                 let clients = clients::serve(listeners, feed.clone(), self.port.clone(), stopped);
                 tasks.spawn("client ports", clients);
                 tasks.spawn_until_stopped("feed", feed::follow(feed.clone(), pace));
-                let stored = feed::keep_stored(feed.clone(), self.data_dir.to_owned());
-                tasks.spawn_until_stopped("stored feed", stored);
+                tasks.spawn_until_stopped("stored feed", feed.clone().keep_stored());
                 None
             }
         }

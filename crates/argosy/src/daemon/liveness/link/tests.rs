@@ -206,14 +206,14 @@ async fn only_so_many_lines_are_tried_at_once() {
     lines.dial(now);
     lines.handle(Event::Told(Told { line: 1, what: What::Up }), now);
     (0..5).for_each(|_| lines.dial(now));
-    assert_eq!(numbers(&lines), [1, 5, 6], "one that is up is worth more than one that is not yet");
-    for line in [5, 6] {
+    assert_eq!(numbers(&lines), [1, 2, 3], "those that are tried are waited for");
+    for line in [2, 3] {
         lines.handle(Event::Told(Told { line, what: What::Up }), now);
     }
     lines.dial(now);
-    assert_eq!(numbers(&lines), [5, 6, 7]);
+    assert_eq!(numbers(&lines), [2, 3, 4], "the oldest has been silent for longest");
     lines.handle(Event::Told(Told { line: 1, what: What::Answered }), now);
-    assert_eq!(numbers(&lines), [5, 6, 7], "it was given up");
-    lines.handle(Event::Told(Told { line: 6, what: What::Answered }), now);
-    assert_eq!(numbers(&lines), [6]);
+    assert_eq!(numbers(&lines), [2, 3, 4], "it was given up");
+    lines.handle(Event::Told(Told { line: 3, what: What::Answered }), now);
+    assert_eq!(numbers(&lines), [3]);
 }
