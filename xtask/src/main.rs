@@ -7,6 +7,7 @@ mod dist;
 mod layers;
 mod needs;
 mod run;
+mod suite;
 mod tidy;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Task {
     },
     /// Formatting, clippy without warnings, tidy.
     Lint,
+    /// Lint, all tests and the release build, side by side.
+    Ci,
     /// Layers, file heads, file lengths, forbidden names.
     Tidy,
     /// The simulator, optimised. Arguments go to it: `cargo xtask sim --seeds 2000`.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { filter } => run::test(filter.as_deref()),
         Task::Lint => run::lint(),
+        Task::Ci => run::ci(),
         Task::Tidy => tidy::check(),
         Task::Sim { arguments } => run::sim(&arguments),
         Task::Bench { what } => bench::run(&what),

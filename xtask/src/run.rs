@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::suite::{self, Job, SHIPPED, SIMULATOR};
 use crate::{needs, tidy};
 
 /// Returns the workspace's root folder.
@@ -32,25 +33,34 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<()> {
 pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     needs::check()?;
     tidy::check()?;
-    let with_filter = |arguments: &[&str]| {
-        let mut all: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
-        all.extend(filter.map(str::to_owned));
-        let words: Vec<&str> = all.iter().map(String::as_str).collect();
-        command("cargo", &words)
-    };
-    with_filter(&["test", "--locked", "--workspace", "--exclude", "argosy-sim"])?;
-    // By itself: it turns on `planted-bugs` in the crates below it.
-    with_filter(&["test", "--locked", "--package", "argosy-sim"])
+    suite::run(filter, Vec::new())
 }
 
 pub(crate) fn lint() -> Result<()> {
     command("cargo", &["fmt", "--all", "--check"])?;
-    let clippy = ["clippy", "--locked", "--all-targets", "--quiet"];
-    let strict = ["--", "--deny", "warnings"];
-    let words = |scope: &[&'static str]| [&clippy[..], scope, &strict[..]].concat();
-    command("cargo", &words(&["--workspace", "--exclude", "argosy-sim"]))?;
-    command("cargo", &words(&["--package", "argosy-sim"]))?;
+    for scope in [&SHIPPED[..], &SIMULATOR[..]] {
+        command("cargo", &clippy(scope))?;
+    }
     tidy::check()
+}
+
+fn clippy<'w>(scope: &[&'w str]) -> Vec<&'w str> {
+    [&["clippy", "--locked", "--all-targets", "--quiet"], scope, &["--", "--deny", "warnings"]]
+        .concat()
+}
+
+/// All of [`lint`] and [`test`], and the release build. What takes no time comes first, so that it
+/// fails at once; what only computes is done while tests wait.
+pub(crate) fn ci() -> Result<()> {
+    needs::check()?;
+    command("cargo", &["fmt", "--all", "--check"])?;
+    tidy::check()?;
+    let beside = vec![
+        Job::cargo("release build", &["build", "--locked", "--release"])?,
+        Job::cargo("clippy", &clippy(&SHIPPED))?,
+        Job::cargo("clippy, simulator", &clippy(&SIMULATOR))?,
+    ];
+    suite::run(None, beside)
 }
 
 pub(crate) fn sim(arguments: &[String]) -> Result<()> {

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use raft::eraftpb;
 
+use crate::membership::is_joint_form;
+
 /// What an entry carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]
@@ -70,6 +72,11 @@ impl Origin {
 }
 
 impl LogEntry {
+    /// Tells whether it begins or ends a joint membership.
+    pub(crate) fn is_joint(&self) -> bool {
+        self.kind() == EntryKind::Membership && is_joint_form(&self.data)
+    }
+
     pub(crate) fn from_raft(entry: &eraftpb::Entry) -> Self {
         let kind = match entry.get_entry_type() {
             eraftpb::EntryType::EntryNormal if entry.data.is_empty() => EntryKind::Empty,
@@ -91,6 +98,7 @@ impl LogEntry {
         let mut entry = eraftpb::Entry::default();
         entry.set_entry_type(match self.kind() {
             EntryKind::Empty | EntryKind::Command => eraftpb::EntryType::EntryNormal,
+            EntryKind::Membership if self.is_joint() => eraftpb::EntryType::EntryConfChangeV2,
             EntryKind::Membership => eraftpb::EntryType::EntryConfChange,
         });
         entry.index = self.index;

@@ -8,9 +8,13 @@ use crate::membership::{MemberId, Membership};
 
 mod convert;
 
-/// The format number of [`PeerMessage`]. Raised only for a change that an older member must
-/// not read; new fields alone do not raise it.
-pub(crate) const PEER_FORMAT: u32 = 1;
+/// The format number of most messages. Raised only for a change that an older member must not
+/// read; new fields alone do not raise it.
+const PEER_FORMAT_PLAIN: u32 = 1;
+
+/// The format number of a message about a joint membership, which an older member would take for
+/// one of the new voters alone; and the highest number that this version reads.
+pub(crate) const PEER_FORMAT: u32 = 2;
 
 /// The kinds that may come from another member. The library's local kinds have no number
 /// here, so a peer cannot make a member campaign or report itself unreachable.
@@ -67,6 +71,9 @@ pub struct SnapshotPoint {
     /// The removed members at that index.
     #[prost(uint64, repeated, tag = "5")]
     pub removed: Vec<u64>,
+    /// The voters before the change, if the membership is joint at that index.
+    #[prost(uint64, repeated, tag = "6")]
+    pub outgoing: Vec<u64>,
 }
 
 impl SnapshotPoint {
@@ -75,6 +82,7 @@ impl SnapshotPoint {
         let set = |ids: &[u64]| ids.iter().copied().map(MemberId).collect();
         Membership {
             voters: set(&self.voters),
+            outgoing: set(&self.outgoing),
             learners: set(&self.learners),
             removed: set(&self.removed),
         }
@@ -86,6 +94,7 @@ impl SnapshotPoint {
             index,
             term,
             voters: list(&membership.voters),
+            outgoing: list(&membership.outgoing),
             learners: list(&membership.learners),
             removed: list(&membership.removed),
         }
@@ -171,6 +180,13 @@ pub enum PeerMessageError {
 }
 
 impl PeerMessage {
+    /// Returns the format number it must carry: the lowest that says all of it.
+    pub(crate) fn least_format(&self) -> u32 {
+        let joint_point = self.snapshot.as_ref().is_some_and(|point| !point.outgoing.is_empty());
+        let joint = joint_point || self.entries.iter().any(LogEntry::is_joint);
+        if joint { PEER_FORMAT } else { PEER_FORMAT_PLAIN }
+    }
+
     /// Returns its bytes for the wire.
     pub fn to_bytes(&self) -> Bytes {
         Bytes::from(self.encode_to_vec())

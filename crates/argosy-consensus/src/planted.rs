@@ -30,4 +30,5 @@ asks! {
     torn_tail: TornTail,
     read_index_skipped: ReadIndexSkipped,
     context_reused: ContextReused,
+    joint_skipped: JointSkipped,
 }

@@ -242,6 +242,7 @@ impl Replica {
         if !installing && !alone {
             self.raw.tick();
         }
+        self.leave_joint();
     }
 
     fn fatal(&mut self, error: FatalError) {

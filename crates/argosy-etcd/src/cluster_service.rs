@@ -12,7 +12,7 @@ pub(crate) struct ClusterService(pub(crate) Api);
 impl ClusterService {
     fn members(&self) -> Vec<pb::Member> {
         let membership = self.0.store.status().replica.membership;
-        let voters = membership.voters.iter().map(|id| (id.0, false));
+        let voters = membership.all_voters().into_iter().map(|id| (id.0, false));
         let learners = membership.learners.iter().map(|id| (id.0, true));
         voters.chain(learners).map(|(id, is_learner)| self.member(id, is_learner)).collect()
     }

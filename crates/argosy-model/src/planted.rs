@@ -12,6 +12,8 @@ pub enum PlantedBug {
     ReadIndexSkipped,
     /// A read request reuses the context of an earlier one.
     ContextReused,
+    /// Several learners become voters at once, without the agreement of those before them.
+    JointSkipped,
     /// A watcher that falls back to history loses the event at the seam.
     WatchEventLost,
     /// An agent without an assignment stops what runs.
@@ -58,11 +60,12 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 25] = [
+    pub const ALL: [PlantedBug; 26] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
         PlantedBug::ContextReused,
+        PlantedBug::JointSkipped,
         PlantedBug::WatchEventLost,
         PlantedBug::StopOnEmptyView,
         PlantedBug::RestartIgnored,
@@ -98,6 +101,7 @@ impl PlantedBug {
             PlantedBug::TornTail => "torn-tail",
             PlantedBug::ReadIndexSkipped => "read-index-skipped",
             PlantedBug::ContextReused => "context-reused",
+            PlantedBug::JointSkipped => "joint-skipped",
             PlantedBug::WatchEventLost => "watch-event-lost",
             PlantedBug::StopOnEmptyView => "stop-on-empty-view",
             PlantedBug::RestartIgnored => "restart-ignored",

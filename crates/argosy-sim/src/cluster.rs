@@ -32,7 +32,7 @@ use self::operators::Operators;
 use self::runs::Runs;
 use self::truth::Truth;
 use crate::network::Network;
-use crate::queue::{Micros, Queue, millis};
+use crate::queue::{Micros, Queue, micros, millis};
 use crate::random::Random;
 use crate::trace::Trace;
 
@@ -135,13 +135,14 @@ impl<'a> Cluster<'a> {
             quiet: false,
             random,
         };
-        let faults_for = scenario.faults_for.as_micros();
-        let heal = Micros::try_from(faults_for).unwrap_or(Micros::MAX / 2);
+        let heal = micros(scenario.faults_for);
         cluster.queue.at(heal, Event::Heal);
         cluster.queue.at(heal + SERVE_HEALED, Event::Quiet);
         cluster.queue.at(heal + SERVE_HEALED + SETTLE, Event::End);
         cluster.queue.after(millis(4_000), Event::Fault);
-        cluster.queue.after(millis(2_500), Event::Operate);
+        for _ in 0..scenario.operators {
+            cluster.queue.after(millis(2_500), Event::Operate);
+        }
         cluster.queue.after(millis(8_000), Event::Exit);
         cluster
     }

@@ -14,10 +14,13 @@ Plays whole stores in one thread, with faults, and checks what they promise.
   --seeds N      play N seeds (default 100)
   --from S       begin with seed S (default 0)
   --seed S       play this one seed and tell what happened
-  --members 1|3  how many members (default: as the seed says)
+  --members M    how many members: 1, 3 or growing (default: as the seed says)
   --cluster      play whole clusters instead: machines, units, operators
   --machines N   with --cluster: how many machines (default: as the seed says)
   --units N      with --cluster: how many unit names operators play with
+  --clients N    with --cluster: how many operators go on side by side (default 1)
+  --ops N        with --cluster: changes that they ask for together in a virtual second
+  --fault-every S  with --cluster: virtual seconds from one fault to the next
   --bug NAME     plant a defect; a wrong name lists them
   --until-found  stop at the first violation
 ";
@@ -34,6 +37,9 @@ struct Arguments {
     cluster: bool,
     machines: Option<usize>,
     units: Option<u64>,
+    clients: Option<u64>,
+    ops: Option<u64>,
+    fault_every: Option<u64>,
 }
 
 impl Arguments {
@@ -50,11 +56,10 @@ impl Arguments {
                     arguments.one = true;
                 }
                 "--members" => {
-                    arguments.members = Some(match value()?.as_str() {
-                        "1" => Members::One,
-                        "3" => Members::Three,
-                        other => return Err(format!("--members is 1 or 3, not {other}")),
-                    });
+                    let name = value()?;
+                    let members = Members::ALL.into_iter().find(|kind| kind.as_str() == name);
+                    let unknown = || format!("--members is 1, 3 or growing, not {name}");
+                    arguments.members = Some(members.ok_or_else(unknown)?);
                 }
                 "--bug" => {
                     let name = value()?;
@@ -70,6 +75,9 @@ impl Arguments {
                     arguments.machines = Some(few.ok_or("--machines is 1 to 9")?);
                 }
                 "--units" => arguments.units = Some(number(&value()?)?),
+                "--clients" => arguments.clients = Some(positive(&word, &value()?)?),
+                "--ops" => arguments.ops = Some(positive(&word, &value()?)?),
+                "--fault-every" => arguments.fault_every = Some(positive(&word, &value()?)?),
                 "--until-found" => arguments.until_found = true,
                 other => return Err(format!("unknown argument {other}")),
             }
@@ -80,6 +88,13 @@ impl Arguments {
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is not a number"))
+}
+
+fn positive(word: &str, text: &str) -> Result<u64, String> {
+    match number(text)? {
+        0 => Err(format!("{word} is at least 1")),
+        number => Ok(number),
+    }
 }
 
 fn main() -> ExitCode {
@@ -165,7 +180,7 @@ fn play_store(arguments: &Arguments, seed: u64, total: &mut Stats) -> Played {
     total.add(&outcome.stats);
     let Stats { events, crashes, answered, .. } = *total;
     Played {
-        title: format!("seed {seed} ({} members)", scenario.members.count()),
+        title: format!("seed {seed} (members: {})", scenario.members.as_str()),
         finding: outcome.violation.map(|violation| violation.to_string()),
         details: format!("trace {:016x}\n{:#?}\n", outcome.trace_hash, outcome.stats),
         virtual_time: outcome.stats.virtual_time,
@@ -177,6 +192,16 @@ fn play_cluster(arguments: &Arguments, seed: u64, total: &mut ClusterStats) -> P
     let mut scenario = ClusterScenario::of_seed(seed);
     scenario.machines = arguments.machines.unwrap_or(scenario.machines);
     scenario.units = arguments.units.unwrap_or(scenario.units);
+    scenario.operators = arguments.clients.unwrap_or(scenario.operators);
+    if let Some(ops) = arguments.ops {
+        // Each asks as often as the others, at moments as irregular as can be.
+        let mean = Duration::from_secs(scenario.operators).div_f64(ops as f64);
+        scenario.pause = (Duration::ZERO, mean * 2);
+    }
+    if let Some(seconds) = arguments.fault_every {
+        let mean = Duration::from_secs(seconds);
+        scenario.fault_after = (mean / 2, mean * 3 / 2);
+    }
     scenario.planted = arguments.bug;
     let outcome = argosy_sim::run_cluster(&scenario);
     total.add(&outcome.stats);

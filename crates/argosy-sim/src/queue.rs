@@ -2,12 +2,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 /// Virtual time since the beginning.
 pub(crate) type Micros = u64;
 
 pub(crate) const fn millis(millis: u64) -> Micros {
     millis * 1000
+}
+
+/// Returns a duration in virtual time; one that does not fit is as good as for ever.
+pub(crate) fn micros(duration: Duration) -> Micros {
+    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX / 2)
 }
 
 /// Events in order of time, then of when they were thought of.

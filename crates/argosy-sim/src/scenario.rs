@@ -13,6 +13,8 @@ pub enum Members {
     One,
     /// The smallest cluster that survives a loss.
     Three,
+    /// A store of one machine that two more join; they become voters together.
+    Growing,
 }
 
 impl Members {
@@ -20,14 +22,30 @@ impl Members {
     pub fn count(self) -> u64 {
         match self {
             Members::One => 1,
-            Members::Three => 3,
+            Members::Three | Members::Growing => 3,
         }
     }
 
-    /// Returns which of the two a seed gets when nobody asks for one: both are covered by any
-    /// range of seeds, the cluster more often.
+    /// Returns which of them a seed gets when nobody asks for one: all are covered by any range of
+    /// seeds, the cluster more often.
     pub fn of_seed(seed: u64) -> Self {
-        if seed.is_multiple_of(4) { Members::One } else { Members::Three }
+        match seed % 4 {
+            0 => Members::One,
+            3 => Members::Growing,
+            _ => Members::Three,
+        }
+    }
+
+    /// Every kind.
+    pub const ALL: [Members; 3] = [Members::One, Members::Three, Members::Growing];
+
+    /// Returns its name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Members::One => "1",
+            Members::Three => "3",
+            Members::Growing => "growing",
+        }
     }
 }
 
@@ -88,6 +106,8 @@ pub struct Stats {
     pub leaders: u64,
     /// Snapshots installed by members that lagged.
     pub snapshots: u64,
+    /// Changes of the membership that were proposed.
+    pub changes: u64,
     /// Restarts refused for a damaged log, which was then repaired.
     pub refusals: u64,
     /// Restarts that found a torn tail.
@@ -108,6 +128,7 @@ impl Stats {
         self.partitions += other.partitions;
         self.leaders += other.leaders;
         self.snapshots += other.snapshots;
+        self.changes += other.changes;
         self.refusals += other.refusals;
         self.torn_tails += other.torn_tails;
         self.watched += other.watched;

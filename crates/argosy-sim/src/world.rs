@@ -4,6 +4,7 @@ mod arrival;
 mod clients;
 mod effects;
 mod faults;
+mod growth;
 mod member;
 mod watchers;
 
@@ -16,6 +17,7 @@ use argosy_kv::Revision;
 use self::arrival::Arrival;
 use self::clients::Client;
 use self::faults::Faults;
+use self::growth::Growth;
 use self::member::Member;
 use self::watchers::Watcher;
 use crate::checkers::log::Log;
@@ -24,7 +26,7 @@ use crate::client::{Fate, KEYS, Request};
 use crate::network::Network;
 use crate::queue::{Micros, Queue, millis};
 use crate::random::Random;
-use crate::scenario::{Outcome, Scenario, Stats};
+use crate::scenario::{Members, Outcome, Scenario, Stats};
 use crate::trace::Trace;
 
 /// After the faults are over, clients go on this long: the healed store must serve them.
@@ -59,6 +61,10 @@ enum Event {
     Poll { watcher: usize },
     /// Something breaks.
     Fault,
+    /// Whoever runs the store looks whether members should join or vote.
+    Grow,
+    /// A member is hit in the middle of a change of the membership.
+    Strike { member: usize },
     /// What broke is as before.
     Mend { mend: faults::Mend },
     /// Nothing breaks any more.
@@ -76,6 +82,7 @@ pub(crate) struct World<'a> {
     members: Vec<Member>,
     network: Network,
     faults: Faults,
+    growth: Growth,
     clients: Vec<Client>,
     requests: Vec<Request>,
     watchers: Vec<Watcher>,
@@ -103,12 +110,15 @@ impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario) -> Self {
         let mut random = Random::new(scenario.seed);
         let count = usize::try_from(scenario.members.count()).expect("one or three");
+        let growing = scenario.members == Members::Growing;
+        let voters = if growing { 1 } else { count };
         let mut world = Self {
             scenario,
             queue: Queue::new(),
-            members: (0..count).map(|at| Member::new(at, count, random.fork())).collect(),
+            members: (0..count).map(|at| Member::new(at, voters, random.fork())).collect(),
             network: Network::new(count, random.fork()),
             faults: Faults::new(random.fork()),
+            growth: Growth::new(scenario.seed),
             clients: Vec::new(),
             requests: Vec::new(),
             watchers: Vec::new(),
@@ -129,6 +139,9 @@ impl<'a> World<'a> {
         world.queue.after(millis(1_500), Event::Fault);
         world.add_clients();
         world.add_watchers();
+        if growing {
+            world.begin_to_grow();
+        }
         world
     }
 
@@ -180,6 +193,8 @@ impl<'a> World<'a> {
             Event::Think { client } => self.think(client),
             Event::Poll { watcher } => self.poll(watcher)?,
             Event::Fault => self.fault()?,
+            Event::Grow => self.grow()?,
+            Event::Strike { member } => self.strike(member),
             Event::Mend { mend } => self.mend(mend)?,
             Event::Heal => self.heal()?,
             Event::Quiet => self.quiet = true,
@@ -203,6 +218,8 @@ impl<'a> World<'a> {
             Event::Mend { .. } => (11, 0),
             Event::Heal => (12, 0),
             Event::Quiet | Event::End => (13, 0),
+            Event::Grow => (14, 0),
+            Event::Strike { member } => (15, *member),
         };
         self.trace.add(&[self.queue.now(), kind, about as u64]);
     }
@@ -236,7 +253,13 @@ impl<'a> World<'a> {
                 return Err(Violation::Stuck { what: format!("member {at} is down") });
             };
             self.log.state(at, process.replica.state(), true)?;
-            applied.push(process.replica.status().applied);
+            let status = process.replica.status();
+            if status.membership.voters.len() != self.members.len() || status.membership.is_joint()
+            {
+                let what = format!("member {at} goes by {:?}", status.membership);
+                return Err(Violation::Stuck { what });
+            }
+            applied.push(status.applied);
         }
         if applied.iter().any(|index| *index != applied[0]) {
             return Err(Violation::Stuck { what: format!("the members are at {applied:?}") });

@@ -28,8 +28,16 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const HEADER: &str = "header";
 
-/// The format number of the file. Raised when an older version must not read it.
-const FORMAT: u32 = 1;
+/// The highest format number of the file that this version reads. A file carries the lowest that
+/// says all of it.
+const FORMAT: u32 = 2;
+
+/// The format of most files.
+const FORMAT_PLAIN: u32 = 1;
+
+/// The format of a file whose membership is joint: a version that knows only the first format
+/// would take the new voters for all.
+const FORMAT_JOINT: u32 = 2;
 
 /// Memory that redb may keep pages in. A checkpoint is read once and then written in key
 /// order, so there is little to gain from its default of 1 GiB.
@@ -54,6 +62,8 @@ struct Header {
     learners: Vec<u64>,
     #[prost(uint64, repeated, tag = "8")]
     removed: Vec<u64>,
+    #[prost(uint64, repeated, tag = "9")]
+    outgoing: Vec<u64>,
 }
 
 /// An open checkpoint file, and the state it holds.
@@ -236,9 +246,9 @@ impl CheckpointStore for CheckpointFile {
 
 impl Header {
     fn new(cluster: ClusterId, member: MemberId, checkpoint: &Checkpoint) -> Self {
-        let Membership { voters, learners, removed } = &checkpoint.membership;
+        let Membership { voters, outgoing, learners, removed } = &checkpoint.membership;
         Self {
-            format: FORMAT,
+            format: if checkpoint.membership.is_joint() { FORMAT_JOINT } else { FORMAT_PLAIN },
             cluster: cluster.0.to_be_bytes().to_vec(),
             member: member.0,
             applied: checkpoint.applied,
@@ -246,6 +256,7 @@ impl Header {
             voters: voters.iter().map(|id| id.0).collect(),
             learners: learners.iter().map(|id| id.0).collect(),
             removed: removed.iter().map(|id| id.0).collect(),
+            outgoing: outgoing.iter().map(|id| id.0).collect(),
         }
     }
 
@@ -256,6 +267,7 @@ impl Header {
             term: self.term,
             membership: Membership {
                 voters: set(&self.voters),
+                outgoing: set(&self.outgoing),
                 learners: set(&self.learners),
                 removed: set(&self.removed),
             },

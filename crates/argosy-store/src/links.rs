@@ -127,7 +127,7 @@ impl PeerLinks {
             stays
         });
         table.snapshots.retain(|member, _| !membership.removed.contains(member));
-        for member in membership.voters.iter().chain(&membership.learners) {
+        for member in membership.all_voters().iter().chain(&membership.learners) {
             if *member != self.wiring.member {
                 self.link(&mut table, *member);
             }

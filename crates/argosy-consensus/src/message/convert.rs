@@ -3,7 +3,7 @@
 use prost::Message as _;
 use raft::eraftpb;
 
-use super::{MessageKind, PEER_FORMAT, PeerMessage, SnapshotPoint};
+use super::{MessageKind, PeerMessage, SnapshotPoint};
 use crate::entry::LogEntry;
 
 /// Pairs of the same kind here and there.
@@ -32,8 +32,8 @@ impl PeerMessage {
             SnapshotPoint::decode(message.get_snapshot().data.as_ref())
                 .expect("the log store encoded the point itself")
         });
-        Some(Self {
-            format: PEER_FORMAT,
+        let mut taken = Self {
+            format: 0,
             kind: (*kind).into(),
             to: message.to,
             from: message.from,
@@ -49,7 +49,9 @@ impl PeerMessage {
             reject_hint: message.reject_hint,
             context: message.context.clone(),
             priority: message.priority,
-        })
+        };
+        taken.format = taken.least_format();
+        Some(taken)
     }
 
     /// Gives the message to the library; `None` for a kind this version does not know.

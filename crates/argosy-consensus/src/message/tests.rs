@@ -1,7 +1,10 @@
 //! Tests of messages.
 
 use super::*;
+use protobuf::Message as _;
+
 use crate::entry::EntryKind;
+use crate::membership::{MemberChange, MembershipStep};
 
 fn append() -> PeerMessage {
     let entry = |index, kind: EntryKind, data: &'static [u8]| LogEntry {
@@ -12,7 +15,7 @@ fn append() -> PeerMessage {
         origin: Bytes::from_static(b"who"),
     };
     PeerMessage {
-        format: PEER_FORMAT,
+        format: 1,
         kind: MessageKind::Append.into(),
         to: 2,
         from: 1,
@@ -34,7 +37,7 @@ fn snapshot() -> PeerMessage {
     membership.learners.insert(MemberId(3));
     membership.removed.insert(MemberId(4));
     PeerMessage {
-        format: PEER_FORMAT,
+        format: 1,
         kind: MessageKind::Snapshot.into(),
         to: 2,
         from: 1,
@@ -47,6 +50,28 @@ fn snapshot() -> PeerMessage {
 #[test]
 fn survives_the_wire_and_the_library() {
     for message in [append(), snapshot()] {
+        assert_eq!(PeerMessage::from_bytes(message.to_bytes()).unwrap(), message);
+        assert_eq!(PeerMessage::from_raft(&message.to_raft().unwrap()).unwrap(), message);
+    }
+}
+
+#[test]
+fn only_what_is_about_a_joint_membership_has_the_newer_format() {
+    let both: MemberChange = MemberChange::Promote([MemberId(3), MemberId(5)].into());
+    let mut membership = Membership::of_voters([MemberId(1), MemberId(2)]);
+    membership.learners = [MemberId(3), MemberId(5)].into();
+    membership.apply(&both).unwrap();
+    let joint = PeerMessage {
+        format: 2,
+        snapshot: Some(SnapshotPoint::new(40, 3, &membership)),
+        ..snapshot()
+    };
+    let mut begins = append();
+    let data = MembershipStep::Change(both).to_joint().write_to_bytes().unwrap();
+    begins.entries[2].data = data.into();
+    let mut ends = append();
+    ends.entries[2].data = Bytes::new();
+    for message in [joint, PeerMessage { format: 2, ..begins }, PeerMessage { format: 2, ..ends }] {
         assert_eq!(PeerMessage::from_bytes(message.to_bytes()).unwrap(), message);
         assert_eq!(PeerMessage::from_raft(&message.to_raft().unwrap()).unwrap(), message);
     }

@@ -1,15 +1,14 @@
 //! Applies committed entries and received snapshots, and keeps checkpoints going.
 
 use argosy_kv::Command;
-use protobuf::Message as _;
-use raft::eraftpb::{ConfChange, Entry, EntryType};
+use raft::eraftpb::{ConfState, Entry, EntryType};
 
 use super::config::KEEP_BYTES;
 use super::log_store::entry_bytes;
 use super::{Effect, FatalError, Replica, RequestId};
 use crate::checkpoint::Checkpoint;
 use crate::entry::Origin;
-use crate::membership::MemberChange;
+use crate::membership::MembershipStep;
 
 impl Replica {
     /// Applies what is committed and on this member's own disk.
@@ -32,6 +31,7 @@ impl Replica {
         }
         if let Some(last) = committed.last() {
             self.raw.advance_apply_to(last.index);
+            self.leave_joint();
             self.start_checkpoint_if_due();
         }
         let applied_index = self.state.applied_index();
@@ -76,17 +76,17 @@ impl Replica {
 
     fn apply_membership(&mut self, entry: &Entry, request: Option<RequestId>) {
         let Entry { index, term, .. } = *entry;
-        let change = match ConfChange::parse_from_bytes(&entry.data) {
-            Ok(change) => change,
+        let step = match MembershipStep::decode(&entry.data) {
+            Ok(step) => step,
             Err(error) => {
                 let reason = error.to_string();
                 return self.fatal(FatalError::MembershipBroken { index, reason });
             }
         };
         self.state.advance(index, term);
-        let outcome = self.membership.apply(MemberChange::from_raft(&change));
+        let outcome = step.apply(&mut self.membership);
         if outcome.is_ok()
-            && let Err(error) = self.raw.apply_conf_change(&change)
+            && let Err(error) = self.go_by(&step)
         {
             let reason = error.to_string();
             return self.fatal(FatalError::MembershipBroken { index, reason });
@@ -107,6 +107,31 @@ impl Replica {
                     self.fail(request, super::WhyFailed::MemberChange { source });
                 }
             }
+        }
+    }
+
+    /// Has the library go by a step of the membership from now on.
+    fn go_by(&mut self, step: &MembershipStep) -> raft::Result<ConfState> {
+        let state = match step.to_simple() {
+            Some(simple) => self.raw.apply_conf_change(&simple)?,
+            None => self.raw.apply_conf_change(&step.to_joint())?,
+        };
+        if self.planted.joint_skipped() && self.membership.is_joint() {
+            self.membership.leave_joint();
+            return self.raw.apply_conf_change(&MembershipStep::LeaveJoint.to_joint());
+        }
+        Ok(state)
+    }
+
+    /// Ends a joint membership, if this member leads. Whoever leads does, however it came to lead
+    /// and however it came to the joint membership: by the entry, a checkpoint or a snapshot.
+    pub(super) fn leave_joint(&mut self) {
+        // A change that is pending here can only be this one, or one that it will be refused for.
+        if self.membership.is_joint() && self.is_leader() && !self.raw.raft.has_pending_conf() {
+            let leave = MembershipStep::LeaveJoint.to_joint();
+            // Dropped only while leadership is handed over: then the next leader does it, or this
+            // one at a later tick.
+            drop(self.raw.propose_conf_change(Vec::new(), leave));
         }
     }
 

@@ -7,7 +7,7 @@ use argosy_kv::{Command, State};
 
 use super::{FatalError, Replica};
 use crate::entry::{EntryKind, LogEntry};
-use crate::membership::MemberId;
+use crate::membership::{MemberId, MembershipStep};
 use crate::message::{MessageKind, PeerMessage};
 
 impl Replica {
@@ -152,6 +152,8 @@ fn well_formed(entries: &[LogEntry]) -> bool {
         && entries.iter().all(|entry| match entry.kind() {
             EntryKind::Empty => false,
             EntryKind::Command => Command::decode(&entry.data).is_ok(),
-            EntryKind::Membership => true,
+            EntryKind::Membership => {
+                matches!(MembershipStep::decode(&entry.data), Ok(MembershipStep::Change(_)))
+            }
         })
 }

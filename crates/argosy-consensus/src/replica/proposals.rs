@@ -7,7 +7,7 @@ use argosy_kv::Command;
 use super::config::{MAX_COMMAND_BYTES, MAX_PENDING_PROPOSALS, MAX_PENDING_READS};
 use super::{Effect, Input, Replica, RequestId, WhyFailed};
 use crate::entry::Origin;
-use crate::membership::MemberChange;
+use crate::membership::{MemberChange, MembershipStep};
 
 impl Replica {
     pub(super) fn propose(&mut self, request: RequestId, command: &Command) {
@@ -25,15 +25,20 @@ impl Replica {
         if self.is_leader() {
             // Told apart here, where the membership is up to date; the library would replace
             // the change by an empty entry, and nobody would ever hear of it.
-            if let Err(source) = self.membership.clone().apply(change) {
+            if self.membership.is_joint() {
+                return self.fail(request, WhyFailed::Dropped);
+            }
+            if let Err(source) = self.membership.clone().apply(&change) {
                 return self.fail(request, WhyFailed::MemberChange { source });
             }
             if self.raw.raft.has_pending_conf() {
                 return self.fail(request, WhyFailed::Dropped);
             }
         }
-        self.submit(request, |replica, origin| {
-            replica.raw.propose_conf_change(origin, change.to_raft())
+        let step = MembershipStep::Change(change);
+        self.submit(request, |replica, origin| match step.to_simple() {
+            Some(simple) => replica.raw.propose_conf_change(origin, simple),
+            None => replica.raw.propose_conf_change(origin, step.to_joint()),
         });
     }
 

@@ -1,11 +1,11 @@
 //! Takes from the library what is to be sent, written and applied.
 
-use raft::eraftpb::{Message, Snapshot};
+use raft::eraftpb::{Entry, Message, Snapshot};
 use raft::{Ready, StateRole};
 
 use super::{Effect, Replica};
 use crate::checkpoint::Checkpoint;
-use crate::entry::LogEntry;
+use crate::entry::{EntryKind, LogEntry};
 use crate::wal::{HardState, Record, SnapshotMark};
 
 /// One `Ready` of the library whose consequences wait for the disk.
@@ -52,7 +52,7 @@ impl Replica {
             records.push(Record::Snapshot(SnapshotMark { index, term }));
         }
         self.raw.mut_store().append(ready.entries());
-        records.extend(ready.entries().iter().map(|e| Record::Entry(LogEntry::from_raft(e))));
+        self.add_entries(&mut records, ready.entries());
         self.add_hard_state(&mut records, ready.must_sync());
         let writes = !records.is_empty();
         if let Some(checkpoint) = install.clone() {
@@ -70,6 +70,26 @@ impl Replica {
             self.raw.on_persist_ready(number);
         }
         self.finish_rounds(0);
+    }
+
+    /// Adds entries. Before each change of the membership goes what is committed before it, so
+    /// that no crash leaves the change on the disk without that.
+    ///
+    /// A member goes by the last change that it knows to be committed. One that began again with
+    /// a membership two changes old could win an election, or elect itself, beside a majority of
+    /// the newest: only neighbours are sure to have a voter in common.
+    fn add_entries(&mut self, records: &mut Vec<Record>, entries: &[Entry]) {
+        for entry in entries.iter().map(LogEntry::from_raft) {
+            if entry.kind() == EntryKind::Membership {
+                let commit = self.raw.raft.raft_log.committed.min(entry.index - 1);
+                if commit > self.written.commit {
+                    let (term, vote) = (self.raw.raft.term, self.raw.raft.vote);
+                    self.written = HardState { term, vote, commit };
+                    records.push(Record::HardState(self.written));
+                }
+            }
+            records.push(Record::Entry(entry));
+        }
     }
 
     /// Adds the vote, entries first: its commit index may rest on them. A mere change of the

@@ -3,6 +3,7 @@
 mod cluster;
 mod durability;
 mod guards;
+mod joint;
 mod membership;
 mod reads;
 mod replication;

@@ -70,6 +70,9 @@ pub enum GranterEffect {
 pub struct Voters<'v> {
     /// The member ids of all voters.
     pub all: &'v BTreeSet<u64>,
+    /// While the membership is joint, the voters before it: a majority of them must confirm as
+    /// well, or one of them could have elected the next leader already. Else empty.
+    pub outgoing: &'v BTreeSet<u64>,
     /// This member's own term: raised before any vote or message of a later term leaves it.
     pub own_term: Term,
 }
@@ -80,9 +83,20 @@ struct Round {
     number: u64,
     begun_at: Duration,
     voters: BTreeSet<u64>,
+    outgoing: BTreeSet<u64>,
     confirmed: BTreeSet<u64>,
     /// The beats that came before it began.
     beats: BTreeMap<MachineId, Beat>,
+}
+
+impl Round {
+    /// Tells whether a majority has confirmed the term, while joint one of either set.
+    fn is_confirmed(&self) -> bool {
+        let majority = |voters: &BTreeSet<u64>| {
+            voters.intersection(&self.confirmed).count() * 2 > voters.len()
+        };
+        majority(&self.voters) && (self.outgoing.is_empty() || majority(&self.outgoing))
+    }
 }
 
 /// The leader's beats and grants. On a member that does not lead it does nothing.
@@ -190,7 +204,7 @@ impl Granter {
             }
         }
         if self.round.is_none() && !self.waiting.is_empty() {
-            self.begin_round(term, voters.all, now, &mut effects);
+            self.begin_round(term, voters, now, &mut effects);
             self.finish_round(term, now, &mut effects);
         }
         effects
@@ -249,7 +263,7 @@ impl Granter {
         if let Some(round) = &mut self.round
             && round.number == number
             && self.term == Some(term)
-            && round.voters.contains(&voter)
+            && (round.voters.contains(&voter) || round.outgoing.contains(&voter))
         {
             round.confirmed.insert(voter);
         }
@@ -258,31 +272,35 @@ impl Granter {
     fn begin_round(
         &mut self,
         term: Term,
-        voters: &BTreeSet<u64>,
+        voters: Voters<'_>,
         now: Duration,
         effects: &mut Vec<GranterEffect>,
     ) {
         self.last_round += 1;
         let number = self.last_round;
         let beats = std::mem::take(&mut self.waiting);
-        let others: Vec<u64> = voters.iter().copied().filter(|id| *id != self.member).collect();
-        let own = voters.contains(&self.member).then_some(self.member);
+        let asked = voters.all.union(voters.outgoing);
+        let (own, others): (BTreeSet<u64>, BTreeSet<u64>) =
+            asked.partition(|id| **id == self.member);
         self.round = Some(Round {
             number,
             begun_at: now,
-            voters: voters.clone(),
-            confirmed: own.into_iter().collect(),
+            voters: voters.all.clone(),
+            outgoing: voters.outgoing.clone(),
+            confirmed: own,
             beats,
         });
         if !others.is_empty() {
-            effects.push(GranterEffect::Ask { voters: others, round: number, term });
+            let voters = others.into_iter().collect();
+            effects.push(GranterEffect::Ask { voters, round: number, term });
         }
     }
 
     fn finish_round(&mut self, term: Term, now: Duration, effects: &mut Vec<GranterEffect>) {
-        let quorum = |round: &mut Round| round.confirmed.len() * 2 > round.voters.len();
         let unasked = self.planted.grant_without_round();
-        let Some(round) = self.round.take_if(|round| unasked || quorum(round)) else { return };
+        let Some(round) = self.round.take_if(|round| unasked || round.is_confirmed()) else {
+            return;
+        };
         for (machine, beat) in round.beats {
             // It may have been left out since the beat came.
             let needed = self.eligible.get(&machine);

@@ -431,7 +431,7 @@ impl World {
 
     fn granter_handles(&mut self, event: GranterEvent) {
         let all = BTreeSet::from([MEMBER]);
-        let voters = Voters { all: &all, own_term: Term(self.term) };
+        let voters = Voters { all: &all, outgoing: &BTreeSet::new(), own_term: Term(self.term) };
         for effect in self.granter.handle(event, voters, self.now) {
             let GranterEffect::Grant { machine, number, term } = effect else { continue };
             let node = self.nodes.iter_mut().find(|(name, _)| machine_id(name) == machine);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use argosy_consensus::Membership;
 use argosy_kv::{Event, KvError, Response, Revision, SpaceEvents, SpaceId, State, invariants};
 
 use super::Violation;
@@ -25,6 +26,7 @@ pub(crate) struct Log {
     entries: BTreeMap<u64, Entry>,
     hashes: BTreeMap<u64, u64>,
     leaders: BTreeMap<u64, usize>,
+    memberships: BTreeMap<u64, Membership>,
     /// The history of the user space.
     pub(crate) history: BTreeMap<Revision, Arc<[Event]>>,
     /// The highest revision that a compaction was applied up to.
@@ -75,6 +77,20 @@ impl Log {
         match *self.hashes.entry(index).or_insert(hash) == hash {
             true => Ok(()),
             false => Err(Violation::StateDiffers { member, index }),
+        }
+    }
+
+    /// A member goes by another membership from an index on.
+    pub(crate) fn membership(
+        &mut self,
+        member: usize,
+        index: u64,
+        membership: &Membership,
+    ) -> Result<(), Violation> {
+        let known = self.memberships.entry(index).or_insert_with(|| membership.clone());
+        match known == membership {
+            true => Ok(()),
+            false => Err(Violation::LogDiverged { member, index }),
         }
     }
 

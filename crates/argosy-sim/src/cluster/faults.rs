@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id};
-use crate::queue::{Micros, millis};
+use crate::queue::{Micros, micros, millis};
 
 /// A machine that nothing has happened to for this long was not lost when a leader decided so: it
 /// may have been stopped in between for 9 s.
@@ -25,7 +25,8 @@ impl Cluster<'_> {
         if self.healed_at.is_some() {
             return;
         }
-        let delay = self.random.between(millis(500), millis(6_000));
+        let (least, most) = self.scenario.fault_after;
+        let delay = self.random.between(micros(least), micros(most));
         self.queue.after(delay, Event::Fault);
         let mut at = self.random.index(self.machines.len());
         // Whoever leads has the most to do wrong when it is cut off.

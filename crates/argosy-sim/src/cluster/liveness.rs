@@ -1,5 +1,6 @@
 //! Beats and grants between the machines, and the keepers that hold the deadlines.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use argosy_model::{InvocationId, Term, UnitName};
@@ -105,7 +106,9 @@ impl Cluster<'_> {
         let now = self.machines[at].clock(self.queue.now());
         let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
         let own_term = Term(daemon.replica.term());
-        let effects = daemon.granter.handle(event, Voters { all: &self.voters, own_term }, now);
+        let outgoing = BTreeSet::new();
+        let voters = Voters { all: &self.voters, outgoing: &outgoing, own_term };
+        let effects = daemon.granter.handle(event, voters, now);
         for effect in effects {
             match effect {
                 GranterEffect::Ask { voters, round, .. } => {

@@ -12,7 +12,7 @@ use super::machine::{Asker, address};
 use super::truth::of_users;
 use super::violation::Broken;
 use super::{Cluster, Event, machine_id, texts};
-use crate::queue::millis;
+use crate::queue::micros;
 use crate::random::Random;
 
 pub(super) struct Operators {
@@ -116,7 +116,8 @@ impl Cluster<'_> {
         if self.quiet {
             return Ok(());
         }
-        let pause = self.operators.random.between(millis(50), millis(1_200));
+        let (least, most) = self.scenario.pause;
+        let pause = self.operators.random.between(micros(least), micros(most));
         self.queue.after(pause, Event::Operate);
         let at = self.operators.random.index(self.machines.len());
         let count = self.machines.len();

@@ -15,6 +15,12 @@ pub struct ClusterScenario {
     pub machines: usize,
     /// How many unit names operators play with.
     pub units: u64,
+    /// How many operators go on side by side.
+    pub operators: u64,
+    /// How long each of them pauses between two changes: at least, at most.
+    pub pause: (Duration, Duration),
+    /// How long it takes from one fault to the next: at least, at most.
+    pub fault_after: (Duration, Duration),
     /// Virtual time with faults. Time to heal and come to rest follows.
     pub faults_for: Duration,
     /// The defect to plant, if any.
@@ -28,6 +34,9 @@ impl ClusterScenario {
             seed,
             machines: if seed.is_multiple_of(4) { 5 } else { 3 },
             units: 6 + seed % 3 * 5,
+            operators: 1,
+            pause: (Duration::from_millis(50), Duration::from_millis(1_200)),
+            fault_after: (Duration::from_millis(500), Duration::from_secs(6)),
             faults_for: Duration::from_secs(40),
             planted: None,
         }

@@ -138,7 +138,10 @@ impl World<'_> {
                     self.log.leads(at, term)?;
                 }
             }
-            Effect::MembershipChanged { .. } => {}
+            Effect::MembershipChanged { index, membership, .. } => {
+                self.trace.add(&[index, membership.voters.len() as u64]);
+                self.log.membership(at, index, &membership)?;
+            }
             Effect::Fatal(error) => {
                 return Err(Violation::GaveUp { member: at, error: error.to_string() });
             }

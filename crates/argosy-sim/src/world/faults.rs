@@ -57,14 +57,14 @@ impl World<'_> {
         Ok(())
     }
 
-    fn crash_for_a_while(&mut self, at: usize) {
+    pub(super) fn crash_for_a_while(&mut self, at: usize) {
         self.crash(at);
         let delay = self.faults.random.between(millis(100), millis(4_000));
         self.queue.after(delay, Event::Mend { mend: Mend::Start(at) });
     }
 
     /// The machine dies in the middle of one of its next disk operations.
-    fn die_in_the_disk(&mut self, at: usize) {
+    pub(super) fn die_in_the_disk(&mut self, at: usize) {
         self.members[at].disk.set_fuse(self.faults.random.below(12));
     }
 
@@ -90,7 +90,7 @@ impl World<'_> {
     }
 
     /// Cuts one member off, in one direction or both.
-    fn part(&mut self, at: usize) {
+    pub(super) fn part(&mut self, at: usize) {
         self.stats.partitions += 1;
         let direction = self.faults.random.below(4);
         for other in (0..self.members.len()).filter(|other| *other != at) {

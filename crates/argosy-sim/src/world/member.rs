@@ -6,7 +6,7 @@ use argosy_consensus::wal::{self, Identity, RecoverOptions, Writer};
 use argosy_consensus::{
     Checkpoint, Config, Effect, MemberId, Membership, Recovered, Replica, RequestId, TICK,
 };
-use argosy_kv::{WatchHub, WatchId};
+use argosy_kv::{State, WatchHub, WatchId};
 use argosy_model::{ClusterId, PlantedBug};
 
 use super::arrival::Arrival;
@@ -76,12 +76,22 @@ pub(super) enum Job {
 }
 
 impl Member {
-    pub(super) fn new(at: usize, members: usize, mut random: Random) -> Self {
-        let voters = (1..=members as u64).map(MemberId);
+    /// A member of a store that begins with this many voters; one beyond them knows nothing yet.
+    pub(super) fn new(at: usize, voters: usize, mut random: Random) -> Self {
+        let membership = Membership::of_voters((1..=voters as u64).map(MemberId));
+        let checkpoint = match at < voters {
+            true => Checkpoint::initial(membership),
+            false => Checkpoint {
+                applied: 0,
+                term: 0,
+                membership: Membership::default(),
+                state: State::new(),
+            },
+        };
         Self {
             id: MemberId(at as u64 + 1),
             disk: SimDisk::new(),
-            checkpoint: Checkpoint::initial(Membership::of_voters(voters)),
+            checkpoint,
             process: None,
             runs: 0,
             tick: drifted_tick(&mut random),

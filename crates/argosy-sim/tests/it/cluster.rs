@@ -106,6 +106,7 @@ fn fits(bug: PlantedBug) -> &'static [Rule] {
         | PlantedBug::TornTail
         | PlantedBug::ReadIndexSkipped
         | PlantedBug::ContextReused
+        | PlantedBug::JointSkipped
         | PlantedBug::WatchEventLost => &[],
     }
 }

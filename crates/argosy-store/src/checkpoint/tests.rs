@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use argosy_consensus::{Checkpoint, CheckpointStore as _, MemberId, Membership};
+use argosy_consensus::{Checkpoint, CheckpointStore as _, MemberChange, MemberId, Membership};
 use argosy_kv::invariants::hash;
 use argosy_kv::{Command, CommandKind, KeyRange, Op, PutRequest, SpaceId, Txn};
 use argosy_model::{ClusterId, UnixMicros};
@@ -69,6 +69,41 @@ fn state_index_term_and_members_come_back_together() {
 }
 
 #[test]
+fn only_a_joint_membership_needs_the_newer_format() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    let mut checkpoint = create(&path);
+    assert_eq!(header(&path).format, 1, "an older version reads it");
+    let mut file = open(&path).unwrap();
+    file.read().unwrap();
+    checkpoint.membership.learners = [MemberId(3), MemberId(4)].into();
+    let both = MemberChange::Promote([MemberId(3), MemberId(4)].into());
+    checkpoint.membership.apply(&both).unwrap();
+    put(&mut checkpoint, "joint");
+    file.write(&checkpoint).unwrap();
+    drop(file);
+    assert_eq!(header(&path).format, 2, "an older version must not");
+    let mut file = open(&path).unwrap();
+    let read = file.read().unwrap();
+    assert_eq!(read.membership, checkpoint.membership);
+    assert_eq!(read.membership.outgoing, [MEMBER].into());
+
+    checkpoint.membership.outgoing.clear();
+    put(&mut checkpoint, "left");
+    file.write(&checkpoint).unwrap();
+    drop(file);
+    assert_eq!(header(&path).format, 1);
+}
+
+fn header(path: &Path) -> Header {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let table = transaction.open_table(META).unwrap();
+    let bytes = table.get(HEADER).unwrap().unwrap().value().to_vec();
+    Header::decode(&bytes[..]).unwrap()
+}
+
+#[test]
 fn a_delta_leaves_the_same_records_as_a_whole_write() {
     let home = tempfile::tempdir().unwrap();
     let (whole, delta) = (home.path().join("whole"), home.path().join("delta"));
@@ -122,7 +157,7 @@ fn a_header_that_does_not_fit_is_refused() {
     let header = Header::new(CLUSTER, MEMBER, &initial());
     rewrite(&path, &Header { format: super::FORMAT + 1, ..header.clone() });
     let refused = open(&path).unwrap().read().unwrap_err();
-    assert!(matches!(refused, CheckpointFileError::Format { found: 2 }), "{refused:?}");
+    assert!(matches!(refused, CheckpointFileError::Format { found: 3 }), "{refused:?}");
 
     rewrite(&path, &Header { applied: 99, ..header });
     let refused = open(&path).unwrap().read().unwrap_err();

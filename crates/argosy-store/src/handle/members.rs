@@ -48,9 +48,9 @@ impl StoreHandle {
         }
     }
 
-    /// Makes learners voters, one after the other in the order given. Nobody is promoted
-    /// unless all of them are connected and nearly caught up. A failure in between leaves
-    /// those before promoted; asking again goes on with the rest.
+    /// Makes learners voters, several of them in one joint change: all or none. Nobody is promoted
+    /// unless all of them are connected and nearly caught up. Those that vote already are passed
+    /// over.
     ///
     /// # Errors
     /// [`StoreError::NotReady`] names the first learner that lags or does not answer. Else as
@@ -97,17 +97,18 @@ impl StoreHandle {
     pub(super) async fn promote_here(&self, ids: &[MemberId]) -> Result<(), StoreError> {
         let membership = self.membership();
         // Those that an earlier attempt has promoted.
-        let left: Vec<_> = ids.iter().filter(|id| !membership.voters.contains(id)).collect();
+        let left: BTreeSet<_> =
+            ids.iter().filter(|id| !membership.voters.contains(id)).copied().collect();
         for id in &left {
             if !membership.learners.contains(id) {
-                return Err(StoreError::Member(MemberChangeRefused::NotLearner(**id)));
+                return Err(StoreError::Member(MemberChangeRefused::NotLearner(*id)));
             }
-            self.check_ready(**id).await?;
+            self.check_ready(*id).await?;
         }
-        for id in left {
-            self.change(MemberChange::Promote(*id)).await?;
+        match left.is_empty() {
+            true => Ok(()),
+            false => self.change(MemberChange::Promote(left)).await,
         }
-        Ok(())
     }
 
     pub(super) async fn remove_here(&self, id: MemberId) -> Result<(), StoreError> {
@@ -126,12 +127,15 @@ impl StoreHandle {
         Ok(())
     }
 
-    /// Returns when a majority of the voters goes by the membership that this member has now.
+    /// Returns when the membership is not joint and a majority of the voters goes by it.
     ///
     /// A member goes by a change from when it knows that it is committed. If the leader were
     /// lost before it told anybody, the others could not elect one: they would still ask for
     /// the votes of the members before.
     async fn settle(&self) {
+        while self.membership().is_joint() {
+            sleep(SETTLE_INTERVAL).await;
+        }
         let index = *self.shared.applied.borrow();
         let voters = self.membership().voters;
         let majority = voters.len() / 2 + 1;

@@ -176,6 +176,7 @@ impl Refused {
                 MemberChangeRefused::NotMember(id) => (Why::NotMember, Some(*id)),
                 MemberChangeRefused::LastVoter(id) => (Why::LastVoter, Some(*id)),
                 MemberChangeRefused::Zero => (Why::ZeroMember, None),
+                MemberChangeRefused::UnderWay => (Why::Dropped, None),
             },
             // A leader that shuts down may have done it.
             StoreError::Unknown

@@ -411,7 +411,7 @@ mod tests {
     fn check(voters: &[u64], learners: &[u64], expected: &[u64]) {
         let ids = |ids: &[u64]| ids.iter().map(|id| MemberId(*id)).collect();
         let membership =
-            Membership { voters: ids(voters), learners: ids(learners), removed: BTreeSet::new() };
+            Membership { voters: ids(voters), learners: ids(learners), ..Membership::default() };
         let expected: Vec<MemberId> = expected.iter().map(|id| MemberId(*id)).collect();
         assert_eq!(promotions(&membership), expected);
     }

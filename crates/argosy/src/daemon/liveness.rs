@@ -19,7 +19,7 @@ use argosy_keeper::FenceSender;
 use argosy_model::{Generation, MachineId, Term};
 use argosy_peer::DetachedStream;
 use argosy_reconcile::{Granter, GranterEvent, Signs, Timing, Voters};
-use argosy_store::MemberId;
+use argosy_store::{MemberId, StoreHandle};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::control::boot_time;
@@ -70,8 +70,13 @@ impl Shared {
     ) -> Vec<argosy_reconcile::GranterEffect> {
         // First the term: voters read later are at least as new.
         let own_term = self.store.term();
-        let all: BTreeSet<u64> = voters(&self.store).into_iter().map(|id| id.0).collect();
-        self.granter().handle(event, Voters { all: &all, own_term }, now)
+        // A worker never leads, and has nobody to ask.
+        let membership = self.store.member().map(StoreHandle::membership).unwrap_or_default();
+        let ids = |members: &BTreeSet<MemberId>| members.iter().map(|id| id.0).collect();
+        let (all, outgoing): (BTreeSet<u64>, BTreeSet<u64>) =
+            (ids(&membership.voters), ids(&membership.outgoing));
+        let voters = Voters { all: &all, outgoing: &outgoing, own_term };
+        self.granter().handle(event, voters, now)
     }
 }
 

@@ -65,10 +65,11 @@ impl StoreAccess {
         }
     }
 
-    /// Returns who votes, as far as this machine knows.
+    /// Returns who votes, as far as this machine knows; while the voters change, those before and
+    /// after it.
     pub(crate) fn voters(&self) -> BTreeSet<MemberId> {
         match self {
-            StoreAccess::Member(store) => store.membership().voters,
+            StoreAccess::Member(store) => store.membership().all_voters(),
             StoreAccess::Worker(feed) => feed.voters(),
         }
     }

@@ -21,6 +21,13 @@ pub(super) struct Node {
     pub(super) checkpoint_due: Option<Checkpoint>,
 }
 
+/// What a crash leaves.
+pub(super) struct Disk {
+    checkpoint: Checkpoint,
+    log: Vec<LogEntry>,
+    hard_state: HardState,
+}
+
 pub(super) struct Cluster {
     pub(super) nodes: BTreeMap<u64, Node>,
     pub(super) wires: VecDeque<(PeerMessage, Option<State>)>,
@@ -35,6 +42,22 @@ pub(super) struct Cluster {
     incarnation: u64,
     pub(super) keep_entries: u64,
     pub(super) checkpoint_entries: u64,
+}
+
+impl Node {
+    /// Takes records over to the disk.
+    fn keep(&mut self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            match record {
+                Record::Entry(entry) => {
+                    self.log.retain(|e| e.index < entry.index);
+                    self.log.push(entry);
+                }
+                Record::HardState(state) => self.hard_state = state,
+                Record::Snapshot(_) => self.log.clear(),
+            }
+        }
+    }
 }
 
 impl Cluster {
@@ -102,10 +125,39 @@ impl Cluster {
         self.nodes.insert(id, node);
     }
 
+    /// Starts a member that knows nobody, not even itself.
+    pub(super) fn start_blank(&mut self, id: u64) {
+        let (membership, state) = (Membership::default(), State::new());
+        let blank = Checkpoint { applied: 0, term: 0, membership, state };
+        self.start(id, blank, Vec::new(), HardState::default());
+    }
+
     /// Crashes a member and starts it from what was synced.
     pub(super) fn restart(&mut self, id: u64) {
-        let node = self.nodes.remove(&id).unwrap();
-        self.start(id, node.checkpoint, node.log, node.hard_state);
+        let disk = self.crash(id, 0);
+        self.revive(id, disk);
+    }
+
+    /// Crashes a member; returns what was synced, and the first `kept` records of the group that
+    /// was being written.
+    pub(super) fn crash(&mut self, id: u64, kept: usize) -> Disk {
+        let mut node = self.nodes.remove(&id).unwrap();
+        if let Some(Effect::Persist { records, .. }) = node.unsynced.pop_front() {
+            node.keep(records.into_iter().take(kept));
+        }
+        // As recovery does: no vote was given in a term whose record is not there.
+        let last_term = node.log.last().map_or(0, |entry| entry.term);
+        if node.hard_state.term < last_term {
+            node.hard_state.term = last_term;
+            node.hard_state.vote = 0;
+        }
+        Disk { checkpoint: node.checkpoint, log: node.log, hard_state: node.hard_state }
+    }
+
+    /// Starts a crashed member.
+    pub(super) fn revive(&mut self, id: u64, disk: Disk) {
+        self.start(id, disk.checkpoint, disk.log, disk.hard_state);
+        self.collect(id);
     }
 
     /// Has the disk of a member know a commit index.
@@ -163,29 +215,25 @@ impl Cluster {
 
     /// Syncs all that a member has written.
     pub(super) fn sync(&mut self, id: u64) {
+        while self.sync_one(id) {}
+    }
+
+    /// Syncs the next group that a member has written; false when there is none.
+    pub(super) fn sync_one(&mut self, id: u64) -> bool {
         let now = self.now;
         let node = self.node(id);
-        while let Some(group) = node.unsynced.pop_front() {
-            let (sequence, records) = match group {
-                Effect::Persist { sequence, records } => (sequence, records),
-                Effect::InstallSnapshot { sequence, checkpoint, records } => {
-                    node.checkpoint = checkpoint;
-                    (sequence, records)
-                }
-                other => panic!("{other:?} is not a group"),
-            };
-            for record in records {
-                match record {
-                    Record::Entry(entry) => {
-                        node.log.retain(|e| e.index < entry.index);
-                        node.log.push(entry);
-                    }
-                    Record::HardState(state) => node.hard_state = state,
-                    Record::Snapshot(_) => node.log.clear(),
-                }
+        let Some(group) = node.unsynced.pop_front() else { return false };
+        let (sequence, records) = match group {
+            Effect::Persist { sequence, records } => (sequence, records),
+            Effect::InstallSnapshot { sequence, checkpoint, records } => {
+                node.checkpoint = checkpoint;
+                (sequence, records)
             }
-            node.replica.handle(Input::Persisted { sequence }, now);
-        }
+            other => panic!("{other:?} is not a group"),
+        };
+        node.keep(records);
+        node.replica.handle(Input::Persisted { sequence }, now);
+        true
     }
 
     /// Writes the checkpoint a member asked for.
@@ -199,24 +247,29 @@ impl Cluster {
 
     /// Delivers everything on the wires, and what comes of it.
     pub(super) fn settle(&mut self) {
-        while let Some((message, state)) = self.wires.pop_front() {
-            let (from, to) = (message.from, message.to);
-            let lost = self.cut_off.contains(&from)
-                || self.cut_off.contains(&to)
-                || self.lost.contains(&message.kind());
-            let peer = MemberId(to);
-            let arrived = !lost && self.nodes.contains_key(&to);
-            let snapshot = state.is_some();
-            if arrived {
-                match state {
-                    Some(state) => self.input(to, Input::SnapshotReceived { message, state }),
-                    None => self.input(to, Input::Peer(message)),
-                }
-            }
-            if snapshot {
-                self.input(from, Input::SnapshotSent { peer, ok: arrived });
+        while self.deliver_one() {}
+    }
+
+    /// Delivers the next message on the wires; false when there is none.
+    pub(super) fn deliver_one(&mut self) -> bool {
+        let Some((message, state)) = self.wires.pop_front() else { return false };
+        let (from, to) = (message.from, message.to);
+        let lost = self.cut_off.contains(&from)
+            || self.cut_off.contains(&to)
+            || self.lost.contains(&message.kind());
+        let peer = MemberId(to);
+        let arrived = !lost && self.nodes.contains_key(&to);
+        let snapshot = state.is_some();
+        if arrived {
+            match state {
+                Some(state) => self.input(to, Input::SnapshotReceived { message, state }),
+                None => self.input(to, Input::Peer(message)),
             }
         }
+        if snapshot {
+            self.input(from, Input::SnapshotSent { peer, ok: arrived });
+        }
+        true
     }
 
     /// Lets one tick pass everywhere.

@@ -1,16 +1,15 @@
 //! Members join, vote and leave.
 
 use super::*;
-use crate::checkpoint::Checkpoint;
 
-fn change(cluster: &mut Cluster, id: u64, change: MemberChange) -> RequestId {
+pub(super) fn change(cluster: &mut Cluster, id: u64, change: MemberChange) -> RequestId {
     let request = cluster.request();
     cluster.input(id, Input::ProposeMember { request, change });
     cluster.settle();
     request
 }
 
-fn changed(cluster: &mut Cluster, id: u64, wanted: RequestId) -> bool {
+pub(super) fn changed(cluster: &mut Cluster, id: u64, wanted: RequestId) -> bool {
     let is = |e: &Effect| matches!(e, Effect::MembershipChanged { request: Some(request), .. } if *request == wanted);
     cluster.node(id).seen.iter().any(is)
 }
@@ -22,16 +21,12 @@ fn one_member_becomes_three_and_writes_need_two() {
     for id in [2, 3] {
         let added = change(&mut cluster, leader, MemberChange::AddLearner(MemberId(id)));
         assert!(changed(&mut cluster, leader, added));
-        // A blank member knows nobody, not even itself.
-        let blank =
-            Checkpoint { applied: 0, term: 0, ..Checkpoint::initial(Membership::default()) };
-        let blank = Checkpoint { state: State::new(), ..blank };
-        cluster.start(id, blank, Vec::new(), HardState::default());
+        cluster.start_blank(id);
         for _ in 0..10 {
             cluster.tick();
         }
         assert_eq!(get(&cluster.node(id).replica, "a").unwrap(), "1");
-        let promoted = change(&mut cluster, leader, MemberChange::Promote(MemberId(id)));
+        let promoted = change(&mut cluster, leader, MemberChange::promote(MemberId(id)));
         assert!(changed(&mut cluster, leader, promoted));
     }
     cluster.cut_off.extend([2, 3]);

@@ -19,6 +19,7 @@ fn machine(number: u128) -> MachineId {
 struct Stand {
     granter: Granter,
     voters: BTreeSet<u64>,
+    outgoing: BTreeSet<u64>,
     own_term: Term,
     now: Duration,
 }
@@ -28,6 +29,7 @@ impl Stand {
         let mut stand = Stand {
             granter: Granter::new(LEADER, Timing::of(Preset::Lan)),
             voters: BTreeSet::from([1, 2, 3]),
+            outgoing: BTreeSet::new(),
             own_term: TERM,
             now: ms(1_000),
         };
@@ -43,7 +45,8 @@ impl Stand {
 
     fn event(&mut self, event: GranterEvent) -> Vec<GranterEffect> {
         self.now += ms(1);
-        let voters = Voters { all: &self.voters, own_term: self.own_term };
+        let voters =
+            Voters { all: &self.voters, outgoing: &self.outgoing, own_term: self.own_term };
         self.granter.handle(event, voters, self.now)
     }
 
@@ -138,6 +141,26 @@ fn the_only_voter_needs_nobody() {
     let mut stand = Stand::new();
     stand.voters = BTreeSet::from([LEADER]);
     assert_eq!(stand.beat(1, 1), [grant(1, 1)]);
+}
+
+#[test]
+fn while_the_voters_change_a_majority_before_and_one_after_must_confirm() {
+    // Four and five come to one, two and three: either pair could elect with one of the others.
+    let mut stand = Stand::new();
+    stand.voters = BTreeSet::from([1, 2, 3, 4, 5]);
+    stand.outgoing = BTreeSet::from([1, 2, 3]);
+    stand.beat(1, 1);
+    assert_eq!(stand.answer(4, 1, TERM), []);
+    assert_eq!(stand.answer(5, 1, TERM), [], "a majority of the five, not of the three");
+    assert_eq!(stand.answer(2, 1, TERM), [grant(1, 1)]);
+
+    // The other way round: those before go.
+    stand.voters = BTreeSet::from([1, 4, 5]);
+    stand.beat(1, 2);
+    assert_eq!(stand.answer(2, 2, TERM), [], "a majority of those before, not of those after");
+    assert_eq!(stand.answer(3, 2, TERM), []);
+    assert_eq!(stand.answer(9, 2, TERM), [], "nobody's vote");
+    assert_eq!(stand.answer(5, 2, TERM), [grant(1, 2)]);
 }
 
 #[test]
