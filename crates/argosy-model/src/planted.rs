@@ -54,11 +54,13 @@ pub enum PlantedBug {
     FenceUnwaited,
     /// A machine that comes back is granted before it has seen its assignment.
     GrantUnseen,
+    /// A start that was decided under an earlier grant is carried out under a later one.
+    OrderUndated,
 }
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 25] = [
+    pub const ALL: [PlantedBug; 26] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -84,6 +86,7 @@ impl PlantedBug {
         PlantedBug::GrantFromReceipt,
         PlantedBug::FenceUnwaited,
         PlantedBug::GrantUnseen,
+        PlantedBug::OrderUndated,
     ];
 
     /// Tells whether it is a defect of the cluster, not of the store.
@@ -119,6 +122,7 @@ impl PlantedBug {
             PlantedBug::GrantFromReceipt => "grant-from-receipt",
             PlantedBug::FenceUnwaited => "fence-unwaited",
             PlantedBug::GrantUnseen => "grant-unseen",
+            PlantedBug::OrderUndated => "order-undated",
         }
     }
 }
