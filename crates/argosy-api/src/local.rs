@@ -108,7 +108,7 @@ pub struct ReloadReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LocalEvent {
-    /// Every unit; always first, and again after the reader was too slow.
+    /// Every unit; always first. The stream of a reader that is too slow ends.
     Snapshot(Vec<UnitStatusView>),
     /// One unit changed.
     Changed(Box<UnitStatusView>),

@@ -98,7 +98,8 @@ impl FenceSender {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// Returns a time as it goes over the wire.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -1,6 +1,7 @@
 //! All that is needed to start one process: nothing is looked up or decided later.
 
 use std::fmt;
+use std::time::Duration;
 
 use argosy_model::UnitName;
 
@@ -41,6 +42,10 @@ pub struct SpawnRecord {
     /// Whether its unit may run only while the cluster's grant is in force: the keeper ends the
     /// whole unit when it is not, and does not start it without.
     pub fenced: bool,
+    /// When the run that it belongs to was ordered, on CLOCK_BOOTTIME. A fenced process is not
+    /// started under a grant that began later: what was decided before may have been decided
+    /// otherwise since. Zero, as in a record from before there was this, is earlier than any.
+    pub ordered_at: Duration,
 }
 
 /// The directory a process starts in.
@@ -114,7 +119,8 @@ pub enum ExecStep {
     Chdir,
     /// Executing the program.
     Exec,
-    /// Being allowed to: the unit is fenced and there is no grant. Nothing was tried.
+    /// Being allowed to: the unit is fenced, and there is no grant, or none that was in force when
+    /// it was ordered. Nothing was tried.
     Fence,
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use argosy_keeper::{
     Action, Commit, EventKind, FromKeeper, Hello, KeeperClient, Output, SpawnId, SpawnRecord,
@@ -185,6 +186,7 @@ fn greet(
             notify: false,
             ignore_sigpipe: true,
             fenced: false,
+            ordered_at: Duration::ZERO,
         })));
     }
     Ok(())

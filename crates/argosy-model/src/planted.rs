@@ -56,11 +56,13 @@ pub enum PlantedBug {
     FenceUnwaited,
     /// A machine that comes back is granted before it has seen its assignment.
     GrantUnseen,
+    /// A start that was decided under an earlier grant is carried out under a later one.
+    OrderUndated,
 }
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 26] = [
+    pub const ALL: [PlantedBug; 27] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -87,6 +89,7 @@ impl PlantedBug {
         PlantedBug::GrantFromReceipt,
         PlantedBug::FenceUnwaited,
         PlantedBug::GrantUnseen,
+        PlantedBug::OrderUndated,
     ];
 
     /// Tells whether it is a defect of the cluster, not of the store.
@@ -123,6 +126,7 @@ impl PlantedBug {
             PlantedBug::GrantFromReceipt => "grant-from-receipt",
             PlantedBug::FenceUnwaited => "fence-unwaited",
             PlantedBug::GrantUnseen => "grant-unseen",
+            PlantedBug::OrderUndated => "order-undated",
         }
     }
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use argosy_api::local::LocalEvent;
 use argosy_api::{Client, ClientError, ErrorCode, LineStream, UnitStatusView};
 use argosy_model::{UnitName, UnitStatus};
-use argosy_reconcile::{BackendEvent, BackendRequest};
+use argosy_reconcile::{BackendEvent, BackendRequest, Connection};
 use http::Method;
 use tokio::sync::mpsc;
 
 use crate::backend_wire::{ForgetBody, StartBody, StopBody};
+use crate::clock;
 
 /// Requests that may wait for the supervisor: as many as one plan gives a machine at once.
 const REQUESTS_MAX: usize = 1024;
-/// Events that may wait for the daemon; the supervisor's side holds more, then sends a snapshot.
+/// Events that may wait for the daemon; the supervisor's side holds more, then ends the stream.
 const EVENTS_MAX: usize = 1024;
 /// First and longest pause between two attempts to reach a supervisor that is not there: it is
 /// restarted within milliseconds, or broken for long.
@@ -25,11 +26,12 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// The native supervisor as a unit backend.
 ///
-/// It reconnects by itself; every connection begins with a snapshot. A request that falls into a
-/// broken connection is dropped: the snapshot that follows shows that it is still to be made.
+/// It reconnects by itself; every connection begins with a snapshot. A request that does not belong
+/// to the connection is dropped, here or by the supervisor: the snapshot that followed it shows
+/// whether it is still to be made.
 pub struct NativeBackend {
-    /// Takes requests.
-    pub requests: mpsc::Sender<BackendRequest>,
+    /// Takes requests, each with the connection whose words it was decided on.
+    pub requests: mpsc::Sender<(Connection, BackendRequest)>,
     /// Gives events.
     pub events: mpsc::Receiver<BackendEvent>,
     /// Does the work; runs until one of the other two is dropped.
@@ -41,14 +43,17 @@ impl NativeBackend {
     pub fn start(socket: PathBuf) -> NativeBackend {
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let (outbox, events) = mpsc::channel(EVENTS_MAX);
-        let link = Link { client: Client::new(socket), inbox, outbox };
+        let connection = Connection::default();
+        let link = Link { client: Client::new(socket), connection, inbox, outbox };
         NativeBackend { requests, events, task: Box::pin(link.run()) }
     }
 }
 
 struct Link {
     client: Client,
-    inbox: mpsc::Receiver<BackendRequest>,
+    /// The connection, or the last one.
+    connection: Connection,
+    inbox: mpsc::Receiver<(Connection, BackendRequest)>,
     outbox: mpsc::Sender<BackendEvent>,
 }
 
@@ -64,7 +69,10 @@ impl Link {
     async fn run(mut self) {
         let mut pause = RETRY_MIN;
         loop {
-            match self.client.lines("/v1/events").await {
+            // By the time since boot: higher than that of any earlier daemon's.
+            let now = u64::try_from(clock::boottime().as_nanos()).unwrap_or(u64::MAX - 1);
+            self.connection = Connection(now.max(self.connection.0 + 1));
+            match self.client.lines(&format!("/v1/events?backend={}", self.connection.0)).await {
                 Ok(lines) => {
                     pause = RETRY_MIN;
                     if let End::Done = self.serve(lines).await {
@@ -78,10 +86,6 @@ impl Link {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
-            // What was asked of a supervisor that is gone is asked again after the snapshot.
-            while let Ok(request) = self.inbox.try_recv() {
-                tracing::debug!(unit = %request.unit(), "request dropped: no supervisor");
-            }
             if self.outbox.is_closed() || self.inbox.is_closed() {
                 return;
             }
@@ -89,11 +93,15 @@ impl Link {
     }
 
     async fn serve(&mut self, mut lines: LineStream) -> End {
+        let mut begun = false;
         loop {
             tokio::select! {
                 line = lines.next::<LocalEvent>() => match line {
+                    // An older supervisor says so when this end lags: it has to begin anew.
+                    Ok(Some(LocalEvent::Snapshot(_))) if begun => return End::Lost,
                     Ok(Some(event)) => {
-                        if let Some(event) = translate(event)
+                        begun = true;
+                        if let Some(event) = translate(event, self.connection)
                             && self.outbox.send(event).await.is_err()
                         {
                             return End::Done;
@@ -106,7 +114,11 @@ impl Link {
                     }
                 },
                 request = self.inbox.recv() => {
-                    let Some(request) = request else { return End::Done };
+                    let Some((connection, request)) = request else { return End::Done };
+                    if connection != self.connection {
+                        tracing::debug!(unit = %request.unit(), "request of an earlier connection");
+                        continue;
+                    }
                     match self.ask(request).await {
                         Ok(None) => {}
                         Ok(Some(event)) => {
@@ -128,17 +140,20 @@ impl Link {
     async fn ask(&self, request: BackendRequest) -> Result<Option<BackendEvent>, ClientError> {
         let unit = request.unit().clone();
         let name = unit.to_string();
+        let connection = self.connection.0;
         let answer = match request {
-            BackendRequest::Start { text, identity, environment, .. } => {
-                let body = StartBody { unit: name, text, identity: identity.into(), environment };
+            BackendRequest::Start { text, identity, environment, ordered_at, .. } => {
+                let ordered_at = u64::try_from(ordered_at.as_nanos()).unwrap_or(u64::MAX);
+                let (unit, identity) = (name, identity.into());
+                let body = StartBody { unit, text, identity, environment, connection, ordered_at };
                 self.post("/v1/backend/start", &body).await
             }
             BackendRequest::Stop { epoch, .. } => {
-                let body = StopBody { unit: name, epoch: epoch.into() };
+                let body = StopBody { unit: name, epoch: epoch.into(), connection };
                 self.post("/v1/backend/stop", &body).await
             }
             BackendRequest::Forget { .. } => {
-                self.post("/v1/backend/forget", &ForgetBody { unit: name }).await
+                self.post("/v1/backend/forget", &ForgetBody { unit: name, connection }).await
             }
         };
         match answer {
@@ -159,10 +174,11 @@ impl Link {
 }
 
 /// Leaves out the machine's own units, which the cluster did not give.
-fn translate(event: LocalEvent) -> Option<BackendEvent> {
+fn translate(event: LocalEvent, connection: Connection) -> Option<BackendEvent> {
     match event {
         LocalEvent::Snapshot(views) => {
-            Some(BackendEvent::Snapshot(views.iter().filter_map(of_cluster).collect()))
+            let units = views.iter().filter_map(of_cluster).collect();
+            Some(BackendEvent::Snapshot(connection, units))
         }
         LocalEvent::Changed(view) => of_cluster(&view).map(BackendEvent::Changed),
         LocalEvent::Gone(name) => UnitName::new(name).ok().map(BackendEvent::Gone),

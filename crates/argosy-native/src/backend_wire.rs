@@ -5,6 +5,13 @@
 //! | `POST /v1/backend/start` | [`StartBody`] | 204; conflict: an earlier identity |
 //! | `POST /v1/backend/stop` | [`StopBody`] | 204; not found: not loaded; conflict: a later epoch |
 //! | `POST /v1/backend/forget` | [`ForgetBody`] | 204; conflict: it runs |
+//!
+//! `GET /v1/events?backend=NUMBER` begins the connection of that number. A request names its own;
+//! once a later one has begun it is a conflict, and nothing is done. A body of a daemon from before
+//! there was this has the number 0, and a start of it was never ordered: the keeper refuses those
+//! of fenced units.
+
+use std::time::Duration;
 
 use argosy_api::EpochView;
 use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision};
@@ -17,6 +24,11 @@ pub(crate) struct StartBody {
     pub(crate) text: String,
     pub(crate) identity: IdentityView,
     pub(crate) environment: Vec<(String, String)>,
+    #[serde(default)]
+    pub(crate) connection: u64,
+    /// Nanoseconds on CLOCK_BOOTTIME.
+    #[serde(default)]
+    pub(crate) ordered_at: u64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -30,11 +42,22 @@ pub(crate) struct IdentityView {
 pub(crate) struct StopBody {
     pub(crate) unit: String,
     pub(crate) epoch: EpochView,
+    #[serde(default)]
+    pub(crate) connection: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ForgetBody {
     pub(crate) unit: String,
+    #[serde(default)]
+    pub(crate) connection: u64,
+}
+
+/// The query of the event stream.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct EventsQuery {
+    /// The connection that begins with it; none for whoever only looks.
+    pub(crate) backend: Option<u64>,
 }
 
 impl From<RunIdentity> for IdentityView {
@@ -65,6 +88,7 @@ pub(crate) enum BackendCall {
         text: String,
         identity: RunIdentity,
         environment: Vec<(String, String)>,
+        ordered_at: Duration,
     },
     Stop {
         unit: UnitName,

@@ -3,6 +3,7 @@
 mod journal;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use argosy_api::local::{
     JobReply, JobRequest, KillRequest, LoadRequest, LocalEvent, LocalUnit, ReloadReply,
@@ -10,20 +11,20 @@ use argosy_api::local::{
 use argosy_api::{ApiError, ErrorCode};
 use argosy_journal::{Cursor, JournalReader};
 use argosy_model::UnitName;
+use argosy_reconcile::Connection;
 use argosy_supervisor::{KillWhom, Verb};
 use axum::Json;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::backend_wire::{BackendCall, ForgetBody, StartBody, StopBody};
+use crate::backend_wire::{BackendCall, EventsQuery, ForgetBody, StartBody, StopBody};
 use crate::call::{Call, Reply};
 
 /// Lines of a stream made before the client has taken them.
@@ -145,8 +146,9 @@ async fn daemon_reload(State(api): State<Api>) -> Result<Json<ReloadReply>, ApiE
     api.ask(|reply| Call::DaemonReload { reply }).await.map(Json)
 }
 
-async fn backend(api: &Api, call: BackendCall) -> Result<StatusCode, ApiError> {
-    api.ask(|reply| Call::Backend { call, reply }).await?;
+async fn backend(api: &Api, connection: u64, call: BackendCall) -> Result<StatusCode, ApiError> {
+    let connection = Connection(connection);
+    api.ask(|reply| Call::Backend { connection, call, reply }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -154,10 +156,11 @@ async fn backend_start(
     State(api): State<Api>,
     Json(body): Json<StartBody>,
 ) -> Result<StatusCode, ApiError> {
-    let StartBody { unit, text, identity, environment } = body;
-    let unit = unit_name(&unit)?;
-    let call = BackendCall::Start { unit, text, identity: identity.into(), environment };
-    backend(&api, call).await
+    let StartBody { unit, text, identity, environment, connection, ordered_at } = body;
+    let (unit, identity) = (unit_name(&unit)?, identity.into());
+    let ordered_at = Duration::from_nanos(ordered_at);
+    let call = BackendCall::Start { unit, text, identity, environment, ordered_at };
+    backend(&api, connection, call).await
 }
 
 async fn backend_stop(
@@ -165,7 +168,8 @@ async fn backend_stop(
     Json(body): Json<StopBody>,
 ) -> Result<StatusCode, ApiError> {
     let unit = unit_name(&body.unit)?;
-    backend(&api, BackendCall::Stop { unit, epoch: body.epoch.into() }).await
+    let call = BackendCall::Stop { unit, epoch: body.epoch.into() };
+    backend(&api, body.connection, call).await
 }
 
 async fn backend_forget(
@@ -173,35 +177,39 @@ async fn backend_forget(
     Json(body): Json<ForgetBody>,
 ) -> Result<StatusCode, ApiError> {
     let unit = unit_name(&body.unit)?;
-    backend(&api, BackendCall::Forget { unit }).await
+    backend(&api, body.connection, BackendCall::Forget { unit }).await
 }
 
-/// A snapshot and then every change, one JSON line each.
-async fn events(State(api): State<Api>) -> Response {
+/// A snapshot and then every change, one JSON line each. The stream of a reader that is too slow
+/// ends: with a snapshot in its middle nobody could tell which of the requests on their way it
+/// shows the effects of.
+async fn events(
+    State(api): State<Api>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Response, ApiError> {
+    let backend = query.backend.map(Connection);
+    let (snapshot, changes) = api.ask(|reply| Call::Subscribe { backend, reply }).await?;
     let (lines, stream) = mpsc::channel(LINES_MAX);
-    tokio::spawn(async move {
-        // Ends when the client is gone or the loop is.
-        while let Ok((snapshot, mut changes)) = api.ask(|reply| Call::Subscribe { reply }).await {
-            if lines.send(json_line(&snapshot)).await.is_err() {
-                return;
-            }
-            loop {
-                let event: LocalEvent = tokio::select! {
-                    event = changes.recv() => match event {
-                        Ok(event) => event,
-                        // Too slow: a new snapshot holds everything missed.
-                        Err(RecvError::Lagged(_)) => break,
-                        Err(RecvError::Closed) => return,
-                    },
-                    () = lines.closed() => return,
-                };
-                if lines.send(json_line(&event)).await.is_err() {
-                    return;
-                }
-            }
+    tokio::spawn(send_events(snapshot, changes, lines));
+    Ok(lines_response(stream))
+}
+
+/// Ends when the client is gone or lags, or the loop is gone.
+async fn send_events(
+    snapshot: LocalEvent,
+    mut changes: broadcast::Receiver<LocalEvent>,
+    lines: mpsc::Sender<Result<Vec<u8>, serde_json::Error>>,
+) {
+    let mut next = Ok(snapshot);
+    while let Ok(event) = next {
+        if lines.send(json_line(&event)).await.is_err() {
+            return;
         }
-    });
-    lines_response(stream)
+        next = tokio::select! {
+            event = changes.recv() => event,
+            () = lines.closed() => return,
+        };
+    }
 }
 
 fn json_line<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
@@ -214,3 +222,6 @@ fn lines_response(stream: mpsc::Receiver<Result<Vec<u8>, serde_json::Error>>) ->
     let headers = [(CONTENT_TYPE, "application/x-ndjson")];
     (headers, Body::from_stream(ReceiverStream::new(stream))).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use argosy_api::local::LocalEvent;
 use argosy_journal::{Cursor, Journal};
 use argosy_keeper::KeeperClient;
+use argosy_reconcile::Connection;
 use argosy_supervisor::{Event, JobResult, RequestId, Supervisor};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -29,7 +30,7 @@ use crate::unit_store::UnitStore;
 use crate::{NativeConfig, NativeError, clock};
 use commit::Pending;
 
-/// Changes a reader of the event stream may lag behind before it gets a snapshot instead.
+/// Changes a reader of the event stream may lag behind before its stream ends.
 const EVENTS_MAX: usize = 1024;
 /// How long the keeper must tell of no event after its hello before deadlines count: what
 /// happened while nobody supervised is told first, all at once.
@@ -92,6 +93,8 @@ pub(crate) struct Shell {
     /// Answers to jobs whose commit is not wholly written yet.
     held_answers: Vec<(RequestId, JobResult)>,
     next_request: u64,
+    /// The newest connection of the backend port. Requests of earlier ones come too late.
+    connection: Connection,
     /// The last event worked in, and the last one told so to the keeper.
     seen: u64,
     acknowledged: u64,

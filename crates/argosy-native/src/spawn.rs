@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use argosy_keeper::{Identity, Output, SpawnId, SpawnRecord, Stdin, WorkingDirectory};
-use argosy_model::{OnPartition, ServiceSpec, StandardInput, StandardOutput};
-use argosy_supervisor::{ExecRole, Loaded, SpawnFailure, SpawnRequest};
+use argosy_model::{ServiceSpec, StandardInput, StandardOutput};
+use argosy_supervisor::{ExecRole, SpawnFailure, SpawnRequest};
 
 use crate::accounts::{Accounts, User};
 use crate::environment::{self, SEARCH_PATH};
@@ -55,13 +55,9 @@ pub(crate) fn record(
         stderr: output(&service.standard_error),
         notify: request.notify,
         ignore_sigpipe: true,
-        fenced: is_fenced(&request.loaded),
+        fenced: request.loaded.is_fenced(),
+        ordered_at: request.ordered_at,
     })
-}
-
-/// Tells whether a unit may run only under the cluster's grant. The machine's own units need none.
-fn is_fenced(loaded: &Loaded) -> bool {
-    loaded.source.revision.0 > 0 && loaded.spec.placement.on_partition == OnPartition::Stop
 }
 
 /// Puts the PID into `MAINPID` that the unit's processes know its main process by; takes the

@@ -15,7 +15,7 @@ use argosy_model::{
 };
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
-use crate::backend::{BackendEvent, BackendRequest, RunIdentity};
+use crate::backend::{BackendEvent, BackendRequest, Connection, RunIdentity};
 use crate::planted::Planted;
 use crate::report::MachineReport;
 
@@ -82,6 +82,8 @@ pub enum AgentEvent {
     LeaderChanged,
     /// The view is at least as new as the store was when the agent began.
     Current,
+    /// Steps about these units were not passed on: too many wait. They are asked for again later.
+    Untaken(Vec<UnitName>),
     /// Whether the machine may run fenced units now ([`crate::Beater::may_run`]).
     Granted(bool),
     /// What the user space holds under the keys that this machine's endpoints announce
@@ -141,6 +143,8 @@ pub enum AgentEffect {
 /// One step on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
+    /// On whose words it was decided; it is of no use to a later connection.
+    pub connection: Connection,
     /// What is asked of the backend.
     pub action: BackendRequest,
     /// Why, one line for people.
@@ -188,6 +192,8 @@ pub struct AgentMachine {
     generation: Generation,
     /// What the backend has; `None` until it has said so.
     observed: Option<BTreeMap<UnitName, UnitStatus>>,
+    /// The connection that said so.
+    connection: Connection,
     in_flight: BTreeMap<UnitName, InFlight>,
     refused: BTreeMap<UnitName, Refusal>,
     /// Why a unit is not brought to its entry although nothing was asked of the backend.
@@ -234,6 +240,7 @@ impl AgentMachine {
             config,
             generation: Generation(0),
             observed: None,
+            connection: Connection::default(),
             in_flight: BTreeMap::new(),
             refused: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -288,6 +295,9 @@ impl AgentMachine {
                 self.starts = Starts::Allowed;
                 self.is_current = true;
             }
+            // No start of them is on its way. They are asked for again when their time is up, not at
+            // once: there would be no more room.
+            AgentEvent::Untaken(units) => units.iter().for_each(|unit| self.answered_one(unit)),
             AgentEvent::Granted(granted) => self.is_granted = granted,
             AgentEvent::Followed(followed) => self.routing.followed = followed,
             AgentEvent::Acknowledged(revision) => self.acknowledged(revision),
@@ -331,7 +341,8 @@ impl AgentMachine {
 
     fn observe(&mut self, event: BackendEvent, now: Duration) {
         match event {
-            BackendEvent::Snapshot(units) => {
+            BackendEvent::Snapshot(connection, units) => {
+                self.connection = connection;
                 let by_name = units.into_iter().map(|status| (status.unit.clone(), status));
                 self.observed = Some(by_name.collect());
                 self.in_flight.clear();

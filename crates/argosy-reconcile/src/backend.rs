@@ -4,9 +4,16 @@
 //! reports it in every status. It stores the identity together with the run it leads to, so
 //! that its own restart, and that of whoever drives it, neither loses nor repeats a start.
 
+use std::time::Duration;
+
 use argosy_model::{
     ActiveState, Epoch, RestartCount, UnitName, UnitResult, UnitRevision, UnitStatus,
 };
+
+/// Which connection to a backend. Ordered: a later one has a higher number, also over the restarts
+/// of whoever connects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection(pub u64);
 
 /// Which run of a unit is meant. Ordered: a later one replaces an earlier one, never the other
 /// way round.
@@ -36,6 +43,10 @@ pub fn ended_by_fence(status: &UnitStatus) -> bool {
 
 /// What is asked of a backend. Requests are carried out in the order given, and each may be
 /// repeated without effect.
+///
+/// A request belongs to the connection whose words it was decided on. Once a later connection has
+/// begun, those of earlier ones are dropped: the snapshot that it began with does not show what
+/// they would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendRequest {
     /// Load the text under the name, keep it, and start it.
@@ -46,6 +57,9 @@ pub enum BackendRequest {
     ///   (its status has no invocation) or was ended by its fence ([`ended_by_fence`]); then start
     ///   it.
     /// - An earlier identity: [`BackendEvent::Refused`].
+    ///
+    /// A unit that stops on partition is not started under a grant that began after `ordered_at`:
+    /// it takes over text and identity, and ends as by its fence.
     Start {
         /// The unit.
         unit: UnitName,
@@ -55,8 +69,11 @@ pub enum BackendRequest {
         identity: RunIdentity,
         /// Variables added to the unit's environment: name and value.
         environment: Vec<(String, String)>,
+        /// When this was decided, on CLOCK_BOOTTIME. So does every later run count that follows
+        /// from it, as by `Restart=`.
+        ordered_at: Duration,
     },
-    /// Stop it. A unit with a later epoch runs on, with [`BackendEvent::Refused`]; one that is
+    /// Stop it, or call off its start if that waits for its turn. A unit with a later epoch runs on, with [`BackendEvent::Refused`]; one that is
     /// not loaded answers [`BackendEvent::Gone`].
     Stop {
         /// The unit.
@@ -65,7 +82,8 @@ pub enum BackendRequest {
         epoch: Epoch,
     },
     /// Unload a unit that is stopped and remove its stored text, with [`BackendEvent::Gone`],
-    /// also if there is none. One that runs stays, with [`BackendEvent::Refused`].
+    /// also if there is none. A start that waits for its turn is called off. One that runs stays,
+    /// with [`BackendEvent::Refused`].
     Forget {
         /// The unit.
         unit: UnitName,
@@ -86,9 +104,9 @@ impl BackendRequest {
 /// What a backend tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendEvent {
-    /// All units given to it through this port, as they are now. The first event after every
-    /// (re)connection; it replaces everything told before.
-    Snapshot(Vec<UnitStatus>),
+    /// All units given to it through this port, as they are now. The first event of every
+    /// connection, and only the first; it replaces everything told before.
+    Snapshot(Connection, Vec<UnitStatus>),
     /// A unit has changed.
     Changed(UnitStatus),
     /// A unit is not loaded any more.

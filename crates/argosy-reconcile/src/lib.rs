@@ -26,7 +26,7 @@ pub use agent::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
     WITHDRAW_MAX,
 };
-pub use backend::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
+pub use backend::{BackendEvent, BackendRequest, Connection, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Signs, Voters};
 pub use report::MachineReport;

@@ -39,6 +39,7 @@ asks! {
     grant_from_receipt: GrantFromReceipt,
     fence_unwaited: FenceUnwaited,
     grant_unseen: GrantUnseen,
+    order_undated: OrderUndated,
 }
 
 impl Planted {

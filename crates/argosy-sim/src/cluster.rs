@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use argosy_consensus::Input;
 use argosy_model::{InvocationId, MachineId, UnitName};
-use argosy_reconcile::{BackendEvent, BackendRequest};
+use argosy_reconcile::{BackendEvent, BackendRequest, Connection};
 
 use self::machine::{Arrival, Machine};
 use self::operators::Operators;
@@ -62,7 +62,7 @@ enum Event {
     /// A daemon connects to its backend.
     Connect { machine: usize, run: u64 },
     /// A request reaches a backend.
-    Request { machine: usize, connection: u64, request: Box<BackendRequest> },
+    Request { machine: usize, connection: Connection, request: Box<BackendRequest> },
     /// A backend's word reaches the daemon.
     Told { machine: usize, connection: u64, event: Box<BackendEvent> },
     /// A slow unit is ready, or has stopped.
@@ -177,6 +177,10 @@ impl<'a> Cluster<'a> {
             self.machines[machine].hold(event);
             return Ok(());
         }
+        if let Some(held) = self.supervisor_of(&event) {
+            held.push(event);
+            return Ok(());
+        }
         match event {
             Event::Tick { machine, run } => {
                 if self.is_run(machine, run) {
@@ -245,6 +249,17 @@ impl<'a> Cluster<'a> {
             _ => return None,
         };
         self.machines[machine].stopped.is_some().then_some(machine)
+    }
+
+    /// Returns what waits for the stopped supervisor that this event has to wait for.
+    fn supervisor_of(&mut self, event: &Event) -> Option<&mut Vec<Event>> {
+        let (Event::Request { machine, .. }
+        | Event::Finish { machine, .. }
+        | Event::Connect { machine, .. }) = event
+        else {
+            return None;
+        };
+        self.machines[*machine].supervisor_stopped.as_mut()
     }
 
     fn record(&mut self, event: &Event) {

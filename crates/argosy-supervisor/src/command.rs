@@ -1,6 +1,7 @@
 //! What the supervisor wants done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_model::{ExecCommand, InvocationId, UnitName, UnitStatus};
 
@@ -73,6 +74,8 @@ pub struct SpawnRequest {
     pub role: ExecRole,
     /// The run it belongs to.
     pub invocation: InvocationId,
+    /// When that was ordered ([`Event::Ordered`](crate::Event::Ordered)); zero if never.
+    pub ordered_at: Duration,
     /// The text in force.
     pub loaded: Arc<Loaded>,
     /// The command line.

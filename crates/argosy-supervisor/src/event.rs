@@ -80,6 +80,15 @@ pub enum Event {
         /// What to do.
         verb: Verb,
     },
+    /// The cluster has ordered a start of the unit at this time, on CLOCK_BOOTTIME; the request for
+    /// it follows. Every run from now on, until a later order, counts as ordered then: those that
+    /// `Restart=`, another unit or somebody on the machine leads to, too.
+    Ordered {
+        /// The unit.
+        unit: UnitName,
+        /// When.
+        at: Duration,
+    },
     /// Somebody asks for a signal.
     Kill {
         /// The unit.
@@ -105,13 +114,15 @@ pub enum Event {
         /// Why.
         failure: SpawnFailure,
     },
-    /// A process was not started: its unit is fenced and there is no grant. No `Exited` follows.
+    /// A process was not started: its unit is fenced, and there is no grant, or none that was in
+    /// force when the unit was ordered. No `Exited` follows.
     SpawnFenced {
         /// Which.
         spawn: SpawnId,
     },
     /// The grant of a fenced unit is over: the keeper ends all of it. Comes before every end of a
-    /// process that this leads to.
+    /// process that this leads to. It was every fenced unit's: starts of them that still wait for
+    /// their turn are ended too.
     Fenced {
         /// The unit.
         unit: UnitName,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use argosy_model::{Epoch, RestartCount, UnitRevision, UnitSpec};
+use argosy_model::{Epoch, OnPartition, RestartCount, UnitRevision, UnitSpec};
 
 /// Where a unit comes from. It is kept in the unit's blob, so that a new supervisor knows the
 /// text of a running unit even when its file is gone.
@@ -29,4 +29,11 @@ pub struct Loaded {
     pub spec: UnitSpec,
     /// Where it comes from.
     pub source: UnitSource,
+}
+
+impl Loaded {
+    /// Tells whether it may run only under the cluster's grant. The machine's own units need none.
+    pub fn is_fenced(&self) -> bool {
+        self.source.revision.0 > 0 && self.spec.placement.on_partition == OnPartition::Stop
+    }
 }

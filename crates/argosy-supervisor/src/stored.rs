@@ -98,6 +98,7 @@ pub(crate) fn encode(unit: &Unit) -> Vec<u8> {
         errno: unit.errno,
         detail: unit.detail.clone(),
         job: unit.job.as_ref().map(records::job),
+        ordered_at: nanos(unit.ordered_at),
     };
     state.encode_to_vec()
 }
@@ -199,6 +200,7 @@ impl StoredUnit {
                 None => None,
                 Some(job) => Some(records::to_job(job).ok_or_else(|| field("job"))?),
             },
+            ordered_at: Duration::from_nanos(state.ordered_at),
         };
         Ok(RestoredUnit(Box::new(restored)))
     }

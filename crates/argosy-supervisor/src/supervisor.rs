@@ -84,6 +84,9 @@ impl Supervisor {
         self.now = now;
         match event {
             Event::Request { request, unit, verb } => self.request(request, unit, verb),
+            Event::Ordered { unit, at } => {
+                self.with(&unit, |unit, _| unit.ordered_at = unit.ordered_at.max(at));
+            }
             Event::Kill { unit, signal, whom } => {
                 self.with(&unit, |unit, step| unit.kill_request(signal, whom, step));
             }
@@ -160,6 +163,25 @@ impl Supervisor {
         let job = self.units.get(name).and_then(|unit| unit.job.as_ref());
         if !rests && job.is_some_and(|job| !stops(job)) {
             self.finish(name, JobResult::Failed);
+        }
+        self.end_waiting_starts();
+    }
+
+    /// The machine has lost its grant: a fenced unit that was ordered before and waits for its turn
+    /// is not started any more. The keeper would refuse it.
+    fn end_waiting_starts(&mut self) {
+        let now = self.now.boottime;
+        let waits = |unit: &&Unit| {
+            let waits = unit.job.as_ref().is_some_and(|job| {
+                !job.running && matches!(job.kind, JobKind::Start | JobKind::Restart)
+            });
+            waits && unit.at_rest() && unit.newest().is_fenced() && unit.ordered_at < now
+        };
+        let names: Vec<UnitName> =
+            self.units.values().filter(waits).map(|unit| unit.name.clone()).collect();
+        for name in names {
+            self.with(&name, Unit::fenced_waiting);
+            self.finish(&name, JobResult::Failed);
         }
     }
 

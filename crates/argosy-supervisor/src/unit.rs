@@ -131,6 +131,8 @@ pub(crate) struct Unit {
     pub(crate) errno: Option<i32>,
     pub(crate) detail: String,
     pub(crate) job: Option<Job>,
+    /// When the cluster last ordered a start of it, on CLOCK_BOOTTIME; zero if never.
+    pub(crate) ordered_at: Duration,
 }
 
 impl Unit {
@@ -165,6 +167,7 @@ impl Unit {
             errno: None,
             detail: String::new(),
             job: None,
+            ordered_at: Duration::ZERO,
         }
     }
 

@@ -8,6 +8,8 @@ use crate::fence::Renewal;
 #[derive(Debug, Default)]
 pub(super) struct Deadline {
     kill_at: Option<Duration>,
+    /// Since when there has been one without interruption; of no meaning without one.
+    since: Duration,
     /// A renewal was sent after the deadline before it had passed, and nobody has acted on that.
     gap: bool,
 }
@@ -23,6 +25,12 @@ impl Deadline {
         self.kill_at.is_some_and(|at| now < at)
     }
 
+    /// Tells whether a fenced process may be started now that was ordered then: under the grant that
+    /// is in force, not under one before it.
+    pub(super) fn allows(&self, ordered_at: Duration, now: Duration) -> bool {
+        self.in_force(now) && ordered_at >= self.since
+    }
+
     /// Tells whether there is something to act on.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.gap || self.kill_at.is_some_and(|at| at <= now)
@@ -34,10 +42,12 @@ impl Deadline {
         match self.kill_at {
             Some(kill_at) if renewal.kill_at <= kill_at => {}
             Some(kill_at) => {
-                self.gap |= renewal.sent_at >= kill_at;
+                if renewal.sent_at >= kill_at {
+                    (self.gap, self.since) = (true, renewal.sent_at);
+                }
                 self.kill_at = Some(renewal.kill_at);
             }
-            None => self.kill_at = Some(renewal.kill_at),
+            None => (self.kill_at, self.since) = (Some(renewal.kill_at), renewal.sent_at),
         }
     }
 

@@ -113,13 +113,13 @@ impl Keeper {
         self.keep_fence();
     }
 
-    /// Tells whether fenced units may run now.
-    pub(super) fn has_grant(&mut self) -> bool {
+    /// Tells whether a fenced process that was ordered then may be started now.
+    pub(super) fn may_start(&mut self, ordered_at: Duration) -> bool {
         if !self.fence.deadline.in_force(boottime()) {
             // What was renewed before this was asked for may wait to be read.
             self.read_fence();
         }
-        self.fence.deadline.in_force(boottime())
+        self.fence.deadline.allows(ordered_at, boottime())
     }
 
     /// Ends every fenced unit once the deadline has passed.

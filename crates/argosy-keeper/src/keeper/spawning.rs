@@ -48,7 +48,7 @@ impl Keeper {
             // What is left is being killed.
             return Err(SpawnError { step: ExecStep::Fork, errno: libc::ECANCELED });
         }
-        if record.fenced && !self.has_grant() {
+        if record.fenced && !self.may_start(record.ordered_at) {
             return Err(SpawnError { step: ExecStep::Fence, errno: libc::ECANCELED });
         }
         if record.fenced && self.driver.mode() == crate::GroupMode::ProcessTree {

@@ -105,6 +105,9 @@ pub(super) struct SpawnRecord {
     pub(super) ignore_sigpipe: bool,
     #[prost(bool, tag = "16")]
     pub(super) fenced: bool,
+    /// Nanoseconds on CLOCK_BOOTTIME.
+    #[prost(uint64, tag = "17")]
+    pub(super) ordered_at: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

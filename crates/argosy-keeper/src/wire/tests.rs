@@ -34,6 +34,7 @@ fn record(stdin: Stdin, stdout: Output, stderr: Output) -> SpawnRecord {
         notify: true,
         ignore_sigpipe: true,
         fenced: true,
+        ordered_at: Duration::new(5, 999_999_999),
     }
 }
 

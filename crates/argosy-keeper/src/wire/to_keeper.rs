@@ -1,8 +1,11 @@
 //! Commits, to and from their wire form.
 
+use std::time::Duration;
+
 use prost::Message;
 
 use super::{WireError, frame, supervisor_messages as wire, unit_name};
+use crate::fence::nanoseconds;
 use crate::{
     Action, Commit, Identity, Output, SpawnId, SpawnRecord, StateChange, Stdin, WorkingDirectory,
 };
@@ -128,6 +131,7 @@ fn encode_record(record: &SpawnRecord) -> wire::SpawnRecord {
         notify: record.notify,
         ignore_sigpipe: record.ignore_sigpipe,
         fenced: record.fenced,
+        ordered_at: nanoseconds(record.ordered_at),
     }
 }
 
@@ -158,6 +162,7 @@ fn decode_record(record: wire::SpawnRecord) -> Result<SpawnRecord, WireError> {
         notify: record.notify,
         ignore_sigpipe: record.ignore_sigpipe,
         fenced: record.fenced,
+        ordered_at: Duration::from_nanos(record.ordered_at),
     })
 }
 

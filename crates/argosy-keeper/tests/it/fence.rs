@@ -41,8 +41,13 @@ fn grant(stand: &Stand, span: Duration) -> Duration {
     kill_at
 }
 
-fn fenced(mut record: SpawnRecord) -> SpawnRecord {
-    record.fenced = true;
+/// Makes it a fenced one that is ordered now.
+fn fenced(record: SpawnRecord) -> SpawnRecord {
+    ordered(record, now())
+}
+
+fn ordered(mut record: SpawnRecord, at: Duration) -> SpawnRecord {
+    (record.fenced, record.ordered_at) = (true, at);
     record
 }
 
@@ -167,6 +172,34 @@ fn without_any_grant_nothing_fenced_is_started() {
     assert_eq!(stand.processes_of("a.service").len(), 0);
     supervisor.spawn(stand.shell(2, "a.service", "exit 0"));
     assert_eq!(supervisor.exit_of(2), ExitOutcome::Code(0));
+    stand.end(supervisor);
+}
+
+#[test]
+fn what_was_ordered_under_an_earlier_grant_is_not_started_under_a_later_one() {
+    let stand = Stand::start(Setup::default());
+    let mut supervisor = stand.supervisor();
+    let renewals = Renewals::begin(&stand, GRANT);
+    let early = now();
+    let run = |id| stand.shell(id, "a.service", "exec sleep 1000");
+    supervisor.spawn(ordered(run(1), early));
+    let kill_at = renewals.end_once_grown(&stand, &[("a.service", 1)]);
+    assert_fenced(&stand, &mut supervisor, "a.service", kill_at);
+    let between = now();
+    grant(&stand, Duration::from_secs(60));
+    // Also one that says nothing, as a supervisor from before there was this.
+    for (id, at) in [(2, Duration::ZERO), (3, early), (4, between)] {
+        supervisor.spawn(ordered(run(id), at));
+        let (spawn_id, errno) = (SpawnId(id), 125);
+        let refused = EventKind::SpawnFailed { spawn_id, step: ExecStep::Fence, errno };
+        assert_eq!(supervisor.event().kind, refused);
+    }
+    assert_eq!(stand.processes_of("a.service").len(), 0);
+    // What needs no grant may have been ordered at any time.
+    supervisor.spawn(stand.shell(5, "b.service", "exit 5"));
+    assert_eq!(supervisor.exit_of(5), ExitOutcome::Code(5));
+    supervisor.spawn(fenced(stand.shell(6, "a.service", "exit 6")));
+    assert_eq!(supervisor.exit_of(6), ExitOutcome::Code(6));
     stand.end(supervisor);
 }
 

@@ -204,6 +204,7 @@ impl Stand {
             notify: false,
             ignore_sigpipe: true,
             fenced: false,
+            ordered_at: Duration::ZERO,
         }
     }
 }

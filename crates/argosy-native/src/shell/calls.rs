@@ -45,7 +45,8 @@ impl Shell {
                 let answer = self.kill(&unit, signal, whom);
                 give(reply, answer);
             }
-            Call::Subscribe { reply } => {
+            Call::Subscribe { backend, reply } => {
+                self.connection = self.connection.max(backend.unwrap_or_default());
                 let changes = self.events.subscribe();
                 let statuses = self.supervisor.statuses();
                 let all = statuses.map(|s| UnitStatusView::for_any_version(&s)).collect();
@@ -56,8 +57,8 @@ impl Shell {
                 let answer = self.daemon_reload();
                 give(reply, Ok(answer));
             }
-            Call::Backend { call, reply } => {
-                let answer = self.backend(call)?;
+            Call::Backend { connection, call, reply } => {
+                let answer = self.backend(connection, call)?;
                 // Only what is committed is answered.
                 self.commit()?;
                 give(reply, answer);

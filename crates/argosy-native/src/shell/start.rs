@@ -9,6 +9,7 @@ use argosy_keeper::{FromKeeper, GroupMode, Hello, KeeperClient};
 use argosy_model::{
     ActiveState, Dependencies, Placement, ServiceSpec, UnitName, UnitResult, UnitSpec, UnitStatus,
 };
+use argosy_reconcile::Connection;
 use argosy_supervisor::{
     Event, KeptProcess, Loaded, RestoredUnit, SpawnId, StoredUnit, Supervisor, SupervisorConfig,
     UnitSource, Verb,
@@ -69,6 +70,7 @@ impl Shell {
             waiters: BTreeMap::new(),
             held_answers: Vec::new(),
             next_request: 1,
+            connection: Connection::default(),
             seen: hello.acknowledged,
             acknowledged: hello.acknowledged,
             pending: Pending::default(),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_api::local::{LoadRequest, ReloadReply};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{ActiveState, RestartCount, UnitName, UnitRevision, UnitStatus};
-use argosy_reconcile::{RunIdentity, ended_by_fence};
-use argosy_supervisor::{JobResult, Loaded, UnitSource, Verb};
+use argosy_reconcile::{Connection, RunIdentity, ended_by_fence};
+use argosy_supervisor::{Event, JobResult, Loaded, UnitSource, Verb};
 
 use super::Shell;
 use crate::backend_wire::BackendCall;
@@ -135,14 +136,20 @@ impl Shell {
             .map_err(|error| ApiError::new(ErrorCode::Internal, chain(&error)))
     }
 
-    /// Carries out a request of the backend port as one step.
+    /// Carries out a request of the backend port as one step. Nothing that an earlier connection
+    /// has asked for is done any more: the snapshot of the newest one does not show it.
     pub(super) fn backend(
         &mut self,
+        connection: Connection,
         call: BackendCall,
     ) -> Result<Result<(), ApiError>, NativeError> {
+        if connection < self.connection {
+            let message = "a later connection has begun";
+            return Ok(Err(ApiError::new(ErrorCode::Conflict, message)));
+        }
         match call {
-            BackendCall::Start { unit, text, identity, environment } => {
-                Ok(self.backend_start(&unit, text, identity, environment))
+            BackendCall::Start { unit, text, identity, environment, ordered_at } => {
+                Ok(self.backend_start(&unit, text, identity, environment, ordered_at))
             }
             BackendCall::Stop { unit, epoch } => {
                 let Some(held) = self.held_identity(&unit) else {
@@ -170,6 +177,10 @@ impl Shell {
         }
     }
 
+    fn ordered(&mut self, unit: &UnitName, at: Duration) {
+        self.handle(Event::Ordered { unit: unit.clone(), at }, clock::now());
+    }
+
     /// The newest identity given, be it in force yet or not.
     fn held_identity(&self, unit: &UnitName) -> Option<RunIdentity> {
         let source = &self.supervisor.newest(unit)?.source;
@@ -183,6 +194,7 @@ impl Shell {
         text: String,
         identity: RunIdentity,
         environment: Vec<(String, String)>,
+        ordered_at: Duration,
     ) -> Result<(), ApiError> {
         let held = self.held_identity(unit);
         if let Some(held) = held
@@ -195,6 +207,8 @@ impl Shell {
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
         if held == Some(identity) {
+            // It also counts for a start that waits for its turn.
+            self.ordered(unit, ordered_at);
             let status = self.supervisor.status(unit);
             let again =
                 status.is_some_and(|status| status.invocation.is_none() || ended_by_fence(&status));
@@ -203,6 +217,7 @@ impl Shell {
             }
         } else {
             self.take_cluster_unit(unit, text, identity, environment)?;
+            self.ordered(unit, ordered_at);
         }
         self.ensure_loaded(unit);
         let rest = self.supervisor.status(unit).is_none_or(|status| {

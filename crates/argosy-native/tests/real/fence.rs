@@ -10,12 +10,10 @@ use argosy_keeper::FenceSender;
 use argosy_model::{
     ActiveState, Epoch, RestartCount, UnitName, UnitResult, UnitRevision, UnitStatus,
 };
-use argosy_native::NativeBackend;
 use argosy_reconcile::{BackendEvent, BackendRequest, RunIdentity, ended_by_fence};
-use tokio::sync::mpsc;
 
+use crate::daemon::Daemon;
 use crate::machine::{Machine, wait_for};
-use crate::units::until;
 
 /// How far ahead the deadline of each renewal is.
 const GRANT: Duration = Duration::from_millis(1500);
@@ -25,19 +23,15 @@ const TEXT: &str = "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; sleep infin
                     Restart=always\nRestartSec=100ms\nTimeoutStopSec=300ms\n";
 
 /// Renews like a daemon that has its grant.
-struct Renewals {
+pub(crate) struct Renewals {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Renewals {
-    fn begin(machine: &Machine) -> Renewals {
+    pub(crate) fn begin(machine: &Machine) -> Renewals {
         let sender = FenceSender::open(&machine.dir.path().join("run")).unwrap();
-        let renew = move || {
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-            let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.try_into().unwrap());
-            sender.renew(now + GRANT).unwrap();
-        };
+        let renew = move || sender.renew(now() + GRANT).unwrap();
         renew();
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
@@ -50,7 +44,7 @@ impl Renewals {
         Renewals { stop, thread }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap();
     }
@@ -60,6 +54,11 @@ fn unit(name: &str) -> UnitName {
     UnitName::new(name).unwrap()
 }
 
+pub(crate) fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.try_into().unwrap())
+}
+
 fn start(name: &str, text: &str) -> BackendRequest {
     let identity = RunIdentity {
         epoch: Epoch { incarnation: 1, counter: 1 },
@@ -67,19 +66,15 @@ fn start(name: &str, text: &str) -> BackendRequest {
         restart: RestartCount(0),
     };
     let (unit, text) = (unit(name), text.to_owned());
-    BackendRequest::Start { unit, text, identity, environment: Vec::new() }
+    BackendRequest::Start { unit, text, identity, environment: Vec::new(), ordered_at: now() }
 }
 
 /// Waits until every request so far has been carried out; nothing may change meanwhile.
-async fn settle(
-    requests: &mpsc::Sender<BackendRequest>,
-    events: &mut mpsc::Receiver<BackendEvent>,
-    changed: impl Fn(&UnitStatus),
-) {
+async fn settle(daemon: &mut Daemon, changed: impl Fn(&UnitStatus)) {
     let barrier = unit("barrier.service");
-    requests.send(BackendRequest::Forget { unit: barrier.clone() }).await.unwrap();
+    daemon.ask(BackendRequest::Forget { unit: barrier.clone() }).await;
     loop {
-        match events.recv().await.unwrap() {
+        match daemon.events.recv().await.unwrap() {
             BackendEvent::Gone(gone) if gone == barrier => return,
             BackendEvent::Changed(status) => changed(&status),
             other => panic!("{other:?}"),
@@ -95,35 +90,33 @@ pub(crate) fn life() {
     assert_eq!(machine.job("own", "start", true), JobOutcome::Done);
     let is = |name: &str, status: &UnitStatus| status.unit == unit(name);
     let runs = |status: &UnitStatus| status.active() == ActiveState::Active;
-    let NativeBackend { requests, mut events, task } = NativeBackend::start(machine.socket());
     machine.block_on(async {
-        let task = tokio::spawn(task);
-        assert_eq!(events.recv().await, Some(BackendEvent::Snapshot(Vec::new())));
-        requests.send(start("neighbour.service", TEXT)).await.unwrap();
-        until(&mut events, |status| is("neighbour.service", status) && runs(status)).await;
-        requests.send(start("f.service", &fenced)).await.unwrap();
-        let refused = until(&mut events, ended_by_fence).await;
+        let (mut daemon, units) = Daemon::connect(&machine).await;
+        assert_eq!(units, []);
+        daemon.ask(start("neighbour.service", TEXT)).await;
+        daemon.until(|status| is("neighbour.service", status) && runs(status)).await;
+        daemon.ask(start("f.service", &fenced)).await;
+        let refused = daemon.until(ended_by_fence).await;
         assert!(refused.detail.contains("no grant"), "{}", refused.detail);
 
         let renewals = Renewals::begin(&machine);
-        requests.send(start("f.service", &fenced)).await.unwrap();
-        let first = until(&mut events, |status| is("f.service", status) && runs(status)).await;
+        daemon.ask(start("f.service", &fenced)).await;
+        let first = daemon.until(|status| is("f.service", status) && runs(status)).await;
         renewals.end();
-        let ended = until(&mut events, ended_by_fence).await;
+        let ended = daemon.until(ended_by_fence).await;
         assert!(is("f.service", &ended) && ended.main_pid.is_none());
         assert!(ended.detail.contains("stopped by its fence"), "{}", ended.detail);
 
         // Neither time nor a new grant brings it back; a new start does, of the same run.
         let renewals = Renewals::begin(&machine);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        settle(&requests, &mut events, |status| panic!("{status:?}")).await;
-        requests.send(start("f.service", &fenced)).await.unwrap();
-        let second = until(&mut events, |status| is("f.service", status) && runs(status)).await;
+        settle(&mut daemon, |status| panic!("{status:?}")).await;
+        daemon.ask(start("f.service", &fenced)).await;
+        let second = daemon.until(|status| is("f.service", status) && runs(status)).await;
         assert_ne!(second.invocation, first.invocation);
         renewals.end();
-        until(&mut events, ended_by_fence).await;
-        drop(requests);
-        task.await.unwrap();
+        daemon.until(ended_by_fence).await;
+        daemon.end().await;
     });
     assert_eq!(machine.status("f").result, "fenced");
     let lines = machine.journal("f.service");
@@ -141,19 +134,17 @@ pub(crate) fn keeper_dies() {
     let mut machine = Machine::start(&[]);
     let renewals = Renewals::begin(&machine);
     machine.block_on(async {
-        let NativeBackend { requests, mut events, task } = NativeBackend::start(machine.socket());
-        let task = tokio::spawn(task);
+        let (mut daemon, _) = Daemon::connect(&machine).await;
         for (name, text) in [("f.service", fenced.as_str()), ("neighbour.service", TEXT)] {
-            requests.send(start(name, text)).await.unwrap();
+            daemon.ask(start(name, text)).await;
         }
         let mut running = 0;
         while running < 2 {
-            if let BackendEvent::Changed(status) = events.recv().await.unwrap() {
+            if let BackendEvent::Changed(status) = daemon.events.recv().await.unwrap() {
                 running += usize::from(status.active() == ActiveState::Active);
             }
         }
-        drop(requests);
-        task.await.unwrap();
+        daemon.end().await;
     });
     let pids = ["f", "neighbour"].map(|name| machine.status(name).main_pid.unwrap());
     renewals.end();
@@ -168,17 +159,12 @@ pub(crate) fn keeper_dies() {
     // The cluster starts it again under the identity it had.
     let renewals = Renewals::begin(&machine);
     machine.block_on(async {
-        let NativeBackend { requests, mut events, task } = NativeBackend::start(machine.socket());
-        let task = tokio::spawn(task);
-        let Some(BackendEvent::Snapshot(units)) = events.recv().await else {
-            panic!("no snapshot")
-        };
+        let (mut daemon, units) = Daemon::connect(&machine).await;
         let known = units.iter().find(|status| status.unit == unit("f.service")).unwrap();
         assert_eq!(known.result, UnitResult::Fenced);
-        requests.send(start("f.service", &fenced)).await.unwrap();
-        until(&mut events, |status| status.active() == ActiveState::Active).await;
-        drop(requests);
-        task.await.unwrap();
+        daemon.ask(start("f.service", &fenced)).await;
+        daemon.until(|status| status.active() == ActiveState::Active).await;
+        daemon.end().await;
     });
     renewals.end();
     machine.end();

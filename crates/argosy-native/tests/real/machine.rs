@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use argosy_api::journal_line::JournalLine;
 use argosy_api::local::{JobOutcome, JobReply, JobRequest, LocalUnit, ReloadReply};
-use argosy_api::{Client, ClientError, UnitStatusView};
+use argosy_api::{Client, ClientError, LineStream, UnitStatusView};
 use argosy_keeper::{GroupMode, KeeperConfig};
 use argosy_native::NativeConfig;
 use http::Method;
@@ -105,6 +105,11 @@ impl Machine {
 
     fn units(&self) -> Result<Vec<LocalUnit>, ClientError> {
         self.block_on(self.client.get("/v1/units"))
+    }
+
+    /// Begins to look at what happens.
+    pub(crate) async fn events(&self) -> LineStream {
+        self.client.lines("/v1/events").await.unwrap()
     }
 
     /// Reads the unit files again.

@@ -9,6 +9,8 @@
     reason = "a test that has its own main, which the lints take for a program"
 )]
 
+mod conformance;
+mod daemon;
 mod fence;
 mod machine;
 mod takeover;
@@ -33,9 +35,11 @@ fn main() -> ExitCode {
         }
         // What the test runner passes is of no interest.
         _ => {
-            let tests: [(&str, fn()); 11] = [
+            let tests: [(&str, fn()); 13] = [
                 ("units start, stop, fail and print", units::life),
                 ("the backend port", units::backend),
+                ("requests belong to a connection", units::connections),
+                ("every promise of a backend", conformance::every_promise),
                 ("nothing is lost over twenty deaths of the supervisor", takeover::many_deaths),
                 ("what happens meanwhile is told afterwards", takeover::meanwhile),
                 ("unit files that cannot be used", units::refused_files),

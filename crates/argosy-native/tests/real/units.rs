@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use argosy_api::local::JobOutcome;
 use argosy_model::{ActiveState, Epoch, RestartCount, UnitName, UnitRevision, UnitStatus};
-use argosy_native::NativeBackend;
 use argosy_reconcile::{BackendEvent, BackendRequest, RunIdentity};
 
+use crate::daemon::Daemon;
 use crate::machine::Machine;
 
 /// Prints numbered lines, a hundred at once every `span` milliseconds, cut anywhere.
@@ -92,48 +92,86 @@ pub(crate) fn backend() {
         restart: RestartCount(0),
     };
     machine.block_on(async {
-        let NativeBackend { requests, mut events, task } = NativeBackend::start(machine.socket());
-        let task = tokio::spawn(task);
-        assert_eq!(events.recv().await, Some(BackendEvent::Snapshot(Vec::new())));
+        let (mut daemon, units) = Daemon::connect(&machine).await;
+        assert_eq!(units, []);
         let start = |identity: RunIdentity| BackendRequest::Start {
             unit: unit.clone(),
             text: text.clone(),
             identity,
             environment: vec![("ARGOSY_EPOCH".to_owned(), identity.epoch.to_string())],
+            ordered_at: Duration::ZERO,
         };
-        requests.send(start(identity)).await.unwrap();
+        daemon.ask(start(identity)).await;
         let running = |status: &UnitStatus, identity: RunIdentity| {
             status.active() == ActiveState::Active && RunIdentity::of(status) == identity
         };
-        let first = until(&mut events, |status| running(status, identity)).await;
+        let first = daemon.until(|status| running(status, identity)).await;
         // The same again changes nothing, an earlier one is refused, a later one restarts.
-        requests.send(start(identity)).await.unwrap();
+        daemon.ask(start(identity)).await;
         let older = RunIdentity { revision: UnitRevision(0), ..identity };
-        requests.send(start(older)).await.unwrap();
+        daemon.ask(start(older)).await;
         loop {
-            match events.recv().await.unwrap() {
+            match daemon.events.recv().await.unwrap() {
                 BackendEvent::Refused { unit: refused, .. } if refused == unit => break,
                 BackendEvent::Changed(status) => assert_eq!(status.main_pid, first.main_pid),
                 other => panic!("{other:?}"),
             }
         }
         let later = RunIdentity { restart: RestartCount(1), ..identity };
-        requests.send(start(later)).await.unwrap();
-        let second = until(&mut events, |status| running(status, later)).await;
+        daemon.ask(start(later)).await;
+        let second = daemon.until(|status| running(status, later)).await;
         assert_ne!(second.main_pid, first.main_pid);
-        requests
-            .send(BackendRequest::Stop { unit: unit.clone(), epoch: later.epoch })
-            .await
-            .unwrap();
-        until(&mut events, |status| status.active() == ActiveState::Inactive).await;
-        requests.send(BackendRequest::Forget { unit: unit.clone() }).await.unwrap();
+        daemon.ask(BackendRequest::Stop { unit: unit.clone(), epoch: later.epoch }).await;
+        daemon.until(|status| status.active() == ActiveState::Inactive).await;
+        daemon.ask(BackendRequest::Forget { unit: unit.clone() }).await;
         loop {
-            if events.recv().await.unwrap() == BackendEvent::Gone(unit.clone()) {
+            if daemon.events.recv().await.unwrap() == BackendEvent::Gone(unit.clone()) {
                 break;
             }
         }
-        drop(requests);
-        task.await.unwrap();
+        daemon.end().await;
+    });
+    machine.end();
+}
+
+/// A request that is still on its way when a later connection begins does nothing.
+pub(crate) fn connections() {
+    let machine = Machine::start(&[]);
+    let unit = UnitName::new("late.service").unwrap();
+    let identity = RunIdentity { revision: UnitRevision(1), ..RunIdentity::default() };
+    machine.block_on(async {
+        let (mut earlier, units) = Daemon::connect(&machine).await;
+        assert_eq!(units, []);
+        // Whoever only looks begins no connection.
+        drop(machine.events().await);
+        let (mut later, _) = Daemon::connect(&machine).await;
+        assert!(later.connection > earlier.connection);
+        let start = BackendRequest::Start {
+            unit: unit.clone(),
+            text: "[Service]\nExecStart=/bin/sleep infinity\n".to_owned(),
+            identity,
+            environment: Vec::new(),
+            ordered_at: Duration::ZERO,
+        };
+        let forget = BackendRequest::Forget { unit: unit.clone() };
+        let stop = BackendRequest::Stop { unit: unit.clone(), epoch: identity.epoch };
+        for request in [start.clone(), stop, forget] {
+            earlier.ask(request).await;
+            match earlier.events.recv().await.unwrap() {
+                BackendEvent::Refused { message, .. } => {
+                    assert_eq!(message, "a later connection has begun");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // One of a connection that its own end knows to be over does not even leave.
+        later.requests.send((earlier.connection, start.clone())).await.unwrap();
+        later.ask(BackendRequest::Forget { unit: unit.clone() }).await;
+        assert_eq!(later.events.recv().await, Some(BackendEvent::Gone(unit.clone())));
+        later.ask(start).await;
+        later.until(|status| status.active() == ActiveState::Active).await;
+        earlier.end().await;
+        later.end().await;
     });
     machine.end();
 }
@@ -205,18 +243,4 @@ pub(crate) fn namespaces() {
     let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
     assert_eq!(line, "sleep\0infinity\0");
     machine.end();
-}
-
-/// Waits for a status.
-pub(crate) async fn until(
-    events: &mut tokio::sync::mpsc::Receiver<BackendEvent>,
-    fits: impl Fn(&UnitStatus) -> bool,
-) -> UnitStatus {
-    loop {
-        match events.recv().await.unwrap() {
-            BackendEvent::Changed(status) if fits(&status) => return status,
-            BackendEvent::Changed(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
 }

@@ -176,7 +176,9 @@ impl AgentMachine {
         }
         let state = status.active();
         let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
+        let connection = self.connection;
         let forget = || Step {
+            connection,
             action: BackendRequest::Forget { unit: unit.clone() },
             reason: "it has stopped, as it was told".to_owned(),
         };
@@ -192,7 +194,7 @@ impl AgentMachine {
         }
         let action = BackendRequest::Stop { unit: unit.clone(), epoch: entry.epoch };
         let reason = format!("generation {} says stop", self.generation);
-        let stop = Step { action, reason };
+        let stop = Step { connection, action, reason };
         // Of a unit that has failed processes may be left, which only its stop ends; where none
         // are, the stop is followed by no event to wait for.
         if state == ActiveState::Failed { vec![stop, forget()] } else { vec![stop] }
@@ -217,10 +219,10 @@ impl AgentMachine {
         }
         let action = BackendRequest::Stop { unit, epoch: entry.epoch };
         let reason = format!("generation {} says stop, and it may be starting", self.generation);
-        Some(Step { action, reason })
+        Some(Step { connection: self.connection, action, reason })
     }
 
-    /// A start of a unit that the backend does not have was refused.
+    /// A start of a unit that the backend does not have was refused, or not even asked for.
     pub(super) fn answered_one(&mut self, unit: &UnitName) {
         if let Some(count) = self.in_doubt.get_mut(unit) {
             *count -= 1;
@@ -245,6 +247,7 @@ impl AgentMachine {
             let (unit, epoch) = (status.unit.clone(), status.epoch);
             let reason = "no assignment names it".to_owned();
             effects.push(AgentEffect::Step(Step {
+                connection: self.connection,
                 action: BackendRequest::Stop { unit, epoch },
                 reason,
             }));
@@ -307,8 +310,14 @@ impl AgentMachine {
             return Ok(None);
         }
         let environment = self.environment(entry, ports);
-        let action = BackendRequest::Start { unit, text, identity: wanted, environment };
-        Ok(Some(Step { action, reason }))
+        let action = BackendRequest::Start {
+            unit,
+            text,
+            identity: wanted,
+            environment,
+            ordered_at: if self.planted.order_undated() { Duration::MAX } else { now },
+        };
+        Ok(Some(Step { connection: self.connection, action, reason }))
     }
 
     /// Tells whether a unit may run only with the machine's grant. One whose text cannot be read

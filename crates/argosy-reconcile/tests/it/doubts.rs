@@ -6,7 +6,7 @@ use std::time::Duration;
 use argosy_model::{Term, UnitStatus, Want};
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest,
-    CURRENT_WITHIN, LeaderEffect, LeaderEvent, MachineReport, Signs,
+    CURRENT_WITHIN, Connection, LeaderEffect, LeaderEvent, MachineReport, Signs,
 };
 
 use super::world::{World, machine_id, name};
@@ -40,7 +40,7 @@ impl Lone {
     }
 
     fn connect(&mut self, world: &World, units: Vec<UnitStatus>) {
-        self.handle(world, AgentEvent::Backend(BackendEvent::Snapshot(units)));
+        self.handle(world, AgentEvent::Backend(BackendEvent::Snapshot(Connection(1), units)));
     }
 
     #[track_caller]
@@ -88,6 +88,51 @@ fn a_stop_is_not_confirmed_while_a_start_is_on_its_way() {
     lone.handle(&world, AgentEvent::Backend(BackendEvent::Gone(name("a.service"))));
     world.report(lone.report.unwrap());
     assert_eq!(wants(&world), []);
+}
+
+#[test]
+fn a_start_that_was_not_passed_on_is_not_on_its_way() {
+    let mut world = told("runs");
+    let mut lone = Lone::new();
+    lone.connect(&world, Vec::new());
+    lone.assert_asks(is_start);
+    lone.handle(&world, AgentEvent::Untaken(vec![name("a.service")]));
+    assert_eq!(lone.asked, [], "not at once again");
+    world.edit(|edit| edit.stop(&name("a.service")).unwrap());
+    lone.handle(&world, AgentEvent::ViewChanged);
+    assert_eq!(lone.asked, [], "there is nothing to stop");
+    assert_eq!(lone.report.as_ref().unwrap().units, Some(Vec::new()));
+    // Else it is asked for again after a while.
+    let world = told("runs");
+    let mut lone = Lone::new();
+    lone.connect(&world, Vec::new());
+    lone.handle(&world, AgentEvent::Untaken(vec![name("a.service")]));
+    let mut later = told("runs");
+    later.now += Duration::from_secs(10);
+    lone.handle(&later, AgentEvent::Tick);
+    lone.assert_asks(is_start);
+}
+
+#[test]
+fn a_step_belongs_to_the_connection_and_the_time_it_was_decided_at() {
+    let mut world = told("runs");
+    let mut lone = Lone::new();
+    let mut start = |world: &World, connection| {
+        let event = AgentEvent::Backend(BackendEvent::Snapshot(connection, Vec::new()));
+        let effects = lone.agent.handle(event, world.view(), world.now);
+        let steps = effects.into_iter().filter_map(|effect| match effect {
+            AgentEffect::Step(step) => Some(step),
+            _ => None,
+        });
+        let steps = steps.map(|step| match step.action {
+            BackendRequest::Start { ordered_at, .. } => (step.connection, ordered_at),
+            other => panic!("{other:?}"),
+        });
+        steps.collect::<Vec<_>>()
+    };
+    assert_eq!(start(&world, Connection(7)), [(Connection(7), world.now)]);
+    world.now += Duration::from_secs(3);
+    assert_eq!(start(&world, Connection(8)), [(Connection(8), world.now)]);
 }
 
 #[test]

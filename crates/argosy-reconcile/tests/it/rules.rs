@@ -29,7 +29,7 @@ fn running() -> World {
 fn everything(world: &World) -> Vec<(String, UnitStatus)> {
     let mut all = Vec::new();
     for (machine, node) in &world.nodes {
-        let BackendEvent::Snapshot(units) = node.backend.snapshot() else { unreachable!() };
+        let BackendEvent::Snapshot(_, units) = node.backend.snapshot() else { unreachable!() };
         all.extend(units.into_iter().map(|status| (machine.clone(), status)));
     }
     all
@@ -300,7 +300,8 @@ fn a_unit_of_unknown_outcome_is_not_started_again() {
     let dead = UnitStatus::dead(name("a.service"));
     let unknown = UnitStatus { epoch, revision, restart, result: UnitResult::Unknown, ..dead };
     world.log.clear();
-    world.tell("m1", BackendEvent::Snapshot(vec![unknown]));
+    let connection = world.nodes["m1"].backend.connection();
+    world.tell("m1", BackendEvent::Snapshot(connection, vec![unknown]));
     assert_eq!(steps(&world), Vec::<&str>::new());
     assert_eq!(
         world.view().reasons()[&name("a.service")].value.sentence,
@@ -394,7 +395,8 @@ fn addresses_of_both_kinds_are_announced() {
             environment: BTreeMap::new(),
         });
         world.nodes.get_mut("m1").unwrap().agent = Some(agent);
-        world.tell("m1", BackendEvent::Snapshot(Vec::new()));
+        let connection = world.nodes["m1"].backend.connection();
+        world.tell("m1", BackendEvent::Snapshot(connection, Vec::new()));
         world.submit("a.service", "announce=/a:80");
         world.start("a.service");
         assert!(world.log.contains(&format!("key /a = {value}\n")), "{}", world.log);

@@ -47,14 +47,14 @@ fn run(world: &mut World, line: &str) -> String {
         }
         "disconnect" => world.tell(rest[0], BackendEvent::Disconnected),
         "connect" => {
-            let snapshot = world.nodes[rest[0]].backend.snapshot();
+            let snapshot = world.nodes.get_mut(rest[0]).unwrap().backend.connect();
             world.tell(rest[0], snapshot);
         }
         "finish" | "crash" | "lose" => {
-            let (machine, unit) = (rest[0], name(rest[1]));
+            let (machine, unit, now) = (rest[0], name(rest[1]), world.now);
             let backend = &mut world.nodes.get_mut(machine).unwrap().backend;
             let event = match words[0] {
-                "finish" => backend.finish(&unit),
+                "finish" => backend.finish(&unit, now),
                 "lose" => backend.lose(&unit),
                 _ => backend.crash(&unit),
             };
@@ -64,8 +64,9 @@ fn run(world: &mut World, line: &str) -> String {
         "halt" => {
             let (unit, epoch) = (name(rest[1]), Epoch { incarnation: 9, counter: 0 });
             let backend = &mut world.nodes.get_mut(rest[0]).unwrap().backend;
-            let event = backend.request(BackendRequest::Stop { unit, epoch });
-            world.tell(rest[0], event);
+            let (by_hand, stop) = (backend.connection(), BackendRequest::Stop { unit, epoch });
+            let event = backend.request(by_hand, stop, world.now);
+            world.tell(rest[0], event.unwrap());
         }
         "again" => {
             let unit = name(rest[1]);
@@ -130,7 +131,7 @@ fn run(world: &mut World, line: &str) -> String {
 fn show(world: &mut World) {
     let mut out = String::new();
     for (machine, node) in &world.nodes {
-        let BackendEvent::Snapshot(units) = node.backend.snapshot() else { unreachable!() };
+        let BackendEvent::Snapshot(_, units) = node.backend.snapshot() else { unreachable!() };
         for status in units {
             let (unit, sub) = (&status.unit, status.sub);
             let (epoch, revision, restart) = (status.epoch, status.revision, status.restart);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use argosy_model::{SubState, UnitStatus};
 use argosy_reconcile::{
-    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, RunIdentity,
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, Connection,
+    RunIdentity,
 };
 
 use crate::world::{World, machine_id, name};
@@ -55,7 +56,7 @@ fn what_a_unit_requires_is_asked_for_before_it() {
         ("e.service", "requires=f.service"),
         ("f.service", "requires=e.service"),
     ]);
-    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Vec::new()));
+    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Connection(1), Vec::new()));
     let asked = names(agent.handle(empty, world.view(), NOW));
     let place = |unit: &str| asked.iter().position(|other| other == unit).unwrap();
     assert_eq!(asked.len(), 6);
@@ -69,7 +70,7 @@ fn what_a_unit_requires_is_asked_for_before_it() {
 fn a_refused_start_is_tried_again_as_soon_as_what_it_needs_is_there() {
     let (world, mut agent) = told(&[("a.service", "requires=b.service"), ("b.service", "x")]);
     let view = world.view();
-    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Vec::new()));
+    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Connection(1), Vec::new()));
     let asked = starts(agent.handle(empty, view, NOW));
     let identity = asked[0].1;
     let message = "a.service needs b.service, which is not loaded".to_owned();
@@ -103,7 +104,7 @@ fn a_refused_start_is_tried_again_as_soon_as_what_it_needs_is_there() {
 fn a_refusal_that_comes_late_is_tried_again_too() {
     let (world, mut agent) = told(&[("a.service", "requires=b.service"), ("b.service", "x")]);
     let view = world.view();
-    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Vec::new()));
+    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Connection(1), Vec::new()));
     let identity = starts(agent.handle(empty, view, NOW))[0].1;
     let mut needed = UnitStatus::dead(name("b.service"));
     (needed.epoch, needed.revision, needed.sub) =

@@ -240,7 +240,7 @@ impl World {
         let node = self.nodes.get_mut(machine).unwrap();
         node.agent = Some(AgentMachine::new(config));
         (node.beater, node.is_granted) = (Beater::new(TIMING), false);
-        let snapshot = node.backend.snapshot();
+        let snapshot = node.backend.connect();
         let begins = [AgentEvent::ViewChanged, AgentEvent::Current, AgentEvent::Backend(snapshot)];
         for event in begins {
             self.queue.push_back(Event::Agent(machine.to_owned(), event));
@@ -507,8 +507,10 @@ impl World {
         };
         let unit = step.action.unit();
         writeln!(self.log, "{machine}: {verb} {unit}: {}", step.reason).unwrap();
-        let event = self.nodes.get_mut(machine).unwrap().backend.request(step.action);
-        self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Backend(event)));
+        let backend = &mut self.nodes.get_mut(machine).unwrap().backend;
+        let event = backend.request(step.connection, step.action, self.now);
+        let event = AgentEvent::Backend(event.expect("of this connection"));
+        self.queue.push_back(Event::Agent(machine.to_owned(), event));
     }
 
     /// Lets time pass, waking everybody when they want it.

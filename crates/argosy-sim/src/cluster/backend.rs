@@ -1,11 +1,11 @@
 //! Between a daemon and the backend of its machine: requests, words, and what units do.
 
 use argosy_model::{Epoch, UnitName, UnitStatus};
-use argosy_reconcile::{AgentEvent, BackendEvent, BackendRequest};
+use argosy_reconcile::{AgentEvent, BackendEvent, BackendRequest, Connection, Step};
 
 use super::runs::{Change, is_live};
 use super::violation::{Broken, Rule, broken};
-use super::{Cluster, Event, texts};
+use super::{Cluster, Event};
 use crate::queue::{Micros, millis};
 
 /// A daemon waits so long for the state that was current when it began, by the fastest clock.
@@ -18,7 +18,7 @@ impl Cluster<'_> {
         let Some(daemon) = &mut machine.daemon else { return };
         daemon.connected = true;
         machine.connection += 1;
-        let snapshot = machine.backend.snapshot();
+        let snapshot = machine.backend.connect();
         self.tell(at, snapshot);
     }
 
@@ -42,13 +42,13 @@ impl Cluster<'_> {
     }
 
     /// The daemon asks its backend.
-    pub(super) fn ask_backend(&mut self, at: usize, request: BackendRequest) {
+    pub(super) fn ask_backend(&mut self, at: usize, step: Step) {
         let machine = &mut self.machines[at];
         let delay = match machine.random.below(20) {
             0 => machine.random.between(millis(5), millis(800)),
             _ => machine.random.between(50, 3_000),
         };
-        let (connection, request) = (machine.connection, Box::new(request));
+        let (connection, request) = (step.connection, Box::new(step.action));
         let arrives = (self.queue.now() + delay).max(machine.last_request_at + 1);
         machine.last_request_at = arrives;
         self.queue.at(arrives, Event::Request { machine: at, connection, request });
@@ -90,38 +90,30 @@ impl Cluster<'_> {
     pub(super) fn request(
         &mut self,
         at: usize,
-        connection: u64,
+        connection: Connection,
         request: BackendRequest,
     ) -> Result<(), Broken> {
         let machine = &mut self.machines[at];
-        if machine.is_down || machine.connection != connection {
+        if machine.is_down {
             return Ok(());
         }
+        let now = machine.clock(self.queue.now());
         let unit = request.unit().clone();
         let before = machine.backend.status(&unit).cloned();
-        let unit_text = match &request {
-            BackendRequest::Start { text, .. } => Some(text.clone()),
-            BackendRequest::Stop { .. } | BackendRequest::Forget { .. } => None,
-        };
-        let lets = unit_text.as_ref().is_none_or(|text| self.keeper_lets_start(at, text));
-        let machine = &mut self.machines[at];
-        let event = match lets {
-            true => machine.backend.request(request.clone()),
-            false => machine.backend.request_ungranted(request.clone()),
+        let Some(event) = machine.backend.request(connection, request.clone(), now) else {
+            return Ok(());
         };
         let after = machine.backend.status(&unit).cloned();
         self.check_request(at, &request, before.as_ref(), after.as_ref())?;
         self.observe(at, &unit, before.as_ref(), after.as_ref())?;
-        if let Some(text) = unit_text {
-            self.runs.note_fenced(&unit, at, texts::is_fenced(&text));
-        }
         self.check_alone(at, &unit)?;
         self.tell_if_connected(at, event);
         Ok(())
     }
 
     /// A unit that may not run twice has just begun, perhaps: no other machine runs it.
-    fn check_alone(&self, at: usize, unit: &UnitName) -> Result<(), Broken> {
+    fn check_alone(&mut self, at: usize, unit: &UnitName) -> Result<(), Broken> {
+        self.runs.note_fenced(unit, at, self.machines[at].backend.is_fenced(unit));
         let fenced = |at: usize| self.runs.on(unit, at).is_some_and(|live| live.is_fenced);
         if !fenced(at) || self.truth.is_global(unit) {
             return Ok(());
@@ -227,8 +219,10 @@ impl Cluster<'_> {
             return Ok(());
         }
         let before = machine.backend.status(unit).cloned();
-        let Some(event) = machine.backend.finish(unit) else { return Ok(()) };
-        self.changed(at, unit, before.as_ref(), event)
+        let now = machine.clock(self.queue.now());
+        let Some(event) = machine.backend.finish(unit, now) else { return Ok(()) };
+        self.changed(at, unit, before.as_ref(), event)?;
+        self.check_alone(at, unit)
     }
 
     /// Some unit exits by itself.

@@ -50,7 +50,7 @@ impl Cluster<'_> {
         let effects = daemon.agent.handle(event, view, now);
         for effect in effects {
             match effect {
-                AgentEffect::Step(step) => self.ask_backend(at, step.action),
+                AgentEffect::Step(step) => self.ask_backend(at, step),
                 AgentEffect::Commit { request, txn } => {
                     self.check_allowed(at, &txn)?;
                     self.propose(at, Asker::Agent(request), txn);

@@ -16,6 +16,8 @@ pub(super) enum Mend {
     Start(usize),
     /// A stopped daemon goes on.
     Continue(usize),
+    /// A stopped supervisor goes on.
+    ContinueSupervisor(usize),
     /// The network is whole again.
     Unblock,
 }
@@ -29,6 +31,14 @@ impl Cluster<'_> {
         let delay = self.random.between(micros(least), micros(most));
         self.queue.after(delay, Event::Fault);
         let mut at = self.random.index(self.machines.len());
+        // A grant that is over, and a new one, before a supervisor goes on.
+        let stopped = |machine: &Machine| machine.supervisor_stopped.is_some();
+        if let Some(stopped) = self.machines.iter().position(stopped)
+            && self.random.below(2) == 0
+        {
+            self.part(stopped);
+            return;
+        }
         // Whoever leads has the most to do wrong when it is cut off.
         if self.random.below(3) == 0 {
             let leads =
@@ -38,7 +48,8 @@ impl Cluster<'_> {
         match self.random.below(100) {
             0..25 => self.daemon_dies(at),
             25..40 => self.machine_dies(at, millis(15_000)),
-            40..58 => self.stop(at),
+            40..52 => self.stop(at),
+            52..58 => self.stop_supervisor(at),
             58..80 => self.part(at),
             80..88 => self.disturb(),
             88..98 => self.disconnect(at),
@@ -80,6 +91,19 @@ impl Cluster<'_> {
         self.stats.pauses += 1;
         let delay = self.random.between(millis(100), millis(9_000));
         self.queue.after(delay, Event::Mend { mend: Mend::Continue(at) });
+    }
+
+    /// Stops a supervisor, not its keeper: what it is asked, and its own turns, wait.
+    fn stop_supervisor(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        if machine.is_down || machine.supervisor_stopped.is_some() {
+            return;
+        }
+        machine.supervisor_stopped = Some(Vec::new());
+        machine.faulty_at = self.queue.now();
+        self.stats.supervisor_pauses += 1;
+        let delay = self.random.between(millis(100), millis(15_000));
+        self.queue.after(delay, Event::Mend { mend: Mend::ContinueSupervisor(at) });
     }
 
     /// Cuts one machine off, in one direction or both.
@@ -131,6 +155,10 @@ impl Cluster<'_> {
                 self.go_on(at);
                 Ok(())
             }
+            Mend::ContinueSupervisor(at) => {
+                self.supervisor_goes_on(at);
+                Ok(())
+            }
             Mend::Unblock => {
                 self.all_are_faulty();
                 self.network.unblock();
@@ -165,12 +193,27 @@ impl Cluster<'_> {
         Ok(())
     }
 
+    /// A stopped supervisor goes on with what has waited for it. A new connection and what an earlier
+    /// one has left behind come in any order.
+    fn supervisor_goes_on(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        let Some(mut held) = machine.supervisor_stopped.take() else { return };
+        machine.faulty_at = self.queue.now();
+        if machine.random.below(2) == 0 {
+            held.sort_by_key(|event| !matches!(event, Event::Connect { .. }));
+        }
+        for event in held {
+            self.queue.after(0, event);
+        }
+    }
+
     pub(super) fn heal(&mut self) -> Result<(), Broken> {
         self.healed_at = Some(self.queue.now());
         self.network.heal();
         self.all_are_faulty();
         for at in 0..self.machines.len() {
             self.go_on(at);
+            self.supervisor_goes_on(at);
             self.start(at)?;
         }
         Ok(())

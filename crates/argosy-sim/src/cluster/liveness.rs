@@ -1,7 +1,6 @@
 //! Beats and grants between the machines, and the keepers that hold the deadlines.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use argosy_model::{InvocationId, Term, UnitName};
 use argosy_reconcile::{AgentEvent, Beat, GranterEffect, GranterEvent, Preset, Timing, Voters};
@@ -10,7 +9,7 @@ use super::machine::Arrival;
 use super::replica::place_of;
 use super::runs::is_live;
 use super::violation::Broken;
-use super::{Cluster, Event, machine_id, texts};
+use super::{Cluster, Event, machine_id};
 use crate::queue::Micros;
 
 /// What clusters are made with.
@@ -23,15 +22,6 @@ pub(super) enum Pulse {
     Grant { number: u64, term: Term },
     Ask { round: u64 },
     Answer { round: u64, term: Term },
-}
-
-/// What a machine's keeper knows: it outlives the daemon, not the machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Fence {
-    /// When fenced units are killed, by the machine's clock.
-    pub(super) kill_at: Duration,
-    /// An event waits for that time.
-    is_watched: bool,
 }
 
 impl Cluster<'_> {
@@ -136,10 +126,10 @@ impl Cluster<'_> {
         let now = machine.clock(self.queue.now());
         let Some(daemon) = &mut machine.daemon else { return Ok(()) };
         if let Some(kill_at) = daemon.beater.granted(number, term, now) {
-            machine.fence.kill_at = machine.fence.kill_at.max(kill_at);
-            if !machine.fence.is_watched {
-                machine.fence.is_watched = true;
-                let (when, boot) = (machine.when(machine.fence.kill_at), machine.boot);
+            machine.backend.grant().renew(kill_at, now);
+            if !std::mem::replace(&mut machine.fence_is_watched, true) {
+                let kill_at = machine.backend.grant().kill_at();
+                let (when, boot) = (machine.when(kill_at), machine.boot);
                 self.queue.at(when, Event::FenceLapse { machine: at, boot });
             }
         }
@@ -179,12 +169,13 @@ impl Cluster<'_> {
         if machine.boot != boot {
             return;
         }
-        if machine.clock(now) < machine.fence.kill_at {
-            let when = machine.when(machine.fence.kill_at).max(now + 1);
+        let kill_at = machine.backend.grant().kill_at();
+        if machine.clock(now) < kill_at {
+            let when = machine.when(kill_at).max(now + 1);
             self.queue.at(when, Event::FenceLapse { machine: at, boot });
             return;
         }
-        machine.fence.is_watched = false;
+        machine.fence_is_watched = false;
         let longest = Micros::try_from(TIMING.kill.as_micros()).unwrap_or(Micros::MAX) * 9 / 10;
         for (unit, live) in self.runs.on_machine(at) {
             if live.is_fenced
@@ -216,11 +207,5 @@ impl Cluster<'_> {
         let Some(event) = machine.backend.fence(unit) else { return Ok(()) };
         self.stats.fenced += 1;
         self.changed(at, unit, before.as_ref(), event)
-    }
-
-    /// Tells whether a keeper would start a unit with this text now.
-    pub(super) fn keeper_lets_start(&self, at: usize, text: &str) -> bool {
-        let machine = &self.machines[at];
-        !texts::is_fenced(text) || machine.clock(self.queue.now()) < machine.fence.kill_at
     }
 }

@@ -17,7 +17,7 @@ use argosy_registry::ClusterViewBuilder;
 use bytes::Bytes;
 
 use super::fed::{FIRST_FED, Fed};
-use super::liveness::{Fence, Pulse, TIMING};
+use super::liveness::{Pulse, TIMING};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id, texts};
 use crate::disk::SimDisk;
@@ -68,7 +68,9 @@ pub(super) struct Machine {
     rate: u64,
     /// Its daemon is stopped (as by SIGSTOP): what concerns it waits here.
     pub(super) stopped: Option<Vec<Event>>,
-    /// The one backend connection; requests and events of others are void.
+    /// What waits for a stopped supervisor.
+    pub(super) supervisor_stopped: Option<Vec<Event>>,
+    /// The one backend connection; events of others are void.
     pub(super) connection: u64,
     /// When the last request, and the last word, of the connection arrives: they keep order.
     pub(super) last_request_at: Micros,
@@ -76,7 +78,8 @@ pub(super) struct Machine {
     /// When a fault last touched it.
     pub(super) faulty_at: Micros,
     initialised: bool,
-    pub(super) fence: Fence,
+    /// An event waits for the deadline of its keeper.
+    pub(super) fence_is_watched: bool,
 }
 
 pub(super) struct Daemon {
@@ -115,7 +118,7 @@ impl Machine {
             id: MemberId(at as u64 + 1),
             disk: SimDisk::new(),
             checkpoint: Checkpoint::initial(Membership::of_voters(voters)),
-            backend: SimulatedBackend::new(texts::behaviour),
+            backend: SimulatedBackend::with_fences(texts::behaviour, texts::is_fenced),
             daemon: None,
             runs: 0,
             boot: 1,
@@ -123,12 +126,13 @@ impl Machine {
             tick: tick * 1_000_000 / rate,
             rate,
             stopped: None,
+            supervisor_stopped: None,
             connection: 0,
             last_request_at: 0,
             last_told_at: 0,
             faulty_at: 0,
             initialised: false,
-            fence: Fence::default(),
+            fence_is_watched: false,
             random,
         }
     }
@@ -280,7 +284,8 @@ impl Cluster<'_> {
         machine.is_down = true;
         machine.boot += 1;
         machine.backend.reboot();
-        machine.fence = Fence::default();
+        machine.fence_is_watched = false;
+        machine.supervisor_stopped = None;
         self.runs.machine_died(at);
     }
 }

@@ -79,6 +79,8 @@ pub struct ClusterStats {
     pub machine_crashes: u64,
     /// Daemons stopped for a while.
     pub pauses: u64,
+    /// Supervisors stopped for a while.
+    pub supervisor_pauses: u64,
     /// Partitions of the network.
     pub partitions: u64,
     /// Backends that could not be reached for a while.
@@ -105,6 +107,7 @@ impl ClusterStats {
         self.daemon_crashes += other.daemon_crashes;
         self.machine_crashes += other.machine_crashes;
         self.pauses += other.pauses;
+        self.supervisor_pauses += other.supervisor_pauses;
         self.partitions += other.partitions;
         self.disconnects += other.disconnects;
         self.fenced += other.fenced;

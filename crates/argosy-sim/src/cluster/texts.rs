@@ -60,6 +60,7 @@ pub(super) fn behaviour(text: &str) -> Behaviour {
         () if word("fails") => Behaviour::Fails,
         () if word("slow") => Behaviour::Slow,
         () if word("ends") => Behaviour::Ends,
+        () if word("waits") => Behaviour::Waits,
         () if word("broken") => Behaviour::Broken,
         () => Behaviour::Runs,
     }
@@ -106,6 +107,7 @@ pub(super) fn draw_text(random: &mut Random, name: &UnitName, units: u64) -> Str
         1 => Some("ends".to_owned()),
         2 => Some("broken".to_owned()),
         3..7 => Some("slow".to_owned()),
+        7..9 => Some("waits".to_owned()),
         _ => None,
     });
     // A name keeps its policy: what changes while its machine is away is another matter.

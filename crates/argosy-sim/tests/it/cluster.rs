@@ -34,6 +34,7 @@ fn a_sound_cluster_passes_and_much_happened_to_it() {
         ("daemon crashes", all.daemon_crashes),
         ("machine crashes", all.machine_crashes),
         ("pauses", all.pauses),
+        ("stopped supervisors", all.supervisor_pauses),
         ("partitions", all.partitions),
         ("disconnected backends", all.disconnects),
         ("units ended by their fence", all.fenced),
@@ -101,7 +102,8 @@ fn fits(bug: PlantedBug) -> &'static [Rule] {
         PlantedBug::GrantWithoutRound
         | PlantedBug::GrantFromReceipt
         | PlantedBug::FenceUnwaited
-        | PlantedBug::GrantUnseen => &[Rule::Exclusive],
+        | PlantedBug::GrantUnseen
+        | PlantedBug::OrderUndated => &[Rule::Exclusive],
         PlantedBug::EarlyAcknowledge
         | PlantedBug::TornTail
         | PlantedBug::ReadIndexSkipped

@@ -77,6 +77,9 @@ pub(super) struct UnitState {
     /// Stands beside the result of an unknown end.
     #[prost(bool, tag = "32")]
     pub(super) fenced: bool,
+    /// Nanoseconds on CLOCK_BOOTTIME; an older supervisor leaves it at zero, which is never.
+    #[prost(uint64, tag = "33")]
+    pub(super) ordered_at: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

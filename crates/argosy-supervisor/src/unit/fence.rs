@@ -7,7 +7,8 @@ use crate::{Command, SpawnId};
 
 /// What people are told of a unit that has ended, and of one that did not start.
 const LOST_GRANT: &str = "its machine lost the cluster's grant: stopped by its fence";
-const NO_GRANT: &str = "its machine has no grant of the cluster: not started";
+const NO_GRANT: &str = "its machine has no grant of the cluster, or a later one than it was ordered under: not started";
+const LATE: &str = "its machine lost the cluster's grant before its turn came: not started";
 
 impl Unit {
     /// The keeper ends the unit because the grant is over. No command of it runs any more, not
@@ -24,7 +25,7 @@ impl Unit {
         self.enter_fenced(LOST_GRANT, step);
     }
 
-    /// A process of the unit was not started, because there is no grant.
+    /// A process of the unit was not started: no grant that it was ordered under is in force.
     pub(crate) fn spawn_fenced(&mut self, spawn: SpawnId, step: &mut Step<'_>) {
         if self.main.is_some_and(|main| main.spawn == spawn) {
             self.main = None;
@@ -37,8 +38,23 @@ impl Unit {
             self.settle_fenced(step);
             return;
         }
-        self.log(step, 3, "No grant of the cluster is in force. Not started.".to_owned());
+        self.log(
+            step,
+            3,
+            "No grant of the cluster that it was ordered under is in force. Not started."
+                .to_owned(),
+        );
         self.enter_fenced(NO_GRANT, step);
+    }
+
+    /// Its start has waited for its turn, and the grant that it was ordered under is over.
+    pub(crate) fn fenced_waiting(&mut self, step: &mut Step<'_>) {
+        self.log(step, 3, "Lost the cluster's grant. Not started.".to_owned());
+        if !self.leftover {
+            self.result = UnitResult::Fenced;
+            LATE.clone_into(&mut self.detail);
+            self.set_state(SubState::Failed, step);
+        }
     }
 
     /// Waits until nothing of it is left, then ends it.

@@ -87,6 +87,7 @@ impl Unit {
             unit: self.name.clone(),
             role,
             invocation,
+            ordered_at: self.ordered_at,
             loaded: self.loaded.clone(),
             command: self.commands(role)[index].clone(),
             environment: self.state_environment(role),

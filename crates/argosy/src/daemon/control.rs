@@ -11,8 +11,8 @@ use argosy_kv::Txn;
 use argosy_model::MachineId;
 use argosy_peer::AccessList;
 use argosy_reconcile::{
-    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, LeaderConfig,
-    LeaderEffect, LeaderEvent, LeaderMachine, MachineReport, Timing,
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, Connection,
+    LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MachineReport, Timing,
 };
 use argosy_registry::{ClusterView, Outcome};
 use argosy_store::{Leadership, MemberId, Membership};
@@ -70,7 +70,7 @@ enum Who {
 /// What the loop is connected to.
 pub(crate) struct Ends {
     /// To the supervisor.
-    pub(crate) requests: mpsc::Sender<BackendRequest>,
+    pub(crate) requests: mpsc::Sender<(Connection, BackendRequest)>,
     /// From the supervisor.
     pub(crate) events: mpsc::Receiver<BackendEvent>,
     /// Reports of other machines, for when this one leads.
@@ -100,7 +100,7 @@ pub(crate) struct Control {
     ends: Ends,
     commits: JoinSet<(Who, u64, Outcome)>,
     /// Steps that the backend has not taken yet.
-    steps: VecDeque<BackendRequest>,
+    steps: VecDeque<(Connection, BackendRequest)>,
     /// The keys that this machine has announced, as they stand in the store.
     keys: BTreeMap<String, Option<Vec<u8>>>,
     /// Ends when the store has confirmed once how new its state is.
@@ -240,8 +240,8 @@ impl Control {
             }
             Event::Backend(event) => {
                 if event == BackendEvent::Disconnected {
-                    // What was not asked yet belongs to the connection that is gone; the agent
-                    // decides anew on what the next one says.
+                    // The backend would drop it: the agent decides anew on what the next connection
+                    // says.
                     self.steps.clear();
                 }
                 if let BackendEvent::Refused { unit, message } = &event {
@@ -348,14 +348,16 @@ impl Control {
     fn agent_handles(&mut self, event: AgentEvent, now: Duration) {
         let effects = self.agent.handle(event, self.follower.view(), now);
         self.ends.liveness.seen(self.agent.generation());
+        let mut untaken = Vec::new();
         for effect in effects {
             match effect {
                 AgentEffect::Step(step) => {
                     tracing::info!(unit = %step.action.unit(), reason = %step.reason, "step");
                     if self.steps.len() < STEPS_WAITING_MAX {
-                        self.steps.push_back(step.action);
+                        self.steps.push_back((step.connection, step.action));
                     } else {
                         tracing::warn!("too many steps wait; the agent asks again");
+                        untaken.push(step.action.unit().clone());
                     }
                 }
                 AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),
@@ -368,6 +370,9 @@ impl Control {
                     self.traffic.attempt(unit, run, checks, until_it_answers);
                 }
             }
+        }
+        if !untaken.is_empty() {
+            self.agent_handles(AgentEvent::Untaken(untaken), now);
         }
     }
 

@@ -60,3 +60,24 @@ fn a_keeper_that_was_stopped_sees_that_there_was_no_gap() {
     renew(&mut deadline, 18, 28);
     assert!(deadline.in_force(at(25)) && !deadline.is_due(at(25)));
 }
+
+#[test]
+fn what_was_ordered_before_the_present_grant_may_not_start() {
+    let mut deadline = Deadline::default();
+    assert!(!deadline.allows(at(5), at(5)), "there is no grant");
+    renew(&mut deadline, 1, 10);
+    assert!(!deadline.allows(at(0), at(2)) && deadline.allows(at(1), at(2)));
+    renew(&mut deadline, 9, 19);
+    assert!(deadline.allows(at(2), at(18)), "the grant is the same one still");
+    assert!(!deadline.allows(at(2), at(19)));
+    // Acted on in time, and read late, both at once.
+    let mut late = Deadline::default();
+    renew(&mut late, 1, 10);
+    renew(&mut late, 9, 19);
+    deadline.acted(at(19));
+    for mut deadline in [deadline, late] {
+        renew(&mut deadline, 21, 30);
+        assert!(!deadline.allows(at(18), at(22)) && !deadline.allows(at(20), at(22)));
+        assert!(deadline.allows(at(21), at(22)));
+    }
+}

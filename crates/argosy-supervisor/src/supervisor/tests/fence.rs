@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use argosy_model::{
-    KillMode, NotifyAccess, RestartPolicy, ServiceSpec, ServiceType, SubState, UnitResult,
+    Dependencies, KillMode, NotifyAccess, RestartPolicy, ServiceSpec, ServiceType, SubState,
+    UnitResult,
 };
 use expect_test::expect;
 
 use super::machine::check;
-use super::script::{World, command, name, service};
+use super::script::{World, command, name, names, service};
 
 /// With a command for everything: none of those to stop it may run.
 fn full() -> ServiceSpec {
@@ -83,7 +84,7 @@ fn a_start_without_a_grant_ends_at_once() {
           spawn a.service /a
           a.service activating/start
         no-grant
-          # a.service: No grant of the cluster is in force. Not started.
+          # a.service: No grant of the cluster that it was ordered under is in force. Not started.
           # a.service: Failed with result 'fenced'.
           remove group a.service
           # Failed to start a.service.
@@ -296,4 +297,60 @@ fn leftovers_of_an_earlier_keeper_end_as_fenced() {
     let status = world.supervisor.status(&name("b")).unwrap();
     assert_eq!((status.sub, status.result), (SubState::Failed, UnitResult::Fenced));
     assert!(world.run("start b").contains("spawn b.service /b"));
+}
+
+#[test]
+fn every_process_of_a_run_counts_as_ordered_when_its_start_was() {
+    let spec = ServiceSpec {
+        exec_start_pre: vec![command("/pre")],
+        exec_stop_post: vec![command("/stop-post")],
+        restart: RestartPolicy::Always,
+        restart_delay: Duration::from_secs(1),
+        ..service("/a")
+    };
+    let up = "spawned\nexit control 0\nspawned";
+    let down = "stop a\nexit main 0\nspawned\nexit control 0\nempty a";
+    for restart_always in [false, true] {
+        let mut world = World::with("a", spec.clone());
+        world.restart_always = restart_always;
+        let mut ordered = |script: &str| {
+            world.ordered.clear();
+            world.run(script);
+            let ordered = world.ordered.iter();
+            ordered.map(|(role, at)| (role.word(), at.as_secs())).collect::<Vec<_>>()
+        };
+        let start = ordered(&format!("ordered a 7\n+9s\nstart a\n{up}"));
+        assert_eq!(start, [("start-pre", 7), ("start", 7)]);
+        let restart = ordered("exit main 1\nempty a\nspawned\nexit control 0\nempty a\n+1s");
+        assert_eq!(restart, [("stop-post", 7), ("start-pre", 7)]);
+        // Somebody on the machine starts it, who is not the cluster.
+        let by_hand = ordered(&format!("{up}\n{down}\nstart a"));
+        assert_eq!(by_hand, [("start", 7), ("stop-post", 7), ("start-pre", 7)]);
+        // An order that is told late does not count back.
+        let again = ordered(&format!("{up}\n{down}\nordered a 900\nordered a 8\nstart a"));
+        assert_eq!(again.last(), Some(&("start-pre", 900)));
+    }
+}
+
+#[test]
+fn a_start_that_waits_for_its_turn_ends_with_the_grant() {
+    let after = Dependencies { after: names("slow"), ..Dependencies::default() };
+    let slow = ServiceSpec { service_type: ServiceType::Oneshot, ..service("/slow") };
+    let mut world = World::new();
+    world.load("slow", slow, Dependencies::default());
+    world.load_fenced("ran", service("/ran"), Dependencies::default());
+    world.load_fenced("early", service("/early"), after.clone());
+    world.load_fenced("late", service("/late"), after.clone());
+    world.load("free", service("/free"), after);
+    world.run("ordered ran 900\nordered early 900\nordered late 1000");
+    world.run("start ran\nspawned\nstart slow\nspawned\nstart early\nstart late\nstart free");
+    // `late` was ordered under the next grant, which the supervisor was told of first.
+    let log = world.run("fenced ran");
+    assert!(log.contains("job early.service Failed"), "{log}");
+    assert!(log.contains("early.service failed/failed fenced"), "{log}");
+    let log = world.run("exit-of slow 0\nempty slow");
+    assert!(log.contains("spawn late.service") && log.contains("spawn free.service"), "{log}");
+    assert!(!log.contains("spawn early.service"), "{log}");
+    let log = world.run("ordered early 1001\nstart early");
+    assert!(log.contains("spawn early.service /early"), "{log}");
 }

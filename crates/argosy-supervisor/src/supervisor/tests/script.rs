@@ -6,6 +6,7 @@
 //! spawned            every spawn not yet born    notify READY=1\nSTATUS=x
 //! empty a            the group is empty          executed
 //! fenced a           the grant of it is over     no-grant    its newest spawn is not allowed
+//! ordered a 7        a start was ordered at 7 s
 //! ```
 
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{
-    Dependencies, Epoch, ExecCommand, ExecPrefix, ExitOutcome, Placement, RestartCount,
-    ServiceSpec, UnitName, UnitRevision, UnitSpec, UnixMicros,
+    Dependencies, Epoch, ExecCommand, ExecPrefix, ExitOutcome, OnPartition, Placement,
+    RestartCount, ServiceSpec, UnitName, UnitRevision, UnitSpec, UnixMicros,
 };
 
 use crate::ids::Ids;
@@ -67,6 +68,8 @@ pub(super) struct World {
     pub(super) restart_always: bool,
     shutdown: bool,
     pub(super) log: String,
+    /// When each spawn was ordered.
+    pub(super) ordered: Vec<(ExecRole, Duration)>,
     /// Priorities of the lines about ended processes.
     pub(super) exits: Vec<u8>,
 }
@@ -83,6 +86,7 @@ impl World {
             restart_always: false,
             shutdown: false,
             log: String::new(),
+            ordered: Vec::new(),
             exits: Vec::new(),
         }
     }
@@ -122,7 +126,23 @@ impl World {
     }
 
     pub(super) fn load(&mut self, text: &str, spec: ServiceSpec, dependencies: Dependencies) {
-        let loaded = World::loaded(text, spec, dependencies);
+        self.take(World::loaded(text, spec, dependencies), text);
+    }
+
+    /// Loads a unit of the cluster that runs only under its grant.
+    pub(super) fn load_fenced(
+        &mut self,
+        text: &str,
+        spec: ServiceSpec,
+        dependencies: Dependencies,
+    ) {
+        let mut loaded = World::loaded(text, spec, dependencies);
+        loaded.source.revision = UnitRevision(1);
+        loaded.spec.placement.on_partition = OnPartition::Stop;
+        self.take(loaded, text);
+    }
+
+    fn take(&mut self, loaded: Loaded, text: &str) {
         self.specs.insert(name(text), loaded.clone());
         let commands = self.supervisor.load(loaded, self.at()).unwrap();
         self.carry_out(commands);
@@ -178,6 +198,7 @@ impl World {
             self.print(&command);
             match command {
                 Command::Spawn(request) => {
+                    self.ordered.push((request.role, request.ordered_at));
                     let process = (request.unit.clone(), request.role, false);
                     self.processes.insert(request.spawn, process);
                 }
@@ -272,6 +293,10 @@ impl World {
             }
             ["leftover", unit] => self.event(Event::LeftoverFound { unit: name(unit) }),
             ["leftover-gone", unit] => self.event(Event::LeftoverGone { unit: name(unit) }),
+            ["ordered", unit, at] => {
+                let at = Duration::from_secs(at.parse().unwrap());
+                self.event(Event::Ordered { unit: name(unit), at });
+            }
             ["spawned"] => self.spawned(),
             ["fenced", unit] => self.event(Event::Fenced { unit: name(unit) }),
             ["no-grant"] => {
