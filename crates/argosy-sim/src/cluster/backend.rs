@@ -100,6 +100,9 @@ impl Cluster<'_> {
         let now = machine.clock(self.queue.now());
         let unit = request.unit().clone();
         let before = machine.backend.status(&unit).cloned();
+        if let BackendRequest::Start { ordered_at, .. } = &request {
+            machine.ordered.insert(unit.clone(), *ordered_at);
+        }
         let Some(event) = machine.backend.request(connection, request.clone(), now) else {
             return Ok(());
         };
@@ -127,9 +130,15 @@ impl Cluster<'_> {
     }
 
     /// A daemon that has just begun starts nothing that was told to stop before: it first learns
-    /// how things are, or finds that nobody can tell it.
+    /// how things are, or finds that nobody can tell it. What the daemon before it has ordered may
+    /// have waited for a supervisor.
     fn check_begun(&self, at: usize, unit: &UnitName, epoch: Epoch) -> Result<(), Broken> {
-        let Some(daemon) = &self.machines[at].daemon else { return Ok(()) };
+        let machine = &self.machines[at];
+        let Some(daemon) = &machine.daemon else { return Ok(()) };
+        let begun_at = machine.clock(daemon.begun_at);
+        if machine.ordered.get(unit).is_some_and(|ordered_at| *ordered_at < begun_at) {
+            return Ok(());
+        }
         let stopped = self.truth.told().stop_since(at, unit, epoch);
         let before = stopped.is_some_and(|since| since < daemon.begun_at);
         if before && self.queue.now() < daemon.begun_at + LEARNS_WITHIN {

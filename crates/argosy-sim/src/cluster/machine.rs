@@ -7,7 +7,7 @@ use argosy_consensus::wal::{self, Identity, RecoverOptions, Writer};
 use argosy_consensus::{
     Checkpoint, Config, Effect, MemberId, Membership, PeerMessage, Recovered, Replica, RequestId,
 };
-use argosy_model::ClusterId;
+use argosy_model::{ClusterId, UnitName};
 use argosy_reconcile::simulated::SimulatedBackend;
 use argosy_reconcile::{
     AgentConfig, AgentEvent, AgentMachine, Beater, Granter, LeaderConfig, LeaderMachine,
@@ -68,6 +68,8 @@ pub(super) struct Machine {
     rate: u64,
     /// Its daemon is stopped (as by SIGSTOP): what concerns it waits here.
     pub(super) stopped: Option<Vec<Event>>,
+    /// When the last start of a unit was ordered, by its clock.
+    pub(super) ordered: BTreeMap<UnitName, Duration>,
     /// What waits for a stopped supervisor.
     pub(super) supervisor_stopped: Option<Vec<Event>>,
     /// The one backend connection; events of others are void.
@@ -126,6 +128,7 @@ impl Machine {
             tick: tick * 1_000_000 / rate,
             rate,
             stopped: None,
+            ordered: BTreeMap::new(),
             supervisor_stopped: None,
             connection: 0,
             last_request_at: 0,
