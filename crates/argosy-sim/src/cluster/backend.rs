@@ -49,6 +49,9 @@ impl Cluster<'_> {
             _ => machine.random.between(50, 3_000),
         };
         let (connection, request) = (step.connection, Box::new(step.action));
+        if let BackendRequest::Start { unit, .. } = &*request {
+            machine.ordered.insert(unit.clone(), self.queue.now());
+        }
         let arrives = (self.queue.now() + delay).max(machine.last_request_at + 1);
         machine.last_request_at = arrives;
         self.queue.at(arrives, Event::Request { machine: at, connection, request });
@@ -100,9 +103,6 @@ impl Cluster<'_> {
         let now = machine.clock(self.queue.now());
         let unit = request.unit().clone();
         let before = machine.backend.status(&unit).cloned();
-        if let BackendRequest::Start { ordered_at, .. } = &request {
-            machine.ordered.insert(unit.clone(), *ordered_at);
-        }
         let Some(event) = machine.backend.request(connection, request.clone(), now) else {
             return Ok(());
         };
@@ -135,8 +135,7 @@ impl Cluster<'_> {
     fn check_begun(&self, at: usize, unit: &UnitName, epoch: Epoch) -> Result<(), Broken> {
         let machine = &self.machines[at];
         let Some(daemon) = &machine.daemon else { return Ok(()) };
-        let begun_at = machine.clock(daemon.begun_at);
-        if machine.ordered.get(unit).is_some_and(|ordered_at| *ordered_at < begun_at) {
+        if machine.ordered.get(unit).is_some_and(|ordered| *ordered < daemon.begun_at) {
             return Ok(());
         }
         let stopped = self.truth.told().stop_since(at, unit, epoch);

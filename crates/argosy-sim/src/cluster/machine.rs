@@ -68,8 +68,8 @@ pub(super) struct Machine {
     rate: u64,
     /// Its daemon is stopped (as by SIGSTOP): what concerns it waits here.
     pub(super) stopped: Option<Vec<Event>>,
-    /// When the last start of a unit was ordered, by its clock.
-    pub(super) ordered: BTreeMap<UnitName, Duration>,
+    /// When the last start of a unit was ordered.
+    pub(super) ordered: BTreeMap<UnitName, Micros>,
     /// What waits for a stopped supervisor.
     pub(super) supervisor_stopped: Option<Vec<Event>>,
     /// The one backend connection; events of others are void.
