@@ -1,7 +1,7 @@
 //! Announced endpoints: published and withdrawn by the machine that runs the unit.
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 
 use argosy_kv::{SpaceId, State, Txn};
 use argosy_model::{AssignmentEntry, MachineId, UnitName, UnitSpec};
