@@ -208,7 +208,7 @@ impl Cluster<'_> {
             if !before.is_some_and(is_live) {
                 self.check_begun(at, unit, identity.epoch)?;
             }
-            self.truth.told_mut().begun(at, unit);
+            self.truth.told_mut().begun(at, unit, identity);
             let faulty = |machine: usize| self.machines[machine].faulty_at;
             let global = self.truth.is_run_global(unit, identity.revision);
             self.runs.check_overlap(at, unit, identity, global, now, faulty)?;

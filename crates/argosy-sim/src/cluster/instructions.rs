@@ -1,6 +1,7 @@
 //! Everything that machines were ever told in the registry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use argosy_model::{AssignmentEntry, Epoch, UnitName, Want};
 use argosy_reconcile::RunIdentity;
@@ -10,10 +11,11 @@ use crate::queue::Micros;
 
 #[derive(Debug, Default)]
 struct Told {
-    runs: BTreeSet<RunIdentity>,
+    /// The runs told, and when first.
+    runs: BTreeMap<RunIdentity, Micros>,
     /// The highest epoch told to stop, and since when.
     stop: Option<(Epoch, Micros)>,
-    /// When the entry first changed after the run that is there began.
+    /// When the entry first became another than what the run that is there began with.
     since: Option<Micros>,
     /// The highest epoch whose entry was removed: its stop was confirmed.
     cleared: Option<Epoch>,
@@ -32,7 +34,7 @@ impl Instructions {
         told.since.get_or_insert(now);
         match want {
             Want::Run => {
-                told.runs.insert(RunIdentity { epoch, revision, restart });
+                told.runs.entry(RunIdentity { epoch, revision, restart }).or_insert(now);
             }
             Want::Stop => {
                 if told.stop.is_none_or(|(before, _)| before < epoch) {
@@ -63,10 +65,14 @@ impl Instructions {
         self.told.get(&(at, unit.clone())).and_then(|told| told.since).unwrap_or_default()
     }
 
-    /// A run has begun: what was told up to now has led to it.
-    pub(super) fn begun(&mut self, at: usize, unit: &UnitName) {
+    /// A run has begun: what was told up to its own identity has led to it. It may have waited
+    /// for its turn while something later was told already.
+    pub(super) fn begun(&mut self, at: usize, unit: &UnitName, identity: RunIdentity) {
         if let Some(told) = self.told.get_mut(&(at, unit.clone())) {
-            told.since = None;
+            let later = told.runs.range((Bound::Excluded(identity), Bound::Unbounded));
+            let stop = told.stop.filter(|(stop, _)| *stop >= identity.epoch);
+            let stop = stop.map(|(_, since)| since);
+            told.since = later.map(|(_, since)| *since).chain(stop).min();
         }
     }
 
@@ -78,7 +84,7 @@ impl Instructions {
         identity: RunIdentity,
     ) -> Result<(), Broken> {
         let told = self.told.get(&(at, unit.clone()));
-        if !told.is_some_and(|told| told.runs.contains(&identity)) {
+        if !told.is_some_and(|told| told.runs.contains_key(&identity)) {
             let what = format!("{unit} was started on m{at} as {identity:?}");
             return broken(Rule::StartNeedsWord, what);
         }
