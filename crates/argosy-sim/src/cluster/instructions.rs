@@ -95,3 +95,33 @@ impl Instructions {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use argosy_model::{AssignmentEntry, Epoch, RestartCount, UnitName, UnitRevision, Want};
+    use argosy_reconcile::RunIdentity;
+
+    use super::Instructions;
+
+    #[test]
+    fn a_run_that_waited_for_its_turn_has_been_outdated_since_the_later_one_was_told() {
+        let unit = UnitName::new("a.service").unwrap();
+        let (epoch, revision) = (Epoch { incarnation: 1, counter: 1 }, UnitRevision(1));
+        let mut told = Instructions::default();
+        for (restart, now) in [(0, 10), (1, 20), (2, 40)] {
+            let (unit, restart) = (unit.clone(), RestartCount(restart));
+            let (want, ports) = (Want::Run, BTreeMap::new());
+            let entry = AssignmentEntry { unit, revision, epoch, restart, want, ports };
+            told.tell(0, &entry, now);
+        }
+        let run = |restart| RunIdentity { epoch, revision, restart: RestartCount(restart) };
+        told.begun(0, &unit, run(0));
+        assert_eq!(told.since(0, &unit), 20);
+        told.begun(0, &unit, run(1));
+        assert_eq!(told.since(0, &unit), 40);
+        told.begun(0, &unit, run(2));
+        assert_eq!(told.since(0, &unit), 0, "nothing else is told");
+    }
+}
