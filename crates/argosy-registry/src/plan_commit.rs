@@ -21,7 +21,10 @@ pub use ports::PORTS;
 
 /// One transaction of the leader, being put together step by step. Every step is guarded by the
 /// leader's mark, by the assignments and machines it touches and by the records it was decided
-/// on: the unit's and, if it follows one, its template's.
+/// on: the unit's and, if it follows one, its template's. Not by those of everything else on the
+/// machine, which can be more than a transaction has guards: another unit may get a text that
+/// conflicts before the commit, as it may just after it. What is told to run then is still its text
+/// before, and the next plan parts the two.
 pub struct PlanCommit<'v> {
     view: &'v ClusterView,
     mark: LeaderMark,

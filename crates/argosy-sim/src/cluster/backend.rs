@@ -117,8 +117,10 @@ impl Cluster<'_> {
     /// A unit that may not run twice has just begun, perhaps: no other machine runs it.
     fn check_alone(&mut self, at: usize, unit: &UnitName) -> Result<(), Broken> {
         self.runs.note_fenced(unit, at, self.machines[at].backend.is_fenced(unit));
-        let fenced = |at: usize| self.runs.on(unit, at).is_some_and(|live| live.is_fenced);
-        if !fenced(at) || self.truth.is_global(unit) {
+        let Some(live) = self.runs.on(unit, at).filter(|live| live.is_fenced) else {
+            return Ok(());
+        };
+        if self.truth.is_run_global(unit, live.identity.revision) {
             return Ok(());
         }
         match self.runs.of(unit).find(|(other, live)| *other != at && live.is_fenced) {
@@ -206,9 +208,9 @@ impl Cluster<'_> {
             if !before.is_some_and(is_live) {
                 self.check_begun(at, unit, identity.epoch)?;
             }
-            self.truth.told_mut().begun(at, unit);
+            self.truth.told_mut().begun(at, unit, identity);
             let faulty = |machine: usize| self.machines[machine].faulty_at;
-            let global = self.truth.is_global(unit);
+            let global = self.truth.is_run_global(unit, identity.revision);
             self.runs.check_overlap(at, unit, identity, global, now, faulty)?;
         }
         if let Some(status) = after

@@ -32,6 +32,9 @@ impl Cluster<'_> {
                     if !argosy_registry::fits(&txn) {
                         return broken(Rule::Plans, "a leader's transaction is too large");
                     }
+                    if let Some(daemon) = &self.machines[at].daemon {
+                        self.truth.decides(&txn, daemon.builder.view());
+                    }
                     self.propose(at, Asker::Leader(request), txn);
                 }
                 LeaderEffect::BadPlan(lines) => return broken(Rule::Plans, lines.join("; ")),

@@ -1,6 +1,7 @@
 //! Everything that machines were ever told in the registry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use argosy_model::{AssignmentEntry, Epoch, UnitName, Want};
 use argosy_reconcile::RunIdentity;
@@ -10,10 +11,11 @@ use crate::queue::Micros;
 
 #[derive(Debug, Default)]
 struct Told {
-    runs: BTreeSet<RunIdentity>,
+    /// The runs told, and when first.
+    runs: BTreeMap<RunIdentity, Micros>,
     /// The highest epoch told to stop, and since when.
     stop: Option<(Epoch, Micros)>,
-    /// When the entry first changed after the run that is there began.
+    /// When the entry first became another than what the run that is there began with.
     since: Option<Micros>,
     /// The highest epoch whose entry was removed: its stop was confirmed.
     cleared: Option<Epoch>,
@@ -32,7 +34,7 @@ impl Instructions {
         told.since.get_or_insert(now);
         match want {
             Want::Run => {
-                told.runs.insert(RunIdentity { epoch, revision, restart });
+                told.runs.entry(RunIdentity { epoch, revision, restart }).or_insert(now);
             }
             Want::Stop => {
                 if told.stop.is_none_or(|(before, _)| before < epoch) {
@@ -63,10 +65,14 @@ impl Instructions {
         self.told.get(&(at, unit.clone())).and_then(|told| told.since).unwrap_or_default()
     }
 
-    /// A run has begun: what was told up to now has led to it.
-    pub(super) fn begun(&mut self, at: usize, unit: &UnitName) {
+    /// A run has begun: what was told up to its own identity has led to it. It may have waited
+    /// for its turn while something later was told already.
+    pub(super) fn begun(&mut self, at: usize, unit: &UnitName, identity: RunIdentity) {
         if let Some(told) = self.told.get_mut(&(at, unit.clone())) {
-            told.since = None;
+            let later = told.runs.range((Bound::Excluded(identity), Bound::Unbounded));
+            let stop = told.stop.filter(|(stop, _)| *stop >= identity.epoch);
+            let stop = stop.map(|(_, since)| since);
+            told.since = later.map(|(_, since)| *since).chain(stop).min();
         }
     }
 
@@ -78,7 +84,7 @@ impl Instructions {
         identity: RunIdentity,
     ) -> Result<(), Broken> {
         let told = self.told.get(&(at, unit.clone()));
-        if !told.is_some_and(|told| told.runs.contains(&identity)) {
+        if !told.is_some_and(|told| told.runs.contains_key(&identity)) {
             let what = format!("{unit} was started on m{at} as {identity:?}");
             return broken(Rule::StartNeedsWord, what);
         }
@@ -87,5 +93,35 @@ impl Instructions {
             return broken(Rule::StartNeedsWord, what);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use argosy_model::{AssignmentEntry, Epoch, RestartCount, UnitName, UnitRevision, Want};
+    use argosy_reconcile::RunIdentity;
+
+    use super::Instructions;
+
+    #[test]
+    fn a_run_that_waited_for_its_turn_has_been_outdated_since_the_later_one_was_told() {
+        let unit = UnitName::new("a.service").unwrap();
+        let (epoch, revision) = (Epoch { incarnation: 1, counter: 1 }, UnitRevision(1));
+        let mut told = Instructions::default();
+        for (restart, now) in [(0, 10), (1, 20), (2, 40)] {
+            let (unit, restart) = (unit.clone(), RestartCount(restart));
+            let (want, ports) = (Want::Run, BTreeMap::new());
+            let entry = AssignmentEntry { unit, revision, epoch, restart, want, ports };
+            told.tell(0, &entry, now);
+        }
+        let run = |restart| RunIdentity { epoch, revision, restart: RestartCount(restart) };
+        told.begun(0, &unit, run(0));
+        assert_eq!(told.since(0, &unit), 20);
+        told.begun(0, &unit, run(1));
+        assert_eq!(told.since(0, &unit), 40);
+        told.begun(0, &unit, run(2));
+        assert_eq!(told.since(0, &unit), 0, "nothing else is told");
     }
 }

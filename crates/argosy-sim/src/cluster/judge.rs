@@ -7,7 +7,7 @@ use argosy_model::{ActiveState, AssignmentEntry, UnitName, Want, Wanted};
 use argosy_reconcile::RunIdentity;
 
 use super::violation::{Broken, Rule, broken};
-use super::{Cluster, machine_id, spread};
+use super::{Cluster, machine_id, spread, texts};
 
 impl Cluster<'_> {
     pub(super) fn judge(&self) -> Result<(), Broken> {
@@ -24,8 +24,25 @@ impl Cluster<'_> {
         for unit in &units {
             self.judge_unit(unit)?;
         }
+        self.judge_conflicts()?;
         self.judge_spread()?;
         self.judge_endpoints()
+    }
+
+    /// Whatever texts have changed since they were placed: units that conflict are parted.
+    fn judge_conflicts(&self) -> Result<(), Broken> {
+        let view = self.truth.view();
+        for stored in view.assignments().values() {
+            let names = || stored.value.entries.iter().map(|entry| &entry.unit);
+            let specs: Vec<_> = names().filter_map(|name| view.look_up(name)?.spec.ok()).collect();
+            for (place, one) in specs.iter().enumerate() {
+                if let Some(other) = specs[..place].iter().find(|it| texts::conflict(one, it)) {
+                    let what = format!("{} stays beside {}", one.name, other.name);
+                    return broken(Rule::Conflicts, what);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Instances that are all well have no better place to go to.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use argosy_kv::{Revision, SpaceEvents, SpaceId, State};
-use argosy_model::{Assignment, Epoch, MachineId, UnitName, Want};
+use argosy_kv::{Revision, SpaceEvents, SpaceId, State, Txn};
+use argosy_model::{Assignment, Epoch, MachineId, UnitName, UnitRevision, Want};
 use argosy_registry::{
     ClusterView, ClusterViewBuilder, EndpointName, Key, StoredEndpoint, StoredUnit,
 };
@@ -15,6 +15,9 @@ use super::{spread, texts};
 use crate::queue::{Micros, millis};
 
 mod assignments;
+mod decided;
+
+use decided::Decided;
 
 /// A report older than this proves no life any more: the longest way of a message, and what a
 /// leader may wait for its commit.
@@ -35,6 +38,7 @@ pub(super) struct Truth {
     index: u64,
     builder: ClusterViewBuilder,
     told: Instructions,
+    decided: Decided,
     /// The highest epoch handed out of each unit.
     epochs: BTreeMap<UnitName, Epoch>,
     /// When each machine last sent a report that arrived.
@@ -65,6 +69,8 @@ struct Moment<'m> {
     runs: &'m Runs,
     now: Micros,
     healed_at: Option<Micros>,
+    /// What the leader knew that decided the change; how it was before, if none did.
+    known: &'m ClusterView,
 }
 
 impl Truth {
@@ -73,6 +79,7 @@ impl Truth {
             index: 0,
             builder: ClusterViewBuilder::new(texts::specs()),
             told: Instructions::default(),
+            decided: Decided::default(),
             epochs: BTreeMap::new(),
             heard: BTreeMap::new(),
             intents: BTreeMap::new(),
@@ -116,6 +123,18 @@ impl Truth {
         view.is_none_or(|unit| unit.spec.is_ok_and(|spec| spec.placement.global))
     }
 
+    /// Tells whether the text that a run was begun with allows it on several machines. It may run
+    /// on while its unit is destroyed, or has another text.
+    pub(super) fn is_run_global(&self, unit: &UnitName, revision: UnitRevision) -> bool {
+        let text = self.view().text(unit, revision);
+        text.map_or_else(|| self.is_global(unit), |text| texts::spec(unit, text).placement.global)
+    }
+
+    /// A leader that knows no more than this proposes a change.
+    pub(super) fn decides(&mut self, txn: &Txn, known: &ClusterView) {
+        self.decided.propose(txn, known);
+    }
+
     /// A report of a machine has arrived somewhere.
     pub(super) fn heard(&mut self, machine: MachineId, sent_at: Micros) {
         let heard = self.heard.entry(machine).or_default();
@@ -157,17 +176,17 @@ impl Truth {
         }
         self.index = index;
         let registry = events.iter().filter(|batch| batch.space == SpaceId::Registry);
-        let keys: BTreeSet<Vec<u8>> = registry
-            .flat_map(|batch| batch.events.iter())
-            .map(|event| event.kv.key.to_vec())
-            .collect();
+        let changes = registry.flat_map(|batch| batch.events.iter());
+        let keys: BTreeSet<Vec<u8>> = changes.clone().map(|event| event.kv.key.to_vec()).collect();
         if keys.is_empty() {
             return Ok(());
         }
         self.note_uneven(now);
         let before = self.view().clone();
         self.builder.apply_events(events);
-        let moment = Moment { before: &before, runs, now, healed_at };
+        let known = changes.filter_map(|event| self.decided.take(event)).last();
+        let known = known.as_deref().unwrap_or(&before);
+        let moment = Moment { before: &before, runs, now, healed_at, known };
         for key in keys.iter().filter_map(|key| Key::parse(key)) {
             match key {
                 Key::Assignment(machine) => self.assignment_changed(&moment, machine)?,

@@ -106,14 +106,14 @@ impl Truth {
             })
         });
         let Ok(spec) = unit.spec else { return false };
-        let labels = view.machines().get(&machine).map(|stored| &stored.value.metadata);
+        let labels = moment.known.machines().get(&machine).map(|stored| &stored.value.metadata);
         let fits = spec.placement.metadata.iter().all(|wanted| {
             labels
                 .and_then(|labels| labels.get(&wanted.key))
                 .is_some_and(|has| wanted.values.contains(has))
         });
-        let conflicts = self.conflicts_on(moment.before, at, &entry.unit, false)
-            || self.conflicts_on(view, at, &entry.unit, false);
+        let conflicts = self.conflicts_on(moment, moment.before, at, &entry.unit, false)
+            || self.conflicts_on(moment, view, at, &entry.unit, false);
         is_lost(moment.before)
             || elsewhere
             || !fits
@@ -127,17 +127,26 @@ impl Truth {
         noted.is_some_and(|at| moment.now <= at + DECIDED_WITHIN)
     }
 
-    /// Tells whether something that is told to run there, or also what may still, conflicts.
-    fn conflicts_on(&self, view: &ClusterView, at: usize, unit: &UnitName, stopping: bool) -> bool {
-        // Texts as they are now: what is told was decided on them.
-        let specs = self.view();
-        let Some(Ok(own)) = specs.look_up(unit).map(|unit| unit.spec) else { return false };
+    /// Tells whether something that is told to run there, or also what may still, conflicts: by
+    /// the texts that the leader knew. Nothing keeps the text of another unit on the machine from
+    /// changing before the commit, as it may just after it: what is told then is still the text
+    /// before, and the next plan parts the two.
+    fn conflicts_on(
+        &self,
+        moment: &Moment,
+        view: &ClusterView,
+        at: usize,
+        unit: &UnitName,
+        stopping: bool,
+    ) -> bool {
+        let spec = |unit: &UnitName| moment.known.look_up(unit)?.spec.ok();
+        let Some(own) = spec(unit) else { return false };
         let assignment = Truth::stored(view, machine_id(at));
         let mut others = assignment.into_iter().flat_map(|assignment| &assignment.entries);
         others.any(|other| {
             let there = other.want == Want::Run || stopping;
-            let spec = specs.look_up(&other.unit).and_then(|unit| unit.spec.ok());
-            &other.unit != unit && there && spec.is_some_and(|spec| texts::conflict(own, spec))
+            let is_other = &other.unit != unit && there;
+            is_other && spec(&other.unit).is_some_and(|other| texts::conflict(own, other))
         })
     }
 
@@ -169,7 +178,7 @@ impl Truth {
             let what = format!("{unit} was given to m{at}, which takes none, or is not wanted");
             return broken(Rule::PlacedAlone, what);
         }
-        if self.conflicts_on(self.view(), at, unit, true) {
+        if self.conflicts_on(moment, self.view(), at, unit, true) {
             return broken(Rule::Conflicts, format!("{unit} was given to m{at} beside another"));
         }
         if wanted.spec.is_ok_and(|spec| spec.placement.global) {
