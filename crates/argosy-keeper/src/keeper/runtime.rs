@@ -7,9 +7,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::{boottime, micros};
 use crate::KeeperError;
@@ -20,6 +23,10 @@ use crate::spool::SPOOL_DIRECTORY;
 const PATH_MAX: usize = 80;
 
 const LOCK: &str = "keeper.lock";
+/// How long a child of a killed keeper may take to become its program, on a busy computer.
+const LEFT_BEHIND_MAX: Duration = Duration::from_secs(10);
+/// How often the lock is tried meanwhile.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 const NOTIFY_DIRECTORY: &str = "notify";
 /// One empty file for each group of a fenced unit, by the group's name.
 const FENCE_DIRECTORY: &str = "fenced";
@@ -108,6 +115,11 @@ impl Drop for RuntimeDir {
     }
 }
 
+fn is_there(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+}
+
 fn make_directory(path: &Path, mode: u32) -> Result<(), KeeperError> {
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
     // Not left to the umask.
@@ -117,6 +129,7 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), KeeperError> {
 
 fn take_lock(directory: &Path) -> Result<File, KeeperError> {
     let path = directory.join(LOCK);
+    let end = Instant::now() + LEFT_BEHIND_MAX;
     loop {
         let mut lock = OpenOptions::new()
             .read(true)
@@ -132,7 +145,13 @@ fn take_lock(directory: &Path) -> Result<File, KeeperError> {
                 let mut text = String::new();
                 // Only for the message.
                 drop(lock.read_to_string(&mut text));
-                let pid = text.trim().parse().ok();
+                let pid: Option<u32> = text.trim().parse().ok();
+                // A keeper that was killed leaves the lock to a child that it was just starting,
+                // until that has become its program.
+                if pid.is_some_and(|pid| !is_there(pid)) && Instant::now() < end {
+                    thread::sleep(LOCK_INTERVAL);
+                    continue;
+                }
                 return Err(KeeperError::Held { path: directory.to_owned(), pid });
             }
             Err(error) => return Err(failed(&path, error.into())),

@@ -491,7 +491,7 @@ fn health_checks() {
             a.service:5:13: error: `http` is no check (write http:/ for the root) [expected tcp or http:/PATH, such as http:/healthz]
             a.service:6:13: error: `/up` is no check (write http:/up) [expected tcp or http:/PATH, such as http:/healthz]
             a.service:7:13: error: `http://a:80/up` is no check (write the path alone: http:/up) [expected tcp or http:/PATH, such as http:/healthz]
-            a.service:8:13: error: `http:up` is no check (write the path alone: http:/) [expected tcp or http:/PATH, such as http:/healthz]
+            a.service:8:13: error: `http:up` is no check (write http:/up) [expected tcp or http:/PATH, such as http:/healthz]
             a.service:9:13: error: `exec:/bin/true` is no check (`tcp` opens a connection, `http:/PATH` asks the first HTTP endpoint) [expected tcp or http:/PATH, such as http:/healthz]
             a.service:10:13: error: `http:/a b` is no check (write other characters of the path as % and two hexadecimal digits) [expected tcp or http:/PATH, such as http:/healthz]
             a.service:11:19: error: `%m` differs by machine, which is not chosen yet (%n, %N, %p, %P, %i, %I, %j and %J are such) [only specifiers of the unit's name may stand here]

@@ -1,7 +1,5 @@
 //! Merged ranges against a plain list of them.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -49,9 +47,10 @@ proptest! {
     }
 }
 
-/// As many as fit into the largest request, at every level of nesting.
+/// As many as fit into the largest request, at every level of nesting: where each step is compared
+/// with each other one, this never ends.
 #[test]
-fn a_hundred_thousand_steps_are_checked_in_no_time() {
+fn a_hundred_thousand_steps_are_checked() {
     let name = |n: usize| Bytes::from(format!("{n:06}"));
     let mut deep = Txn::default();
     for level in 0..60 {
@@ -64,9 +63,7 @@ fn a_hundred_thousand_steps_are_checked_in_no_time() {
         steps.push(Op::Txn(deep));
         deep = Txn::unconditional(steps);
     }
-    let started = Instant::now();
     assert_eq!(deep.check(usize::MAX), Ok(()));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     deep.success.push(Op::Put(SpaceId::User, PutRequest::new(name(1), "")));
     assert_eq!(deep.check(usize::MAX), Err(KvError::DuplicateKey));
 }
