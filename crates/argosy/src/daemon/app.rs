@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc};
 use super::begin::{self, Beginning};
 use super::identity::{self, Membership};
 use super::listeners::Listen;
-use super::node::{Node, Parts};
+use super::node::{Node, Origin, Parts};
 use super::{Places, glance, join};
 use crate::failure::{Exit, Failure};
 
@@ -47,7 +47,8 @@ impl App {
                 Store::open_with_peers(config, Arc::new(parts.port.clone()))
             };
             let store = membership.is_member().then(open).transpose().map_err(|e| failed(&e))?;
-            let node = Node::start(&app, membership, store, parts).map_err(Failure::from)?;
+            let node = Node::start(&app, membership, store, parts, Origin::Began)
+                .map_err(Failure::from)?;
             *app.node.lock().await = Some(node);
         }
         Ok(app)
@@ -124,7 +125,7 @@ impl App {
         began: Beginning,
     ) -> Result<MachineReport, ApiError> {
         let Beginning { membership, store, parts } = began;
-        let node = Node::start(self, membership, store, parts)?;
+        let node = Node::start(self, membership, store, parts, Origin::Joined)?;
         *place = Some(Arc::clone(&node));
         drop(place);
         node.until_known().await?;

@@ -130,14 +130,11 @@ impl Control {
             incarnation: membership.incarnation,
             timing: Timing::of(membership.timing),
         });
-        let mut agent = AgentMachine::new(AgentConfig {
+        let agent = AgentMachine::new(AgentConfig {
             machine,
             address: membership.address.clone(),
             environment,
         });
-        // What this machine has on disk may be old: units may have been stopped or given to others
-        // since it was away.
-        agent.hold_starts();
         let mut current = JoinSet::new();
         current.spawn(store.clone().until_current());
         let follower = Follower::new(store.clone());
@@ -157,6 +154,13 @@ impl Control {
             promotion,
             traffic,
         }
+    }
+
+    /// Has starts wait until what is seen is current: what this machine has on disk may be old, and
+    /// units may have been stopped or given to others since it was away.
+    pub(crate) fn hold_starts(mut self) -> Control {
+        self.agent.hold_starts();
+        self
     }
 
     /// Runs until `stopped` says so or the store is closed.

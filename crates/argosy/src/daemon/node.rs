@@ -71,6 +71,15 @@ impl Parts {
     }
 }
 
+/// How a daemon came to be of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Its machine has just become a part of it.
+    Joined,
+    /// Its machine was one before the daemon began, and may have missed things.
+    Began,
+}
+
 /// A running node.
 pub(crate) struct Node {
     machine_id: MachineId,
@@ -100,6 +109,7 @@ impl Node {
         membership: Membership,
         store: Option<Store>,
         parts: Parts,
+        origin: Origin,
     ) -> Result<Arc<Node>, ApiError> {
         let failed = |error: std::io::Error| begin::internal(&error);
         let Parts { port, access: may_connect, ports } = parts;
@@ -170,6 +180,7 @@ impl Node {
         };
         let environment = app.places.told_to_units();
         let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);
+        let control = if origin == Origin::Began { control.hold_starts() } else { control };
         tasks.spawn("control loop", control.run(stopped.clone()));
         tasks.spawn("reporter", reporter::run(port.clone(), own_reports, access.leadership()));
         let admission = Arc::new(Admission::default());

@@ -1,5 +1,6 @@
 //! Follows one member after the other.
 
+use std::io;
 use std::time::Duration;
 
 use argosy_peer::{DialTimeouts, PeerStream};
@@ -8,6 +9,7 @@ use argosy_registry::feed::{FRAME_BYTES_MAX, FeedError, FeedFrame, FeedReceiver,
 use argosy_store::MemberId;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Feed;
@@ -23,8 +25,11 @@ const SIGN_MIN: Duration = Duration::from_millis(500);
 /// majority, if there are others: an election or two.
 const SIGNS_UNWELL: u32 = 4;
 
-/// The pause after every member was tried.
-const RETRY: Duration = Duration::from_millis(250);
+/// How long after one member the next is tried.
+const NEXT_AFTER: Duration = Duration::from_millis(150);
+
+/// The pause before another member is tried: they may all be there and have nothing to say.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The limits of a feed.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +56,9 @@ impl FeedTiming {
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error("cannot connect")]
-    Connect(#[source] std::io::Error),
+    Connect(#[source] io::Error),
     #[error("the connection broke")]
-    Broken(#[source] std::io::Error),
+    Broken(#[source] io::Error),
     #[error("it has been silent for {0:?}")]
     Silent(Duration),
     #[error("it has no leader, or is behind")]
@@ -68,29 +73,66 @@ enum Ended {
 
 /// Follows the members, for ever.
 pub(crate) async fn follow(feed: Feed, timing: FeedTiming) {
+    let mut left = None;
     loop {
-        let members = feed.members();
+        let mut members = feed.members();
+        // The one that was just left is the last choice.
+        members.sort_by_key(|member| Some(*member) == left);
         let only = members.len() < 2;
-        for member in members {
-            let ended = follow_one(&feed, member, timing, only).await;
-            feed.shared.followed.send_replace(None);
-            tracing::debug!(%member, why = chain(&ended), "a member of the store is not followed");
-            let book = feed.shared.port.book();
-            let name = book.member(member).map(|place| format!(" at {}", place.address));
-            let who = name.unwrap_or_default();
-            feed.set_problem(Some(format!("no member of the store{who}: {}", chain(&ended))));
-        }
+        let (member, ended) = match connect_first(&feed, &members, timing).await {
+            Ok((member, stream)) => {
+                left = Some(member);
+                let ended = follow_one(&feed, member, stream, timing, only).await;
+                feed.shared.followed.send_replace(None);
+                (Some(member), ended)
+            }
+            Err(ended) => (None, ended),
+        };
+        tracing::debug!(?member, why = chain(&ended), "no member of the store is followed");
+        let place = member.and_then(|member| feed.shared.port.book().member(member));
+        let who = place.map(|place| format!(" at {}", place.address)).unwrap_or_default();
+        feed.set_problem(Some(format!("no member of the store{who}: {}", chain(&ended))));
         sleep(RETRY).await;
     }
 }
 
-async fn follow_one(feed: &Feed, member: MemberId, timing: FeedTiming, only: bool) -> Ended {
+/// Connects to the first member that answers. The next is tried a moment after the one before: one
+/// that is gone does not answer for seconds.
+async fn connect_first(
+    feed: &Feed,
+    members: &[MemberId],
+    timing: FeedTiming,
+) -> Result<(MemberId, PeerStream), Ended> {
+    let timeouts = DialTimeouts { connect: timing.silence(), handshake: timing.silence() };
+    let mut dials = JoinSet::new();
+    let mut pause = Duration::ZERO;
+    for member in members.iter().copied() {
+        let port = feed.shared.port.clone();
+        dials.spawn(async move {
+            sleep(pause).await;
+            port.connect_for_feed(member, timeouts).await.map(|stream| (member, stream))
+        });
+        pause += NEXT_AFTER;
+    }
+    let mut why = io::Error::new(io::ErrorKind::NotFound, "none is known");
+    while let Some(ended) = dials.join_next().await {
+        match ended.map_err(io::Error::other) {
+            // Dropping the set ends the others.
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) | Err(error) => why = error,
+        }
+    }
+    Err(Ended::Connect(why))
+}
+
+async fn follow_one(
+    feed: &Feed,
+    member: MemberId,
+    mut stream: PeerStream,
+    timing: FeedTiming,
+    only: bool,
+) -> Ended {
     let silence = timing.silence();
-    let timeouts = DialTimeouts { connect: silence, handshake: silence };
-    let mut stream = match feed.shared.port.connect_for_feed(member, timeouts).await {
-        Ok(stream) => stream,
-        Err(error) => return Ended::Connect(error),
-    };
     // What it says is older than what is known here is of no use.
     let known = feed.state().revision;
     if let Err(error) = stream.write_all(&known.to_le_bytes()).await {

@@ -60,12 +60,14 @@ impl FeedServer {
     pub(crate) async fn confirm(self) {
         let mut workers = self.workers.subscribe();
         while workers.wait_for(|workers| *workers > 0).await.is_ok() {
+            workers.borrow_and_update();
             let asked_at = Instant::now();
             if self.store.read_barrier().await.is_ok() {
                 let revision = self.store.view().revision(SpaceId::Registry);
                 self.confirmed.send_replace(Some(Confirmed { asked_at, revision }));
             }
-            sleep(self.pace.sign).await;
+            // One that has just come does not wait.
+            drop(timeout(self.pace.sign, workers.changed()).await);
         }
     }
 
