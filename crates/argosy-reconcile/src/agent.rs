@@ -82,7 +82,7 @@ pub enum AgentEvent {
     LeaderChanged,
     /// The view is at least as new as the store was when the agent began.
     Current,
-    /// Steps about these units were not passed on: too many wait. They are asked for again later.
+    /// Starts of these units were not passed on: too many steps wait. They are asked for again later.
     Untaken(Vec<UnitName>),
     /// Whether the machine may run fenced units now ([`crate::Beater::may_run`]).
     Granted(bool),

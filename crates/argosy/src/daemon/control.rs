@@ -361,7 +361,9 @@ impl Control {
                         self.steps.push_back((step.connection, step.action));
                     } else {
                         tracing::warn!("too many steps wait; the agent asks again");
-                        untaken.push(step.action.unit().clone());
+                        if let BackendRequest::Start { unit, .. } = step.action {
+                            untaken.push(unit);
+                        }
                     }
                 }
                 AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),
