@@ -223,6 +223,8 @@ impl Machine {
         self.keeper.kill().unwrap();
         self.keeper.wait().unwrap();
         self.keeper = start_keeper(self.dir.path(), self.role);
+        // The earlier keeper's supervisor may still answer for a moment.
+        self.supervisor();
         wait_for("another supervisor", || self.units().ok());
     }
 
