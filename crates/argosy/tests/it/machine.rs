@@ -15,6 +15,10 @@ pub(crate) const ARGOSY: &str = env!("CARGO_BIN_EXE_argosy");
 /// Long enough for anything on a loaded machine with two cores; a test that needs it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Ports of machines with addresses of their own. Below those that the kernel gives out: a port that
+/// was free a moment ago may be somebody's on all addresses when the machine comes to it.
+const OWN_PORTS: [u16; 3] = [12_379, 14_001, 12_380];
+
 pub(crate) struct Machine {
     dir: TempDir,
     /// A loopback address of its own, so that every machine can use the same ports.
@@ -65,9 +69,8 @@ impl Machine {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let block = NEXT.fetch_add(1, Ordering::Relaxed);
         // The process id keeps test runs apart that share a computer.
-        let [low, high, ..] = std::process::id().to_le_bytes();
-        let second = 16 + (high ^ block.wrapping_mul(37)) % 200;
-        (1..=count).map(|last| Machine::at(Ipv4Addr::new(127, second, low, last))).collect()
+        let run = u8::try_from(std::process::id() % 200).unwrap();
+        (1..=count).map(|last| Machine::at(Ipv4Addr::new(127, 16 + run, block, last))).collect()
     }
 
     /// Starts a cluster of one machine with an address that no other test has.
@@ -83,8 +86,10 @@ impl Machine {
         for name in ["units", "files"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let (store_port, old_port) = (free_port(address), free_port(address));
-        let peer_port = free_port(address);
+        let [store_port, old_port, peer_port] = match address == Ipv4Addr::LOCALHOST {
+            true => [(); 3].map(|()| free_port(address)),
+            false => OWN_PORTS,
+        };
         Machine { dir, address, supervisor: None, store_port, old_port, peer_port }
     }
 
