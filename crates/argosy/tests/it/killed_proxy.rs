@@ -66,6 +66,12 @@ fn no_connection_is_refused_while_the_proxy_is_killed_again_and_again() {
 #[test]
 fn who_connects_while_no_proxy_runs_is_served_by_the_next() {
     let (machine, address) = published();
+    // The next proxy begins with what this one has stored.
+    let endpoint = format!("{}:2", machine.address());
+    machine.wait("the endpoint on disk", |m| {
+        let stored = fs::read(m.path("data/tables/services")).unwrap_or_default();
+        stored.windows(endpoint.len()).any(|bytes| bytes == endpoint.as_bytes())
+    });
     let keeper = machine.keeper_pid();
     // A keeper that is stopped starts nothing.
     signal(keeper, Signal::STOP);
