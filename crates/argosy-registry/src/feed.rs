@@ -102,7 +102,7 @@ pub fn own_records(view: &ClusterView, machine: MachineId, before: &FeedRecords)
     };
     put(&mut records, &Key::Assignment(machine), assignment);
     for entry in &assignment.value.entries {
-        put_unit(&mut records, view, &entry.unit, Some(entry.revision), before);
+        put_unit(&mut records, view, &entry.unit, entry.revision, before);
     }
     records
 }
@@ -131,7 +131,7 @@ fn put_unit(
     records: &mut FeedRecords,
     view: &ClusterView,
     unit: &UnitName,
-    runs: Option<UnitRevision>,
+    runs: UnitRevision,
     before: &FeedRecords,
 ) {
     for name in [Some(unit.clone()), unit.template()].into_iter().flatten() {
@@ -140,7 +140,7 @@ fn put_unit(
             put(records, &Key::Unit(name.clone()), stored);
         }
         let newest = stored.map(|stored| stored.value.revision);
-        for revision in [newest, runs].into_iter().flatten() {
+        for revision in newest.into_iter().chain([runs]) {
             put_text(records, view, &name, revision, before);
         }
     }

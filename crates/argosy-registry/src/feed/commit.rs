@@ -121,18 +121,14 @@ fn endpoint_put(
     machine: MachineId,
     put: &PutRequest,
 ) -> Result<(EndpointName, StoredEndpoint), CommitRefused> {
-    let name = match Key::parse(&put.key) {
-        // The one way to write the key.
-        Some(key @ Key::Endpoint(..)) if key.to_bytes() == put.key => key,
-        _ => return Err(CommitRefused::Record { key: text(&put.key) }),
-    };
-    let Key::Endpoint(unit, global) = name else {
+    // There is one way to write a key.
+    let key = Key::parse(&put.key).filter(|key| key.to_bytes() == put.key);
+    let Some(Key::Endpoint(unit, global)) = key else {
         return Err(CommitRefused::Record { key: text(&put.key) });
     };
     let refused = || CommitRefused::Endpoint { key: text(&put.key) };
     let endpoint = StoredEndpoint::read(&put.value).map_err(|_| refused())?;
-    let wanted = wanted_endpoint(view, machine, &unit).ok_or_else(refused)?;
-    let (name, wanted) = (wanted.0, wanted.1);
+    let (name, wanted) = wanted_endpoint(view, machine, &unit).ok_or_else(refused)?;
     let before = view.endpoints().get(&name).map_or(&[][..], |before| &before.stored);
     // Nothing hides in fields that this version does not know.
     let same_bytes = [before, &[]].iter().any(|before| wanted.write(before) == put.value);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_peer::{DialTimeouts, PeerStream};
+use argosy_peer::{DialTimeouts, PeerStream, Service};
 use argosy_store::MemberId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,7 +94,7 @@ async fn pass_on(mut client: TcpStream, feed: &Feed, port: &MachinePort) -> io::
 /// Connects to the first member that answers.
 async fn member(feed: &Feed, port: &MachinePort) -> Option<(MemberId, PeerStream)> {
     for member in feed.members_for_clients() {
-        match port.connect_for_client(member, DIAL).await {
+        match port.connect_within(member, Service::Client, DIAL).await {
             Ok(stream) => return Some((member, stream)),
             Err(error) => tracing::debug!(%member, %error, "no place for a client"),
         }

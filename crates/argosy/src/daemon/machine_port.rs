@@ -62,34 +62,8 @@ impl MachinePort {
         }
     }
 
-    /// Connects to a voter for beats, within limits of their own.
-    pub(crate) async fn connect_for_beats(
-        &self,
-        voter: MemberId,
-        timeouts: DialTimeouts,
-    ) -> io::Result<argosy_peer::PeerStream> {
-        self.open_within(voter, Service::Liveness, timeouts).await
-    }
-
-    /// Connects to a member for what it tells of the registry.
-    pub(crate) async fn connect_for_feed(
-        &self,
-        member: MemberId,
-        timeouts: DialTimeouts,
-    ) -> io::Result<argosy_peer::PeerStream> {
-        self.open_within(member, Service::Feed, timeouts).await
-    }
-
-    /// Connects to a member for a client of this machine.
-    pub(crate) async fn connect_for_client(
-        &self,
-        member: MemberId,
-        timeouts: DialTimeouts,
-    ) -> io::Result<argosy_peer::PeerStream> {
-        self.open_within(member, Service::Client, timeouts).await
-    }
-
-    async fn open_within(
+    /// Connects to the machine that holds a store member, within limits of its own.
+    pub(crate) async fn connect_within(
         &self,
         member: MemberId,
         service: Service,

@@ -231,11 +231,6 @@ impl Node {
         }
     }
 
-    /// Tells whether this machine can answer for the cluster by itself; the error says why not.
-    pub(crate) fn holds_a_copy(&self) -> Result<(), ApiError> {
-        self.store().map(drop)
-    }
-
     pub(crate) fn membership(&self) -> &Membership {
         &self.membership
     }

@@ -80,7 +80,7 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
         Err(error) => return error.into_response(),
     };
     let others = node.better_informed();
-    if others.is_empty() && node.holds_a_copy().is_ok() {
+    if others.is_empty() && node.store().is_ok() {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
@@ -106,7 +106,7 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
             }
         }
     }
-    if let Err(error) = node.holds_a_copy() {
+    if let Err(error) = node.store() {
         return error.into_response();
     }
     next.run(Request::from_parts(parts, axum::body::Body::from(body))).await

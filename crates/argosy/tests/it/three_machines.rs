@@ -109,8 +109,17 @@ fn a_token_opens_the_door_once() {
     assert!(used.contains("m2"), "{used}");
 }
 
+/// Starts a template with so many instances.
+pub(crate) fn apply_replicas(machine: &Machine, count: u32) {
+    let text = format!(
+        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas={count}\nData=disposable\n"
+    );
+    machine.file("api@.service", &text);
+    machine.run(&["apply", "api@.service"]).ok();
+}
+
 /// Returns how many of the running instances each machine has.
-fn spread(machine: &Machine) -> BTreeMap<String, usize> {
+pub(crate) fn spread(machine: &Machine) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for unit in machine.json(&["list-units"]).as_array().unwrap() {
         if unit["status"]["active"] == "active" {
@@ -123,11 +132,7 @@ fn spread(machine: &Machine) -> BTreeMap<String, usize> {
 #[test]
 fn units_of_a_lost_machine_run_elsewhere() {
     let mut machines = three();
-    machines[0].file(
-        "api@.service",
-        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=6\nData=disposable\n",
-    );
-    machines[0].run(&["apply", "api@.service"]).ok();
+    apply_replicas(&machines[0], 6);
     machines[0].wait("two instances on each machine", |m| {
         spread(m) == BTreeMap::from([("m1".into(), 2), ("m2".into(), 2), ("m3".into(), 2)])
     });
@@ -148,11 +153,7 @@ fn units_of_a_lost_machine_run_elsewhere() {
 #[test]
 fn a_template_is_scaled_at_any_machine_and_spreads_again_when_one_comes_back() {
     let mut machines = three();
-    machines[0].file(
-        "api@.service",
-        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=2\nData=disposable\n",
-    );
-    machines[0].run(&["apply", "api@.service"]).ok();
+    apply_replicas(&machines[0], 2);
     let even = |each| {
         BTreeMap::from([("m1".to_owned(), each), ("m2".to_owned(), each), ("m3".to_owned(), each)])
     };

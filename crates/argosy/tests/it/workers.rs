@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::machine::{Machine, PATIENCE, start_ticks};
-use crate::three_machines::{cluster, three};
+use crate::three_machines::{apply_replicas, cluster, join, spread, three};
 
 /// Runs on the machine of zone d, and says where it is.
 const FOURTH: &str = "[Service]\nExecStart=/bin/sleep infinity\n\
@@ -168,17 +168,10 @@ fn a_worker_outlives_the_members_it_asks() {
 #[test]
 fn units_of_a_lost_worker_run_elsewhere() {
     let mut machines = cluster(4);
-    machines[0].file(
-        "api@.service",
-        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=4\nData=disposable\n",
-    );
-    machines[0].run(&["apply", "api@.service"]).ok();
+    apply_replicas(&machines[0], 4);
     let on_fourth = |m: &Machine| {
-        let units = m.json(&["list-units"]);
-        let active =
-            units.as_array().unwrap().iter().filter(|it| it["status"]["active"] == "active");
-        let places: Vec<_> = active.map(|it| it["machine"].as_str().unwrap().to_owned()).collect();
-        (places.len(), places.iter().filter(|place| *place == "m4").count())
+        let spread = spread(m);
+        (spread.values().sum::<usize>(), spread.get("m4").copied().unwrap_or_default())
     };
     machines[0].wait("one instance on each machine", |m| on_fourth(m) == (4, 1));
     machines[3].lose();
@@ -194,9 +187,9 @@ fn three_members_are_enough_for_a_token_of_any_machine() {
     for machine in &mut more {
         machine.start(&[]);
     }
-    crate::three_machines::join(&machines[2], &more[0], "m4", "zone=a");
+    join(&machines[2], &more[0], "m4", "zone=a");
     // A worker's token lets a machine in as well.
-    crate::three_machines::join(&more[0], &more[1], "m5", "zone=b");
+    join(&more[0], &more[1], "m5", "zone=b");
     assert!(more.iter().all(is_worker));
     machines.append(&mut more);
     for machine in &machines {
@@ -209,11 +202,7 @@ fn three_members_are_enough_for_a_token_of_any_machine() {
 #[test]
 fn a_leader_that_falls_silent_costs_no_worker() {
     let machines = cluster(4);
-    machines[0].file(
-        "api@.service",
-        "[Service]\nExecStart=/bin/sleep infinity\n[X-Argosy]\nReplicas=4\nData=disposable\n",
-    );
-    machines[0].run(&["apply", "api@.service"]).ok();
+    apply_replicas(&machines[0], 4);
     let on_fourth = |m: &Machine| {
         let units = m.json(&["list-units"]);
         let active = units.as_array()?.iter().filter(|it| it["status"]["active"] == "active");

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use argosy_peer::{DialTimeouts, PeerStream};
+use argosy_peer::{DialTimeouts, PeerStream, Service};
 use argosy_reconcile::Timing;
 use argosy_registry::feed::{FRAME_BYTES_MAX, FeedError, FeedFrame, FeedReceiver, FrameError};
 use argosy_store::MemberId;
@@ -110,7 +110,9 @@ async fn connect_first(
         let port = feed.shared.port.clone();
         dials.spawn(async move {
             sleep(pause).await;
-            port.connect_for_feed(member, timeouts).await.map(|stream| (member, stream))
+            port.connect_within(member, Service::Feed, timeouts)
+                .await
+                .map(|stream| (member, stream))
         });
         pause += NEXT_AFTER;
     }

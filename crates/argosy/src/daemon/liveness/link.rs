@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use argosy_model::Term;
-use argosy_peer::{DialTimeouts, FrameStream};
+use argosy_peer::{DialTimeouts, FrameStream, Service};
 use argosy_store::MemberId;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -244,7 +244,7 @@ impl Ends {
     }
 
     async fn connect(&self, timeouts: DialTimeouts) -> io::Result<FrameStream<FRAME_BYTES>> {
-        let stream = self.port.connect_for_beats(self.voter, timeouts).await?;
+        let stream = self.port.connect_within(self.voter, Service::Liveness, timeouts).await?;
         stream.detach()?.attach(self.silence)
     }
 
