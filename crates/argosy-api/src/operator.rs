@@ -100,6 +100,34 @@ pub struct MachineReport {
     pub problems: Vec<String>,
 }
 
+/// The daemon that answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonView {
+    /// Its process id; the same before and after it has begun anew.
+    pub pid: u32,
+    /// The program's version.
+    pub version: String,
+    /// When it began, microseconds of CLOCK_BOOTTIME.
+    pub began_at: u64,
+}
+
+/// Has the daemon begin anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReexecRequest {
+    /// Also if the cluster grants no time to be away.
+    pub force: bool,
+}
+
+/// The daemon is about to begin anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReexecReply {
+    /// The one that goes.
+    pub daemon: DaemonView,
+    /// How long the machine may be away, in milliseconds: so long fenced units run on and no unit
+    /// is started elsewhere. Absent without a cluster, or when forced without a grant.
+    pub may_be_away_ms: Option<u64>,
+}
+
 /// What only the leader can count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterNumbers {

@@ -21,13 +21,17 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(180);
 /// repaired one is back soon.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
+/// The program that runs.
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// What a keeper is told at its start.
 #[derive(Debug, Clone)]
 pub struct KeeperConfig {
     /// Sockets, spools and the lock. Its path is at most 80 bytes long, since the path of a notify
     /// socket below it must fit `sun_path` (unix(7)). Created if missing.
     pub runtime_dir: PathBuf,
-    /// The program of all system children.
+    /// The program of all system children, as it is on disk when one is started. This very program
+    /// if there is none.
     pub program: PathBuf,
     /// Arguments of the supervisor process, `argv[0]` first.
     pub supervisor_argv: Vec<OsString>,
@@ -58,7 +62,7 @@ impl KeeperConfig {
     pub fn new(runtime_dir: impl Into<PathBuf>, supervisor_argv: Vec<OsString>) -> KeeperConfig {
         KeeperConfig {
             runtime_dir: runtime_dir.into(),
-            program: PathBuf::from("/proc/self/exe"),
+            program: PathBuf::from(OWN_PROGRAM),
             supervisor_argv,
             daemon_argv: None,
             proxy_argv: None,

@@ -58,11 +58,13 @@ pub enum PlantedBug {
     GrantUnseen,
     /// A start that was decided under an earlier grant is carried out under a later one.
     OrderUndated,
+    /// A long grant is sent before it is stored that the machine may hold one.
+    LongUnmarked,
 }
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 27] = [
+    pub const ALL: [PlantedBug; 28] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -90,6 +92,7 @@ impl PlantedBug {
         PlantedBug::FenceUnwaited,
         PlantedBug::GrantUnseen,
         PlantedBug::OrderUndated,
+        PlantedBug::LongUnmarked,
     ];
 
     /// Tells whether it is a defect of the cluster, not of the store.
@@ -127,6 +130,7 @@ impl PlantedBug {
             PlantedBug::FenceUnwaited => "fence-unwaited",
             PlantedBug::GrantUnseen => "grant-unseen",
             PlantedBug::OrderUndated => "order-undated",
+            PlantedBug::LongUnmarked => "long-unmarked",
         }
     }
 }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use argosy_model::{Generation, MachineId, Term, UnitName};
+use argosy_model::{MachineId, Term, UnitName};
 use argosy_registry::{ClusterView, LeaderMark, Outcome, PlanCommit, Revision, Txn};
 use argosy_scheduler::{PlanStep, check_plan};
 
-use crate::liveness::Signs;
+use crate::liveness::{Right, Signs};
 use crate::planted::Planted;
 use crate::report::MachineReport;
 use crate::timing::Timing;
@@ -79,8 +79,8 @@ pub enum LeaderEffect {
     Eligible {
         /// The term in which.
         term: Term,
-        /// The machines, and the generation each must have seen.
-        machines: BTreeMap<MachineId, Generation>,
+        /// The machines, and for what.
+        machines: BTreeMap<MachineId, Right>,
     },
     /// A plan was wrong and is not carried out: an error of Argosy itself, for the log.
     BadPlan(Vec<String>),
@@ -123,7 +123,7 @@ pub struct LeaderMachine {
     /// Since when each machine is in the view: one that has just joined has had no time to beat.
     known_since: BTreeMap<MachineId, Duration>,
     /// Who may be granted, as last said: fences of others only can pass.
-    eligible: BTreeMap<MachineId, Generation>,
+    eligible: BTreeMap<MachineId, Right>,
     /// The transaction under way.
     pending: Option<u64>,
     next_request: u64,
@@ -192,14 +192,14 @@ impl LeaderMachine {
             LeaderEvent::Report(report) => self.hear(report),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
-        // Beats are no events; of those of a lost machine something follows, and of those that end
-        // a hold or this leader's own deafness.
+        // Beats are no events; of those of a lost machine something follows, of those that ask for
+        // a long grant, and of those that end a hold or this leader's own deafness.
         let outlook = Outlook {
             listens: signs.is_listening(&self.config.timing, now),
             held: self.hold_moves(view, at).is_some(),
         };
         let changed = std::mem::replace(&mut self.outlook, outlook) != outlook;
-        if changed || self.someone_is_back(view, at) {
+        if changed || self.someone_is_back(view, at) || self.someone_asks(view, at) {
             self.rested_at = None;
         }
         self.wake = None;
@@ -310,6 +310,7 @@ impl LeaderMachine {
                 .collect();
         }
         let lost = self.commit_lost(view, mark, at).filter(|_| !self.planted.lost_uncommitted());
+        let lost = lost.or_else(|| self.commit_long_grants(view, mark, at));
         if let Some(effect) = lost.or_else(|| self.commit_found(view, mark)) {
             // What was planned before that does not count any more.
             self.remaining.steps.clear();

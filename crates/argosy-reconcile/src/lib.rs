@@ -28,7 +28,9 @@ pub use agent::{
 };
 pub use backend::{BackendEvent, BackendRequest, Connection, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
-pub use liveness::{Beat, Beater, Granter, GranterEffect, GranterEvent, Sign, Signs, Voters};
+pub use liveness::{
+    Beat, Beater, Grant, Granter, GranterEffect, GranterEvent, Right, Sign, Signs, Voters,
+};
 pub use report::MachineReport;
 pub use routing::unacknowledged;
 pub use timing::{Preset, Timing, UnknownPreset};

@@ -14,11 +14,15 @@
 //!
 //! A machine that comes back is granted nothing before it says that it has seen the assignment
 //! with which it came back: what it was told to stop meanwhile it cannot start again.
+//!
+//! A machine whose daemon is about to begin anew asks for a *long grant*. It is stored that the
+//! machine may hold one before the first is sent, so that a later leader knows too; the machine is
+//! not lost, and its fence not passed, before the long grant has run out.
 
 mod beater;
 mod granter;
 mod signs;
 
-pub use beater::{Beat, Beater};
-pub use granter::{Granter, GranterEffect, GranterEvent, Voters};
+pub use beater::{Beat, Beater, Grant};
+pub use granter::{Granter, GranterEffect, GranterEvent, Right, Voters};
 pub use signs::{Sign, Signs};

@@ -40,6 +40,7 @@ asks! {
     fence_unwaited: FenceUnwaited,
     grant_unseen: GrantUnseen,
     order_undated: OrderUndated,
+    long_unmarked: LongUnmarked,
 }
 
 impl Planted {

@@ -68,6 +68,8 @@ pub struct Timing {
     pub lost_after: Duration,
     /// d: how long after it sent a beat a machine may run fenced units on the grant for it.
     pub grant: Duration,
+    /// The same for a long grant: how long a daemon that begins anew may be away.
+    pub long_grant: Duration,
     /// k: how long before that the keeper begins to kill.
     pub kill: Duration,
     /// m: what the leader waits beyond the end of the last grant.
@@ -86,6 +88,7 @@ impl Timing {
                 beat: ms(100),
                 lost_after: ms(500),
                 grant: ms(1_000),
+                long_grant: ms(10_000),
                 kill: ms(250),
                 margin: ms(50),
                 drift_per_mille: 10,
@@ -95,6 +98,7 @@ impl Timing {
                 beat: ms(200),
                 lost_after: ms(1_200),
                 grant: ms(2_500),
+                long_grant: ms(10_000),
                 kill: ms(500),
                 margin: ms(100),
                 drift_per_mille: 10,
@@ -104,6 +108,7 @@ impl Timing {
                 beat: ms(1_000),
                 lost_after: ms(6_000),
                 grant: ms(12_000),
+                long_grant: ms(30_000),
                 kill: ms(2_000),
                 margin: ms(500),
                 drift_per_mille: 10,
@@ -120,7 +125,16 @@ impl Timing {
     /// Returns how long after it sent a grant a leader must assume that fenced units run on it:
     /// d (1 + rho) + m.
     pub fn fence(&self) -> Duration {
-        self.grant + self.grant * self.drift_per_mille / 1_000 + self.margin
+        self.fence_of(self.grant)
+    }
+
+    /// The same for a long grant.
+    pub fn long_fence(&self) -> Duration {
+        self.fence_of(self.long_grant)
+    }
+
+    fn fence_of(&self, grant: Duration) -> Duration {
+        grant + grant * self.drift_per_mille / 1_000 + self.margin
     }
 }
 
@@ -143,6 +157,8 @@ mod tests {
             // when it goes on.
             assert!(timing.beat * 2 + timing.quiet_after() < timing.lost_after, "{preset}");
             assert!(timing.lost_after < timing.grant, "{preset}");
+            // A daemon is back within seconds, and asks for some beats before it goes.
+            assert!(timing.grant * 2 < timing.long_grant, "{preset}");
         }
     }
 

@@ -180,8 +180,8 @@ impl<'v> Edit<'v> {
         Ok(())
     }
 
-    /// Adds a machine, or changes its name, address and labels. Whether it is cordoned or lost
-    /// stays as it is.
+    /// Adds a machine, or changes its name, address and labels. Whether it is cordoned or lost,
+    /// and what it was granted, stays as it is.
     pub fn put_machine(&mut self, machine: StoredMachine) -> Result<(), ChangeError> {
         self.check_readable(&Key::Machine(machine.id))?;
         let same_name = |other: &&StoredMachine| other.name == machine.name;
@@ -191,8 +191,9 @@ impl<'v> Edit<'v> {
             return Err(ChangeError::MachineNameTaken { name, holder });
         }
         let before = self.view.machines().get(&machine.id).map(|stored| &stored.value);
-        let (cordoned, lost) = before.map_or((false, false), |m| (m.cordoned, m.lost));
-        self.machines.insert(machine.id, StoredMachine { cordoned, lost, ..machine });
+        let stays = |it: &StoredMachine| (it.cordoned, it.lost, it.long_grant);
+        let (cordoned, lost, long_grant) = before.map(stays).unwrap_or_default();
+        self.machines.insert(machine.id, StoredMachine { cordoned, lost, long_grant, ..machine });
         Ok(())
     }
 

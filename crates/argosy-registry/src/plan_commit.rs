@@ -180,8 +180,19 @@ impl<'v> PlanCommit<'v> {
 
     /// Stores that a machine is lost, or that it is back.
     pub fn lost(&mut self, machine: MachineId, lost: bool) {
-        if let Some(stored) = self.view.machines().get(&machine) {
-            self.machines.insert(machine, StoredMachine { lost, ..stored.value.clone() });
+        self.change_machine(machine, |it| it.lost = lost);
+    }
+
+    /// Stores that a machine may hold a long grant, or that it holds none any more.
+    pub fn long_grant(&mut self, machine: MachineId, may_hold: bool) {
+        self.change_machine(machine, |it| it.long_grant = may_hold);
+    }
+
+    fn change_machine(&mut self, machine: MachineId, change: impl FnOnce(&mut StoredMachine)) {
+        let stored = || self.view.machines().get(&machine).map(|stored| stored.value.clone());
+        if let Some(mut now) = self.machines.get(&machine).cloned().or_else(stored) {
+            change(&mut now);
+            self.machines.insert(machine, now);
         }
     }
 

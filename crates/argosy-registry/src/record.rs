@@ -72,6 +72,9 @@ pub struct StoredMachine {
     pub cordoned: bool,
     /// Not heard from; set and cleared by the leader.
     pub lost: bool,
+    /// It may hold a long grant: its daemon was about to begin anew. Set by the leader before it
+    /// sends one, and cleared when none can hold any more.
+    pub long_grant: bool,
     /// Where other machines connect to it, beside `address`; 0 when it takes no connections.
     pub port: u16,
     /// Its store member; 0 when it holds no part of the store.

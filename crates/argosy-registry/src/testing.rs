@@ -65,6 +65,7 @@ pub(crate) fn machine(id: u128) -> StoredMachine {
         metadata: Default::default(),
         cordoned: false,
         lost: false,
+        long_grant: false,
         port: 0,
         member: 0,
     }

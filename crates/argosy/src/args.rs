@@ -149,6 +149,15 @@ pub(crate) enum Command {
     Journal(Journal),
     /// Reread this machine's own unit files (with --local).
     DaemonReload,
+    /// Have this machine's daemon begin anew, with the program as it is on disk now.
+    ///
+    /// Units run on. The cluster is asked for time first: for ten seconds (thirty with the preset
+    /// wan) no unit is started elsewhere because this machine is silent, and those with
+    /// OnPartition=stop are not ended.
+    #[command(
+        after_help = "Examples:\n  cp argosy.new /usr/local/bin/argosy.tmp && mv /usr/local/bin/argosy.tmp /usr/local/bin/argosy\n  argosy daemon-reexec"
+    )]
+    DaemonReexec(Reexec),
     /// Run this machine's supervisor and daemon.
     ///
     /// Starts the keeper, which holds the units, and under it the supervisor and the daemon, and
@@ -298,6 +307,13 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("a label is written KEY=VALUE, such as zone=a".into()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reexec {
+    /// Also when no leader answers: units with OnPartition=stop may end then.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

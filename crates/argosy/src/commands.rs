@@ -7,6 +7,7 @@ mod generate;
 mod journal;
 mod list;
 mod local;
+mod reexec;
 mod scale;
 mod status;
 mod time;
@@ -70,6 +71,7 @@ async fn dispatch(
         Command::IsActive(units) => return list::is_active(&units, global, printer).await,
         Command::IsFailed(units) => return list::is_failed(&units, global, printer).await,
         Command::Journal(options) => journal::run(&options, global, printer).await?,
+        Command::DaemonReexec(options) => return reexec::run(&options, global, printer).await,
         Command::DaemonReload => local::daemon_reload(global, printer).await?,
         Command::Completion { shell } => generate::completion(shell),
         Command::ManPages { directory } => generate::man_pages(&directory)?,

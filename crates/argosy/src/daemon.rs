@@ -37,8 +37,9 @@ mod why;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use argosy_api::bind_unix;
@@ -48,6 +49,7 @@ use tokio::sync::mpsc;
 use crate::args::{Daemon, Global, RUNTIME_DIR};
 use crate::failure::{Exit, Failure};
 use crate::logging;
+use crate::program;
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 use app::App;
 use listeners::Listen;
@@ -77,6 +79,14 @@ impl Places {
     }
 }
 
+/// Why a daemon ended in order.
+enum Ended {
+    /// It was told to.
+    Told,
+    /// The next one is to begin in its place.
+    Anew,
+}
+
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure> {
     logging::begin();
@@ -89,7 +99,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
     };
     make_directory(&places.data_dir)?;
     make_directory(&runtime_dir)?;
-    let _lock = lock(&places.data_dir)?;
+    let lock = lock(&places.data_dir)?;
     // One thread serves everything that waits: the store has its own threads for what works.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -106,10 +116,27 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
         // For whoever finds no socket; without it they still find standard error.
         drop(fs::write(&last_words, format!("{}{help}\n", failure.message)));
     }
-    served.map(|()| ExitCode::SUCCESS)
+    match served? {
+        Ended::Told => Ok(ExitCode::SUCCESS),
+        Ended::Anew => {
+            // Its threads have ended with it, and the next daemon takes the data directory.
+            drop((runtime, lock));
+            Err(begin_anew())
+        }
+    }
 }
 
-async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
+/// Becomes the program as it is on disk now, with the same arguments and the same process id.
+/// Returns only if that fails; whoever started this process then starts one again.
+fn begin_anew() -> Failure {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "argosy".into());
+    let program = program::on_disk();
+    let error = Command::new(&program).arg0(name).args(arguments).exec();
+    Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program.display()))
+}
+
+async fn serve(places: Places, listen: Listen) -> Result<Ended, Failure> {
     let failed = |what: &str, error: &dyn std::error::Error| {
         Failure::new(Exit::BadInput, format!("{what}: {error}"))
     };
@@ -130,10 +157,11 @@ async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
         async move { drop(until.wait_for(|stop| *stop).await) },
     ));
     tracing::info!(socket = %places.api_socket.display(), "daemon ready");
-    let broken = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        task = breaks.recv() => task,
+    let (ended, broken) = tokio::select! {
+        _ = terminate.recv() => (Ended::Told, None),
+        _ = interrupt.recv() => (Ended::Told, None),
+        () = app.anew.notified() => (Ended::Anew, None),
+        task = breaks.recv() => (Ended::Told, task),
     };
     tracing::info!("daemon stops; units run on");
     stop.send_replace(true);
@@ -144,7 +172,7 @@ async fn serve(places: Places, listen: Listen) -> Result<(), Failure> {
     // Whoever finds no socket knows at once that nobody listens.
     drop(fs::remove_file(&places.api_socket));
     match broken {
-        None => Ok(()),
+        None => Ok(ended),
         Some(task) => {
             Err(failed("the daemon ends", &std::io::Error::other(format!("its {task} broke"))))
         }

@@ -10,6 +10,7 @@ mod logging;
 mod notify;
 mod printer;
 mod processes;
+mod program;
 mod proxy;
 mod session;
 

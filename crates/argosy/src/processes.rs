@@ -9,6 +9,7 @@ use argosy_keeper::{KeeperConfig, KeeperError};
 use crate::args::{Global, Supervisor, SupervisorProcess};
 use crate::failure::{Exit, Failure};
 use crate::logging;
+use crate::program;
 
 /// Runs the keeper in this process, which has one thread.
 pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCode, Failure> {
@@ -25,6 +26,7 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
     }
     let mut config = KeeperConfig::new(runtime_dir.clone(), supervisor);
+    config.program = program::on_disk();
     config.process_trees = options.process_trees;
     config.longest_backoff =
         Duration::try_from_secs_f64(options.restart_delay_max).map_err(|_| {

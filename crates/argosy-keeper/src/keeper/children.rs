@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argosy_model::ExitOutcome;
@@ -13,6 +14,7 @@ use super::link::Link;
 use super::poller::Source;
 use super::{Keeper, boottime, say};
 use crate::backoff::Backoff;
+use crate::config::OWN_PROGRAM;
 use crate::exec::Prepared;
 use crate::{HOLDER_FD_VARIABLE, KEEPER_FD_VARIABLE};
 
@@ -100,7 +102,7 @@ impl Keeper {
             let made = self.start_supervisor();
             self.supervisor.was_started(now, made);
         }
-        let program = self.config.program.clone();
+        let program = self.program();
         let due = |child: &&mut SystemChild| child.start_at.is_some_and(|at| at <= now);
         for child in self.companions.iter_mut().filter(due) {
             let theirs = match child.name {
@@ -119,14 +121,19 @@ impl Keeper {
         }
     }
 
+    /// Another version may have been put in the program's place, or be on its way there.
+    fn program(&self) -> PathBuf {
+        let program = &self.config.program;
+        if program.is_file() { program.clone() } else { PathBuf::from(OWN_PROGRAM) }
+    }
+
     fn start_supervisor(&mut self) -> Result<i32, String> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .map_err(|error| error.to_string())?;
         let variables = [(KEEPER_FD_VARIABLE, "3".to_owned())];
-        let program = self.config.program.as_os_str();
-        let argv = &self.supervisor.argv;
-        let prepared = Prepared::system(program, argv, &variables, Some(theirs), false)
+        let (program, argv) = (self.program(), &self.supervisor.argv);
+        let prepared = Prepared::system(program.as_os_str(), argv, &variables, Some(theirs), false)
             .map_err(|error| error.to_string())?;
         let token = self
             .poller

@@ -24,7 +24,7 @@ impl LeaderMachine {
             // A machine comes back by a beat; until then a new leader knows no better than
             // the record.
             let (lost, changed) = match stored.value.lost {
-                false => (true, self.is_silent(*id, at)),
+                false => (true, self.is_silent(&stored.value, at)),
                 true => (false, self.is_there(*id, at)),
             };
             if !changed {
@@ -35,6 +35,29 @@ impl LeaderMachine {
             }
             commit.lost(*id, lost);
             let what = if lost { "is lost" } else { "is back" };
+            lines.push(format!("{} {what}", stored.value.name));
+        }
+        commit.finish().map(|txn| self.commit(txn, lines))
+    }
+
+    /// Stores which machines may hold a long grant, before one is sent, and which hold none any
+    /// more.
+    pub(super) fn commit_long_grants(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+        at: Moment<'_>,
+    ) -> Option<LeaderEffect> {
+        let mut commit = self.begin(view, mark);
+        let mut lines = Vec::new();
+        for (id, stored) in view.machines() {
+            let Some(long) = self.long_grant_wanted(&stored.value, at) else { continue };
+            if commit.is_full() {
+                break;
+            }
+            commit.long_grant(*id, long);
+            let what =
+                if long { "may be away: its daemon begins anew" } else { "has no long grant" };
             lines.push(format!("{} {what}", stored.value.name));
         }
         commit.finish().map(|txn| self.commit(txn, lines))

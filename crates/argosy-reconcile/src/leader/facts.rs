@@ -18,10 +18,10 @@ impl LeaderMachine {
     pub(super) fn plan_input(&self, view: &ClusterView, at: Moment<'_>) -> PlanInput {
         let machines: Vec<PlanMachine> = view
             .machines()
-            .iter()
-            .map(|(id, stored)| {
+            .values()
+            .map(|stored| {
                 let mut machine = stored.value.machine();
-                if self.planted.lost_uncommitted() && self.is_silent(*id, at) {
+                if self.planted.lost_uncommitted() && self.is_silent(&stored.value, at) {
                     machine.state = MachineState::Lost;
                 }
                 let fence_passed = self.fence_passed(&stored.value, at);

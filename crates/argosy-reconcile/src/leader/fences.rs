@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use argosy_model::{Generation, MachineId};
+use argosy_model::MachineId;
 use argosy_registry::{ClusterView, LeaderMark, StoredMachine};
 
 use super::{LeaderEffect, LeaderMachine, Moment};
-use crate::liveness::Signs;
+use crate::liveness::{Right, Signs};
 
 /// How long a machine that has just joined may take until it beats: it fetches the store's state
 /// first. It has been given nothing before that could have run there.
@@ -16,14 +16,42 @@ const JOIN_GRACE: Duration = Duration::from_secs(10);
 impl LeaderMachine {
     /// Tells whether a machine has been silent for too long. A leader that was itself held up
     /// cannot tell before it has listened for as long.
-    pub(super) fn is_silent(&self, machine: MachineId, at: Moment<'_>) -> bool {
+    pub(super) fn is_silent(&self, machine: &StoredMachine, at: Moment<'_>) -> bool {
         let listens = at.signs.is_listening(&self.config.timing, at.now);
         listens && at.now >= self.silent_at(machine, at.signs)
     }
 
     /// Returns when a machine has been silent for too long, if nothing comes.
-    fn silent_at(&self, machine: MachineId, signs: &Signs) -> Duration {
-        signs.silent_since(self.last_sign(machine, signs)) + self.config.timing.lost_after
+    fn silent_at(&self, machine: &StoredMachine, signs: &Signs) -> Duration {
+        // Its daemon begins anew: with a long grant, and until it is heard again.
+        let is_away = machine.long_grant && signs.of(machine.id).is_none_or(|it| it.asks_long);
+        let timing = &self.config.timing;
+        let patience = if is_away { timing.long_fence() } else { timing.lost_after };
+        signs.silent_since(self.last_sign(machine.id, signs)) + patience
+    }
+
+    /// Tells whether it is to be stored of a machine that it may hold a long grant (`true`), or
+    /// that it holds none any more (`false`).
+    pub(super) fn long_grant_wanted(
+        &self,
+        machine: &StoredMachine,
+        at: Moment<'_>,
+    ) -> Option<bool> {
+        let right = self.eligible.get(&machine.id);
+        if machine.long_grant {
+            // As for a fence: it was left out before the time of its last one was read.
+            let withheld = right.is_none_or(|right| !right.long);
+            let passes_at = self.long_grant_passes_at(machine, at.signs);
+            return (withheld && passes_at.is_none_or(|passes_at| at.now >= passes_at))
+                .then_some(false);
+        }
+        let asks = at.signs.of(machine.id).is_some_and(|sign| sign.asks_long);
+        (asks && right.is_some() && !self.planted.long_unmarked()).then_some(true)
+    }
+
+    /// Tells whether a machine asks for a long grant that it has no right to yet.
+    pub(super) fn someone_asks(&self, view: &ClusterView, at: Moment<'_>) -> bool {
+        view.machines().values().any(|stored| self.long_grant_wanted(&stored.value, at).is_some())
     }
 
     /// Tells whether a machine was heard in this term, and lately.
@@ -84,11 +112,21 @@ impl LeaderMachine {
 
     /// Returns until when a machine may run fenced units, if it is granted nothing more. Earlier
     /// leaders' grants are for beats sent before the election.
-    fn fence_passes_at(&self, machine: MachineId, signs: &Signs) -> Duration {
-        let granted_at = signs.of(machine).map(|sign| sign.granted_at).unwrap_or_default();
+    fn fence_passes_at(&self, machine: &StoredMachine, signs: &Signs) -> Duration {
+        let granted_at = signs.of(machine.id).map(|sign| sign.granted_at).unwrap_or_default();
         let elected_at =
             if self.planted.fence_unwaited() { Duration::ZERO } else { self.elected_at };
-        granted_at.max(elected_at) + self.config.timing.fence()
+        let short = granted_at.max(elected_at) + self.config.timing.fence();
+        self.long_grant_passes_at(machine, signs).map_or(short, |long| short.max(long))
+    }
+
+    /// Returns until when a machine may hold a long grant, if it may. One of an earlier leader
+    /// is stored.
+    fn long_grant_passes_at(&self, machine: &StoredMachine, signs: &Signs) -> Option<Duration> {
+        let granted_at = signs.of(machine.id).map(|sign| sign.long_granted_at).unwrap_or_default();
+        let elected_at = if machine.long_grant { self.elected_at } else { Duration::ZERO };
+        let from = granted_at.max(elected_at);
+        (from > Duration::ZERO).then(|| from + self.config.timing.long_fence())
     }
 
     /// Tells whether nothing fenced runs on a machine any more: its loss is committed, it was
@@ -96,7 +134,7 @@ impl LeaderMachine {
     /// grant has run out.
     pub(super) fn fence_passed(&self, machine: &StoredMachine, at: Moment<'_>) -> bool {
         let withheld = !self.eligible.contains_key(&machine.id);
-        machine.lost && withheld && at.now >= self.fence_passes_at(machine.id, at.signs)
+        machine.lost && withheld && at.now >= self.fence_passes_at(machine, at.signs)
     }
 
     /// Returns the moments at which time alone changes what is decided.
@@ -108,8 +146,9 @@ impl LeaderMachine {
         let Moment { now, signs } = at;
         let machines = view
             .machines()
-            .keys()
-            .flat_map(|id| [self.silent_at(*id, signs), self.fence_passes_at(*id, signs)]);
+            .values()
+            .map(|stored| &stored.value)
+            .flat_map(|it| [self.silent_at(it, signs), self.fence_passes_at(it, signs)]);
         // Beats are no events, and may end what holds now.
         let passing = !self.outlook.listens || self.outlook.held && self.quiet(view, at) > 0;
         let look = passing.then_some(now + self.config.timing.beat);
@@ -132,12 +171,15 @@ impl LeaderMachine {
         let mark = LeaderMark { term, member: self.config.member };
         let leads = view.leader().is_some_and(|stored| stored.value == mark);
         let machines = view.machines().iter().filter(|_| leads);
-        let eligible: BTreeMap<MachineId, Generation> = machines
-            .filter(|(id, stored)| !stored.value.lost && !self.is_silent(**id, at))
-            .map(|(id, _)| {
-                let stored = view.assignments().get(id).map(|stored| stored.value.generation);
-                let stored = stored.filter(|_| !self.planted.grant_unseen()).unwrap_or_default();
-                (*id, self.eligible.get(id).copied().unwrap_or(stored))
+        let eligible: BTreeMap<MachineId, Right> = machines
+            .filter(|(_, stored)| !stored.value.lost && !self.is_silent(&stored.value, at))
+            .map(|(id, stored)| {
+                let told = view.assignments().get(id).map(|stored| stored.value.generation);
+                let told = told.filter(|_| !self.planted.grant_unseen()).unwrap_or_default();
+                let seen = self.eligible.get(id).map_or(told, |right| right.seen);
+                let asks = at.signs.of(*id).is_some_and(|sign| sign.asks_long);
+                let long = asks && (stored.value.long_grant || self.planted.long_unmarked());
+                (*id, Right { seen, long })
             })
             .collect();
         if eligible == self.eligible {

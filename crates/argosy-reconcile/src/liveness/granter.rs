@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use argosy_model::{Generation, MachineId, Term};
 
-use super::{Beat, Signs};
+use super::{Beat, Grant, Signs};
 use crate::planted::Planted;
 use crate::timing::Timing;
 
@@ -42,6 +42,15 @@ pub enum GranterEvent {
     Tick,
 }
 
+/// What a machine may be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Right {
+    /// Nothing before it has seen this generation of its assignment.
+    pub seen: Generation,
+    /// Long grants too, if it asks: it is stored that it may hold one.
+    pub long: bool,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GranterEffect {
@@ -58,10 +67,8 @@ pub enum GranterEffect {
     Grant {
         /// Whose.
         machine: MachineId,
-        /// The beat's number.
-        number: u64,
-        /// The leader's term.
-        term: Term,
+        /// With what.
+        grant: Grant,
     },
 }
 
@@ -107,8 +114,8 @@ pub struct Granter {
     term: Option<Term>,
     /// Lent to the leader machine, which decides while beats go on coming in.
     signs: Arc<Signs>,
-    /// The machines that may be granted, each once it has seen this generation.
-    eligible: BTreeMap<MachineId, Generation>,
+    /// The machines that may be granted.
+    eligible: BTreeMap<MachineId, Right>,
     /// Beats that wait for the next round.
     waiting: BTreeMap<MachineId, Beat>,
     /// The last beat of each machine that may not be granted yet, for when it may.
@@ -152,15 +159,16 @@ impl Granter {
         self.term
     }
 
-    /// Tells whether a machine may be granted once it has seen its assignment.
-    pub fn is_eligible(&self, machine: MachineId) -> bool {
-        self.eligible.contains_key(&machine)
+    /// Tells whether a machine may be granted what its beat asks for, once it has seen its
+    /// assignment.
+    pub fn may_grant(&self, machine: MachineId, beat: Beat) -> bool {
+        self.eligible.get(&machine).is_some_and(|right| right.long || !beat.long)
     }
 
     /// Says who may be granted from now on, in which term. Whoever is left out is sent no grant
-    /// after this returns. For the beats of those that may be now, and were heard before, a round
+    /// after this returns, and who loses the right to a long one no long one. For the beats of those that may be now, and were heard before, a round
     /// is due at once ([`Granter::wake_at`]).
-    pub fn set_eligible(&mut self, term: Term, eligible: BTreeMap<MachineId, Generation>) {
+    pub fn set_eligible(&mut self, term: Term, eligible: BTreeMap<MachineId, Right>) {
         if self.term != Some(term) {
             return;
         }
@@ -243,7 +251,8 @@ impl Granter {
         if self.term.is_none() || !known && signs.len() >= MACHINES_MAX {
             return;
         }
-        signs.entry(machine).or_default().beat_at = now;
+        let sign = signs.entry(machine).or_default();
+        (sign.beat_at, sign.asks_long) = (now, beat.long);
         self.early.remove(&machine);
         self.sort_in(machine, beat);
     }
@@ -251,8 +260,8 @@ impl Granter {
     /// Only the beat of who may be granted is worth a round. That of another is kept: who may be
     /// is not known in the first moments of a term.
     fn sort_in(&mut self, machine: MachineId, beat: Beat) {
-        let needed = self.eligible.get(&machine);
-        if needed.is_some_and(|needed| beat.generation >= *needed) {
+        let right = self.eligible.get(&machine);
+        if right.is_some_and(|right| beat.generation >= right.seen) {
             self.waiting.insert(machine, beat);
         } else {
             self.early.insert(machine, beat);
@@ -303,13 +312,18 @@ impl Granter {
         };
         for (machine, beat) in round.beats {
             // It may have been left out since the beat came.
-            let needed = self.eligible.get(&machine);
-            if needed.is_none_or(|needed| beat.generation < *needed) {
+            let right = self.eligible.get(&machine);
+            let Some(right) = right.filter(|right| beat.generation >= right.seen) else {
                 continue;
-            }
+            };
             if let Some(sign) = Arc::make_mut(&mut self.signs).of.get_mut(&machine) {
+                let long = beat.long && right.long;
                 sign.granted_at = now;
-                effects.push(GranterEffect::Grant { machine, number: beat.number, term });
+                if long {
+                    sign.long_granted_at = now;
+                }
+                let grant = Grant { number: beat.number, term, long };
+                effects.push(GranterEffect::Grant { machine, grant });
             }
         }
     }

@@ -18,6 +18,10 @@ pub struct Sign {
     pub beat_at: Duration,
     /// When the last grant to it was sent; zero for never.
     pub granted_at: Duration,
+    /// When the last long grant to it was sent; zero for never.
+    pub long_granted_at: Duration,
+    /// Its last beat asked for a long grant.
+    pub asks_long: bool,
 }
 
 /// Who was heard in a leader's term, and when the leader itself was held up: stopped, paused or

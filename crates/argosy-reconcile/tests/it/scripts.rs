@@ -38,6 +38,8 @@ fn run(world: &mut World, line: &str) -> String {
             world.edit(|edit| edit.scale(&name(rest[0]), count).unwrap());
         }
         "cordon" => world.edit(|edit| edit.cordon(machine_id(rest[0]), true).unwrap()),
+        // Its daemon is about to begin anew; `up` is the next one.
+        "ask-long" => world.ask_long(rest[0], true),
         "down" => world.down(rest[0]),
         "up" => world.up(rest[0]),
         "reboot" => {

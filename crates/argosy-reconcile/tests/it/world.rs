@@ -137,12 +137,14 @@ pub(crate) struct World {
     pub(crate) log: String,
 }
 
-/// Slow, so that scripts read well: lost after 5 s, fences pass 10 s after the last grant.
+/// Slow, so that scripts read well: lost after 5 s, fences pass 10 s after the last
+/// grant, and a minute after a long one.
 pub(crate) const TIMING: Timing = Timing {
     raft_tick: Duration::from_millis(100),
     beat: Duration::from_secs(1),
     lost_after: Duration::from_secs(5),
     grant: Duration::from_millis(9_800),
+    long_grant: Duration::from_millis(59_304),
     kill: Duration::from_secs(1),
     margin: Duration::from_millis(102),
     drift_per_mille: 10,
@@ -212,6 +214,7 @@ impl World {
             metadata: labels.collect(),
             cordoned: false,
             lost: false,
+            long_grant: false,
             port: 0,
             member: 0,
         };
@@ -251,6 +254,12 @@ impl World {
     /// Kills a machine's daemon; its units run on.
     pub(crate) fn down(&mut self, machine: &str) {
         self.nodes.get_mut(machine).unwrap().agent = None;
+    }
+
+    /// A machine's daemon is about to begin anew, or not any more.
+    pub(crate) fn ask_long(&mut self, machine: &str, asks: bool) {
+        self.nodes.get_mut(machine).unwrap().beater.ask_long(asks);
+        self.settle();
     }
 
     /// Cuts a machine off: its daemon and units go on.
@@ -433,9 +442,9 @@ impl World {
         let all = BTreeSet::from([MEMBER]);
         let voters = Voters { all: &all, outgoing: &BTreeSet::new(), own_term: Term(self.term) };
         for effect in self.granter.handle(event, voters, self.now) {
-            let GranterEffect::Grant { machine, number, term } = effect else { continue };
+            let GranterEffect::Grant { machine, grant } = effect else { continue };
             let node = self.nodes.iter_mut().find(|(name, _)| machine_id(name) == machine);
-            node.unwrap().1.beater.granted(number, term, self.now);
+            node.unwrap().1.beater.granted(grant, self.now);
         }
     }
 

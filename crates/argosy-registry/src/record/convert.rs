@@ -126,6 +126,7 @@ impl Record for StoredMachine {
             metadata: message.metadata,
             cordoned: message.cordoned,
             lost: message.lost,
+            long_grant: message.long_grant,
             port: u16::try_from(message.port).map_err(|_| RecordError::Value { field: "port" })?,
             member: message.member,
         })
@@ -142,8 +143,9 @@ impl Record for StoredMachine {
             lost: self.lost,
             port: u32::from(self.port),
             member: self.member,
+            long_grant: self.long_grant,
         };
-        keep_unknown(message.encode_to_vec(), previous, 9)
+        keep_unknown(message.encode_to_vec(), previous, 10)
     }
 }
 

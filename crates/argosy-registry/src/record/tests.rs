@@ -63,6 +63,7 @@ fn every_record_reads_back() {
         metadata: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
         cordoned: true,
         lost: false,
+        long_grant: true,
         port: 2380,
         member: 77,
     });

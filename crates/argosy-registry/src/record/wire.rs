@@ -69,6 +69,8 @@ pub(super) struct MachineMessage {
     pub(super) port: u32,
     #[prost(uint64, tag = "9")]
     pub(super) member: u64,
+    #[prost(bool, tag = "10")]
+    pub(super) long_grant: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -66,6 +66,7 @@ impl Operators {
             metadata: self.labels[at].clone(),
             cordoned: false,
             lost: false,
+            long_grant: false,
             port: 0,
             member: at as u64 + 1,
         }

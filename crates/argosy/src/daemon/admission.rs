@@ -176,6 +176,7 @@ async fn enter(
             metadata: payload.metadata.clone(),
             cordoned: false,
             lost: false,
+            long_grant: false,
             port: payload.port,
             member,
         })

@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
-use argosy_api::operator::{InitRequest, JoinRequest, MachineReport};
+use std::time::Duration;
+
+use argosy_api::operator::{DaemonView, InitRequest, JoinRequest, MachineReport, ReexecReply};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::MachineId;
 use argosy_peer::Identity;
 use argosy_reconcile::Timing;
 use argosy_store::{MemberId, Store, StoreConfig};
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, MutexGuard, Notify, mpsc};
 
 use super::begin::{self, Beginning};
+use super::control::boot_time;
 use super::identity::{self, Membership};
 use super::listeners::Listen;
 use super::node::{Node, Origin, Parts};
 use super::{Places, glance, join};
 use crate::failure::{Exit, Failure};
+
+/// How long a long grant is waited for: it takes a beat, a commit and another beat, and there may
+/// be an election just then.
+const LONG_GRANT_WAIT: Duration = Duration::from_secs(10);
 
 /// What the operator API acts on.
 pub(crate) struct App {
@@ -24,6 +31,10 @@ pub(crate) struct App {
     pub(crate) machine_id: MachineId,
     /// Told which task of the node has ended by itself.
     pub(crate) broken: mpsc::Sender<&'static str>,
+    /// Told when this daemon is to end, and the next to begin in its place.
+    pub(crate) anew: Notify,
+    /// When it began.
+    began_at: Duration,
     node: Mutex<Option<Arc<Node>>>,
 }
 
@@ -37,7 +48,8 @@ impl App {
         let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::BadInput, error);
         let machine_id = identity::machine_id(&places.data_dir).map_err(|e| failed(&e))?;
         let membership = identity::membership(&places.data_dir).map_err(|e| failed(&e))?;
-        let app = Arc::new(App { places, listen, machine_id, broken, node: Mutex::new(None) });
+        let (anew, began_at, node) = (Notify::new(), boot_time(), Mutex::new(None));
+        let app = Arc::new(App { places, listen, machine_id, broken, anew, began_at, node });
         if let Some(membership) = membership {
             let tls = app.places.data_dir.join("tls");
             let identity = Identity::load(&tls).map_err(|e| failed(&e))?;
@@ -85,6 +97,36 @@ impl App {
             cluster,
             problems,
         })
+    }
+
+    /// Returns which daemon this is.
+    pub(crate) fn daemon(&self) -> DaemonView {
+        DaemonView {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            began_at: u64::try_from(self.began_at.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Has this daemon end and the next begin in its place, once the cluster lets the machine be
+    /// away for a while.
+    pub(crate) async fn begin_anew(&self, force: bool) -> Result<ReexecReply, ApiError> {
+        let node = self.node.lock().await.clone();
+        let until = match &node {
+            Some(node) => node.obtain_long_grant(LONG_GRANT_WAIT).await,
+            None => None,
+        };
+        if node.is_some() && until.is_none() && !force {
+            let message = "the cluster does not let this machine be away: no leader answers";
+            return Err(ApiError::new(ErrorCode::Unavailable, message).with_help(
+                "see whether there is one: argosy cluster status; or do without: units with \
+                 OnPartition=stop may end then: argosy daemon-reexec --force",
+            ));
+        }
+        self.anew.notify_one();
+        let left = until.map(|until| until.saturating_sub(boot_time()).as_millis());
+        let may_be_away_ms = left.map(|left| u64::try_from(left).unwrap_or(u64::MAX));
+        Ok(ReexecReply { daemon: self.daemon(), may_be_away_ms })
     }
 
     /// Makes this machine the first of a new cluster: all of it, or nothing.

@@ -170,6 +170,7 @@ async fn enter_itself(
         metadata: membership.metadata.clone(),
         cordoned: false,
         lost: false,
+        long_grant: false,
         port: membership.port,
         member: membership.member_id,
     })

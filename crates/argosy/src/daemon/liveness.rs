@@ -11,14 +11,15 @@ mod link;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use argosy_keeper::FenceSender;
 use argosy_model::{Generation, MachineId, Term};
 use argosy_peer::DetachedStream;
-use argosy_reconcile::{Granter, GranterEvent, Signs, Timing, Voters};
+use argosy_reconcile::{Granter, GranterEvent, Right, Signs, Timing, Voters};
 use argosy_store::{MemberId, StoreHandle};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -47,6 +48,8 @@ struct Shared {
     granter: Mutex<Granter>,
     /// The newest generation of its assignment that this machine has seen.
     generation: AtomicU64,
+    /// Beats ask for a long grant: this daemon is about to end, and another to begin.
+    asks_long: AtomicBool,
     /// Wakes the thread: the granter has something to do that is no news of the thread's own.
     due: Notify,
     store: StoreAccess,
@@ -58,16 +61,16 @@ impl Shared {
         self.granter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn asks_long(&self) -> bool {
+        self.asks_long.load(Ordering::Relaxed)
+    }
+
     fn generation(&self) -> Generation {
         Generation(self.generation.load(Ordering::Relaxed))
     }
 
     /// Tells the granter something, with what this member knows of terms and voters.
-    fn tell(
-        &self,
-        event: GranterEvent,
-        now: std::time::Duration,
-    ) -> Vec<argosy_reconcile::GranterEffect> {
+    fn tell(&self, event: GranterEvent, now: Duration) -> Vec<argosy_reconcile::GranterEffect> {
         // First the term: voters read later are at least as new.
         let own_term = self.store.term();
         // A worker never leads, and has nobody to ask.
@@ -89,6 +92,7 @@ fn voters(store: &StoreAccess) -> BTreeSet<MemberId> {
 pub(crate) struct Liveness {
     shared: Arc<Shared>,
     granted: watch::Receiver<bool>,
+    long_until: watch::Receiver<Duration>,
     heard: watch::Receiver<u64>,
     incoming: mpsc::Sender<(DetachedStream, MachineId)>,
 }
@@ -107,22 +111,34 @@ impl Liveness {
         let shared = Arc::new(Shared {
             granter: Mutex::new(Granter::new(member, parts.timing)),
             generation: AtomicU64::new(0),
+            asks_long: AtomicBool::new(false),
             due: Notify::new(),
             store: parts.store.clone(),
         });
         let (granted, is_granted) = watch::channel(false);
         let (heard, is_heard) = watch::channel(0);
+        let (long_until, is_long_until) = watch::channel(Duration::ZERO);
         let (incoming, streams) = mpsc::channel(INCOMING_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let beating =
-            run::Beating::new(parts, Arc::clone(&shared), run::Outlets { granted, heard });
+        let beating = run::Beating::new(
+            parts,
+            Arc::clone(&shared),
+            run::Outlets { granted, long_until, heard },
+        );
         let thread = std::thread::Builder::new().name("liveness".into()).spawn(move || {
             let thread = rustix::thread::gettid();
             // An ordinary user may not; the thread then is one of many.
             let _ = rustix::process::setpriority_process(Some(thread), NICE);
             runtime.block_on(beating.run(streams, stopped));
         })?;
-        Ok((Liveness { shared, granted: is_granted, heard: is_heard, incoming }, thread))
+        let liveness = Liveness {
+            shared,
+            granted: is_granted,
+            long_until: is_long_until,
+            heard: is_heard,
+            incoming,
+        };
+        Ok((liveness, thread))
     }
 
     /// Says with which term this member leads, if it does.
@@ -135,7 +151,7 @@ impl Liveness {
     }
 
     /// Says who may be granted; nobody else is from when this returns.
-    pub(crate) fn set_eligible(&self, term: Term, machines: BTreeMap<MachineId, Generation>) {
+    pub(crate) fn set_eligible(&self, term: Term, machines: BTreeMap<MachineId, Right>) {
         self.shared.granter().set_eligible(term, machines);
         self.shared.due.notify_one();
     }
@@ -156,7 +172,22 @@ impl Liveness {
         self.granted.clone()
     }
 
-    /// Changes when a machine beats that is new or was lost.
+    /// Asks the cluster for a long grant, and goes on asking, until one is there that was not
+    /// before or `patience` is over. Returns until when it holds, on CLOCK_BOOTTIME.
+    pub(crate) async fn obtain_long_grant(&self, patience: Duration) -> Option<Duration> {
+        let mut long_until = self.long_until.clone();
+        long_until.mark_unchanged();
+        self.shared.asks_long.store(true, Ordering::Relaxed);
+        self.shared.due.notify_one();
+        let changed = tokio::time::timeout(patience, long_until.changed()).await;
+        let obtained = matches!(changed, Ok(Ok(())));
+        if !obtained {
+            self.shared.asks_long.store(false, Ordering::Relaxed);
+        }
+        obtained.then(|| *long_until.borrow())
+    }
+
+    /// Changes when a machine beats that is new, was lost or asks for a long grant.
     pub(crate) fn heard(&self) -> watch::Receiver<u64> {
         self.heard.clone()
     }

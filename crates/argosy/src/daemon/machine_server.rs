@@ -1,5 +1,6 @@
 //! The machine port's server: hands each authenticated connection to the part it is for.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::failure::chain;
 /// Connections served at once. A machine has a few from each other one; the rest is room for
 /// operators' requests that are passed on.
 const CONNECTIONS_MAX: usize = 1_024;
-/// Connections that are still open this long after the end was announced are cut.
+/// Requests that are still being answered this long after the end was announced are cut off.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// What connections are handed to.
@@ -40,7 +41,11 @@ pub(crate) struct MachineServer {
 /// What is being served.
 #[derive(Default)]
 struct Open {
-    machines: JoinSet<()>,
+    /// Machines that ask: what is being answered is answered before the end.
+    requests: JoinSet<()>,
+    /// Streams between members and to workers, which have no end of their own and lose nothing
+    /// by being cut.
+    streams: JoinSet<()>,
     /// Clients of workers. As many as there may be of this machine's own
     /// ([`argosy_etcd::CONNECTIONS_MAX`]), and not in the way of what machines need.
     clients: JoinSet<()>,
@@ -56,14 +61,16 @@ impl MachineServer {
     /// Accepts until `stopped` says so.
     pub(crate) async fn run(self, mut listener: PeerListener, mut stopped: watch::Receiver<bool>) {
         let mut connections = Open::default();
+        let until = stopped.clone();
         loop {
-            let full = connections.machines.len() >= CONNECTIONS_MAX;
+            let full = connections.requests.len() + connections.streams.len() >= CONNECTIONS_MAX;
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => break,
-                Some(_) = connections.machines.join_next() => {}
+                Some(_) = connections.requests.join_next() => {}
+                Some(_) = connections.streams.join_next() => {}
                 Some(_) = connections.clients.join_next() => {}
                 accepted = listener.accept(), if !full => match accepted {
-                    Ok(accepted) => self.hand_over(accepted, &mut connections),
+                    Ok(accepted) => self.hand_over(accepted, &mut connections, &until),
                     Err(error @ AcceptError::Peer { .. }) => {
                         tracing::warn!(error = chain(&error), "a connection was refused");
                     }
@@ -71,15 +78,21 @@ impl MachineServer {
                 },
             }
         }
+        connections.streams.shutdown().await;
         let drained = async {
-            while connections.machines.join_next().await.is_some() {}
+            while connections.requests.join_next().await.is_some() {}
             while connections.clients.join_next().await.is_some() {}
         };
         // Whatever is left is cut when the set is dropped.
         drop(tokio::time::timeout(DRAIN_MAX, drained).await);
     }
 
-    fn hand_over(&self, accepted: Accepted, connections: &mut Open) {
+    fn hand_over(
+        &self,
+        accepted: Accepted,
+        connections: &mut Open,
+        stopped: &watch::Receiver<bool>,
+    ) {
         let Accepted { stream, service, peer, remote } = accepted;
         let member = peer
             .as_ref()
@@ -89,7 +102,7 @@ impl MachineServer {
         match (service, peer, member, store) {
             (Service::Join, ..) => {
                 let admission = Arc::clone(&self.admission);
-                connections.machines.spawn(async move {
+                connections.requests.spawn(async move {
                     match receive_join(stream).await {
                         Ok((request, responder)) => admission.answer(request, responder).await,
                         Err(error) => {
@@ -99,14 +112,14 @@ impl MachineServer {
                 });
             }
             (Service::Raft, _, Some(member), Some(store)) => {
-                connections.machines.spawn(async move {
+                connections.streams.spawn(async move {
                     if let Err(error) = store.serve_raft(stream, member).await {
                         tracing::debug!(error = chain(&error), "a raft connection ended");
                     }
                 });
             }
             (Service::Snapshot, _, Some(member), Some(store)) => {
-                connections.machines.spawn(async move {
+                connections.streams.spawn(async move {
                     if let Err(error) = store.serve_snapshot(stream, member).await {
                         tracing::warn!(error = chain(&error), "a snapshot did not arrive");
                     }
@@ -114,13 +127,9 @@ impl MachineServer {
             }
             (Service::Http, Some(peer), ..) => {
                 let router = self.router.clone().layer(Extension(Caller(peer.machine)));
-                connections.machines.spawn(async move {
-                    let service = TowerToHyperService::new(router);
-                    let served = auto::Builder::new(TokioExecutor::new())
-                        .http1_only()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                    if let Err(error) = served {
+                let stopped = stopped.clone();
+                connections.requests.spawn(async move {
+                    if let Err(error) = answer(stream, router, stopped).await {
                         tracing::debug!(%remote, %error, "a connection between machines broke");
                     }
                 });
@@ -154,10 +163,26 @@ impl MachineServer {
             return;
         }
         let feed = feed.clone();
-        connections.machines.spawn(async move {
+        connections.streams.spawn(async move {
             if let Err(error) = feed.serve(stream, machine).await {
                 tracing::debug!(%machine, %error, "a worker is told no more");
             }
         });
     }
+}
+
+/// Answers a machine's requests until it has no more, or until `stopped` says so.
+async fn answer(
+    stream: PeerStream,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let service = TowerToHyperService::new(router);
+    let builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = served.as_mut() => return ended,
+        _ = stopped.wait_for(|stopped| *stopped) => served.as_mut().graceful_shutdown(),
+    }
+    served.await
 }

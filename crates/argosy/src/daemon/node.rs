@@ -15,7 +15,7 @@ use argosy_model::{MachineId, UnitName};
 use argosy_native::NativeBackend;
 use argosy_peer::{AccessList, Identity, TlsConfigs};
 use argosy_reconcile::Timing;
-use argosy_store::{Store, StoreHandle};
+use argosy_store::{MemberId, Store, StoreHandle};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::admission::Admission;
@@ -41,6 +41,8 @@ use tasks::Tasks;
 
 /// How long a request waits for the cluster to have a leader, or for the loop to see a write.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+/// How long leadership is offered to others before this daemon ends: an election is as good then.
+const HAND_ON_MAX: Duration = Duration::from_secs(1);
 /// How long a new member waits for its first state: a large store takes a while to arrive.
 const FIRST_STATE_MAX: Duration = Duration::from_secs(60);
 
@@ -91,6 +93,7 @@ pub(crate) struct Node {
     supervisor: Client,
     /// Whether this machine may run fenced units.
     granted: watch::Receiver<bool>,
+    liveness: Liveness,
     followers: Arc<Followers>,
     running: Mutex<Option<Running>>,
 }
@@ -190,7 +193,7 @@ impl Node {
             port: port.clone(),
             router: machine_routes::router(Arc::clone(app), report, stopped.clone()),
             admission: Arc::clone(&admission),
-            liveness,
+            liveness: liveness.clone(),
         };
         tasks.spawn("machine port", server.run(ports.machines, stopped));
         let node = Arc::new(Node {
@@ -202,6 +205,7 @@ impl Node {
             picture: pictures,
             supervisor: Client::new(app.places.supervisor_socket.clone()),
             granted,
+            liveness,
             followers,
             running: Mutex::new(Some(Running { store, stop, tasks })),
         });
@@ -256,6 +260,12 @@ impl Node {
     /// Tells whether this machine may run units that stop on partition now.
     pub(crate) fn is_granted(&self) -> bool {
         *self.granted.borrow()
+    }
+
+    /// Asks the cluster to let this machine be away for a while. Returns until when it may, on
+    /// CLOCK_BOOTTIME; `None` if nobody has said so within `patience`.
+    pub(crate) async fn obtain_long_grant(&self, patience: Duration) -> Option<Duration> {
+        self.liveness.obtain_long_grant(patience).await
     }
 
     pub(crate) fn supervisor(&self) -> &Client {
@@ -347,11 +357,32 @@ impl Node {
         }
     }
 
+    /// Has another voter lead, if this machine does: nobody then has to notice that it is gone.
+    async fn hand_on(&self) {
+        let Ok(store) = self.store() else { return };
+        let picture = self.picture();
+        let may_lead = |member: &MemberId| {
+            let place = self.port.book().member(*member);
+            let stored = place.and_then(|place| picture.view.machines().get(&place.machine));
+            member.0 != self.membership.member_id && stored.is_some_and(|it| !it.value.lost)
+        };
+        for member in store.membership().voters.into_iter().filter(may_lead) {
+            if !self.leads() {
+                return;
+            }
+            match store.transfer_leader(member).await {
+                Ok(()) => tracing::info!(%member, "leadership handed on"),
+                Err(error) => tracing::debug!(%member, %error, "leadership not handed on"),
+            }
+        }
+    }
+
     /// Ends the tasks, then the store. Units run on.
     pub(crate) async fn shutdown(&self) {
         let Some(Running { store, stop, mut tasks }) = self.running.lock().await.take() else {
             return;
         };
+        drop(tokio::time::timeout(HAND_ON_MAX, self.hand_on()).await);
         stop.send_replace(true);
         tasks.ended().await;
         let Some(store) = store else { return };

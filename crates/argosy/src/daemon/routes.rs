@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::operator::{
-    ClusterNumbers, InitRequest, JoinRequest, MachineReport, MachineView, ScaleReply, ScaleRequest,
-    SubmitReply, SubmitRequest, TokenReply, TokenRequest, TokenView, UnitText, UnitView,
-    VerbRequest, WhyReport,
+    ClusterNumbers, DaemonView, InitRequest, JoinRequest, MachineReport, MachineView, ReexecReply,
+    ReexecRequest, ScaleReply, ScaleRequest, SubmitReply, SubmitRequest, TokenReply, TokenRequest,
+    TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
 use argosy_api::traffic::{FollowRequest, TableView};
 use argosy_api::{ApiError, ClientError, ErrorCode, Peer};
@@ -48,6 +48,8 @@ pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
         .route("/v1/cluster/join", post(join))
         .route("/v1/journal", get(read_journal))
         .route("/v1/traffic", post(follow))
+        .route("/v1/daemon", get(daemon))
+        .route("/v1/daemon/reexec", post(reexec))
         .with_state(shared)
         .merge(leader_router(app, stopped).layer(to_leader))
         .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
@@ -133,6 +135,17 @@ fn unit_name(text: String) -> Result<UnitName, ApiError> {
 
 async fn status(State(shared): State<Shared>) -> Reply<MachineReport> {
     shared.app.report().await.map(Json)
+}
+
+async fn daemon(State(shared): State<Shared>) -> Reply<DaemonView> {
+    Ok(Json(shared.app.daemon()))
+}
+
+async fn reexec(
+    State(shared): State<Shared>,
+    Json(request): Json<ReexecRequest>,
+) -> Reply<ReexecReply> {
+    shared.app.begin_anew(request.force).await.map(Json)
 }
 
 async fn init(

@@ -21,6 +21,8 @@ const OWN_PORTS: [u16; 3] = [12_379, 14_001, 12_380];
 
 pub(crate) struct Machine {
     dir: TempDir,
+    /// What its keeper is started from.
+    program: PathBuf,
     /// A loopback address of its own, so that every machine can use the same ports.
     address: Ipv4Addr,
     supervisor: Option<Child>,
@@ -90,7 +92,15 @@ impl Machine {
             true => [(); 3].map(|()| free_port(address)),
             false => OWN_PORTS,
         };
-        Machine { dir, address, supervisor: None, store_port, old_port, peer_port }
+        let program = PathBuf::from(ARGOSY);
+        Machine { dir, program, address, supervisor: None, store_port, old_port, peer_port }
+    }
+
+    /// Gives it a program of its own, at the path that is returned. Before it starts.
+    pub(crate) fn own_program(&mut self) -> PathBuf {
+        self.program = self.path("argosy");
+        fs::copy(ARGOSY, &self.program).unwrap();
+        self.program.clone()
     }
 
     /// Starts keeper, supervisor and daemon, and waits until both sockets answer.
@@ -110,7 +120,7 @@ impl Machine {
     pub(crate) fn start(&mut self, options: &[&str]) {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = self
-            .command(&["supervisor", "--restart-delay-max", "0.05"])
+            .command_of(&self.program, &["supervisor", "--restart-delay-max", "0.05"])
             .args(options)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -138,7 +148,11 @@ impl Machine {
 
     /// Returns the command with everything pointed at this machine.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(ARGOSY);
+        self.command_of(Path::new(ARGOSY), arguments)
+    }
+
+    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         let address = self.address;
         let listen = format!("{address}:{},{address}:{}", self.store_port, self.old_port);
         command

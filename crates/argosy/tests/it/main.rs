@@ -12,6 +12,7 @@ mod killed_proxy;
 mod local;
 mod machine;
 mod proxy;
+mod reexec;
 mod routing;
 mod scale;
 mod taking_over;

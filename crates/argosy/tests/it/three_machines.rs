@@ -17,6 +17,11 @@ pub(crate) fn cluster(count: u8) -> Vec<Machine> {
     for machine in &mut machines {
         machine.start(&[]);
     }
+    of_started(machines)
+}
+
+/// Makes a cluster of machines that have been started.
+pub(crate) fn of_started(machines: Vec<Machine>) -> Vec<Machine> {
     let first = &machines[0];
     first
         .run(&[
@@ -30,14 +35,15 @@ pub(crate) fn cluster(count: u8) -> Vec<Machine> {
             "zone=a",
         ])
         .ok();
-    for at in 1..usize::from(count) {
+    let count = machines.len();
+    for at in 1..count {
         let name = format!("m{}", at + 1);
         let zone = char::from(b'a' + u8::try_from(at).unwrap());
         join(&machines[0], &machines[at], &name, &format!("zone={zone}"));
     }
     for machine in &machines {
         machine.wait("all machines on every machine", |m| {
-            m.run(&["list-machines"]).stdout.matches("ready").count() == usize::from(count)
+            m.run(&["list-machines"]).stdout.matches("ready").count() == count
         });
         machine.wait("three voters", |m| m.json(&["cluster", "status"])["cluster"]["voters"] == 3);
     }

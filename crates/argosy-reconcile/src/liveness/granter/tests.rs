@@ -39,7 +39,7 @@ impl Stand {
     }
 
     fn eligible(&mut self, who: &[(MachineId, u64)]) {
-        let who = who.iter().map(|(machine, seen)| (*machine, Generation(*seen))).collect();
+        let who = who.iter().map(|(machine, seen)| (*machine, right(*seen))).collect();
         self.granter.set_eligible(TERM, who);
     }
 
@@ -51,7 +51,7 @@ impl Stand {
     }
 
     fn beat(&mut self, who: u128, number: u64) -> Vec<GranterEffect> {
-        let beat = Beat { number, generation: Generation(4) };
+        let beat = Beat { number, generation: Generation(4), long: false };
         self.event(GranterEvent::Beat { machine: machine(who), beat })
     }
 
@@ -68,8 +68,16 @@ fn ask(round: u64) -> GranterEffect {
     GranterEffect::Ask { voters: vec![2, 3], round, term: TERM }
 }
 
+fn right(seen: u64) -> Right {
+    Right { seen: Generation(seen), long: false }
+}
+
 fn grant(who: u128, number: u64) -> GranterEffect {
-    GranterEffect::Grant { machine: machine(who), number, term: TERM }
+    granted(who, Grant { number, term: TERM, long: false })
+}
+
+fn granted(who: u128, grant: Grant) -> GranterEffect {
+    GranterEffect::Grant { machine: machine(who), grant }
 }
 
 #[test]
@@ -120,9 +128,37 @@ fn a_machine_that_has_not_seen_its_assignment_is_not_granted() {
     let mut stand = Stand::new();
     stand.eligible(&[(machine(1), 5)]);
     assert_eq!(stand.beat(1, 1), []);
-    let beat = Beat { number: 2, generation: Generation(5) };
+    let beat = Beat { number: 2, generation: Generation(5), long: false };
     let event = GranterEvent::Beat { machine: machine(1), beat };
     assert_eq!(stand.event(event), [ask(1)]);
+}
+
+#[test]
+fn a_long_grant_needs_the_right_to_one_when_it_is_sent() {
+    let mut stand = Stand::new();
+    let who = |long| BTreeMap::from([(machine(1), Right { long, ..right(4) })]);
+    let beat = |number| Beat { number, generation: Generation(4), long: true };
+    let asked = |number| GranterEvent::Beat { machine: machine(1), beat: beat(number) };
+    stand.event(asked(1));
+    assert!(stand.sign(1).unwrap().asks_long && !stand.granter.may_grant(machine(1), beat(1)));
+    assert_eq!(stand.answer(2, 1, TERM), [grant(1, 1)], "an ordinary one meanwhile");
+    assert_eq!(stand.sign(1).unwrap().long_granted_at, Duration::ZERO);
+    stand.granter.set_eligible(TERM, who(true));
+    stand.event(asked(2));
+    let long = granted(1, Grant { number: 2, term: TERM, long: true });
+    assert_eq!(stand.answer(2, 2, TERM), [long]);
+    let sent_at = stand.now;
+    assert_eq!(stand.sign(1).unwrap().long_granted_at, sent_at);
+    // The right goes while a round is under way.
+    stand.event(asked(3));
+    stand.granter.set_eligible(TERM, who(false));
+    assert_eq!(stand.answer(2, 3, TERM), [grant(1, 3)]);
+    assert_eq!(stand.sign(1).unwrap().long_granted_at, sent_at);
+    // Who does not ask gets an ordinary one.
+    stand.granter.set_eligible(TERM, who(true));
+    stand.beat(1, 4);
+    assert_eq!(stand.answer(2, 4, TERM), [grant(1, 4)]);
+    assert!(!stand.sign(1).unwrap().asks_long);
 }
 
 #[test]
@@ -188,13 +224,13 @@ fn a_beat_that_came_before_its_machine_may_be_granted_is_asked_for_at_once() {
     stand.beat(2, 1);
     stand.beat(2, 2);
     assert_eq!(stand.granter.wake_at(), Some(stand.now + ms(100)), "nobody may be granted");
-    let who = BTreeMap::from([(machine(1), Generation(5)), (machine(2), Generation(4))]);
+    let who = BTreeMap::from([(machine(1), right(5)), (machine(2), right(4))]);
     stand.granter.set_eligible(Term(8), who);
     assert_eq!(stand.granter.wake_at(), Some(stand.now));
     let ask = GranterEffect::Ask { voters: vec![2, 3], round: 1, term: Term(8) };
     assert_eq!(stand.event(GranterEvent::Tick), [ask]);
     // The other one has not seen its assignment.
-    let grant = GranterEffect::Grant { machine: machine(2), number: 2, term: Term(8) };
+    let grant = granted(2, Grant { number: 2, term: Term(8), long: false });
     assert_eq!(stand.answer(2, 1, Term(8)), [grant]);
     assert_eq!(stand.granter.wake_at(), Some(stand.now + ms(100)));
 }

@@ -62,6 +62,6 @@ async fn take_in(
             stream.write(&answer.encode()).await
         }
         // Nobody that dials sends those, or a later version knows better.
-        Some(Message::Grant { .. } | Message::Answer { .. }) | None => Ok(()),
+        Some(Message::Grant(_) | Message::Answer { .. }) | None => Ok(()),
     }
 }

@@ -272,8 +272,8 @@ impl Ends {
 
     fn take_in(&self, message: Option<Message>) {
         match message {
-            Some(Message::Grant { number, term }) => {
-                drop(self.news.try_send(News::Grant { voter: self.voter, number, term }));
+            Some(Message::Grant(grant)) => {
+                drop(self.news.try_send(News::Grant { voter: self.voter, grant }));
             }
             // To a probe.
             Some(Message::Answer { round: 0, .. }) => {}

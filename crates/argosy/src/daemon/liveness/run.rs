@@ -7,7 +7,7 @@ use std::time::Duration;
 use argosy_keeper::FenceSender;
 use argosy_model::{MachineId, Term};
 use argosy_peer::DetachedStream;
-use argosy_reconcile::{Beat, Beater, GranterEffect, GranterEvent, Timing};
+use argosy_reconcile::{Beat, Beater, Grant, GranterEffect, GranterEvent, Timing};
 use argosy_store::{Leadership, MemberId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -35,7 +35,7 @@ pub(super) enum News {
     /// A machine beats; its grant goes to `answer`.
     Beat { machine: MachineId, beat: Beat, answer: mpsc::Sender<Frame> },
     /// The leader grants.
-    Grant { voter: MemberId, number: u64, term: Term },
+    Grant { voter: MemberId, grant: Grant },
     /// A voter answers a question.
     Answer { voter: MemberId, round: u64, term: Term },
     /// A link is up.
@@ -46,7 +46,9 @@ pub(super) enum News {
 pub(super) struct Outlets {
     /// Whether this machine may run fenced units.
     pub(super) granted: watch::Sender<bool>,
-    /// Counts the beats of machines that are not eligible yet.
+    /// Until when the last long grant holds, on CLOCK_BOOTTIME; zero if there was none.
+    pub(super) long_until: watch::Sender<Duration>,
+    /// Counts the beats of machines that may not be granted yet what they ask for.
     pub(super) heard: watch::Sender<u64>,
 }
 
@@ -151,20 +153,21 @@ impl Beating {
             Event::News(News::Beat { machine, beat, answer }) => {
                 self.answers.insert(machine, answer);
                 self.tell(GranterEvent::Beat { machine, beat }, now);
-                // New, or lost until now: the control loop has something to decide.
-                if leadership.is_leader && !self.shared.granter().is_eligible(machine) {
+                // New, lost until now, or about to begin anew: the control loop has something to
+                // decide.
+                if leadership.is_leader && !self.shared.granter().may_grant(machine, beat) {
                     self.outlets.heard.send_modify(|beats| *beats += 1);
                 }
             }
             Event::News(News::Answer { voter, round, term }) => {
                 self.tell(GranterEvent::Answer { voter: voter.0, round, term }, now);
             }
-            Event::News(News::Grant { voter, number, term }) => {
+            Event::News(News::Grant { voter, grant }) => {
                 self.granted_by = Some((voter, now));
                 if let StoreAccess::Worker(feed) = &self.store {
-                    feed.heard_leader(term, Some(voter));
+                    feed.heard_leader(grant.term, Some(voter));
                 }
-                self.granted(number, term, now);
+                self.granted(grant, now);
             }
             Event::Incoming(stream, machine) => self.serve(*stream, machine),
             Event::Leadership => {
@@ -201,6 +204,7 @@ impl Beating {
         // At each pass: a new voter is asked at once, and a machine that has just joined knows its
         // leader a moment before it knows the voters.
         self.follow_voters();
+        self.beater.ask_long(self.shared.asks_long());
         if now >= self.beater.due_at() {
             let beat = self.beater.beat(self.shared.generation(), now);
             match leadership.leader {
@@ -263,23 +267,28 @@ impl Beating {
                         }
                     }
                 }
-                GranterEffect::Grant { machine, number, term } if machine == self.machine => {
-                    self.granted(number, term, now);
+                GranterEffect::Grant { machine, grant } if machine == self.machine => {
+                    self.granted(grant, now);
                 }
-                GranterEffect::Grant { machine, number, term } => {
+                GranterEffect::Grant { machine, grant } => {
                     if let Some(answer) = self.answers.get(&machine) {
                         // Its connection is slow or gone: it beats again.
-                        let _ = answer.try_send(Message::Grant { number, term }.encode());
+                        let _ = answer.try_send(Message::Grant(grant).encode());
                     }
                 }
             }
         }
     }
 
-    fn granted(&mut self, number: u64, term: Term, now: Duration) {
-        let Some(kill_at) = self.beater.granted(number, term, now) else { return };
+    fn granted(&mut self, grant: Grant, now: Duration) {
+        let Some(kill_at) = self.beater.granted(grant, now) else { return };
         match self.fence.renew(kill_at) {
-            Ok(()) => self.told = false,
+            Ok(()) => {
+                self.told = false;
+                let until = self.beater.long_until();
+                let long = &self.outlets.long_until;
+                long.send_if_modified(|told| std::mem::replace(told, until) != until);
+            }
             Err(error) if self.told => tracing::debug!(%error, "no keeper to renew the fence of"),
             Err(error) => {
                 tracing::warn!(%error, "the keeper cannot be told of a grant: it will kill what is fenced");

@@ -44,6 +44,7 @@ fn machine(zone: &str) -> StoredMachine {
         metadata: BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
         cordoned: false,
         lost: false,
+        long_grant: false,
         port: 0,
         member: 0,
     }

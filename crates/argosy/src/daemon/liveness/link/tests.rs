@@ -10,7 +10,7 @@ use argosy_peer::{
     Authorise, ClusterCa, Identity, ListenerLimits, MachineKey, PeerIdentity, PeerListener,
     Refusal, Service, TlsConfigs, Validity,
 };
-use argosy_reconcile::Beat;
+use argosy_reconcile::{Beat, Grant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -80,7 +80,7 @@ impl Stand {
             while !enough(&self.got.borrow()) {
                 beats.tick().await;
                 number += 1;
-                let beat = Beat { number, generation: Generation(0) };
+                let beat = Beat { number, generation: Generation(0), long: false };
                 self.link.send(Message::Beat(beat));
                 while self.news.try_recv().is_ok() {}
             }
@@ -118,7 +118,7 @@ async fn serve(mut listener: PeerListener, grants: bool, tell: watch::Sender<Got
                 tell.send_modify(|got| got.entry(number).or_default().0.push(message));
                 let answer = match message {
                     Message::Beat(beat) if grants => {
-                        Message::Grant { number: beat.number, term: Term(1) }
+                        Message::Grant(Grant { number: beat.number, term: Term(1), long: false })
                     }
                     Message::Ask { round, .. } => Message::Answer { round, term: Term(1) },
                     _ => continue,
