@@ -251,8 +251,7 @@ impl Granter {
         if self.term.is_none() || !known && signs.len() >= MACHINES_MAX {
             return;
         }
-        let sign = signs.entry(machine).or_default();
-        (sign.beat_at, sign.asks_long) = (now, beat.long);
+        signs.entry(machine).or_default().hear(beat, now);
         self.early.remove(&machine);
         self.sort_in(machine, beat);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use argosy_model::MachineId;
 
+use super::Beat;
 use crate::timing::Timing;
 
 /// Times at which a leader went on that are remembered: one that is held up more often while a
@@ -20,8 +21,25 @@ pub struct Sign {
     pub granted_at: Duration,
     /// When the last long grant to it was sent; zero for never.
     pub long_granted_at: Duration,
-    /// Its last beat asked for a long grant.
+    /// Its newest beat asked for a long grant.
     pub asks_long: bool,
+    /// That beat's number.
+    pub(super) newest: u64,
+}
+
+/// Beats are numbered by the microseconds since their machine's boot. One that is older than the
+/// newest by no more than this came late; by more, its machine has booted since.
+const LATE_MAX: u64 = 10_000_000;
+
+impl Sign {
+    /// Takes a beat in.
+    pub(super) fn hear(&mut self, beat: Beat, now: Duration) {
+        self.beat_at = now;
+        let late = beat.number < self.newest && self.newest - beat.number <= LATE_MAX;
+        if !late {
+            (self.newest, self.asks_long) = (beat.number, beat.long);
+        }
+    }
 }
 
 /// Who was heard in a leader's term, and when the leader itself was held up: stopped, paused or
@@ -77,10 +95,26 @@ impl Signs {
 
 #[cfg(test)]
 mod tests {
+    use argosy_model::Generation;
+
     use super::*;
     use crate::timing::Preset;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn a_beat_that_comes_late_takes_no_wish_back_and_one_after_a_boot_does() {
+        let beat = |number, long| Beat { number, generation: Generation(0), long };
+        let mut sign = Sign::default();
+        sign.hear(beat(60_000_000, true), MS(1));
+        sign.hear(beat(59_900_000, false), MS(2));
+        assert_eq!((sign.beat_at, sign.asks_long), (MS(2), true));
+        sign.hear(beat(60_100_000, false), MS(3));
+        assert!(!sign.asks_long);
+        sign.hear(beat(60_200_000, true), MS(4));
+        sign.hear(beat(2_000_000, false), MS(5));
+        assert!(!sign.asks_long);
+    }
 
     #[test]
     fn silence_begins_anew_once_for_a_leader_that_was_held_up() {

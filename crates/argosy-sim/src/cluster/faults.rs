@@ -12,6 +12,8 @@ const WELL_FOR: Micros = millis(10_000);
 /// The end of a fault.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mend {
+    /// A daemon that has asked for a long grant goes, if it has one.
+    Leave { at: usize, run: u64 },
     /// A daemon, or a machine with it, comes up again.
     Start(usize),
     /// A stopped daemon goes on.
@@ -46,8 +48,9 @@ impl Cluster<'_> {
             at = self.machines.iter().position(leads).unwrap_or(at);
         }
         match self.random.below(100) {
-            0..25 => self.daemon_dies(at),
-            25..40 => self.machine_dies(at, millis(15_000)),
+            0..19 => self.daemon_dies(at),
+            19..27 => self.ask_to_leave(at),
+            27..40 => self.machine_dies(at, millis(15_000)),
             40..52 => self.stop(at),
             52..58 => self.stop_supervisor(at),
             58..80 => self.part(at),
@@ -68,6 +71,35 @@ impl Cluster<'_> {
         self.stats.daemon_crashes += 1;
         self.crash_daemon(at);
         let delay = self.random.between(millis(100), millis(8_000));
+        self.queue.after(delay, Event::Mend { mend: Mend::Start(at) });
+    }
+
+    /// A daemon is about to begin anew, and asks for a long grant.
+    fn ask_to_leave(&mut self, at: usize) {
+        let Some(daemon) = &mut self.machines[at].daemon else { return };
+        daemon.beater.ask_long(true);
+        let run = daemon.run;
+        let delay = self.random.between(millis(300), millis(2_000));
+        self.queue.after(delay, Event::Mend { mend: Mend::Leave { at, run } });
+        self.schedule_pulse(at);
+    }
+
+    fn leave(&mut self, at: usize, run: u64) {
+        let machine = &mut self.machines[at];
+        let now = machine.clock(self.queue.now());
+        let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.run == run) else {
+            return;
+        };
+        let until = daemon.beater.long_until();
+        if until <= now || self.healed_at.is_some() {
+            daemon.beater.ask_long(false);
+            return;
+        }
+        machine.away_until = machine.when(until);
+        self.stats.absences += 1;
+        self.crash_daemon(at);
+        // Longer than an ordinary grant, and now and then than the long one.
+        let delay = self.random.between(millis(100), millis(11_000));
         self.queue.after(delay, Event::Mend { mend: Mend::Start(at) });
     }
 
@@ -145,6 +177,10 @@ impl Cluster<'_> {
 
     pub(super) fn mend(&mut self, mend: Mend) -> Result<(), Broken> {
         match mend {
+            Mend::Leave { at, run } => {
+                self.leave(at, run);
+                Ok(())
+            }
             Mend::Start(at) => {
                 if self.machines[at].daemon.is_none() {
                     self.machines[at].faulty_at = self.queue.now();
@@ -176,7 +212,8 @@ impl Cluster<'_> {
         }
     }
 
-    /// A machine to which nothing happens is not called lost, whatever happens to its leader.
+    /// A machine to which nothing happens is not called lost, whatever happens to its leader; nor
+    /// is one whose daemon went with a long grant, before that is over.
     pub(super) fn check_newly_lost(&mut self) -> Result<(), Broken> {
         let now = self.queue.now();
         for id in self.truth.take_newly_lost() {
@@ -184,6 +221,9 @@ impl Cluster<'_> {
                 continue;
             };
             let machine = &self.machines[at];
+            if now < machine.away_until {
+                return broken(Rule::Liveness, format!("m{at} was lost within its long grant"));
+            }
             let is_up = machine.daemon.is_some() && machine.stopped.is_none();
             if is_up && self.network.is_whole() && now > machine.faulty_at + WELL_FOR {
                 let what = format!("m{at} was lost, and nothing had happened to it");

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use argosy_model::{InvocationId, Term, UnitName};
-use argosy_reconcile::{AgentEvent, Beat, GranterEffect, GranterEvent, Preset, Timing, Voters};
+use argosy_reconcile::{
+    AgentEvent, Beat, Grant, GranterEffect, GranterEvent, Preset, Timing, Voters,
+};
 
 use super::machine::Arrival;
 use super::replica::place_of;
@@ -19,7 +21,7 @@ pub(super) const TIMING: Timing = Timing::of(Preset::Default);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pulse {
     Beat { beat: Beat, sent_at: Micros },
-    Grant { number: u64, term: Term },
+    Grant(Grant),
     Ask { round: u64 },
     Answer { round: u64, term: Term },
 }
@@ -73,7 +75,7 @@ impl Cluster<'_> {
         let Some(daemon) = &self.machines[at].daemon else { return Ok(()) };
         match pulse {
             Pulse::Beat { beat, sent_at } => self.hear(at, from, beat, sent_at)?,
-            Pulse::Grant { number, term } => self.granted(at, number, term)?,
+            Pulse::Grant(grant) => self.granted(at, grant)?,
             Pulse::Ask { round } => {
                 let term = Term(daemon.replica.term());
                 self.send_pulse(at, from, Pulse::Answer { round, term });
@@ -108,11 +110,11 @@ impl Cluster<'_> {
                         }
                     }
                 }
-                GranterEffect::Grant { machine, number, term } => {
+                GranterEffect::Grant { machine, grant } => {
                     let to = (0..self.machines.len()).find(|at| machine_id(*at) == machine);
                     match to {
-                        Some(to) if to == at => self.granted(at, number, term)?,
-                        Some(to) => self.send_pulse(at, to, Pulse::Grant { number, term }),
+                        Some(to) if to == at => self.granted(at, grant)?,
+                        Some(to) => self.send_pulse(at, to, Pulse::Grant(grant)),
                         None => {}
                     }
                 }
@@ -121,11 +123,11 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    fn granted(&mut self, at: usize, number: u64, term: Term) -> Result<(), Broken> {
+    fn granted(&mut self, at: usize, grant: Grant) -> Result<(), Broken> {
         let machine = &mut self.machines[at];
         let now = machine.clock(self.queue.now());
         let Some(daemon) = &mut machine.daemon else { return Ok(()) };
-        if let Some(kill_at) = daemon.beater.granted(number, term, now) {
+        if let Some(kill_at) = daemon.beater.granted(grant, now) {
             machine.backend.grant().renew(kill_at, now);
             if !std::mem::replace(&mut machine.fence_is_watched, true) {
                 let kill_at = machine.backend.grant().kill_at();

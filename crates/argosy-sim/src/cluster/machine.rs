@@ -66,6 +66,8 @@ pub(super) struct Machine {
     pub(super) tick: Micros,
     /// Its clock's speed, of a million.
     rate: u64,
+    /// Its daemon went with a long grant that holds so long, and the next has not begun.
+    pub(super) away_until: Micros,
     /// Its daemon is stopped (as by SIGSTOP): what concerns it waits here.
     pub(super) stopped: Option<Vec<Event>>,
     /// When the last start of a unit was ordered.
@@ -134,6 +136,7 @@ impl Machine {
             last_request_at: 0,
             last_told_at: 0,
             faulty_at: 0,
+            away_until: 0,
             initialised: false,
             fence_is_watched: false,
             random,
@@ -180,6 +183,7 @@ impl Cluster<'_> {
         if machine.daemon.is_some() {
             return Ok(());
         }
+        machine.away_until = 0;
         let identity = Identity { cluster: CLUSTER, member: machine.id };
         let failed = |error: &dyn std::error::Error| Broken {
             rule: Rule::Store,

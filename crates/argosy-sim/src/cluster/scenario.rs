@@ -75,6 +75,8 @@ pub struct ClusterStats {
     pub overlaps: u64,
     /// Daemons that died while their units ran on.
     pub daemon_crashes: u64,
+    /// Daemons that went with a long grant.
+    pub absences: u64,
     /// Machines that went down with their units.
     pub machine_crashes: u64,
     /// Daemons stopped for a while.
@@ -105,6 +107,7 @@ impl ClusterStats {
         self.exits += other.exits;
         self.overlaps += other.overlaps;
         self.daemon_crashes += other.daemon_crashes;
+        self.absences += other.absences;
         self.machine_crashes += other.machine_crashes;
         self.pauses += other.pauses;
         self.supervisor_pauses += other.supervisor_pauses;

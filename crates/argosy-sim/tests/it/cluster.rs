@@ -34,6 +34,7 @@ fn a_sound_cluster_passes_and_much_happened_to_it() {
         ("daemon crashes", all.daemon_crashes),
         ("machine crashes", all.machine_crashes),
         ("pauses", all.pauses),
+        ("absences with a long grant", all.absences),
         ("stopped supervisors", all.supervisor_pauses),
         ("partitions", all.partitions),
         ("disconnected backends", all.disconnects),
@@ -103,7 +104,8 @@ fn fits(bug: PlantedBug) -> &'static [Rule] {
         | PlantedBug::GrantFromReceipt
         | PlantedBug::FenceUnwaited
         | PlantedBug::GrantUnseen
-        | PlantedBug::OrderUndated => &[Rule::Exclusive],
+        | PlantedBug::OrderUndated
+        | PlantedBug::LongUnmarked => &[Rule::Exclusive, Rule::Liveness],
         PlantedBug::EarlyAcknowledge
         | PlantedBug::TornTail
         | PlantedBug::ReadIndexSkipped
