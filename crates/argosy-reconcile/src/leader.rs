@@ -124,6 +124,10 @@ pub struct LeaderMachine {
     known_since: BTreeMap<MachineId, Duration>,
     /// Who may be granted, as last said: fences of others only can pass.
     eligible: BTreeMap<MachineId, Right>,
+    /// The machines' records, by their revisions, from which it was proposed to take the mark that
+    /// they may hold a long grant. Whether it was done or not: while a record is as it was then,
+    /// it may still be done, and none is sent.
+    taking_back: BTreeMap<MachineId, Revision>,
     /// The transaction under way.
     pending: Option<u64>,
     next_request: u64,
@@ -151,6 +155,7 @@ impl LeaderMachine {
             reports: BTreeMap::new(),
             known_since: BTreeMap::new(),
             eligible: BTreeMap::new(),
+            taking_back: BTreeMap::new(),
             pending: None,
             next_request: 1,
             wait_for: 0,
@@ -239,6 +244,7 @@ impl LeaderMachine {
         // What was reported before does not count: each machine reports to a new leader at once.
         self.reports.clear();
         self.eligible.clear();
+        self.taking_back.clear();
         // Answers to what was proposed in an earlier term do not matter: its guards name that
         // term.
         self.pending = None;

@@ -56,6 +56,9 @@ impl LeaderMachine {
                 break;
             }
             commit.long_grant(*id, long);
+            if !long {
+                self.taking_back.insert(*id, stored.mod_revision);
+            }
             let what =
                 if long { "may be away: its daemon begins anew" } else { "has no long grant" };
             lines.push(format!("{} {what}", stored.value.name));

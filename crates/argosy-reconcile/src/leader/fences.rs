@@ -178,7 +178,9 @@ impl LeaderMachine {
                 let told = told.filter(|_| !self.planted.grant_unseen()).unwrap_or_default();
                 let seen = self.eligible.get(id).map_or(told, |right| right.seen);
                 let asks = at.signs.of(*id).is_some_and(|sign| sign.asks_long);
-                let long = asks && (stored.value.long_grant || self.planted.long_unmarked());
+                let kept = self.taking_back.get(id) != Some(&stored.mod_revision);
+                let marked = stored.value.long_grant && kept;
+                let long = asks && (marked || self.planted.long_unmarked());
                 (*id, Right { seen, long })
             })
             .collect();

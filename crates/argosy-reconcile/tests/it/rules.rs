@@ -435,3 +435,29 @@ fn a_thousand_units_are_placed_in_chunks() {
     // Every chunk touches every machine: about a thousand over the ninety that fit.
     assert!(commits.max().unwrap() < 40);
 }
+
+#[test]
+fn no_long_grant_is_sent_while_its_mark_may_be_on_its_way_out() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    let id = machine_id("m1");
+    let marked = |world: &World| world.view().machines()[&id].value.long_grant;
+    let sent_at = |world: &World| world.granter.signs().of(id).unwrap().long_granted_at;
+    world.ask_long("m1", true);
+    world.wait(Duration::from_secs(2));
+    world.ask_long("m1", false);
+    world.wait(Duration::from_secs(50));
+    assert!(marked(&world) && sent_at(&world) > Duration::ZERO);
+    // Whether the mark was taken back nobody knows; it was not.
+    let before = sent_at(&world);
+    world.answers_lost = Some(false);
+    world.wait(Duration::from_secs(20));
+    world.ask_long("m1", true);
+    world.wait(Duration::from_secs(20));
+    assert!(marked(&world));
+    assert_eq!(sent_at(&world), before);
+    // Once it is gone, it is put there anew.
+    world.answers_lost = None;
+    world.wait(Duration::from_secs(5));
+    assert!(marked(&world) && sent_at(&world) > before);
+}
