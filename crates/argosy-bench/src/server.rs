@@ -58,7 +58,15 @@ impl Server {
         let begun = Instant::now();
         loop {
             let made = Command::new(program)
-                .args(["cluster", "init", "--name", "m1", "--runtime-dir"])
+                .args([
+                    "cluster",
+                    "init",
+                    "--name",
+                    "m1",
+                    "--address",
+                    "127.0.0.1",
+                    "--runtime-dir",
+                ])
                 .arg(&run)
                 .output()
                 .context("cannot run argosy cluster init")?;

@@ -162,7 +162,17 @@ impl PeerListener {
     ) -> Result<Self, BindError> {
         let tcp = TcpListener::bind(address).await;
         let tcp = tcp.map_err(|source| BindError { address, source })?;
-        Ok(PeerListener {
+        Ok(PeerListener::new(tcp, tls, access, limits))
+    }
+
+    /// Serves a port that is open already.
+    pub fn new(
+        tcp: TcpListener,
+        tls: Arc<TlsConfigs>,
+        access: Arc<dyn Authorise>,
+        limits: ListenerLimits,
+    ) -> Self {
+        PeerListener {
             tcp,
             rules: Arc::new(Rules {
                 tls,
@@ -173,7 +183,7 @@ impl PeerListener {
             handshakes: JoinSet::new(),
             pending: VecDeque::new(),
             paused_until: None,
-        })
+        }
     }
 
     /// Returns the address it listens on, with the port that was chosen.

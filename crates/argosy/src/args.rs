@@ -294,9 +294,10 @@ pub(crate) struct Described {
     /// The machine's name; its host name by default.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// The address under which others reach this machine and its units.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) address: std::net::IpAddr,
+    /// The address under which others reach this machine and its units. By default the one from
+    /// which it speaks with the cluster, or, when it is the first, that of its default route.
+    #[arg(long, env = "ARGOSY_ADDRESS")]
+    pub(crate) address: Option<std::net::IpAddr>,
     /// A label such as zone=a; may be given several times.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub(crate) labels: Vec<(String, String)>,

@@ -35,7 +35,7 @@ pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> R
 fn machine(options: Described) -> InitRequest {
     InitRequest {
         name: options.name,
-        address: Some(options.address.to_string()),
+        address: options.address.map(|address| address.to_string()),
         metadata: options.labels,
         timing: None,
     }

@@ -1,7 +1,7 @@
 //! Letting machines in: the cluster's authority, tokens, and the answer to a join.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,7 @@ use argosy_registry::admission::{self, TokenRefused};
 use argosy_registry::{Edit, Outcome, StoredAuthority, StoredMachine, StoredToken};
 use argosy_store::{MemberId, StoreHandle};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 
 use super::clock::now;
 use super::identity;
@@ -30,6 +31,8 @@ pub(crate) const MACHINES_MAX: usize = 256;
 /// Machines that hold the store. The first three vote and a cluster goes on after the loss of one
 /// of them; whoever comes later is a worker.
 const MEMBERS_MAX: usize = 3;
+/// How long a machine that joins may take to let itself be reached.
+const REACH_MAX: Duration = Duration::from_secs(3);
 /// What stands where a member's id would: this machine is none.
 const WORKER: MemberId = MemberId(0);
 /// Attempts before a join gives up: each loses only to somebody else's change of a machine, and a
@@ -101,6 +104,7 @@ async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefus
     let payload: JoinPayload = serde_json::from_slice(&request.payload).map_err(|error| {
         refusal(JoinRefusalKind::Refused, format!("the request is not understood: {error}"))
     })?;
+    reach(node, &request, &payload).await?;
     let member = enter(node, &request, &payload).await?;
     let unavailable =
         |error: &dyn std::error::Error| refusal(JoinRefusalKind::Unavailable, chain(error));
@@ -128,6 +132,40 @@ async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefus
     let payload = serde_json::to_vec(&welcome).map_err(|error| unavailable(&error))?;
     let authority = authority.certificate_pem().to_owned();
     Ok(JoinReply::Accepted { certificate, authority, payload })
+}
+
+/// Tries the address that the machine says is its own, before anything counts: a machine that
+/// nobody reaches would be a member that never answers.
+async fn reach(
+    node: &Node,
+    request: &JoinRequest,
+    payload: &JoinPayload,
+) -> Result<(), JoinRefusal> {
+    let no = |message| refusal(JoinRefusalKind::Refused, message);
+    let JoinPayload { address, port, .. } = payload;
+    let place = address.parse().map(|address: IpAddr| SocketAddr::new(address, *port));
+    let place = place.map_err(|_| no(format!("{address:?} is not an IP address")))?;
+    let picture = node.picture();
+    let mut others = picture.view.machines().values().map(|stored| &stored.value);
+    let same = |it: &&StoredMachine| &it.address == address && it.port == *port;
+    if let Some(other) = others.find(|it| same(it) && it.id != request.machine) {
+        return Err(no(format!(
+            "{place} is the address of {}; give this machine's own with --address, or another \
+             --peer-port",
+            other.name
+        )));
+    }
+    let tried = tokio::time::timeout(REACH_MAX, TcpStream::connect(place)).await;
+    let why = match tried {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", REACH_MAX.as_secs()),
+    };
+    let own = &node.membership().name;
+    Err(no(format!(
+        "{own} does not reach the new machine at {place}: {why}; give the address under which \
+         {own} reaches it with --address, or open the port",
+    )))
 }
 
 /// Uses the token up and stores the machine's record, in one transaction.

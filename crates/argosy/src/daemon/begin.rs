@@ -19,6 +19,7 @@ use argosy_store::Store;
 
 use super::app::App;
 use super::identity::{self, Membership};
+use super::listeners;
 use super::node::Parts;
 use super::store_access::propose;
 
@@ -46,10 +47,20 @@ pub(crate) struct Described {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-pub(crate) fn describe(request: InitRequest) -> Result<Described, ApiError> {
+/// `usual` is the address of a machine of which none is said.
+pub(crate) fn describe(
+    request: InitRequest,
+    usual: impl FnOnce() -> IpAddr,
+) -> Result<Described, ApiError> {
     let bad = |message: String| ApiError::new(ErrorCode::BadInput, message);
-    let address = request.address.unwrap_or_else(|| "127.0.0.1".into());
-    let address = address.parse().map_err(|_| bad(format!("{address:?} is not an IP address")))?;
+    let address: IpAddr = match request.address {
+        Some(text) => text.parse().map_err(|_| bad(format!("{text:?} is not an IP address")))?,
+        None => usual(),
+    };
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(bad(format!("{address} is nobody's own address"))
+            .with_help("give the one under which other machines reach this one: --address"));
+    }
     let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let name = request.name.unwrap_or(host_name);
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
@@ -74,7 +85,7 @@ pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginn
         ApiError::new(ErrorCode::BadInput, format!("there are no time limits {timing:?}"))
             .with_help("choose lan, default or wan: --timing lan")
     })?;
-    let Described { name, address, metadata } = describe(request)?;
+    let Described { name, address, metadata } = describe(request, listeners::own_address)?;
     let cluster_id = ClusterId(identity::random_u128().map_err(|error| internal(&error))?);
     // Zero is nobody's member id.
     let member_id = (identity::random_u128().map_err(|error| internal(&error))? as u64).max(1);

@@ -15,6 +15,7 @@ use super::begin::{
     save_membership,
 };
 use super::identity::{self, Membership};
+use super::listeners::{own_address, own_address_towards};
 use super::node::Parts;
 use crate::failure::chain;
 
@@ -32,7 +33,12 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
             "a machine that joins has its cluster's time limits",
         ));
     }
-    let Described { name, address, metadata } = describe(request.machine)?;
+    let usual = || token.addresses.iter().find_map(|to| own_address_towards(*to));
+    let described = describe(request.machine, || usual().unwrap_or_else(own_address))?;
+    let Described { name, address, metadata } = described;
+    // Before the cluster is asked: it tries whether it reaches this machine, and a port that is
+    // taken must leave nothing behind.
+    let opened = app.listen.bind(address).await?;
     let tls = app.places.data_dir.join("tls");
     make_private(&tls)?;
     // Kept over a join that was cut off: the token is bound to it.
@@ -66,7 +72,7 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
         members,
     };
     save_identity(app, &joined.identity)?;
-    let parts = Parts::prepare(app, &membership, joined.identity).await?;
+    let parts = Parts::with(opened, &membership, joined.identity)?;
     if !membership.is_member() {
         save_membership(app, &membership)?;
         return Ok(Beginning { membership, store: None, parts });

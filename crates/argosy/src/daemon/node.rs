@@ -25,7 +25,7 @@ use super::control::{Control, Ends};
 use super::feed::Feed;
 use super::followers::Followers;
 use super::identity::Membership;
-use super::listeners::Ports;
+use super::listeners::{Opened, Ports};
 use super::liveness::{self, Liveness};
 use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
@@ -60,15 +60,24 @@ impl Parts {
         membership: &Membership,
         identity: Identity,
     ) -> Result<Parts, ApiError> {
-        let tls = TlsConfigs::new(identity).map_err(|error| begin::internal(&error))?;
         let address: IpAddr = membership.address.parse().map_err(|_| {
             let message = format!("{:?} is not an IP address", membership.address);
             ApiError::new(ErrorCode::Internal, message)
         })?;
+        Parts::with(app.listen.bind(address).await?, membership, identity)
+    }
+
+    /// Takes up the machine's identity, with ports that are bound already.
+    pub(crate) fn with(
+        opened: Opened,
+        membership: &Membership,
+        identity: Identity,
+    ) -> Result<Parts, ApiError> {
+        let tls = TlsConfigs::new(identity).map_err(|error| begin::internal(&error))?;
         let book = Arc::new(Book::new(membership.members.iter().copied()));
         let access = Arc::new(AccessList::new());
         access.set(book.members().iter().map(|place| place.machine).collect(), Default::default());
-        let ports = app.listen.bind(address, Arc::clone(&tls), Arc::clone(&access)).await?;
+        let ports = opened.serve(Arc::clone(&tls), Arc::clone(&access));
         Ok(Parts { port: MachinePort::new(tls, book), access, ports })
     }
 }

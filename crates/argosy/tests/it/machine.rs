@@ -142,6 +142,10 @@ impl Machine {
         self.address.to_string()
     }
 
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.peer_port
+    }
+
     pub(crate) fn keeper_pid(&self) -> u32 {
         self.supervisor.as_ref().unwrap().id()
     }
@@ -163,6 +167,7 @@ impl Machine {
             .env("ARGOSY_UNIT_PATH", self.path("units"))
             .env("ARGOSY_CLIENT_LISTEN", listen)
             .env("ARGOSY_PEER_PORT", self.peer_port.to_string())
+            .env("ARGOSY_ADDRESS", address.to_string())
             .env("ARGOSY_PROXY_LISTEN", address.to_string())
             .current_dir(self.path("files"));
         command

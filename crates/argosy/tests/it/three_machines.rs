@@ -50,7 +50,7 @@ pub(crate) fn of_started(machines: Vec<Machine>) -> Vec<Machine> {
     machines
 }
 
-fn token(machine: &Machine) -> String {
+pub(crate) fn token(machine: &Machine) -> String {
     machine.run(&["token", "create"]).ok().stdout
 }
 
