@@ -29,4 +29,4 @@ mod unit_store;
 pub use backend::NativeBackend;
 pub use config::NativeConfig;
 pub use error::NativeError;
-pub use process::supervisor_main;
+pub use process::{check_places, supervisor_main};

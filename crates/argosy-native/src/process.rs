@@ -21,6 +21,8 @@ use crate::{NativeConfig, NativeError, private};
 /// How long an earlier supervisor may take to let go of its lock: it only has to notice that its
 /// keeper is gone.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// The same before anything runs, with somebody watching: one of a killed keeper needs no longer.
+const CHECK_WAIT: Duration = Duration::from_secs(2);
 /// How often that is looked at.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// Calls of handlers that may wait for the loop; more wait in their connections.
@@ -38,6 +40,15 @@ pub fn supervisor_main(config: NativeConfig) -> Result<ExitCode, NativeError> {
         .map_err(|source| NativeError::System { what: "start the event loop", source })?;
     runtime.block_on(serve(config, keeper))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a supervisor's directories, and takes and gives back its locks: what would keep a
+/// supervisor process from starting is said before anything runs.
+///
+/// # Errors
+/// [`NativeError::File`] and [`NativeError::Locked`], the latter after two seconds.
+pub fn check_places(config: &NativeConfig) -> Result<(), NativeError> {
+    lock_all(config, CHECK_WAIT).map(drop)
 }
 
 async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeError> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argosy_keeper::{KeeperConfig, KeeperError};
+use argosy_native::NativeError;
 
 use crate::args::{Global, Supervisor, SupervisorProcess};
 use crate::failure::{Exit, Failure};
@@ -21,6 +22,7 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
         argv.extend(["--data-dir".into(), options.data.data_dir.clone().into_os_string()]);
         argv
     };
+    check(global, options)?;
     let mut supervisor = places(&["supervisor-process"]);
     for directory in &options.units.unit_path {
         supervisor.extend(["--unit-path".into(), directory.clone().into_os_string()]);
@@ -50,6 +52,24 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
                 "run as root, or, if processes that hide are no worry here, with --process-trees"
             }
             _ => "run as root, or choose a place of your own with --runtime-dir",
+        };
+        Failure::from_error(Exit::BadInput, &error).with_help(help)
+    })
+}
+
+/// Says now what would keep the supervisor process from starting again and again.
+fn check(global: &Global, options: &Supervisor) -> Result<(), Failure> {
+    let config = argosy_native::NativeConfig {
+        runtime_dir: global.runtime_dir(),
+        data_dir: options.data.data_dir.clone(),
+        unit_dirs: options.units.unit_path.clone(),
+    };
+    argosy_native::check_places(&config).map_err(|error| {
+        let help = match error {
+            NativeError::Locked { .. } => {
+                "stop the other one, or choose places of your own with --data-dir and --runtime-dir"
+            }
+            _ => "run as root, or choose places of your own with --data-dir and --runtime-dir",
         };
         Failure::from_error(Exit::BadInput, &error).with_help(help)
     })

@@ -43,6 +43,10 @@ impl Keeper {
     /// SIGTERM or SIGINT came. A second one does not wait for the supervisor.
     pub(super) fn begin_ending(&mut self) {
         match self.phase {
+            // Nothing to stop, whether or not there is a supervisor to do it.
+            Phase::Running if self.units.is_empty() && self.leftover.is_empty() => {
+                self.begin_killing();
+            }
             Phase::Running => {
                 self.phase = Phase::Stopping(boottime() + self.config.stop_timeout);
                 self.announce_ending();

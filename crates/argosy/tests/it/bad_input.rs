@@ -128,3 +128,23 @@ fn an_option_without_meaning_is_refused() {
     assert_eq!(found[0]["line"], 2);
     assert_eq!(found[0]["severity"], "error");
 }
+
+#[test]
+fn a_supervisor_that_cannot_work_says_so_and_ends() {
+    let machine = Machine::started();
+    let supervisor = |data: &std::path::Path, runtime: &str| {
+        let mut command = machine.command(&["supervisor"]);
+        command.env("ARGOSY_DATA_DIR", data).env("ARGOSY_RUNTIME_DIR", machine.path(runtime));
+        let ran: crate::machine::Ran = command.output().unwrap().into();
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("--data-dir"), "{}", ran.stderr);
+        ran.stderr
+    };
+    let said = supervisor("/dev/null/data".as_ref(), "other");
+    assert!(said.contains("cannot make /dev/null/data"), "{said}");
+    let said = supervisor(&machine.path("data"), "other");
+    assert!(said.contains("another supervisor holds"), "{said}");
+    let said = supervisor(&machine.path("elsewhere"), "run");
+    assert!(said.contains("another supervisor holds"), "{said}");
+    machine.run(&["--local", "list-units"]).ok();
+}
