@@ -95,10 +95,28 @@ pub enum ClientError {
     Refused(#[from] ApiError),
 }
 
+/// The header of an answer that says what whoever reads it should know beside it, in one sentence.
+pub const NOTE_HEADER: &str = "argosy-note";
+
+/// Takes the notes of answers.
+type OnNote = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// A client of one server. Cheap to clone; holds no connection.
 #[derive(Clone)]
 pub struct Client {
     connect: Arc<dyn Connect>,
+    on_note: Option<OnNote>,
+}
+
+/// The answer to a request that was passed on.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Bytes,
+    /// What is to be known beside it.
+    pub note: Option<String>,
 }
 
 impl fmt::Debug for Client {
@@ -119,12 +137,18 @@ impl Drop for Connection {
 impl Client {
     /// Makes a client of the unix socket at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Client {
-        Client { connect: Arc::new(UnixSocket(path.into())) }
+        Client::over(Arc::new(UnixSocket(path.into())))
     }
 
     /// Makes a client of whatever `connect` reaches.
     pub fn over(connect: Arc<dyn Connect>) -> Client {
-        Client { connect }
+        Client { connect, on_note: None }
+    }
+
+    /// Hands the notes of answers to `on_note`.
+    #[must_use]
+    pub fn with_notes(self, on_note: impl Fn(&str) + Send + Sync + 'static) -> Client {
+        Client { on_note: Some(Arc::new(on_note)), ..self }
     }
 
     /// Gets JSON.
@@ -153,17 +177,17 @@ impl Client {
         Ok(())
     }
 
-    /// Passes a request on as it is, and returns the answer's status and body as they are.
+    /// Passes a request on as it is, and returns the answer as it is.
     pub async fn forward(
         &self,
         method: Method,
         target: &str,
         body: Bytes,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<Forwarded, ClientError> {
         let (_connection, response, request) = self.begin(method, target, body).await?;
-        let status = response.status();
+        let (status, note) = (response.status(), note_of(&response));
         let body = self.collect(response.into_body(), &request).await?;
-        Ok((status, body))
+        Ok(Forwarded { status, body, note })
     }
 
     /// Gets a stream of JSON lines.
@@ -223,6 +247,9 @@ impl Client {
             }
         };
         let (connection, response, request_name) = self.begin(method, target, payload).await?;
+        if let (Some(on_note), Some(note)) = (&self.on_note, note_of(&response)) {
+            on_note(&note);
+        }
         let status = response.status();
         let incoming = response.into_body();
         if status.is_success() {
@@ -272,6 +299,10 @@ impl Client {
         let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
         Ok((connection, response, request_name))
     }
+}
+
+fn note_of(response: &http::Response<Incoming>) -> Option<String> {
+    response.headers().get(NOTE_HEADER)?.to_str().ok().map(str::to_owned)
 }
 
 /// A running stream of JSON lines. Dropping it ends the request.

@@ -14,7 +14,9 @@ mod server;
 mod status_view;
 pub mod traffic;
 
-pub use client::{Client, ClientError, Connect, Connecting, LineStream, Stream};
+pub use client::{
+    Client, ClientError, Connect, Connecting, Forwarded, LineStream, NOTE_HEADER, Stream,
+};
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};
 pub use server::{Peer, bind_unix, serve_unix};
 pub use status_view::{EpochView, ExitView, StatusViewError, UnitStatusView};

@@ -74,7 +74,7 @@ impl Printer {
 
     /// Prints something worth knowing to standard error.
     pub(crate) fn note(&self, text: &str) {
-        anstream::eprintln!("{text}");
+        note(text);
     }
 
     /// Prints a failure and returns its exit status.
@@ -93,6 +93,11 @@ impl Printer {
         });
         ExitCode::from(failure.exit as u8)
     }
+}
+
+/// Prints something worth knowing to standard error.
+pub(crate) fn note(text: &str) {
+    anstream::eprintln!("{text}");
 }
 
 /// Returns a table without lines, as systemctl prints; it wraps to the terminal's width.

@@ -8,6 +8,7 @@ use argosy_model::UnitName;
 use crate::args::{Command, Global, RUNTIME_DIR};
 use crate::context;
 use crate::failure::{Exit, Failure};
+use crate::printer;
 
 /// The daemon's socket below the runtime directory.
 pub(crate) const API_SOCKET: &str = "api.sock";
@@ -16,6 +17,10 @@ pub(crate) const SUPERVISOR_SOCKET: &str = "supervisor.sock";
 
 /// Returns a client of the daemon, or of a machine of the cluster that a context names.
 pub(crate) fn daemon(global: &Global) -> Result<Client, Failure> {
+    Ok(client(global)?.with_notes(printer::note))
+}
+
+fn client(global: &Global) -> Result<Client, Failure> {
     if let Some(socket) = &global.socket {
         return Ok(Client::new(socket));
     }

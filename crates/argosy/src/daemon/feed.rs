@@ -241,14 +241,14 @@ impl Feed {
             let asked = client.forward(Method::POST, "/v1/commit", command.encode());
             let Ok(answered) = timeout(COMMIT_MAX, asked).await else { return Outcome::Unknown };
             match answered {
-                Ok((status, answer)) if status.is_success() => {
-                    return match serde_json::from_slice::<CommitReply>(&answer) {
+                Ok(answer) if answer.status.is_success() => {
+                    return match serde_json::from_slice::<CommitReply>(&answer.body) {
                         Ok(reply) => reply.into(),
                         Err(_) => Outcome::Unknown,
                     };
                 }
-                Ok((_, answer)) => {
-                    let answer = String::from_utf8_lossy(&answer);
+                Ok(answer) => {
+                    let answer = String::from_utf8_lossy(&answer.body);
                     tracing::warn!(%member, %answer, "a transaction was refused");
                     return Outcome::Unknown;
                 }

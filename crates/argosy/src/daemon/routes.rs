@@ -10,11 +10,11 @@ use argosy_api::operator::{
     TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
 use argosy_api::traffic::{FollowRequest, TableView};
-use argosy_api::{ApiError, ClientError, ErrorCode, Peer};
+use argosy_api::{ApiError, ClientError, ErrorCode, Forwarded, NOTE_HEADER, Peer};
 use argosy_model::UnitName;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -22,6 +22,7 @@ use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
+use super::node::Node;
 use super::{admission, edit, glance, journal, scale, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
@@ -83,7 +84,7 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
     };
     let others = node.better_informed();
     if others.is_empty() && node.store().is_ok() {
-        return next.run(request).await;
+        return alone(&node, request, next).await;
     }
     let (parts, body) = request.into_parts();
     let body = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
@@ -96,8 +97,9 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
     let target = format!("/operator{target}");
     for other in others {
         match other.forward(parts.method.clone(), &target, body.clone()).await {
-            Ok((status, answer)) => {
-                return (status, [(CONTENT_TYPE, "application/json")], answer).into_response();
+            Ok(Forwarded { status, body, note }) => {
+                let answer = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+                return noted(answer, note);
             }
             // Nothing was sent.
             Err(ClientError::Connect { .. }) => {}
@@ -111,7 +113,25 @@ async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -
     if let Err(error) = node.store() {
         return error.into_response();
     }
-    next.run(Request::from_parts(parts, axum::body::Body::from(body))).await
+    alone(&node, Request::from_parts(parts, axum::body::Body::from(body)), next).await
+}
+
+/// Answers from this machine's own copy, and says so unless it is the leader's.
+async fn alone(node: &Node, request: Request, next: Next) -> Response {
+    let asks = request.method() == Method::GET;
+    let answer = next.run(request).await;
+    let note = (asks && !node.leads()).then(|| {
+        let name = &node.membership().name;
+        format!("no leader answers; this is what {name} last knew, and nothing can be changed now")
+    });
+    noted(answer, note)
+}
+
+fn noted(mut answer: Response, note: Option<String>) -> Response {
+    if let Some(note) = note.and_then(|note| HeaderValue::from_str(&note).ok()) {
+        answer.headers_mut().insert(NOTE_HEADER, note);
+    }
+    answer
 }
 
 /// Lets everybody who may connect read, and only root or the daemon's own user change.

@@ -18,7 +18,7 @@ const JOURNAL_LINES: u64 = 10;
 pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, ApiError> {
     let picture = node.picture();
     let unit = picture.unit(name).ok_or_else(|| edit::unknown(name))?;
-    let chain = chain(&picture, name);
+    let chain = chain(&picture, name, node.leads());
     let broken = chain.iter().find(|link| !link.holds).map(|link| link.link.clone());
     let stored = picture.view.reasons().get(name);
     let candidates = match broken.as_deref() {
@@ -45,7 +45,8 @@ fn next_command(link: &str, name: &UnitName) -> Option<String> {
     }
 }
 
-fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
+/// `leads`: every machine reports to this one.
+fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
     let mut chain = Vec::new();
     let mut link = |link: &str, holds: bool, sentence: String| {
         chain.push(WhyLink { link: link.into(), holds, sentence });
@@ -94,7 +95,11 @@ fn chain(picture: &Picture, name: &UnitName) -> Vec<WhyLink> {
         return chain;
     }
     let Some(status) = picture.status(machine, name) else {
-        link("started", false, format!("{machine_name} has not reported on it yet"));
+        let why = match leads {
+            true => format!("{machine_name} has not reported on it yet"),
+            false => format!("no leader answers, so what {machine_name} does is not known here"),
+        };
+        link("started", false, why);
         return chain;
     };
     let is_done = unit.spec.as_ref().is_ok_and(|spec| {

@@ -56,6 +56,12 @@ impl Ran {
     }
 }
 
+/// Copies a program, in a process of its own: one that this process writes to is busy (ETXTBSY) as
+/// long as a child that another test begins just then has its descriptor.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-p").args([from, to]).status().unwrap().success());
+}
+
 pub(crate) fn free_port(address: Ipv4Addr) -> u16 {
     TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }
@@ -99,7 +105,7 @@ impl Machine {
     /// Gives it a program of its own, at the path that is returned. Before it starts.
     pub(crate) fn own_program(&mut self) -> PathBuf {
         self.program = self.path("argosy");
-        fs::copy(ARGOSY, &self.program).unwrap();
+        copy_program(Path::new(ARGOSY), &self.program);
         self.program.clone()
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::machine::{ARGOSY, Machine, start_ticks};
+use crate::machine::{ARGOSY, Machine, copy_program, start_ticks};
 use crate::three_machines::of_started;
 
 /// With the preset `default` a fenced unit would end after two seconds without its daemon.
@@ -13,9 +13,10 @@ const SLOW_SECONDS: u32 = 4;
 
 /// Puts a program in the place of another, as a package manager does, that is slow to begin.
 fn replace(program: &Path) {
-    let next = program.with_extension("new");
-    fs::write(&next, format!("#!/bin/sh\nsleep {SLOW_SECONDS}\nexec {ARGOSY} \"$@\"\n")).unwrap();
-    fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+    let (text, next) = (program.with_extension("text"), program.with_extension("new"));
+    fs::write(&text, format!("#!/bin/sh\nsleep {SLOW_SECONDS}\nexec {ARGOSY} \"$@\"\n")).unwrap();
+    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(&text, &next);
     fs::rename(&next, program).unwrap();
 }
 
@@ -88,6 +89,10 @@ fn without_a_leader_it_is_refused_unless_forced() {
     machines[2].lose();
     let first = &machines[0];
     first.wait("no leader", |m| m.json(&["status"])["cluster"]["leader"].is_null());
+    // What is shown then is old, and said to be.
+    let listed = first.run(&["list-units", "-o", "json"]).ok();
+    assert!(listed.stderr.contains("what m1 last knew"), "{}", listed.stderr);
+    assert_eq!(listed.stdout.trim(), "[]");
     let before = first.child("daemon").unwrap();
     let refused = first.run(&["daemon-reexec"]);
     assert_eq!(refused.code, 75, "{}", refused.stderr);
