@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use argosy_api::operator::{SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest};
 use argosy_api::{ApiError, ErrorCode};
-use argosy_model::{ActiveState, UnitName, UnitResult, Want};
+use argosy_model::{ActiveState, UnitName, UnitResult, UnitStatus, Want};
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
 use argosy_unit::Severity;
 
@@ -161,9 +161,12 @@ pub(crate) async fn verb(
     let mut pictures = node.pictures();
     if request.wait && !name.is_template() {
         let settled = |picture: &Picture| {
-            let run = picture.current_status(name).and_then(|status| status.invocation);
-            // A restarted unit is settled in its next run, not still in its old one.
-            (old_run.is_none() || run != old_run) && is_settled(picture, name)
+            let status = picture.current_status(name);
+            let run = status.and_then(|status| status.invocation);
+            // A restarted unit is settled in its next run, not still in its old one; nor while what
+            // an earlier keeper left of it is being ended.
+            let is_left_over = starts_anew && status.is_some_and(is_left_over);
+            (old_run.is_none() || run != old_run) && !is_left_over && is_settled(picture, name)
         };
         let limit = Duration::from_secs(request.timeout_seconds.min(WAIT_SECONDS_MAX));
         match tokio::time::timeout(limit, pictures.wait_for(settled)).await {
@@ -175,6 +178,11 @@ pub(crate) async fn verb(
         }
     }
     node.picture().unit(name).ok_or_else(|| unknown(name))
+}
+
+/// Tells whether nothing is known of a unit but that an earlier keeper ran it.
+fn is_left_over(status: &UnitStatus) -> bool {
+    status.invocation.is_none() && status.result == UnitResult::Unknown
 }
 
 fn not_in_time(picture: &Picture, name: &UnitName, verb: &str) -> ApiError {

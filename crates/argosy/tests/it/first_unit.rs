@@ -122,6 +122,21 @@ fn everything_survives_the_end_of_all_processes() {
 }
 
 #[test]
+fn what_a_killed_keeper_left_is_ended_before_a_restart_counts() {
+    let mut machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file("steady.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.run(&["apply", "steady.service"]).ok();
+    machine.kill_keeper();
+    machine.start(&[]);
+    machine.wait("the unit is known to be left over", |m| {
+        m.run(&["why", "steady"]).stdout.contains("processes of an earlier keeper still run")
+    });
+    let restarted = machine.run(&["restart", "steady"]).ok();
+    assert!(restarted.stdout.contains("active (running)"), "{}", restarted.stdout);
+}
+
+#[test]
 fn a_changed_unit_is_reported_as_it_is_now() {
     let machine = Machine::started();
     machine.run(&["cluster", "init", "--name", "m1"]).ok();

@@ -238,6 +238,13 @@ impl Machine {
         pid
     }
 
+    /// Kills the keeper alone, with SIGKILL. What it started ends, but for the units.
+    pub(crate) fn kill_keeper(&mut self) {
+        let mut keeper = self.supervisor.take().unwrap();
+        keeper.kill().unwrap();
+        keeper.wait().unwrap();
+    }
+
     /// Waits until something is so.
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&Machine) -> bool) {
