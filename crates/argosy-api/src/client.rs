@@ -98,6 +98,9 @@ pub enum ClientError {
 /// The header of an answer that says what whoever reads it should know beside it, in one sentence.
 pub const NOTE_HEADER: &str = "argosy-note";
 
+/// The header of a request that was passed on: how often.
+pub const HOPS_HEADER: &str = "argosy-hops";
+
 /// Takes the notes of answers.
 type OnNote = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -177,14 +180,15 @@ impl Client {
         Ok(())
     }
 
-    /// Passes a request on as it is, and returns the answer as it is.
+    /// Passes a request on as it is, for the `hops`th time, and returns the answer as it is.
     pub async fn forward(
         &self,
         method: Method,
         target: &str,
         body: Bytes,
+        hops: u32,
     ) -> Result<Forwarded, ClientError> {
-        let (_connection, response, request) = self.begin(method, target, body).await?;
+        let (_connection, response, request) = self.begin(method, target, body, hops).await?;
         let (status, note) = (response.status(), note_of(&response));
         let body = self.collect(response.into_body(), &request).await?;
         Ok(Forwarded { status, body, note })
@@ -246,7 +250,7 @@ impl Client {
                 return Err(ClientError::Broken { server, request, source });
             }
         };
-        let (connection, response, request_name) = self.begin(method, target, payload).await?;
+        let (connection, response, request_name) = self.begin(method, target, payload, 0).await?;
         if let (Some(on_note), Some(note)) = (&self.on_note, note_of(&response)) {
             on_note(&note);
         }
@@ -272,6 +276,7 @@ impl Client {
         method: Method,
         target: &str,
         payload: Bytes,
+        hops: u32,
     ) -> Result<(Connection, http::Response<Incoming>, String), ClientError> {
         let request_name = format!("{method} {target}");
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Broken {
@@ -292,6 +297,9 @@ impl Client {
             drop(driver.await);
         }));
         let mut builder = Request::builder().method(method).uri(target).header("host", "argosy");
+        if hops > 0 {
+            builder = builder.header(HOPS_HEADER, hops);
+        }
         if !payload.is_empty() {
             builder = builder.header("content-type", "application/json");
         }

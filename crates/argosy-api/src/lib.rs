@@ -15,7 +15,8 @@ mod status_view;
 pub mod traffic;
 
 pub use client::{
-    Client, ClientError, Connect, Connecting, Forwarded, LineStream, NOTE_HEADER, Stream,
+    Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream, NOTE_HEADER,
+    Stream,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};
 pub use server::{Peer, bind_unix, serve_unix};

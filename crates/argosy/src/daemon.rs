@@ -32,6 +32,7 @@ mod routes;
 mod scale;
 mod store_access;
 mod tables;
+mod to_leader;
 mod traffic;
 mod why;
 

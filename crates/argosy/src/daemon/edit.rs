@@ -166,7 +166,10 @@ pub(crate) async fn verb(
             // A restarted unit is settled in its next run, not still in its old one; nor while what
             // an earlier keeper left of it is being ended.
             let is_left_over = starts_anew && status.is_some_and(is_left_over);
-            (old_run.is_none() || run != old_run) && !is_left_over && is_settled(picture, name)
+            // Started too often: there is no next run.
+            let refused = status.is_some_and(|it| it.result == UnitResult::StartLimitHit);
+            let is_next = old_run.is_none() || run != old_run || refused;
+            is_next && !is_left_over && is_settled(picture, name)
         };
         let limit = Duration::from_secs(request.timeout_seconds.min(WAIT_SECONDS_MAX));
         match tokio::time::timeout(limit, pictures.wait_for(settled)).await {

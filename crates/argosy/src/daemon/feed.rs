@@ -238,7 +238,7 @@ impl Feed {
         let command = Command { proposed_at: now(), kind: CommandKind::Txn(txn) };
         for member in self.members() {
             let client = self.shared.port.client_of_member(member);
-            let asked = client.forward(Method::POST, "/v1/commit", command.encode());
+            let asked = client.forward(Method::POST, "/v1/commit", command.encode(), 1);
             let Ok(answered) = timeout(COMMIT_MAX, asked).await else { return Outcome::Unknown };
             match answered {
                 Ok(answer) if answer.status.is_success() => {

@@ -10,11 +10,10 @@ use argosy_api::operator::{
     TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
 use argosy_api::traffic::{FollowRequest, TableView};
-use argosy_api::{ApiError, ClientError, ErrorCode, Forwarded, NOTE_HEADER, Peer};
+use argosy_api::{ApiError, ErrorCode, Peer};
 use argosy_model::UnitName;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -22,11 +21,10 @@ use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::node::Node;
-use super::{admission, edit, glance, journal, scale, why};
+use super::{admission, edit, glance, journal, scale, to_leader, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
-const BODY_BYTES_MAX: usize = 8 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
 
 /// Longest life of a join token: a week.
 const TOKEN_SECONDS_MAX: u64 = 7 * 86_400;
@@ -42,7 +40,6 @@ type Reply<T> = Result<Json<T>, ApiError>;
 /// Returns the router of the daemon's socket.
 pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
     let shared = Shared { app: Arc::clone(&app), stopped: stopped.clone() };
-    let to_leader = middleware::from_fn_with_state(shared.clone(), to_leader);
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/cluster/init", post(init))
@@ -52,14 +49,16 @@ pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
         .route("/v1/daemon", get(daemon))
         .route("/v1/daemon/reexec", post(reexec))
         .with_state(shared)
-        .merge(leader_router(app, stopped).layer(to_leader))
+        .merge(leader_router(app, stopped))
         .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
         .layer(middleware::from_fn(only_owners_write))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
-/// Returns the routes that the leader answers: it alone has every machine's report.
+/// Returns the routes that the leader answers, whoever is asked: it alone has every machine's
+/// report.
 pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
+    let to_leader = middleware::from_fn_with_state(Arc::clone(&app), to_leader::pass_on);
     Router::new()
         .route("/v1/cluster", get(cluster))
         .route("/v1/machines", get(machines))
@@ -72,66 +71,7 @@ pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Ro
         .route("/v1/units/{name}/scale", post(scale_unit))
         .route("/v1/units/{name}/{verb}", post(verb))
         .with_state(Shared { app, stopped })
-}
-
-/// Passes a request on to the machine that leads. Without a leader, or when it cannot be
-/// reached, this machine answers what it can from its own copy; a worker, which has none, asks
-/// another machine that has.
-async fn to_leader(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let node = match shared.app.node().await {
-        Ok(node) => node,
-        Err(error) => return error.into_response(),
-    };
-    let others = node.better_informed();
-    if others.is_empty() && node.store().is_ok() {
-        return alone(&node, request, next).await;
-    }
-    let (parts, body) = request.into_parts();
-    let body = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(error) => {
-            return ApiError::from_chain(ErrorCode::BadInput, &error).into_response();
-        }
-    };
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let target = format!("/operator{target}");
-    for other in others {
-        match other.forward(parts.method.clone(), &target, body.clone()).await {
-            Ok(Forwarded { status, body, note }) => {
-                let answer = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
-                return noted(answer, note);
-            }
-            // Nothing was sent.
-            Err(ClientError::Connect { .. }) => {}
-            Err(error) => {
-                return ApiError::from_chain(ErrorCode::Unavailable, &error)
-                    .with_help("whether it was done is not known; look at it and try again")
-                    .into_response();
-            }
-        }
-    }
-    if let Err(error) = node.store() {
-        return error.into_response();
-    }
-    alone(&node, Request::from_parts(parts, axum::body::Body::from(body)), next).await
-}
-
-/// Answers from this machine's own copy, and says so unless it is the leader's.
-async fn alone(node: &Node, request: Request, next: Next) -> Response {
-    let asks = request.method() == Method::GET;
-    let answer = next.run(request).await;
-    let note = (asks && !node.leads()).then(|| {
-        let name = &node.membership().name;
-        format!("no leader answers; this is what {name} last knew, and nothing can be changed now")
-    });
-    noted(answer, note)
-}
-
-fn noted(mut answer: Response, note: Option<String>) -> Response {
-    if let Some(note) = note.and_then(|note| HeaderValue::from_str(&note).ok()) {
-        answer.headers_mut().insert(NOTE_HEADER, note);
-    }
-    answer
+        .layer(to_leader)
 }
 
 /// Lets everybody who may connect read, and only root or the daemon's own user change.

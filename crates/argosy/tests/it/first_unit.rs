@@ -122,6 +122,21 @@ fn everything_survives_the_end_of_all_processes() {
 }
 
 #[test]
+fn a_restart_that_comes_too_often_is_refused_at_once() {
+    let machine = Machine::started();
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    machine.file(
+        "busy.service",
+        "[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=1h\n[Service]\nExecStart=/bin/sleep infinity\n",
+    );
+    machine.run(&["apply", "busy.service"]).ok();
+    machine.run(&["restart", "busy"]).ok();
+    let third = machine.run(&["restart", "busy", "--timeout", "60"]);
+    assert_eq!(third.code, 2, "{}", third.stderr);
+    assert!(third.stdout.contains("start-limit-hit"), "{}", third.stdout);
+}
+
+#[test]
 fn what_a_killed_keeper_left_is_ended_before_a_restart_counts() {
     let mut machine = Machine::started();
     machine.run(&["cluster", "init", "--name", "m1"]).ok();

@@ -200,6 +200,36 @@ fn three_members_are_enough_for_a_token_of_any_machine() {
 }
 
 #[test]
+fn commands_are_answered_whoever_comes_to_lead() {
+    let machines = cluster(4);
+    let unit = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep infinity\n";
+    machines[3].file("steady.service", unit);
+    machines[3].run(&["apply", "steady.service"]).ok();
+    for _ in 0..4 {
+        let leader = machines[3].wait_for("a leader", |m| {
+            let name = leader_of(m);
+            machines[..3].iter().find(|it| it.json(&["status"])["cluster"]["machine_name"] == *name)
+        });
+        // It hands leadership on; what comes just then reaches a member that leads, or did.
+        let begins_anew = std::thread::scope(|scope| {
+            let anew = scope.spawn(|| leader.run(&["daemon-reexec"]).ok());
+            for machine in [&machines[3], &machines[1]] {
+                let began = std::time::Instant::now();
+                let ran = machine.run(&["restart", "steady", "--timeout", "50"]);
+                assert!([0, 75].contains(&ran.code), "{}", ran.stderr);
+                let unknown = ["not lead any more", "come to lead", "broke during", "no leader"];
+                let said = unknown.iter().any(|word| ran.stderr.contains(word));
+                assert!(ran.code == 0 || said, "{}", ran.stderr);
+                assert!(began.elapsed() < PATIENCE / 2, "it waited for somebody who does not know");
+            }
+            anew.join()
+        });
+        begins_anew.unwrap();
+        machines[3].run(&["restart", "steady"]).ok();
+    }
+}
+
+#[test]
 fn a_leader_that_falls_silent_costs_no_worker() {
     let machines = cluster(4);
     apply_replicas(&machines[0], 4);
