@@ -53,6 +53,7 @@ impl App {
         if let Some(membership) = membership {
             let tls = app.places.data_dir.join("tls");
             let identity = Identity::load(&tls).map_err(|e| failed(&e))?;
+            app.check_belongs(&membership, &identity)?;
             let parts = Parts::prepare(&app, &membership, identity).await.map_err(Failure::from)?;
             let open = || {
                 let config = app.store_config(&membership);
@@ -64,6 +65,29 @@ impl App {
             *app.node.lock().await = Some(node);
         }
         Ok(app)
+    }
+
+    /// Refuses to begin as somebody whom the other machines do not know.
+    fn check_belongs(&self, membership: &Membership, identity: &Identity) -> Result<(), Failure> {
+        let (cluster, machine) = (identity.cluster(), identity.machine());
+        if (cluster, machine) != (membership.cluster_id, self.machine_id) {
+            let message = format!(
+                "the certificate in {} is for machine {machine} of cluster {cluster}, this is \
+                 machine {} of cluster {}",
+                self.places.data_dir.join("tls").display(),
+                self.machine_id,
+                membership.cluster_id
+            );
+            return Err(Failure::new(Exit::BadInput, message)
+                .with_help("put the machine's own files back, from a backup"));
+        }
+        let (port, known) = (self.listen.peer_port, membership.port);
+        if port != known {
+            let message = format!("the other machines know this one at port {known}, not {port}");
+            return Err(Failure::new(Exit::BadInput, message)
+                .with_help(format!("start argosy with --peer-port {known}")));
+        }
+        Ok(())
     }
 
     pub(crate) fn store_config(&self, membership: &Membership) -> StoreConfig {

@@ -85,6 +85,7 @@ pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginn
         ApiError::new(ErrorCode::BadInput, format!("there are no time limits {timing:?}"))
             .with_help("choose lan, default or wan: --timing lan")
     })?;
+    check_no_store(app)?;
     let Described { name, address, metadata } = describe(request, listeners::own_address)?;
     let cluster_id = ClusterId(identity::random_u128().map_err(|error| internal(&error))?);
     // Zero is nobody's member id.
@@ -131,6 +132,23 @@ const MAKING: &str = "store.making";
 /// Makes room for a new store. What an init or join left that was cut off goes: its mark says that
 /// nothing in it was ever acknowledged. Any other store stays, and is named.
 pub(crate) fn begin_store(app: &App) -> Result<(), ApiError> {
+    check_no_store(app)?;
+    let dir = app.places.data_dir.join("store");
+    let failed = |what: &str, error: &std::io::Error| {
+        ApiError::new(ErrorCode::Internal, format!("cannot {what} {}: {error}", dir.display()))
+    };
+    let mark = app.places.data_dir.join(MAKING);
+    identity::write_durably(&mark, b"").map_err(|error| internal(&error))?;
+    match fs::remove_dir_all(&dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("clear", &error)),
+    }
+}
+
+/// Refuses to begin beside a store that was somebody's: nothing of it may change, its certificate
+/// included.
+pub(crate) fn check_no_store(app: &App) -> Result<(), ApiError> {
     let dir = app.places.data_dir.join("store");
     let mark = app.places.data_dir.join(MAKING);
     if dir.exists() && !mark.exists() {
@@ -143,15 +161,7 @@ pub(crate) fn begin_store(app: &App) -> Result<(), ApiError> {
             "restore the file from a backup; or move the store away if nothing in it is needed",
         ));
     }
-    let failed = |what: &str, error: &std::io::Error| {
-        ApiError::new(ErrorCode::Internal, format!("cannot {what} {}: {error}", dir.display()))
-    };
-    identity::write_durably(&mark, b"").map_err(|error| internal(&error))?;
-    match fs::remove_dir_all(&dir) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("clear", &error)),
-    }
+    Ok(())
 }
 
 /// Stores the authority and this machine's record as the first transaction.

@@ -11,8 +11,8 @@ use argosy_store::Store;
 use super::admission::{JoinPayload, WelcomePayload};
 use super::app::App;
 use super::begin::{
-    Beginning, Described, begin_store, describe, internal, make_private, save_identity,
-    save_membership,
+    Beginning, Described, begin_store, check_no_store, describe, internal, make_private,
+    save_identity, save_membership,
 };
 use super::identity::{self, Membership};
 use super::listeners::{own_address, own_address_towards};
@@ -39,6 +39,7 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
     // Before the cluster is asked: it tries whether it reaches this machine, and a port that is
     // taken must leave nothing behind.
     let opened = app.listen.bind(address).await?;
+    check_no_store(app)?;
     let tls = app.places.data_dir.join("tls");
     make_private(&tls)?;
     // Kept over a join that was cut off: the token is bound to it.

@@ -148,3 +148,27 @@ fn a_supervisor_that_cannot_work_says_so_and_ends() {
     assert!(said.contains("another supervisor holds"), "{said}");
     machine.run(&["--local", "list-units"]).ok();
 }
+
+#[test]
+fn a_machine_that_others_would_not_know_does_not_begin() {
+    let mut machines = Machine::at_addresses(2);
+    for machine in &mut machines {
+        machine.start(&[]);
+        machine.run(&["cluster", "init"]).ok();
+        assert!(machine.stop());
+    }
+    let (first, second) = machines.split_at_mut(1);
+    let (first, second) = (&mut first[0], &mut second[0]);
+    let daemon = |machine: &Machine, options: &[&str], words: &[&str]| {
+        let ran = machine.run(&[&["daemon"], options].concat());
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{word} is not in {}", ran.stderr);
+        }
+    };
+    let port = format!("--peer-port {}", first.peer_port());
+    daemon(first, &["--peer-port", "17"], &["not 17", &port]);
+    std::fs::remove_dir_all(first.path("data/tls")).unwrap();
+    std::fs::rename(second.path("data/tls"), first.path("data/tls")).unwrap();
+    daemon(first, &[], &["the certificate in", "of cluster", "from a backup"]);
+}
