@@ -27,10 +27,24 @@ pub enum UnitKind {
     Watch,
     /// `.container` (Quadlet)
     Container,
+    /// `.volume` (Quadlet)
+    Volume,
+    /// `.network` (Quadlet)
+    Network,
+    /// `.image` (Quadlet)
+    Image,
+    /// `.pod` (Quadlet)
+    Pod,
+    /// `.build` (Quadlet)
+    Build,
+    /// `.kube` (Quadlet)
+    Kube,
+    /// `.artifact` (Quadlet)
+    Artifact,
 }
 
 impl UnitKind {
-    const ALL: [(UnitKind, &'static str); 9] = [
+    const ALL: [(UnitKind, &'static str); 16] = [
         (UnitKind::Service, "service"),
         (UnitKind::Socket, "socket"),
         (UnitKind::Timer, "timer"),
@@ -40,7 +54,29 @@ impl UnitKind {
         (UnitKind::Mount, "mount"),
         (UnitKind::Watch, "watch"),
         (UnitKind::Container, "container"),
+        (UnitKind::Volume, "volume"),
+        (UnitKind::Network, "network"),
+        (UnitKind::Image, "image"),
+        (UnitKind::Pod, "pod"),
+        (UnitKind::Build, "build"),
+        (UnitKind::Kube, "kube"),
+        (UnitKind::Artifact, "artifact"),
     ];
+
+    /// Tells whether this is a kind of Quadlet file, which becomes a service.
+    pub fn is_quadlet(self) -> bool {
+        matches!(
+            self,
+            UnitKind::Container
+                | UnitKind::Volume
+                | UnitKind::Network
+                | UnitKind::Image
+                | UnitKind::Pod
+                | UnitKind::Build
+                | UnitKind::Kube
+                | UnitKind::Artifact
+        )
+    }
 
     /// Returns the suffix without its dot.
     pub fn suffix(self) -> &'static str {

@@ -4,7 +4,8 @@ use argosy_model::{UnitName, UnitSpec};
 
 use crate::diagnostic::{Problem, Sink};
 use crate::lower::{Mention, lower_mentions, needs};
-use crate::{Diagnostic, Severity, Specifiers, UnitFile, is_builtin};
+use crate::quadlet::translate_mentions;
+use crate::{Diagnostic, Severity, Siblings, Specifiers, UnitFile, is_builtin};
 
 /// What [`check`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +29,45 @@ pub fn check(
     name: &UnitName,
     known_units: &dyn Fn(&UnitName) -> bool,
 ) -> Checked {
+    check_with_siblings(file_name, text, name, known_units, &Siblings::new())
+}
+
+/// Does the same for a unit or a Quadlet file; `siblings` are the Quadlet files that are handed
+/// in together with this one, itself included.
+///
+/// The spec of a Quadlet file is that of the service it becomes.
+pub fn check_with_siblings(
+    file_name: &str,
+    text: &str,
+    name: &UnitName,
+    known_units: &dyn Fn(&UnitName) -> bool,
+    siblings: &Siblings,
+) -> Checked {
     let (file, mut diagnostics) = UnitFile::parse(file_name, text);
-    let lowered = lower_mentions(&file, name, &Specifiers::default());
-    diagnostics.extend(lowered.diagnostics);
+    let specifiers = Specifiers::default();
+    let (spec, more, mentions) = if name.kind().is_quadlet() {
+        let found = translate_mentions(&file, name, &specifiers, siblings);
+        (found.translated.map(|made| made.spec), found.diagnostics, found.mentions)
+    } else {
+        let lowered = lower_mentions(&file, name, &specifiers);
+        (lowered.spec, lowered.diagnostics, lowered.mentions)
+    };
+    diagnostics.extend(more);
     let mut sink = Sink::new(file_name, text);
-    for mention in &lowered.mentions {
+    if let Some(spec) = &spec
+        && spec.name != *name
+        && known_units(&spec.name)
+    {
+        let problem = Problem::new(format!("there is a `{}` already", spec.name))
+            .label("this file would become the same unit")
+            .help("ServiceName= gives this one another name");
+        sink.error(0..0, problem);
+    }
+    for mention in &mentions {
         let unit = &mention.unit;
         let is_known = is_builtin(unit)
             || known_units(unit)
+            || siblings.makes(unit)
             || unit.template().is_some_and(|template| known_units(&template));
         if !is_known {
             report_unknown(&mut sink, mention);
@@ -44,7 +76,7 @@ pub fn check(
     diagnostics.extend(sink.finish());
     diagnostics.sort_by_key(|found| (found.span.start, found.span.end));
     let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);
-    Checked { spec: lowered.spec.filter(|_| !refused), diagnostics }
+    Checked { spec: spec.filter(|_| !refused), diagnostics }
 }
 
 fn report_unknown(sink: &mut Sink<'_>, mention: &Mention) {

@@ -12,14 +12,19 @@ mod exit_status;
 mod file;
 mod glob;
 mod lower;
+mod quadlet;
 mod specifier;
 mod values;
 mod words;
 
 pub use builtin::is_builtin;
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_with_siblings};
 pub use diagnostic::{Diagnostic, Severity, Style, render};
 pub use directives::{DIRECTIVES, DirectiveGroup, DirectiveRule, Harmless, Support};
 pub use file::{Directive, Item, ItemKind, UnitFile, Value};
 pub use lower::lower;
+pub use quadlet::{
+    ENGINE, Form, MadeService, QUADLET_KEYS, QuadletGroup, QuadletKind, QuadletRule, Siblings,
+    Translated, not_run_yet, translate,
+};
 pub use specifier::{OsRelease, Specifiers};

@@ -1,14 +1,15 @@
 //! From a parsed file to the model, for one unit name.
 
 mod announce;
-mod context;
+pub(crate) mod context;
 mod ends;
 mod environment;
 mod exec_line;
 mod health_check;
 mod placement;
+mod quadlet;
 mod relations;
-mod sections;
+pub(crate) mod sections;
 mod service;
 mod streams;
 mod traffic;
@@ -26,7 +27,7 @@ use self::service::ServiceDraft;
 use crate::diagnostic::Problem;
 use crate::directives::{self, Support};
 use crate::file::Directive;
-use crate::{Diagnostic, Specifiers, UnitFile};
+use crate::{Diagnostic, Specifiers, UnitFile, not_run_yet};
 
 /// Turns a parsed file into what it asks for, for the unit `name`.
 ///
@@ -68,6 +69,11 @@ pub(crate) struct Lowered {
 /// Does the work of [`lower`].
 pub(crate) fn lower_mentions(file: &UnitFile, name: &UnitName, specifiers: &Specifiers) -> Lowered {
     let mut context = Context::new(file, name, specifiers);
+    if let Some(why) = not_run_yet(name) {
+        context.sink.error(0..0, Problem::new(why));
+        let diagnostics = context.sink.finish();
+        return Lowered { spec: None, diagnostics, mentions: Vec::new() };
+    }
     if name.kind() != UnitKind::Service {
         let suffix = name.kind().suffix();
         context.sink.error(
@@ -79,7 +85,7 @@ pub(crate) fn lower_mentions(file: &UnitFile, name: &UnitName, specifiers: &Spec
         return Lowered { spec: None, diagnostics, mentions: Vec::new() };
     }
     let mut drafts = Drafts::default();
-    drafts.service.incomplete = sections::check(&mut context, file);
+    drafts.service.incomplete = sections::check(&mut context, file, None);
     for directive in file.directives() {
         drafts.take(&mut context, directive);
     }
@@ -88,14 +94,15 @@ pub(crate) fn lower_mentions(file: &UnitFile, name: &UnitName, specifiers: &Spec
 
 /// What the directives read so far ask for.
 #[derive(Default)]
-struct Drafts {
+pub(crate) struct Drafts {
     relations: RelationsDraft,
     service: ServiceDraft,
     placement: PlacementDraft,
 }
 
 impl Drafts {
-    fn take(&mut self, context: &mut Context<'_>, directive: &Directive) {
+    /// Takes a directive of a section of systemd's or ours.
+    pub(crate) fn take(&mut self, context: &mut Context<'_>, directive: &Directive) {
         let Directive { section, key, .. } = directive;
         if !directives::is_section(section) {
             return; // The section was reported, or is somebody else's.
@@ -134,7 +141,8 @@ impl Drafts {
         debug_assert!(handled, "{}= stands as supported in the table", directive.key);
     }
 
-    fn finish(self, mut context: Context<'_>, file: &UnitFile) -> Lowered {
+    /// Checks the whole and makes the spec.
+    pub(crate) fn finish(self, mut context: Context<'_>, file: &UnitFile) -> Lowered {
         let service = self.service.finish(&mut context, file);
         let (placement, announce, traffic) = self.placement.finish(&mut context);
         let RelationsDraft { description, dependencies, wanted_by, mentions } = self.relations;

@@ -166,6 +166,37 @@ pub(crate) fn expand(
     (out, problems)
 }
 
+/// Replaces the specifiers of the unit's name and leaves all others as they stand.
+pub(crate) fn expand_names(text: &str, name: &UnitName) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let letter = match c {
+            '%' => rest.clone().next(),
+            _ => None,
+        };
+        let value = match letter {
+            Some('n' | 'N' | 'p' | 'P' | 'i' | 'I' | 'j' | 'J' | 'f') => {
+                expand(
+                    &format!("%{}", letter.unwrap_or_default()),
+                    name,
+                    &Specifiers::default(),
+                    Scope::Name,
+                )
+                .0
+            }
+            Some(other) => format!("%{other}"),
+            None => {
+                out.push(c);
+                continue;
+            }
+        };
+        rest.next();
+        out.push_str(&value);
+    }
+    out
+}
+
 /// Tells whether `text` differs between the instances of a template.
 pub(crate) fn names_instance(text: &str) -> bool {
     let mut rest = text.chars();

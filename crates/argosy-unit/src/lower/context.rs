@@ -10,49 +10,54 @@ use crate::file::{Directive, Value};
 use crate::specifier::{Scope, SpecifierProblem, expand};
 use crate::values::{TimeSpan, boolean, time_span};
 use crate::words::{Escapes, Word, WordProblem, Words};
-use crate::{Specifiers, UnitFile};
+use crate::{Siblings, Specifiers, UnitFile};
 
 /// The value is at fault, and a diagnostic says so.
 #[derive(Debug)]
-pub(super) struct Reported;
+pub(crate) struct Reported;
 
 /// What every reader of values needs.
-pub(super) struct Context<'a> {
-    pub(super) name: &'a UnitName,
-    pub(super) specifiers: &'a Specifiers,
-    pub(super) sink: Sink<'a>,
+pub(crate) struct Context<'a> {
+    pub(crate) name: &'a UnitName,
+    pub(crate) specifiers: &'a Specifiers,
+    pub(crate) sink: Sink<'a>,
+    /// The Quadlet files around this one; none if it is none itself.
+    pub(crate) siblings: Option<&'a Siblings>,
+    /// Where a Quadlet file begins to say what it is about.
+    pub(crate) head: Range<usize>,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         file: &'a UnitFile,
         name: &'a UnitName,
         specifiers: &'a Specifiers,
     ) -> Context<'a> {
-        Context { name, specifiers, sink: Sink::new(file.name(), file.text()) }
+        let sink = Sink::new(file.name(), file.text());
+        Context { name, specifiers, sink, siblings: None, head: 0..0 }
     }
 
     /// Reports that the whole value is not valid; `expected` goes under it.
-    pub(super) fn bad_value(&mut self, directive: &Directive, expected: &str) -> Reported {
+    pub(crate) fn bad_value(&mut self, directive: &Directive, expected: &str) -> Reported {
         let message = bad_value_message(directive);
         self.sink.error(place(directive), Problem::new(message).label(expected));
         Reported
     }
 
     /// Reads a boolean.
-    pub(super) fn boolean(&mut self, directive: &Directive) -> Result<bool, Reported> {
+    pub(crate) fn boolean(&mut self, directive: &Directive) -> Result<bool, Reported> {
         boolean(directive.value.as_str())
             .ok_or_else(|| self.bad_value(directive, "expected a boolean: yes or no"))
     }
 
     /// Reads a time span.
-    pub(super) fn time(&mut self, directive: &Directive) -> Result<TimeSpan, Reported> {
+    pub(crate) fn time(&mut self, directive: &Directive) -> Result<TimeSpan, Reported> {
         let expected = "expected a time span such as 5, 90s, 1min 30s or infinity";
         time_span(directive.value.as_str()).ok_or_else(|| self.bad_value(directive, expected))
     }
 
     /// Reads one of `choices`.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &mut self,
         directive: &Directive,
         choices: &[(&'static str, T)],
@@ -72,13 +77,13 @@ impl<'a> Context<'a> {
     }
 
     /// Expands the specifiers of a whole value.
-    pub(super) fn text(&mut self, directive: &Directive, scope: Scope) -> Result<String, Reported> {
+    pub(crate) fn text(&mut self, directive: &Directive, scope: Scope) -> Result<String, Reported> {
         let value = &directive.value;
         self.expand(value, 0..value.as_str().len(), value.as_str(), scope)
     }
 
     /// Expands the specifiers of a word.
-    pub(super) fn expand_word(
+    pub(crate) fn expand_word(
         &mut self,
         value: &Value,
         word: &Word,
@@ -88,7 +93,7 @@ impl<'a> Context<'a> {
     }
 
     /// Expands the specifiers of `text`, which stands at `range` of `value`.
-    pub(super) fn expand(
+    pub(crate) fn expand(
         &mut self,
         value: &Value,
         range: Range<usize>,
@@ -146,7 +151,7 @@ impl<'a> Context<'a> {
     }
 
     /// Splits a value into words.
-    pub(super) fn words(&mut self, value: &Value, escapes: Escapes) -> Result<Vec<Word>, Reported> {
+    pub(crate) fn words(&mut self, value: &Value, escapes: Escapes) -> Result<Vec<Word>, Reported> {
         let mut words = Words::new(value.as_str(), escapes);
         let mut out = Vec::new();
         while let Some(word) = self.next_word(value, &mut words)? {
@@ -156,7 +161,7 @@ impl<'a> Context<'a> {
     }
 
     /// Takes the next word of a value.
-    pub(super) fn next_word(
+    pub(crate) fn next_word(
         &mut self,
         value: &Value,
         words: &mut Words<'_>,
@@ -182,7 +187,7 @@ impl<'a> Context<'a> {
 
     /// Splits a value into words where an unknown escape makes the value invalid, not only
     /// doubtful, to systemd as well.
-    pub(super) fn strict_words(&mut self, value: &Value) -> Result<Vec<Word>, Reported> {
+    pub(crate) fn strict_words(&mut self, value: &Value) -> Result<Vec<Word>, Reported> {
         let mut words = Words::new(value.as_str(), Escapes::Undo);
         let mut out = Vec::new();
         while let Some(word) = words.next_word() {
@@ -226,7 +231,7 @@ impl<'a> Context<'a> {
 }
 
 /// Returns the place of a value, or of the key if the value is empty.
-pub(super) fn place(directive: &Directive) -> Range<usize> {
+pub(crate) fn place(directive: &Directive) -> Range<usize> {
     match directive.value.as_str().is_empty() {
         true => directive.key_span.clone(),
         false => directive.value.full_span(),

@@ -34,6 +34,8 @@ pub(super) struct PlacementDraft {
     conflicts: Vec<(Glob, Range<usize>)>,
     global: Option<Range<usize>>,
     replicas: Option<Range<usize>>,
+    /// Whether `Data=` was given.
+    data_given: bool,
 }
 
 const DATA: [(&str, DataPolicy); 4] = [
@@ -68,6 +70,7 @@ impl PlacementDraft {
             "Data" => {
                 if let Ok(data) = context.choice(directive, &DATA) {
                     self.placement.data = data;
+                    self.data_given = true;
                     // Who names where the data is says that there is some.
                     self.placement.keeps_data = data != DataPolicy::Disposable;
                 }
@@ -76,6 +79,14 @@ impl PlacementDraft {
             _ => return false,
         }
         true
+    }
+
+    /// Takes it that the unit keeps data, unless `Data=` was given; tells whether it did.
+    pub(super) fn bind_to_data(&mut self) -> bool {
+        if !self.data_given {
+            self.placement.keeps_data = true;
+        }
+        !self.data_given
     }
 
     fn machine_id(&mut self, context: &mut Context<'_>, directive: &Directive) {

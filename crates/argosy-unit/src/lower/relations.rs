@@ -8,6 +8,7 @@ use super::Mention;
 use super::context::{Context, Reported};
 use crate::diagnostic::Problem;
 use crate::file::Directive;
+use crate::quadlet::sibling;
 use crate::specifier::{Scope, SpecifierProblem, expand, names_instance};
 use crate::words::Escapes;
 
@@ -139,15 +140,28 @@ fn unit_name(
             Problem::new(format!("`{unit}` is a template, which never runs itself"))
                 .help(format!("name an instance, such as `{example}`"))
         }
-        Ok(unit) if unit == *context.name => {
-            let problem = Problem::new(format!("`{key}=` names the unit itself and is ignored"));
-            context.sink.warning(span.clone(), problem);
-            return Ok(None);
+        Ok(unit) if unit.kind().is_quadlet() && context.siblings.is_some() => {
+            let service = sibling(context, text, span)?.1.service;
+            if service != *context.name {
+                return Ok(Some(service));
+            }
+            return Ok(ignore_itself(context, key, span));
         }
+        Ok(unit) if unit.kind().is_quadlet() => {
+            Problem::new(format!("`{unit}` is a Quadlet file, which becomes a service"))
+                .help("name the service: `web.container` becomes `web.service`")
+        }
+        Ok(unit) if unit == *context.name => return Ok(ignore_itself(context, key, span)),
         Ok(unit) => return Ok(Some(unit)),
     };
     context.sink.error(span.clone(), problem);
     Err(Reported)
+}
+
+fn ignore_itself(context: &mut Context<'_>, key: &str, span: &Range<usize>) -> Option<UnitName> {
+    let problem = Problem::new(format!("`{key}=` names the unit itself and is ignored"));
+    context.sink.warning(span.clone(), problem);
+    None
 }
 
 fn documentation(context: &mut Context<'_>, directive: &Directive) {

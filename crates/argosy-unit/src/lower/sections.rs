@@ -1,15 +1,20 @@
 //! Sections and keys that are not what they should be.
 
 use super::context::Context;
-use crate::UnitFile;
 use crate::diagnostic::Problem;
-use crate::directives::{self, DirectiveRule, Harmless, nearest_key, nearest_section, sections_of};
+use crate::directives::{
+    self, DirectiveRule, Harmless, nearest, nearest_key, nearest_section, sections_of,
+};
 use crate::file::Directive;
+use crate::{QuadletKind, UnitFile};
 
 /// Sections of other unit types.
-const FOREIGN: [&str; 13] = [
+const FOREIGN: [&str; 17] = [
+    "Artifact",
     "Automount",
+    "Build",
     "Container",
+    "Image",
     "Kube",
     "Mount",
     "Network",
@@ -20,11 +25,16 @@ const FOREIGN: [&str; 13] = [
     "Socket",
     "Swap",
     "Timer",
+    "Volume",
     "Watch",
 ];
 
-/// Looks at every section header; tells whether one was probably meant to be `[Service]`.
-pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) -> bool {
+/// Looks at every section header of a service or of a Quadlet file of the kind `own`; tells
+/// whether one was probably meant to be `[Service]`.
+pub(crate) fn check(context: &mut Context<'_>, file: &UnitFile, own: Option<QuadletKind>) -> bool {
+    let own = own.map(QuadletKind::section);
+    let suffix = own.map_or("service".to_owned(), str::to_ascii_lowercase);
+    let is_own = |name: &str| own == Some(name) || (own.is_some() && name == "Quadlet");
     let mut install_noted = false;
     let mut meant_service = false;
     for (name, span) in file.headers() {
@@ -37,16 +47,20 @@ pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) -> bool {
             );
             continue;
         }
-        if directives::is_section(name) {
+        if directives::is_section(name) || is_own(name) {
             continue;
         }
-        let near = nearest_section(name);
+        let near = match own {
+            Some(own) => nearest(name, [own, "Quadlet"].into_iter(), |name| name),
+            None => None,
+        };
+        let near = near.or_else(|| nearest_section(name));
         if FOREIGN.contains(&name) {
-            let suffix = name.to_ascii_lowercase();
+            let home = name.to_ascii_lowercase();
             context.sink.error(
                 span,
-                Problem::new(format!("[{name}] has no place in a `.service` file"))
-                    .help(format!("it belongs into a `.{suffix}` file of its own")),
+                Problem::new(format!("[{name}] has no place in a `.{suffix}` file"))
+                    .help(format!("it belongs into a `.{home}` file of its own")),
             );
         } else if let Some(near) = near {
             meant_service |= near == "Service";
@@ -60,11 +74,15 @@ pub(super) fn check(context: &mut Context<'_>, file: &UnitFile) -> bool {
             let problem = Problem::new(format!("[{name}] is somebody else's and is ignored"));
             context.sink.note(span, problem);
         } else {
+            let more = own.map_or(String::new(), |own| format!("[{own}], [Quadlet], "));
             context.sink.error(
                 span,
-                Problem::new(format!("there is no section [{name}]")).label("unknown section").help(
-                    "a `.service` file has [Unit], [Service], [Install], [X-Fleet] and [X-Argosy]",
-                ),
+                Problem::new(format!("there is no section [{name}]"))
+                    .label("unknown section")
+                    .help(format!(
+                        "a `.{suffix}` file has {more}[Unit], [Service], [Install], [X-Fleet] and \
+                         [X-Argosy]"
+                    )),
             );
         }
     }
@@ -111,9 +129,19 @@ pub(super) fn refuse(
     rule: &DirectiveRule,
     why: &str,
 ) {
+    refuse_value(context, directive, rule.harmless, why);
+}
+
+/// Reports a directive that is refused but for its `harmless` values.
+pub(crate) fn refuse_value(
+    context: &mut Context<'_>,
+    directive: &Directive,
+    harmless: Harmless,
+    why: &str,
+) {
     let key = &directive.key;
     let mut problem = Problem::new(format!("`{key}=` is refused: {why}")).label("not available");
-    problem = match rule.harmless {
+    problem = match harmless {
         Harmless::Empty => problem,
         Harmless::False => problem.help(format!("leave it out, or set `{key}=no`")),
         Harmless::True => problem.help(format!("leave it out, or set `{key}=yes`")),

@@ -28,6 +28,9 @@ pub(super) struct ServiceDraft {
     pub(super) exec_start: Vec<Range<usize>>,
     /// Whether a command or a type was refused: what it would have been is not known then.
     pub(super) incomplete: bool,
+    /// Whether the commands come from a translation, which knows that there are as many as
+    /// the type asks for.
+    pub(super) translated: bool,
     /// Whether `WatchdogSec=` asked for notifications; `infinity` does, though it never fires.
     pub(super) watchdog_notifies: bool,
     /// The places of directives that not every type allows.

@@ -22,7 +22,8 @@ pub(super) fn finish(
         None => ServiceType::Simple,
     };
     draft.spec.service_type = service_type;
-    let known = !draft.incomplete && commands(&draft, context, service_section(file));
+    let known =
+        !draft.incomplete && (draft.translated || commands(&draft, context, service_section(file)));
     if service_type == ServiceType::Oneshot {
         if known {
             oneshot(&draft, context);

@@ -2,5 +2,6 @@
 
 mod documentation;
 mod mutation;
+mod podman;
 mod samples;
 mod systemd;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use argosy_api::operator::{SubmittedFile, UnitView};
 use argosy_model::UnitName;
-use argosy_unit::{Diagnostic, Severity, Style};
+use argosy_unit::{Diagnostic, Severity, Siblings, Style};
 
 use crate::args::{Files, Global};
 use crate::failure::{Exit, Failure};
@@ -106,9 +106,14 @@ pub(crate) fn check(
     let names: Vec<UnitName> =
         files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
     let known = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
+    let mut siblings = Siblings::new();
+    for (file, name) in files.iter().zip(&names) {
+        siblings.add(name, &file.text);
+    }
     let (mut errors, mut found) = (0, Vec::new());
     for (file, name) in files.iter().zip(&names) {
-        let checked = argosy_unit::check(&file.file, &file.text, name, &known);
+        let checked =
+            argosy_unit::check_with_siblings(&file.file, &file.text, name, &known, &siblings);
         for diagnostic in checked.diagnostics {
             errors += usize::from(diagnostic.severity == Severity::Error);
             if !printer.json() {

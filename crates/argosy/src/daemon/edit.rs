@@ -116,6 +116,7 @@ fn check(
         if names.contains(&name) {
             return Err(bad(format!("{name} is handed in twice")));
         }
+        can_run(&name)?;
         names.push(name);
     }
     let stored =
@@ -133,6 +134,15 @@ fn check(
     if errors.is_empty() { Ok((names, notes)) } else { Err(bad(errors.join("\n"))) }
 }
 
+/// Refuses a unit that may be checked but not started.
+fn can_run(name: &UnitName) -> Result<(), ApiError> {
+    match argosy_unit::not_run_yet(name) {
+        Some(why) => Err(ApiError::new(ErrorCode::BadInput, why)
+            .with_help(format!("check it: argosy verify {name}"))),
+        None => Ok(()),
+    }
+}
+
 /// Changes what is wanted of a unit, and waits for it if asked to.
 pub(crate) async fn verb(
     node: &Node,
@@ -140,6 +150,7 @@ pub(crate) async fn verb(
     verb: &str,
     request: VerbRequest,
 ) -> Result<UnitView, ApiError> {
+    can_run(name)?;
     let before = node.fresh_picture().await?.current_status(name).cloned();
     let ended = before
         .as_ref()
