@@ -1,16 +1,16 @@
-//! docs/unit-files.md says what the table says.
+//! The pages say what the tables say.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use argosy_unit::{DIRECTIVES, Harmless, Support};
+use argosy_unit::{DIRECTIVES, Harmless, QUADLET_KEYS, Support};
 
 const BEGIN: &str =
     "<!-- the table begins: written by `UPDATE_EXPECT=1 cargo test -p argosy-unit` -->\n";
 const END: &str = "<!-- the table ends -->\n";
 
-fn page() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/unit-files.md")
+fn page(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
 }
 
 /// Writes the table as the page shows it.
@@ -49,15 +49,48 @@ fn harmless(harmless: Harmless) -> String {
     }
 }
 
+/// Writes the table of Quadlet's keys as the page shows it.
+fn quadlet_table() -> String {
+    let mut out = String::new();
+    for group in QUADLET_KEYS {
+        write!(
+            out,
+            "\n### [{}]\n\n| key | | becomes, or why not |\n|---|---|---|\n",
+            group.section
+        )
+        .expect("a string takes all");
+        for rule in group.rules {
+            let (status, text) = match rule.support {
+                Support::Supported => ("supported", rule.form.describe()),
+                Support::SystemdOnly(why) => ("noted", why.to_owned()),
+                Support::Refused(why) => ("refused", format!("{why}{}", harmless(rule.harmless))),
+            };
+            writeln!(out, "| `{}=` | {status} | {text} |", rule.key).expect("a string takes all");
+        }
+    }
+    out
+}
+
 #[test]
 fn the_page_holds_the_table() {
-    let path = page();
-    let text = std::fs::read_to_string(&path).unwrap();
+    holds("unit-files.md", &table());
+}
+
+#[test]
+fn the_page_on_quadlet_holds_its_table() {
+    holds("quadlet.md", &quadlet_table());
+}
+
+/// Compares the table of a page, or writes it if it was asked to.
+fn holds(page_name: &str, table: &str) {
+    let path = page(page_name);
+    let text = std::fs::read_to_string(&path).expect("the page is there");
     let (before, rest) = text.split_once(BEGIN).expect("the page marks where the table begins");
     let (written, after) = rest.split_once(END).expect("the page marks where the table ends");
-    let expected = format!("{}\n", table());
+    let expected = format!("{table}\n");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
+        std::fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}"))
+            .expect("the page is ours to write");
     } else {
         assert!(written == expected, "run UPDATE_EXPECT=1 cargo test -p argosy-unit");
     }

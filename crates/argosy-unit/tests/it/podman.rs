@@ -148,3 +148,22 @@ fn every_supported_key_is_in_some_case() {
         }
     }
 }
+
+#[test]
+fn the_page_names_every_flag_that_is_made() {
+    let page = std::fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/quadlet.md"),
+    )
+    .unwrap();
+    let (_, page) = page.split_once("## What the engine is asked").expect("the page has a list");
+    for (name, facts) in all_cases(LIVE_RANDOM).iter().flat_map(ours) {
+        for word in
+            facts.lines().filter(|line| line.starts_with("Exec")).flat_map(|line| line.split('"'))
+        {
+            let flag = word.split('=').next().unwrap_or_default();
+            // What follows the image may look like a flag, but for the space before it.
+            let is_flag = flag.starts_with("--") && flag != "--flag";
+            assert!(!is_flag || page.contains(&format!("`{flag}")), "{name}: {flag}");
+        }
+    }
+}

@@ -172,3 +172,36 @@ fn a_machine_that_others_would_not_know_does_not_begin() {
     std::fs::rename(second.path("data/tls"), first.path("data/tls")).unwrap();
     daemon(first, &[], &["the certificate in", "of cluster", "from a backup"]);
 }
+
+#[test]
+fn quadlet_files_are_verified_and_not_run_yet() {
+    let mut machine = Machine::new();
+    machine.file(
+        "web.container",
+        "[Container]\nImage=docker.io/library/busybox:1\nVolume=data.volume:/data\n",
+    );
+    let alone = machine.run(&["verify", "web.container"]);
+    assert_eq!(alone.code, 1);
+    assert!(alone.stderr.contains("web.container:3:8"), "{}", alone.stderr);
+    machine.file("data.volume", "[Volume]\n");
+    machine.run(&["verify", "."]).ok();
+    machine.file("old.kube", "[Kube]\nYaml=a.yml\n");
+    let kube = machine.run(&["verify", "old.kube"]);
+    assert_eq!(kube.code, 1);
+    assert!(kube.stderr.contains("`.kube` files are not available"), "{}", kube.stderr);
+    machine.local_unit("web.container", "[Container]\nImage=docker.io/library/busybox:1\n");
+    machine.start(&[]);
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    let commands: [&[&str]; 4] = [
+        &["apply", "web.container", "data.volume"],
+        &["submit", "data.volume"],
+        &["start", "web.container"],
+        &["--local", "start", "web.container"],
+    ];
+    for command in commands {
+        let ran = machine.run(command);
+        assert_ne!(ran.code, 0, "{command:?}");
+        assert!(ran.stderr.contains("containers are not run yet"), "{command:?}: {}", ran.stderr);
+    }
+    assert_eq!(machine.json(&["list-units"]), serde_json::json!([]));
+}

@@ -226,7 +226,6 @@ fn storage() {
             d.volume:2:1: error: `Type=` needs `Device=`
             d.volume:3:6: error: `User=me` is not valid
             d.volume:4:8: error: `Driver=nfs` is not valid
-            d.volume:4:8: error: `Driver=nfs` is not valid
             d.volume:5:1: error: `Image=` needs `Driver=image`
         "#]],
     );
