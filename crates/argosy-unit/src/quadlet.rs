@@ -157,6 +157,7 @@ fn make(mut context: Context<'_>, file: &UnitFile, name: &UnitName, kind: Quadle
         QuadletKind::Network => network::make(&mut context, &keys, &resource, &mut made),
         QuadletKind::Image => image::make(&mut context, &keys, &mut made),
     }
+    service::stops_in_time(&mut context, &keys, kind, drafts.stop_timeout());
     service::defaults(file, kind, &mut made.service);
     finish(context, file, kind, drafts, made, resource, &replaced)
 }

@@ -90,7 +90,9 @@ pub(crate) enum Command {
     /// Check unit files and change nothing.
     ///
     /// Exit status: 0 when all are good, 1 when one is not.
-    #[command(after_help = "Examples:\n  argosy verify web.service\n  argosy verify units/")]
+    #[command(
+        after_help = "Examples:\n  argosy verify web.service\n  argosy verify web.container data.volume\n  argosy verify units/"
+    )]
     Verify(Files),
     /// Store unit files; all or none.
     #[command(after_help = "Examples:\n  argosy submit web@.service")]

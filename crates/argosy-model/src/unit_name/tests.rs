@@ -35,3 +35,13 @@ fn what_is_not_a_name_says_why() {
     assert!(message("@1.service").contains("nothing before its @"));
     assert!(message(&format!("{}.service", "x".repeat(300))).contains("308 bytes"));
 }
+
+#[test]
+fn quadlet_files_are_named_like_units() {
+    for suffix in ["container", "pod", "volume", "network", "image", "build", "kube", "artifact"] {
+        let name = UnitName::new(format!("web@1.{suffix}")).unwrap();
+        assert!(name.kind().is_quadlet());
+        assert_eq!(name.kind().suffix(), suffix);
+    }
+    assert!(!UnitName::new("web.service").unwrap().kind().is_quadlet());
+}

@@ -1,6 +1,6 @@
 //! What the translation of a Quadlet file adds to what its systemd sections ask for.
 
-use argosy_model::{ExecCommand, KillMode, NotifyAccess, RestartPolicy, UnitName};
+use argosy_model::{ExecCommand, KillMode, NotifyAccess, RestartPolicy, Timeout, UnitName};
 
 use super::Drafts;
 use super::context::Context;
@@ -59,6 +59,11 @@ impl Drafts {
         if made.restart_on_failure {
             spec.restart = RestartPolicy::OnFailure;
         }
+    }
+
+    /// Returns `TimeoutStopSec=` as far as it is read.
+    pub(crate) fn stop_timeout(&self) -> Timeout {
+        self.service.spec.timeout_stop
     }
 
     /// Binds the unit to the machine that has its data, unless `Data=` says what holds; tells

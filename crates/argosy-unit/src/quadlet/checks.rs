@@ -1,6 +1,6 @@
 //! Values of Quadlet keys that can be told to be wrong before there is an engine to ask.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::exit_status::signal;
 use crate::values::is_normal_path;

@@ -9,6 +9,7 @@ use super::made::Made;
 use super::storage::{mounts, relative, volumes};
 use super::{image, network};
 use crate::diagnostic::Problem;
+use crate::file::Directive;
 use crate::lower::context::{Context, place};
 use crate::words::Escapes;
 
@@ -24,7 +25,9 @@ pub(super) fn make(
     let out = &mut run.args;
     out.push(name.clone().after("--name="));
     out.extend(["--replace", "--rm"].map(Arg::plain));
-    if !oneshot {
+    if oneshot {
+        useless(context, keys.last("Notify"), "with Type=oneshot");
+    } else {
         out.push(Arg::plain(&format!("--sdnotify={}", notify(context, keys))));
         out.push(Arg::plain("--detach"));
         made.service.service_type = Some(ServiceType::Notify);
@@ -77,7 +80,11 @@ fn notify(context: &mut Context<'_>, keys: &Keys<'_>) -> &'static str {
 }
 
 fn in_pod(context: &mut Context<'_>, keys: &Keys<'_>, made: &mut Made, out: &mut Vec<Arg>) {
-    let Some(directive) = keys.last("Pod") else { return };
+    let with_pod = keys.boolean(context, "StartWithPod");
+    let Some(directive) = keys.last("Pod") else {
+        useless(context, keys.last("StartWithPod").filter(|_| with_pod.is_some()), "without Pod=");
+        return;
+    };
     let Ok(Placed { arg, span }) = single(context, directive, Check::Any) else { return };
     if !arg.raw.ends_with(".pod") {
         context.bad_value(directive, "expected the name of a `.pod` file");
@@ -93,6 +100,14 @@ fn in_pod(context: &mut Context<'_>, keys: &Keys<'_>, made: &mut Made, out: &mut
     }
     if let Ok((_, pod)) = made.need(context, "BindsTo", &arg.expanded, &span) {
         out.push(pod.arg(context).after("--pod="));
+    }
+}
+
+/// Warns of a key that says nothing here.
+fn useless(context: &mut Context<'_>, directive: Option<&Directive>, why: &str) {
+    if let Some(directive) = directive {
+        let problem = Problem::new(format!("`{}=` does nothing {why}", directive.key));
+        context.sink.warning(directive.key_span.clone(), problem);
     }
 }
 

@@ -129,16 +129,17 @@ impl<'f> Keys<'f> {
                     out.extend(whole(context, directive, check).map(|found| found.arg.after(flag)));
                 }
             }
-            Form::Words(flag, check) | Form::Args(flag, check) => {
-                let escapes = match rule.form {
-                    Form::Words(..) => Escapes::Keep,
-                    _ => Escapes::Undo,
-                };
-                for found in self.words(context, key, escapes, check) {
-                    let lower_case = flag.starts_with("--cap-");
-                    let arg = if lower_case { lower(found.arg) } else { found.arg };
-                    out.push(arg.after(flag));
-                }
+            Form::Words(flag, check) => {
+                let words = self.words(context, key, Escapes::Keep, check);
+                out.extend(words.into_iter().map(|word| word.arg.after(flag)));
+            }
+            Form::Lower(flag, check) => {
+                let words = self.words(context, key, Escapes::Keep, check);
+                out.extend(words.into_iter().map(|word| lower(word.arg).after(flag)));
+            }
+            Form::Args(flag, check) => {
+                let words = self.words(context, key, Escapes::Undo, check);
+                out.extend(words.into_iter().map(|word| word.arg.after(flag)));
             }
             Form::Pairs(flag, check) => {
                 let pairs = self.pairs(context, key, check);

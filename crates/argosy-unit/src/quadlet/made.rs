@@ -45,6 +45,11 @@ impl Made {
         span: &Range<usize>,
     ) -> Result<(UnitName, Sibling), Reported> {
         let (name, sibling) = sibling(context, written, span)?;
+        if sibling.service == *context.name {
+            let problem = Problem::new(format!("`{name}` is this file itself"));
+            context.sink.error(span.clone(), problem);
+            return Err(Reported);
+        }
         self.relate(needs, sibling.service.clone());
         self.relate("After", sibling.service.clone());
         self.companions.insert(name.clone());

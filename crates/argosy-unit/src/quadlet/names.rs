@@ -166,7 +166,7 @@ pub(crate) fn keeps_data(volume: &UnitFile) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct Siblings {
     directory: Option<String>,
-    files: BTreeMap<UnitName, UnitFile>,
+    files: BTreeMap<UnitName, (UnitFile, Option<Sibling>)>,
 }
 
 impl Siblings {
@@ -184,7 +184,9 @@ impl Siblings {
     /// Adds a file; one that is no Quadlet file changes nothing.
     pub fn add(&mut self, name: &UnitName, text: &str) {
         if name.kind().is_quadlet() {
-            self.files.insert(name.clone(), UnitFile::parse(name.as_str(), text).0);
+            let file = UnitFile::parse(name.as_str(), text).0;
+            let sibling = Sibling::read(name, &file);
+            self.files.insert(name.clone(), (file, sibling));
         }
     }
 
@@ -195,10 +197,10 @@ impl Siblings {
 
     /// Finds a file, an instance by its template.
     pub(crate) fn find(&self, name: &UnitName) -> Option<Sibling> {
-        let file = self
-            .files
-            .get(name)
-            .or_else(|| name.template().and_then(|template| self.files.get(&template)))?;
+        if let Some((_, sibling)) = self.files.get(name) {
+            return sibling.clone();
+        }
+        let (file, _) = self.files.get(&name.template()?)?;
         Sibling::read(name, file)
     }
 
@@ -206,7 +208,7 @@ impl Siblings {
     pub(crate) fn containers_of(&self, pod: &UnitName) -> Vec<UnitName> {
         self.iter()
             .filter(|(_, sibling)| sibling.started_by.as_deref() == Some(pod.as_str()))
-            .map(|(_, sibling)| sibling.service)
+            .map(|(_, sibling)| sibling.service.clone())
             .collect()
     }
 
@@ -224,7 +226,7 @@ impl Siblings {
             .map(|(other, _)| other.clone())
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&UnitName, Sibling)> {
-        self.files.iter().filter_map(|(name, file)| Some((name, Sibling::read(name, file)?)))
+    fn iter(&self) -> impl Iterator<Item = (&UnitName, &Sibling)> {
+        self.files.iter().filter_map(|(name, (_, sibling))| Some((name, sibling.as_ref()?)))
     }
 }

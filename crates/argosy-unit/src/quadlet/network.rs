@@ -63,6 +63,7 @@ pub(super) fn join(
         }
     }
     let host = keys.all("Network").into_iter().any(|found| found.value.as_str() == "host");
+    let host = host && keys.last("Pod").is_none();
     if let (true, Some(port)) = (host, keys.all("PublishPort").first()) {
         let problem = Problem::new("`PublishPort=` does nothing with `Network=host`")
             .help("the container's ports are the machine's already");

@@ -1,8 +1,11 @@
 //! `[Service]` of a Quadlet file: what it may say, and what it says without being asked.
 
-use argosy_model::ServiceType;
+use std::time::Duration;
 
-use super::names::QuadletKind;
+use argosy_model::{ServiceType, Timeout};
+
+use super::keys::Keys;
+use super::names::{QuadletKind, unquoted};
 use crate::UnitFile;
 use crate::diagnostic::Problem;
 use crate::file::Directive;
@@ -97,6 +100,26 @@ fn refuse(context: &mut Context<'_>, directive: &Directive, why: &str, help: &st
     }
     context.sink.error(directive.key_span.clone(), problem);
     true
+}
+
+/// Warns if the supervisor kills what is still told to end.
+pub(super) fn stops_in_time(
+    context: &mut Context<'_>,
+    keys: &Keys<'_>,
+    kind: QuadletKind,
+    limit: Timeout,
+) {
+    let Some(directive) = keys.last("StopTimeout") else { return };
+    let seconds = unquoted(directive.value.as_str()).parse().ok().map(Duration::from_secs);
+    let (Some(stop), Timeout::After(limit)) = (seconds, limit) else { return };
+    if stop >= limit {
+        let what = if kind == QuadletKind::Pod { "pod" } else { "container" };
+        let problem =
+            Problem::new(format!("the unit is killed before the {what} may take so long"))
+                .label(format!("TimeoutStopSec= is {} s", limit.as_secs()))
+                .help("write a longer TimeoutStopSec= in [Service]");
+        context.sink.warning(directive.value.full_span(), problem);
+    }
 }
 
 /// Fills in the defaults that depend on what the file says.

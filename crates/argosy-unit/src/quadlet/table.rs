@@ -17,6 +17,8 @@ pub enum Form {
     Each(&'static str, Check),
     /// Each word of the values, where a backslash is a character like any other.
     Words(&'static str, Check),
+    /// Each such word in lower case.
+    Lower(&'static str, Check),
     /// Each word of the values, where a backslash begins an escape.
     Args(&'static str, Check),
     /// The flag if true, the flag with `=false` if false.
@@ -33,9 +35,13 @@ impl Form {
     /// Says what the key becomes, for the documentation.
     pub fn describe(&self) -> String {
         match self {
+            Form::Last(flag, Check::OneOf(choices)) => {
+                format!("`{flag}VALUE`, one of `{}`", choices.join("`, `"))
+            }
             Form::Last(flag, _) => format!("`{flag}VALUE`"),
             Form::Each(flag, _) => format!("`{flag}VALUE` for each"),
             Form::Words(flag, _) | Form::Args(flag, _) => format!("`{flag}WORD` for each word"),
+            Form::Lower(flag, _) => format!("`{flag}WORD` for each word, in lower case"),
             Form::Switch(flag) => format!("`{flag}` or `{flag}=false`"),
             Form::Set(flag) => format!("`{flag}` if true"),
             Form::Pairs(flag, _) => format!("`{flag}NAME=VALUE` for each"),

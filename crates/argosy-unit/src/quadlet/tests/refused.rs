@@ -258,10 +258,9 @@ fn networks() {
     check(
         &pod,
         expect![[r#"
-        c.container:4:1: error: `PublishPort=` does not go with `Pod=` (the containers of a pod share its network: `PublishPort=` of [Pod])
-        c.container:4:1: warning: `PublishPort=` does nothing with `Network=host` (the container's ports are the machine's already)
-        c.container:5:1: error: `Network=` does not go with `Pod=` (the containers of a pod share its network: `Network=` of [Pod])
-    "#]],
+            c.container:4:1: error: `PublishPort=` does not go with `Pod=` (the containers of a pod share its network: `PublishPort=` of [Pod])
+            c.container:5:1: error: `Network=` does not go with `Pod=` (the containers of a pod share its network: `Network=` of [Pod])
+        "#]],
     );
     container(
         "Pod=p\n",
@@ -356,4 +355,66 @@ fn names() {
         c.container:5:10: error: `t@.volume` is a template, which never runs itself (name an instance, such as `t@1.volume`)
     "#]],
     );
+}
+
+#[test]
+fn what_says_nothing() {
+    container(
+        "StartWithPod=no\nNotify=yes\n[Service]\nType=oneshot\n",
+        expect![[r#"
+        c.container:3:1: warning: `StartWithPod=` does nothing without Pod=
+        c.container:4:1: warning: `Notify=` does nothing with Type=oneshot
+    "#]],
+    );
+    container(
+        "StopTimeout=90\nNetwork=c.container\n",
+        expect![[r#"
+        c.container:3:13: warning: the unit is killed before the container may take so long (write a longer TimeoutStopSec= in [Service])
+        c.container:4:9: error: `c.container` is this file itself
+    "#]],
+    );
+    container("StopTimeout=90\n[Service]\nTimeoutStopSec=100\n", expect![[""]]);
+}
+
+#[test]
+fn a_service_names_the_service_and_not_its_file() {
+    let text = "[Unit]\nRequires=web.container\nAfter=d.volume\n[Service]\nExecStart=/bin/true\n";
+    let known = |_: &UnitName| true;
+    let checked = crate::check("a.service", text, &name("a.service"), &known);
+    let lines: Vec<String> = checked.diagnostics.iter().map(|found| format!("{found}\n")).collect();
+    expect![[r#"
+        a.service:2:10: error: `web.container` is a Quadlet file, which becomes a service (name the service: `web.container` becomes `web.service`)
+        a.service:3:7: error: `d.volume` is a Quadlet file, which becomes a service (name the service: `web.container` becomes `web.service`)
+    "#]].assert_eq(&lines.concat());
+}
+
+#[test]
+fn a_file_that_becomes_a_unit_that_is_there() {
+    let text = "[Container]\nImage=quay.io/a/b\n";
+    let known = |unit: &UnitName| unit.as_str() == "web.service";
+    let checked = crate::check("web.container", text, &name("web.container"), &known);
+    assert_eq!(checked.spec, None);
+    let lines: Vec<String> = checked.diagnostics.iter().map(|found| format!("{found}\n")).collect();
+    expect![[r#"
+        web.container:1:1: error: there is a `web.service` already (ServiceName= gives this one another name)
+    "#]].assert_eq(&lines.concat());
+}
+
+#[test]
+fn what_a_file_depends_on_is_known_if_it_is_handed_in_too() {
+    let text =
+        "[Unit]\nRequires=data-volume.service side.service\n[Container]\nImage=quay.io/a/b\n";
+    let files = [("web.container", text), ("data.volume", ""), ("side.container", text)];
+    let unknown = |_: &UnitName| false;
+    let checked = crate::check_with_siblings(
+        "web.container",
+        text,
+        &name("web.container"),
+        &unknown,
+        &siblings(&files),
+    );
+    assert_eq!(checked.spec.map(|spec| spec.name), Some(name("web.service")));
+    let alone = crate::check("web.container", text, &name("web.container"), &unknown);
+    let errors = alone.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+    assert_eq!(errors, 2);
 }
