@@ -28,7 +28,7 @@ use self::command::Arg;
 pub use self::command::ENGINE;
 use self::keys::Keys;
 use self::made::Made;
-pub(crate) use self::made::sibling;
+pub(crate) use self::made::refer;
 pub use self::names::{QuadletKind, Siblings};
 use self::names::{resource_name, service_name};
 pub use self::service::MadeService;
@@ -176,8 +176,8 @@ fn finish(
     for command in &made.commands {
         drafts.add_command(command.key, command.spec());
     }
-    for (key, unit) in &made.relations {
-        drafts.add_relation(key, unit.clone());
+    for relation in &made.relations {
+        drafts.add_relation(relation.key, relation.unit.clone());
     }
     drafts.add_service(&made.service, &context);
     if let Some((span, what)) = made.data

@@ -167,32 +167,29 @@ pub(crate) fn expand(
 }
 
 /// Replaces the specifiers of the unit's name and leaves all others as they stand.
-pub(crate) fn expand_names(text: &str, name: &UnitName) -> String {
+///
+/// `instance` is what stands for its instance, if that is not known yet.
+pub(crate) fn expand_names(text: &str, name: &UnitName, instance: Option<&str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         let letter = match c {
-            '%' => rest.clone().next(),
+            '%' => rest.next(),
             _ => None,
         };
-        let value = match letter {
-            Some('n' | 'N' | 'p' | 'P' | 'i' | 'I' | 'j' | 'J' | 'f') => {
-                expand(
-                    &format!("%{}", letter.unwrap_or_default()),
-                    name,
-                    &Specifiers::default(),
-                    Scope::Name,
-                )
-                .0
+        match (letter, instance) {
+            (None, _) => out.push(c),
+            (Some('i'), Some(instance)) => out.push_str(instance),
+            (Some('N'), Some(instance)) => out.extend([name.prefix(), "@", instance]),
+            (Some('n'), Some(instance)) => {
+                out.extend([name.prefix(), "@", instance, ".", name.kind().suffix()]);
             }
-            Some(other) => format!("%{other}"),
-            None => {
-                out.push(c);
-                continue;
+            (Some('n' | 'N' | 'p' | 'P' | 'i' | 'I' | 'j' | 'J' | 'f'), _) => {
+                let specifier = format!("%{}", letter.unwrap_or_default());
+                out.push_str(&expand(&specifier, name, &Specifiers::default(), Scope::Name).0);
             }
-        };
-        rest.next();
-        out.push_str(&value);
+            (Some(other), _) => out.extend(['%', other]),
+        }
     }
     out
 }

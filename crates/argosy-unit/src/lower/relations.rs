@@ -8,7 +8,7 @@ use super::Mention;
 use super::context::{Context, Reported};
 use crate::diagnostic::Problem;
 use crate::file::Directive;
-use crate::quadlet::sibling;
+use crate::quadlet::refer;
 use crate::specifier::{Scope, SpecifierProblem, expand, names_instance};
 use crate::words::Escapes;
 
@@ -135,13 +135,8 @@ fn unit_name(
             }
         }
         Err(error) => Problem::new(error.to_string()).help("names are separated by spaces"),
-        Ok(unit) if unit.is_template() => {
-            let example = unit.with_instance("1").map_or(String::new(), |unit| unit.to_string());
-            Problem::new(format!("`{unit}` is a template, which never runs itself"))
-                .help(format!("name an instance, such as `{example}`"))
-        }
         Ok(unit) if unit.kind().is_quadlet() && context.siblings.is_some() => {
-            let service = sibling(context, text, span)?.1.service;
+            let service = refer(context, text, text, span)?.sibling.service;
             if service != *context.name {
                 return Ok(Some(service));
             }
@@ -150,6 +145,11 @@ fn unit_name(
         Ok(unit) if unit.kind().is_quadlet() => {
             Problem::new(format!("`{unit}` is a Quadlet file, which becomes a service"))
                 .help("name the service: `web.container` becomes `web.service`")
+        }
+        Ok(unit) if unit.is_template() => {
+            let example = unit.with_instance("1").map_or(String::new(), |unit| unit.to_string());
+            Problem::new(format!("`{unit}` is a template, which never runs itself"))
+                .help(format!("name an instance, such as `{example}`"))
         }
         Ok(unit) if unit == *context.name => return Ok(ignore_itself(context, key, span)),
         Ok(unit) => return Ok(Some(unit)),

@@ -30,6 +30,8 @@ pub(super) const PATH_AND_OPTIONS: Check =
 pub(super) const SIGNAL: Check =
     Check::Is("expected a signal such as SIGTERM or 15", |text| signal(text).is_some());
 pub(super) const NUMBER: Check = Check::Is("expected a number", is_number);
+pub(super) const OWNER: Check =
+    Check::Is("expected a number", |text| text == "root" || is_number(text));
 pub(super) const PIDS: Check =
     Check::Is("expected a number, -1 for no limit", |text| text == "-1" || is_number(text));
 pub(super) const SPAN: Check = Check::Is("expected a time span such as 30s or 1m30s", is_span);

@@ -98,8 +98,8 @@ fn in_pod(context: &mut Context<'_>, keys: &Keys<'_>, made: &mut Made, out: &mut
             context.sink.error(directive.key_span.clone(), problem);
         }
     }
-    if let Ok((_, pod)) = made.need(context, "BindsTo", &arg.expanded, &span) {
-        out.push(pod.arg(context).after("--pod="));
+    if let Ok(pod) = made.need(context, "BindsTo", &arg, &span) {
+        out.push(pod.resource.after("--pod="));
     }
 }
 

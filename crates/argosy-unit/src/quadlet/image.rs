@@ -32,6 +32,9 @@ pub(super) fn source(
     made: &mut Made,
 ) -> Option<Arg> {
     let Some(directive) = keys.last("Image") else {
+        if keys.refused("Rootfs") {
+            return None;
+        }
         let at = keys.present("Image").map_or(context.head.clone(), |found| found.key_span.clone());
         let problem = Problem::new(format!("[{section}] needs `Image=`"))
             .label("nothing says which image")
@@ -53,9 +56,7 @@ pub(super) fn source(
             context.sink.error(span, problem);
             return None;
         }
-        let written = arg.expanded.clone();
-        let (_, image) = made.need(context, "Requires", &written, &span).ok()?;
-        return Some(image.arg(context));
+        return made.need(context, "Requires", &arg, &span).ok().map(|image| image.resource);
     }
     if let Some(transport) = TRANSPORTS.iter().find(|transport| text.starts_with(**transport)) {
         let problem =

@@ -26,6 +26,7 @@ pub(super) struct Placed {
 #[derive(Default)]
 pub(super) struct Keys<'f> {
     taken: Vec<&'f Directive>,
+    refused: Vec<&'f str>,
 }
 
 impl<'f> Keys<'f> {
@@ -49,10 +50,24 @@ impl<'f> Keys<'f> {
                 Problem::new(format!("`{key}=` is accepted and does nothing here: {why}")),
             ),
             Support::Refused(why) if !rule.harmless.holds(unquoted(value)) => {
-                refuse_value(context, directive, rule.harmless, why);
+                self.refused.push(key);
+                match table::key_for(section, value).filter(|_| key == "PodmanArgs") {
+                    Some((flag, near)) => {
+                        let problem = Problem::new(format!("`{key}=` is refused: {why}"))
+                            .label("not available")
+                            .help(format!("for `{flag}` write `{near}=`"));
+                        context.sink.error(directive.key_span.clone(), problem);
+                    }
+                    None => refuse_value(context, directive, rule.harmless, why),
+                }
             }
             Support::SystemdOnly(_) | Support::Refused(_) => {}
         }
+    }
+
+    /// Tells whether a key was refused.
+    pub(super) fn refused(&self, key: &str) -> bool {
+        self.refused.contains(&key)
     }
 
     /// Returns the last directive of a key, even if its value is empty.

@@ -6,10 +6,21 @@ use std::ops::Range;
 use argosy_model::UnitName;
 
 use super::command::{Arg, Command};
-use super::names::Sibling;
+use super::names::{QuadletKind, Sibling};
 use super::service::MadeService;
 use crate::diagnostic::Problem;
 use crate::lower::context::{Context, Reported};
+
+/// A relation to another unit.
+#[derive(Debug)]
+pub(super) struct Relation {
+    /// The key of `[Unit]`.
+    pub(super) key: &'static str,
+    /// The unit.
+    pub(super) unit: UnitName,
+    /// The unit as it stands in a unit file.
+    pub(super) raw: String,
+}
 
 /// What is added to the systemd sections.
 #[derive(Debug, Default)]
@@ -17,7 +28,7 @@ pub(super) struct Made {
     /// Command lines, in order.
     pub(super) commands: Vec<Command>,
     /// Relations of `[Unit]`.
-    pub(super) relations: Vec<(&'static str, UnitName)>,
+    pub(super) relations: Vec<Relation>,
     /// `RequiresMountsFor=`, specifiers included.
     pub(super) mounts: Vec<String>,
     /// Defaults and overrides of `[Service]`.
@@ -28,11 +39,28 @@ pub(super) struct Made {
     pub(super) data: Option<(Range<usize>, String)>,
 }
 
+/// A Quadlet file that another one names.
+pub(crate) struct Referred {
+    /// Its name.
+    name: UnitName,
+    /// What it becomes.
+    pub(crate) sibling: Sibling,
+    /// Its service as it stands in a unit file: with `%i` if it is another for each instance.
+    pub(super) service: String,
+    /// What its resource is called.
+    pub(super) resource: Arg,
+}
+
 impl Made {
     /// Adds a relation once.
     pub(super) fn relate(&mut self, key: &'static str, unit: UnitName) {
-        if !self.relations.iter().any(|(known, other)| *known == key && *other == unit) {
-            self.relations.push((key, unit));
+        let raw = unit.to_string();
+        self.relate_as(key, unit, raw);
+    }
+
+    fn relate_as(&mut self, key: &'static str, unit: UnitName, raw: String) {
+        if !self.relations.iter().any(|known| known.key == key && known.unit == unit) {
+            self.relations.push(Relation { key, unit, raw });
         }
     }
 
@@ -41,57 +69,77 @@ impl Made {
         &mut self,
         context: &mut Context<'_>,
         needs: &'static str,
-        written: &str,
+        written: &Arg,
         span: &Range<usize>,
-    ) -> Result<(UnitName, Sibling), Reported> {
-        let (name, sibling) = sibling(context, written, span)?;
-        if sibling.service == *context.name {
-            let problem = Problem::new(format!("`{name}` is this file itself"));
+    ) -> Result<Referred, Reported> {
+        let found = refer(context, &written.raw, &written.expanded, span)?;
+        let service = &found.sibling.service;
+        if service == context.name {
+            let problem = Problem::new(format!("`{}` is this file itself", found.name));
             context.sink.error(span.clone(), problem);
             return Err(Reported);
         }
-        self.relate(needs, sibling.service.clone());
-        self.relate("After", sibling.service.clone());
-        self.companions.insert(name.clone());
-        Ok((name, sibling))
+        for key in [needs, "After"] {
+            self.relate_as(key, service.clone(), found.service.clone());
+        }
+        self.companions.insert(found.name.clone());
+        Ok(found)
     }
 }
 
-impl Sibling {
-    /// Returns the resource's name as a word.
-    pub(super) fn arg(&self, context: &Context<'_>) -> Arg {
-        Arg::specified(&self.resource, context.name, context.specifiers)
-    }
-}
-
-/// Finds the Quadlet file that is named at `span`.
-pub(crate) fn sibling(
+/// Finds the Quadlet file that is named at `span`, and reports if there is none.
+pub(crate) fn refer(
     context: &mut Context<'_>,
-    written: &str,
+    raw: &str,
+    expanded: &str,
     span: &Range<usize>,
-) -> Result<(UnitName, Sibling), Reported> {
-    let name = match UnitName::new(written) {
-        Ok(name) if name.is_template() => {
-            let instance = name.with_instance("1").map_or(String::new(), |name| name.to_string());
-            let problem = Problem::new(format!("`{name}` is a template, which never runs itself"))
-                .help(format!("name an instance, such as `{instance}`"));
-            context.sink.error(span.clone(), problem);
-            return Err(Reported);
-        }
-        Ok(name) => name,
-        Err(error) => {
-            context.sink.error(span.clone(), Problem::new(error.to_string()));
-            return Err(Reported);
-        }
-    };
-    match context.siblings.and_then(|siblings| siblings.find(&name)) {
-        Some(found) => Ok((name, found)),
-        None => {
-            let problem = Problem::new(format!("there is no Quadlet file `{name}`"))
-                .label("not handed in together with this one")
-                .help(format!("give both files at once, or name what `{name}` would make"));
+) -> Result<Referred, Reported> {
+    match find(context, raw, expanded) {
+        Ok(found) => Ok(found),
+        Err(problem) => {
             context.sink.error(span.clone(), problem);
             Err(Reported)
         }
     }
+}
+
+/// Finds a Quadlet file. A template that a template names means the same instance.
+pub(super) fn find(context: &Context<'_>, raw: &str, expanded: &str) -> Result<Referred, Problem> {
+    let name = UnitName::new(expanded).map_err(|error| Problem::new(error.to_string()))?;
+    let own = if context.name.is_template() { Some("1") } else { context.name.instance() };
+    let (name, instance) = match (name.is_template(), own) {
+        (true, Some(own)) => {
+            let instance = name.with_instance(own);
+            (instance.map_err(|error| Problem::new(error.to_string()))?, Some("%i"))
+        }
+        (true, None) => {
+            let example = name.with_instance("1").map_or(String::new(), |name| name.to_string());
+            return Err(Problem::new(format!("`{name}` is a template, which never runs itself"))
+                .help(format!("name an instance, such as `{example}`")));
+        }
+        (false, _) => {
+            let written = raw.rsplit_once('.').and_then(|(stem, _)| stem.split_once('@'));
+            (name, written.map(|(_, instance)| instance))
+        }
+    };
+    if QuadletKind::of(&name).is_none() {
+        let suffix = name.kind().suffix();
+        return Err(Problem::new(format!("`{name}` becomes no unit"))
+            .label(format!("`.{suffix}` files are not available")));
+    }
+    let Some(sibling) = context.siblings.and_then(|siblings| siblings.find(&name)) else {
+        return Err(Problem::new(format!("there is no Quadlet file `{name}`"))
+            .label("not handed in together with this one")
+            .help(format!("give both files at once, or name what `{name}` would make")));
+    };
+    // Only a template's text is read by several units.
+    let instance = instance.filter(|_| context.name.is_template());
+    let service = match instance {
+        Some(instance) => format!("{}@{instance}.service", sibling.service.prefix()),
+        None => sibling.service.to_string(),
+    };
+    let raw = sibling.resource(instance);
+    let resource = sibling.resource(None);
+    let expanded = Arg::specified(&resource, context.name, context.specifiers).expanded;
+    Ok(Referred { name, sibling, service, resource: Arg { raw, expanded } })
 }

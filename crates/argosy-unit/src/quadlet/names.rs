@@ -134,8 +134,8 @@ pub(crate) fn unquoted(text: &str) -> &str {
 pub(crate) struct Sibling {
     /// The service it becomes.
     pub(crate) service: UnitName,
-    /// What its resource is called; only specifiers of the machine are left in it.
-    pub(crate) resource: String,
+    /// What its resource is called, with specifiers of its own service.
+    resource: String,
     /// The pod that starts it.
     pub(crate) started_by: Option<String>,
     /// Whether it is a volume whose content outlives those who use it.
@@ -147,12 +147,20 @@ impl Sibling {
         let kind = QuadletKind::of(name)?;
         let written = last(file, kind.section(), "ServiceName");
         let service = service_name(kind, name, written).ok()?;
-        let resource = expand_names(&resource_name(kind, name, file), &service);
+        let resource = resource_name(kind, name, file);
         let with_pod = last(file, "Container", "StartWithPod")
             .is_none_or(|value| crate::values::boolean(value) != Some(false));
         let started_by = last(file, "Container", "Pod").filter(|_| with_pod).map(str::to_owned);
         let keeps_data = kind == QuadletKind::Volume && keeps_data(file);
         Some(Sibling { service, resource, started_by, keeps_data })
+    }
+}
+
+impl Sibling {
+    /// Returns what its resource is called; only specifiers of the machine are left in it, and
+    /// `instance`, if it is given, where the name of the instance belongs.
+    pub(crate) fn resource(&self, instance: Option<&str>) -> String {
+        expand_names(&self.resource, &self.service, instance)
     }
 }
 

@@ -84,9 +84,9 @@ fn network(context: &mut Context<'_>, found: Placed, made: &mut Made) -> Result<
         return Err(Reported);
     }
     if is_container || name.ends_with(".network") {
-        let written = arg.expanded.split(':').next().unwrap_or_default().to_owned();
-        let (_, sibling) = made.need(context, "Requires", &written, &span)?;
-        let resource = sibling.arg(context);
+        let file = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+        let written = Arg { raw: file(&arg.raw), expanded: file(&arg.expanded) };
+        let resource = made.need(context, "Requires", &written, &span)?.resource;
         return Ok(match (is_container, arg.expanded.split_once(':'), options) {
             (true, _, _) => resource.after("container:"),
             (false, Some((_, expanded)), Some(raw)) => {

@@ -101,16 +101,16 @@ pub(super) fn mounts(
 /// Reads `type=TYPE,source=SOURCE,target=TARGET,...`.
 fn mount(context: &mut Context<'_>, word: &Placed, made: &mut Made) -> Result<Arg, Reported> {
     let Placed { arg, span } = word;
-    if arg.raw.contains('"') {
-        let problem = Problem::new("quotes within a mount are not available")
-            .help("a path with a comma goes through Volume=");
+    let (Some(raw), Some(expanded)) = (csv_fields(&arg.raw), csv_fields(&arg.expanded)) else {
+        let problem = Problem::new("a quote in the mount is not where a field begins or ends")
+            .help("a field with a comma is quoted as a whole: \\\"target=/a,b\\\"");
         context.sink.error(span.clone(), problem);
         return Err(Reported);
-    }
+    };
     let mut kind = "volume";
     let mut fields: Vec<(&str, &str)> = Vec::new();
     let mut typed = false;
-    for field in arg.raw.split(',').zip(arg.expanded.split(',')) {
+    for field in raw.iter().map(String::as_str).zip(expanded.iter().map(String::as_str)) {
         match field.0.strip_prefix("type=") {
             Some(name) if !typed => (kind, typed) = (name, true),
             _ => fields.push(field),
@@ -142,6 +142,7 @@ fn mount(context: &mut Context<'_>, word: &Placed, made: &mut Made) -> Result<Ar
             }
             _ => Arg { raw: (*raw).to_owned(), expanded: (*expanded).to_owned() },
         };
+        let field = Arg { raw: csv_field(&field.raw), expanded: csv_field(&field.expanded) };
         out = out.before(&Arg::plain(",")).before(&field);
     }
     if !has_source && kind != "tmpfs" {
@@ -151,6 +152,53 @@ fn mount(context: &mut Context<'_>, word: &Placed, made: &mut Made) -> Result<Ar
         return Err(Reported);
     }
     Ok(out)
+}
+
+/// Splits at commas outside of double quotes, as CSV does; `None` if the quotes do not fit.
+fn csv_fields(text: &str) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let Some(mut quoted) = rest.strip_prefix('"') else {
+            let (field, after) = rest.split_once(',').map_or((rest, None), |(f, a)| (f, Some(a)));
+            if field.contains('"') {
+                return None;
+            }
+            fields.push(field.to_owned());
+            match after {
+                Some(after) => rest = after,
+                None => return Some(fields),
+            }
+            continue;
+        };
+        let mut field = String::new();
+        loop {
+            let (part, after) = quoted.split_once('"')?;
+            field.push_str(part);
+            quoted = after;
+            match after.strip_prefix('"') {
+                Some(after) => {
+                    field.push('"');
+                    quoted = after;
+                }
+                None => break,
+            }
+        }
+        fields.push(field);
+        match quoted.strip_prefix(',') {
+            Some(after) => rest = after,
+            None if quoted.is_empty() => return Some(fields),
+            None => return None,
+        }
+    }
+}
+
+/// Writes a field so that [`csv_fields`] reads it again.
+fn csv_field(text: &str) -> String {
+    match text.contains([',', '"']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
 }
 
 /// Finds what a source is: a path, a file of the kinds `files`, or a name.
@@ -180,8 +228,9 @@ fn resolve(
         return Ok(Source { arg: arg.clone(), is_path: true, keeps: true });
     }
     if files.contains(&suffix) {
-        let (_, sibling) = made.need(context, "Requires", &arg.expanded, span)?;
-        return Ok(Source { arg: sibling.arg(context), is_path: false, keeps: sibling.keeps_data });
+        let found = made.need(context, "Requires", arg, span)?;
+        let keeps = found.sibling.keeps_data;
+        return Ok(Source { arg: found.resource, is_path: false, keeps });
     }
     if suffix == "artifact" {
         let problem = Problem::new("artifacts are not available")

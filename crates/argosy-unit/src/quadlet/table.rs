@@ -143,6 +143,30 @@ pub(super) fn nearest_key(section: &str, key: &str) -> Option<&'static str> {
     nearest(key, rules(section), |rule| rule.key).map(|rule| rule.key)
 }
 
+/// Returns the first flag in `args` that a key of the section stands for, and that key.
+pub(super) fn key_for(section: &str, args: &str) -> Option<(String, &'static str)> {
+    args.split_whitespace().filter(|word| word.starts_with('-')).find_map(|word| {
+        let flag = word.split('=').next().unwrap_or_default();
+        let long = match flag {
+            "-v" => "--volume",
+            "-p" => "--publish",
+            "-e" => "--env",
+            "-l" => "--label",
+            "-u" => "--user",
+            "-w" => "--workdir",
+            "-h" => "--hostname",
+            "-m" => "--memory",
+            flag => flag,
+        };
+        let stands_for = |rule: &&QuadletRule| {
+            let text = rule.form.describe();
+            let rest = text.strip_prefix('`').and_then(|text| text.strip_prefix(long));
+            rest.is_some_and(|rest| rest.starts_with(['=', '`']))
+        };
+        rules(section).find(stands_for).map(|rule| (flag.to_owned(), rule.key))
+    })
+}
+
 /// Returns another kind of file whose section has this key.
 pub(super) fn kind_with(key: &str) -> Option<QuadletKind> {
     QuadletKind::ALL.into_iter().find(|kind| find(kind.section(), key).is_some())

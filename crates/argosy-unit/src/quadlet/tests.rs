@@ -235,6 +235,36 @@ fn the_text_is_a_service_that_means_the_same() {
 }
 
 #[test]
+fn a_template_that_names_templates_means_the_same_instance() {
+    let text = "[Unit]\nAfter=net@%i.network\n[Container]\nImage=quay.io/a/b\n\
+                Volume=data@.volume:/d\nMount=type=volume,source=data@%i.volume,target=/e\n";
+    let named = "[Volume]\nVolumeName=vol-%N\n";
+    let files = [("web@.container", text), ("data@.volume", named), ("net@.network", "")];
+    for (unit, instance) in [("web@.container", "1"), ("web@x.container", "x")] {
+        let made = translated_as(unit, &files);
+        let volume = format!("vol-data-volume@{instance}");
+        let argv = argv(&made.spec.service.exec_start).join(" ");
+        assert!(argv.contains(&format!("--volume={volume}:/d")), "{argv}");
+        assert!(argv.contains(&format!("source={volume},")), "{argv}");
+        assert_eq!(
+            made.spec.dependencies.requires,
+            [name(&format!("data-volume@{instance}.service"))]
+        );
+        assert_eq!(made.companions, [name(&format!("data@{instance}.volume"))].into());
+        let written = if unit == "web@.container" { "%i" } else { instance };
+        let requires = format!("Requires=data-volume@{written}.service\n");
+        assert!(made.text.contains(&requires), "{}", made.text);
+        assert!(made.text.contains(&format!("--volume=vol-data-volume@{written}:/d")));
+        assert!(made.text.contains("After=net-network@"), "{}", made.text);
+        let (file, _) = UnitFile::parse("web.service", &made.text.replace("Delegate=yes\n", ""));
+        let (spec, found) = crate::lower(&file, &made.spec.name, &Specifiers::default());
+        let mut spec = spec.unwrap_or_else(|| panic!("{found:#?}"));
+        spec.placement.keeps_data = true;
+        assert_eq!(spec, made.spec);
+    }
+}
+
+#[test]
 fn the_file_stays_what_its_systemd_sections_say() {
     let made = container(
         "[Service]\nRestart=on-failure\nTimeoutStopSec=7\nKillMode=control-group\n\

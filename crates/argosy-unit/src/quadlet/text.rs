@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use argosy_model::{ServiceType, UnitName};
 
 use super::command::quoted;
-use super::made::Made;
+use super::made::{Made, find};
 use super::names::QuadletKind;
 use crate::UnitFile;
 use crate::file::{Directive, ItemKind};
 use crate::lower::context::Context;
+use crate::specifier::{Scope, expand};
 
 /// Writes the unit file: what the file says in the sections of systemd, then what is made of
 /// the rest. Directives that begin at one of `replaced` are left out.
@@ -57,22 +58,27 @@ fn renamed(context: &Context<'_>, directive: &Directive) -> Option<String> {
         return None;
     }
     let service = |word: &str| {
-        let name = UnitName::new(word).ok().filter(|name| name.kind().is_quadlet())?;
-        Some(context.siblings?.find(&name)?.service.to_string())
+        let expanded = expand(word, context.name, context.specifiers, Scope::Machine).0;
+        UnitName::new(expanded.as_str()).ok().filter(|name| name.kind().is_quadlet())?;
+        find(context, word, &expanded).ok().map(|found| found.service)
     };
     let words: Vec<&str> = value.as_str().split_whitespace().collect();
-    if !words.iter().any(|word| service(word).is_some()) {
+    let services: Vec<Option<String>> = words.iter().map(|word| service(word)).collect();
+    if services.iter().all(Option::is_none) {
         return None;
     }
-    let words: Vec<String> =
-        words.iter().map(|word| service(word).unwrap_or_else(|| (*word).to_owned())).collect();
+    let words: Vec<String> = words
+        .into_iter()
+        .zip(services)
+        .map(|(word, service)| service.unwrap_or_else(|| word.to_owned()))
+        .collect();
     Some(format!("{key}={}", words.join(" ")))
 }
 
 fn unit_section(made: &Made, out: &mut String) {
     out.push_str("\n[Unit]\n");
-    for (key, unit) in &made.relations {
-        writeln!(out, "{key}={unit}").expect("a string takes all");
+    for relation in &made.relations {
+        writeln!(out, "{}={}", relation.key, relation.raw).expect("a string takes all");
     }
     for path in &made.mounts {
         writeln!(out, "RequiresMountsFor={}", quoted(path)).expect("a string takes all");

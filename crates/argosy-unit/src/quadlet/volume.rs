@@ -70,8 +70,9 @@ fn local(context: &mut Context<'_>, keys: &Keys<'_>, made: &mut Made, out: &mut 
     }
     let mut options: Vec<Arg> = Vec::new();
     for (key, option) in [("User", "uid="), ("Group", "gid=")] {
-        let found = keys.value(context, key, checks::NUMBER);
-        options.extend(found.map(|found| found.arg.after(option)));
+        let found = keys.value(context, key, checks::OWNER).map(|found| found.arg);
+        let number = |arg: Arg| if arg.expanded == "root" { Arg::plain("0") } else { arg };
+        options.extend(found.map(number).map(|arg| arg.after(option)));
     }
     options.extend(keys.value(context, "Options", Check::Any).map(|found| found.arg));
     let comma = Arg::plain(",");

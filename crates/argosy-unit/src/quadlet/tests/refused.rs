@@ -75,12 +75,14 @@ fn keys() {
     "#]],
     );
     container(
-        "PodmanArgs=--cpus=2\nSecret=x\nLogDriver=none\nCgroupsMode=enabled\n",
+        "PodmanArgs=--cpus=2\nPodmanArgs=--cpus=2 -p 80:80\nPodmanArgs=--tmpfs /x\nSecret=x\nLogDriver=none\nCgroupsMode=enabled\n",
         expect![[r#"
             c.container:3:1: error: `PodmanArgs=` is refused: the flags of podman are not those of the engine; use the key that stands for the flag
-            c.container:4:1: error: `Secret=` is refused: secrets are not available yet; use EnvironmentFile= or Volume=
-            c.container:5:1: error: `LogDriver=` is refused: the output of a container goes to the journal (leave it out, or set `LogDriver=journald`)
-            c.container:6:1: error: `CgroupsMode=` is refused: a container always runs in the control group of its unit (leave it out, or set `CgroupsMode=split`)
+            c.container:4:1: error: `PodmanArgs=` is refused: the flags of podman are not those of the engine; use the key that stands for the flag (for `-p` write `PublishPort=`)
+            c.container:5:1: error: `PodmanArgs=` is refused: the flags of podman are not those of the engine; use the key that stands for the flag (for `--tmpfs` write `Tmpfs=`)
+            c.container:6:1: error: `Secret=` is refused: secrets are not available yet; use EnvironmentFile= or Volume=
+            c.container:7:1: error: `LogDriver=` is refused: the output of a container goes to the journal (leave it out, or set `LogDriver=journald`)
+            c.container:8:1: error: `CgroupsMode=` is refused: a container always runs in the control group of its unit (leave it out, or set `CgroupsMode=split`)
         "#]],
     );
     container(

@@ -56,9 +56,11 @@ pub(super) fn of(service: &str, text: &str) -> String {
                 lines.insert(format!("{key}={}", value.replace("\\x20", " ").trim_matches('"')));
             }
             "Unit" if LISTS.contains(&key) => {
-                // A pod of Podman's wants the templates of its containers, which systemd
-                // cannot start.
-                for word in value.split_whitespace().filter(|word| !word.contains("@.")) {
+                // A template stands for the same instance. In a pod it would be one that is
+                // named after the pod.
+                let words = value.split_whitespace().map(|word| word.replace("@%i.", "@."));
+                let in_pod = |word: &str| matches!(key, "Wants" | "Before") && word.contains("@.");
+                for word in words.filter(|word| !in_pod(word)) {
                     lines.insert(format!("{key}={word}"));
                 }
             }

@@ -41,6 +41,22 @@ fn accepted() -> Vec<Case> {
         case("a template", &[("web@.container", plain() + "Exec=serve %i\n")]),
         alone("a volume template", "data@.volume", "[Volume]\nUser=5\n"),
         alone("a network template", "net@.network", "[Network]\nInternal=yes\n"),
+        case(
+            "templates that go together",
+            &[
+                (
+                    "web@.container",
+                    "[Unit]\nAfter=data@.volume\n[Container]\nImage=quay.io/a/b\n\
+                Volume=data@.volume:/d\nNetwork=net@.network\n\
+                Mount=type=volume,source=data@.volume,target=/e\n"
+                        .into(),
+                ),
+                ("data@.volume", String::new()),
+                ("net@.network", String::new()),
+            ],
+        ),
+        container("a mount with a comma", "Mount=type=bind,src=/tmp,\\\"dst=/path,1\\\"\n"),
+        alone("root's volume", "d.volume", "[Volume]\nUser=root\nGroup=root\n"),
         container("user and group", "User=1\nGroup=2\n"),
         container("the last of several", "HostName=a\nHostName=b\nStopTimeout=1\nStopTimeout=2\n"),
         container("a list is reset", "PublishPort=1:1\nPublishPort=\nPublishPort=2:2\n"),
