@@ -7,6 +7,7 @@
 
 mod checkers;
 mod client;
+mod clients;
 mod cluster;
 mod disk;
 mod network;
@@ -14,6 +15,7 @@ mod queue;
 mod random;
 mod scenario;
 mod trace;
+mod watchers;
 mod world;
 
 pub use checkers::Violation;
