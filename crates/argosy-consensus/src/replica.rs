@@ -253,10 +253,10 @@ impl Replica {
     fn send(&mut self, message: &raft::eraftpb::Message) {
         let Some(message) = PeerMessage::from_raft(message) else { return };
         let Some(point) = &message.snapshot else {
-            return self.effects.push(Effect::Send(message));
+            return self.effects.push(Effect::Send(Box::new(message)));
         };
         if point.index == self.state.applied_index() {
-            let state = self.state.clone();
+            let (message, state) = (Box::new(message), Box::new(self.state.clone()));
             self.effects.push(Effect::SendSnapshot { message, state });
         } else {
             // The state has moved on since the library made the message.

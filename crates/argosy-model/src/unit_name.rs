@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Longest unit name in bytes (systemd's `UNIT_NAME_MAX`).
 pub const UNIT_NAME_MAX: usize = 255;
@@ -123,10 +124,11 @@ pub enum InvalidUnitName {
     },
 }
 
-/// A valid unit name: `prefix[@[instance]].suffix`.
+/// A valid unit name: `prefix[@[instance]].suffix`. Everything is kept by it, so it is shared, not
+/// copied.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitName {
-    text: String,
+    text: Arc<str>,
     kind: UnitKind,
 }
 
@@ -153,7 +155,7 @@ impl UnitName {
         if stem.starts_with('@') {
             return Err(InvalidUnitName::Empty { name: text, what: "@" });
         }
-        Ok(UnitName { text, kind })
+        Ok(UnitName { text: text.into(), kind })
     }
 
     /// Returns the whole name.
@@ -189,7 +191,9 @@ impl UnitName {
     /// Returns the template an instance comes from; `None` unless an instance.
     pub fn template(&self) -> Option<UnitName> {
         self.instance()?;
-        UnitName::new(format!("{}@.{}", self.prefix(), self.kind.suffix())).ok()
+        // A valid name without its instance is one.
+        let text = [self.prefix(), "@.", self.kind.suffix()].concat().into();
+        Some(UnitName { text, kind: self.kind })
     }
 
     /// Returns the instance `prefix@instance.suffix` of this template.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use argosy_model::{MachineId, Term, UnitName};
 use argosy_registry::{ClusterView, LeaderMark, Outcome, PlanCommit, Revision, Txn};
-use argosy_scheduler::{PlanStep, check_plan};
+use argosy_scheduler::{Plan, PlanInput, PlanStep, check_plan};
 
 use crate::liveness::{Right, Signs};
 use crate::planted::Planted;
@@ -140,6 +140,8 @@ pub struct LeaderMachine {
     not_ready_since: BTreeMap<UnitName, Duration>,
     /// Nothing relevant has changed since the last plan, which is at rest at this revision.
     rested_at: Option<Revision>,
+    /// The last plan, if it had no steps, and what it was made from.
+    at_rest: Option<(PlanInput, Plan)>,
     outlook: Outlook,
     wake: Option<Duration>,
     planted: Planted,
@@ -164,6 +166,7 @@ impl LeaderMachine {
             remaining: Remaining::default(),
             not_ready_since: BTreeMap::new(),
             rested_at: None,
+            at_rest: None,
             outlook: Outlook::default(),
             wake: None,
             planted: Planted::default(),
@@ -325,14 +328,13 @@ impl LeaderMachine {
         let held = self.outlook.held;
         let planned = self.remaining.valid_at == view.revision() && self.remaining.held == held;
         if self.remaining.steps.is_empty() || !planned {
-            let input = self.plan_input(view, at);
-            let made = self.planted.plan(&input);
-            let wrong = check_plan(&input, &made);
-            if !wrong.is_empty() {
-                self.rested_at = Some(view.revision());
-                let lines = wrong.iter().map(ToString::to_string).collect();
-                return vec![LeaderEffect::BadPlan(lines)];
-            }
+            let made = match self.plan(view, at) {
+                Ok(made) => made,
+                Err(wrong) => {
+                    self.rested_at = Some(view.revision());
+                    return vec![LeaderEffect::BadPlan(wrong)];
+                }
+            };
             if made.steps.is_empty() {
                 let effect = self.commit_rest(view, mark, made.reasons, at.now);
                 if effect.is_none() {
@@ -344,6 +346,25 @@ impl LeaderMachine {
             self.remaining = Remaining { steps, valid_at: view.revision(), held };
         }
         self.commit_steps(view, mark).into_iter().collect()
+    }
+
+    /// Makes a plan and checks it; an error says what is wrong with it. Most changes of the view,
+    /// as of endpoints and reasons, are none of what is planned from: then a plan without steps
+    /// still holds.
+    fn plan(&mut self, view: &ClusterView, at: Moment<'_>) -> Result<Plan, Vec<String>> {
+        let input = self.plan_input(view, at);
+        if let Some((before, made)) = &self.at_rest
+            && *before == input
+        {
+            return Ok(made.clone());
+        }
+        let made = self.planted.plan(&input);
+        let wrong = check_plan(&input, &made);
+        if !wrong.is_empty() {
+            return Err(wrong.iter().map(ToString::to_string).collect());
+        }
+        self.at_rest = made.steps.is_empty().then(|| (input, made.clone()));
+        Ok(made)
     }
 
     fn commit(&mut self, txn: Txn, steps: Vec<String>) -> LeaderEffect {

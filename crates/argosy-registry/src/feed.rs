@@ -140,7 +140,7 @@ fn put_unit(
             put(records, &Key::Unit(name.clone()), stored);
         }
         let newest = stored.map(|stored| stored.value.revision);
-        for revision in newest.into_iter().chain([runs]) {
+        for revision in newest.into_iter().chain((newest != Some(runs)).then_some(runs)) {
             put_text(records, view, &name, revision, before);
         }
     }

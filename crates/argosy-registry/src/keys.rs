@@ -70,13 +70,13 @@ impl Key {
     /// Writes the key.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Key::Unit(name) => format!("{UNITS}{name}"),
+            Key::Unit(name) => [UNITS, name.as_str()].concat(),
             // Twenty digits: the revisions of a unit list in order.
             Key::Revision(name, number) => format!("{REVISIONS}{name}/{:020}", number.0),
             Key::Machine(id) => format!("{MACHINES}{id}"),
             Key::Assignment(id) => format!("{ASSIGNMENTS}{id}"),
-            Key::Reason(name) => format!("{REASONS}{name}"),
-            Key::Endpoint(unit, None) => format!("{ENDPOINTS}{}/{unit}", unit.prefix()),
+            Key::Reason(name) => [REASONS, name.as_str()].concat(),
+            Key::Endpoint(unit, None) => [ENDPOINTS, unit.prefix(), "/", unit.as_str()].concat(),
             Key::Endpoint(unit, Some(machine)) => {
                 format!("{ENDPOINTS}{}/{unit}/{machine}", unit.prefix())
             }

@@ -29,6 +29,14 @@ pub enum Violation {
         /// The highest revision told before it was asked.
         told: Revision,
     },
+    /// A request was told of a revision what is not so.
+    #[error("{request} is not what revision {revision} has")]
+    Untrue {
+        /// The request.
+        request: String,
+        /// The revision.
+        revision: Revision,
+    },
     /// A member's reads of its own state went back.
     #[error("member {member} answered from revision {seen} after revision {told}")]
     WentBack {

@@ -23,8 +23,12 @@ pub(crate) enum Question {
     Delete,
     /// Write the second if the first is there.
     Swap(Value, Value),
+    /// Write this under the key and the next one, in one transaction.
+    PutTwo(Value),
     /// A linearizable read.
     Read,
+    /// A linearizable read of all keys.
+    ReadAll,
     /// A read of whatever the member has.
     ReadLocal,
     /// Forget revisions further back than this.
@@ -45,6 +49,21 @@ pub(crate) struct Request {
     /// The highest revision that any client had been told by then.
     pub(crate) floor: Revision,
     pub(crate) fate: Fate,
+    /// It was answered when nobody waited any more.
+    pub(crate) answered_late: bool,
+}
+
+impl Answer {
+    /// Returns the revision it is from.
+    pub(crate) fn revision(self) -> Option<Revision> {
+        match self {
+            Answer::Done(revision)
+            | Answer::Removed(_, revision)
+            | Answer::Is(_, revision)
+            | Answer::All(_, revision) => Some(revision),
+            Answer::Nothing | Answer::Refused => None,
+        }
+    }
 }
 
 /// What became of a request.
@@ -69,24 +88,53 @@ pub(crate) enum Answer {
     Removed(Value, Revision),
     /// The key has this value; a failed swap answers so too.
     Is(Value, Revision),
+    /// The keys have these values.
+    All([Value; KEYS as usize], Revision),
     /// The key had nothing to delete.
     Nothing,
     /// Refused: compacted, or in the future.
     Refused,
 }
 
+/// What the names of all keys begin with, and no other's.
+const KEYS_PREFIX: &str = "k";
+
 pub(crate) fn key_name(key: u64) -> String {
-    format!("k{key}")
+    format!("{KEYS_PREFIX}{key}")
+}
+
+/// Returns which of the clients' keys a name is.
+pub(crate) fn key_of(name: &[u8]) -> Option<u64> {
+    std::str::from_utf8(name).ok()?.strip_prefix(KEYS_PREFIX)?.parse().ok()
+}
+
+impl Request {
+    /// Returns the keys that it writes, if it writes.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = u64> {
+        let two = matches!(self.question, Question::PutTwo(_));
+        std::iter::once(self.key).chain(two.then(|| next_key(self.key)))
+    }
+
+    /// Tells whether its answer says something of a key.
+    pub(crate) fn concerns(&self, key: u64) -> bool {
+        self.question == Question::ReadAll || self.writes().any(|own| own == key)
+    }
+}
+
+fn next_key(key: u64) -> u64 {
+    (key + 1) % KEYS
 }
 
 impl Question {
     /// Draws the next question of a client. `seen` is the last value it saw under the key.
     pub(crate) fn draw(random: &mut Random, seen: Value, next: Value, revision: Revision) -> Self {
         match random.below(100) {
-            0..45 => Question::Put(next),
+            0..38 => Question::Put(next),
+            38..45 => Question::PutTwo(next),
             45..50 => Question::Delete,
             50..60 => Question::Swap(seen, next),
-            60..85 => Question::Read,
+            60..80 => Question::Read,
+            80..85 => Question::ReadAll,
             85..98 => Question::ReadLocal,
             _ => Question::Compact(revision - 200),
         }
@@ -95,12 +143,17 @@ impl Question {
     /// Returns the command for it; `None` for reads.
     pub(crate) fn command(self, key: u64) -> Option<Command> {
         let name = key_name(key);
-        let put =
-            |value: Value| Op::Put(SpaceId::User, PutRequest::new(name.clone(), value.to_string()));
+        let put_to =
+            |name, value: Value| Op::Put(SpaceId::User, PutRequest::new(name, value.to_string()));
+        let put = |value| put_to(name.clone(), value);
         let range = KeyRange::key(name.clone());
         let kind = match self {
-            Question::Read | Question::ReadLocal => return None,
+            Question::Read | Question::ReadLocal | Question::ReadAll => return None,
             Question::Put(value) => CommandKind::Txn(Txn::unconditional(vec![put(value)])),
+            Question::PutTwo(value) => {
+                let puts = vec![put(value), put_to(key_name(next_key(key)), value)];
+                CommandKind::Txn(Txn::unconditional(puts))
+            }
             Question::Delete => {
                 let delete = DeleteRequest { range, prev_kv: true };
                 CommandKind::Txn(Txn::unconditional(vec![Op::Delete(SpaceId::User, delete)]))
@@ -138,19 +191,31 @@ impl Question {
     }
 }
 
-/// Reads a key from a state.
-pub(crate) fn read(state: &State, key: u64) -> Answer {
-    let request = RangeRequest::new(KeyRange::key(key_name(key)));
-    match state.range(SpaceId::User, &request) {
-        Ok(range) => {
-            let value = range.kvs.first().map_or(0, |kv| value_of(&kv.value));
-            Answer::Is(value, state.revision(SpaceId::User))
-        }
-        Err(_) => Answer::Refused,
+/// Answers a read from a state.
+pub(crate) fn read(state: &State, request: &Request) -> Answer {
+    let all = request.question == Question::ReadAll;
+    let range = match all {
+        true => KeyRange::prefix(KEYS_PREFIX),
+        false => KeyRange::key(key_name(request.key)),
+    };
+    let Ok(range) = state.range(SpaceId::User, &RangeRequest::new(range)) else {
+        return Answer::Refused;
+    };
+    let revision = state.revision(SpaceId::User);
+    if !all {
+        return Answer::Is(range.kvs.first().map_or(0, |kv| value_of(&kv.value)), revision);
     }
+    let mut values = [0; KEYS as usize];
+    for kv in &range.kvs {
+        let place = key_of(&kv.key).and_then(|key| values.get_mut(key as usize));
+        if let Some(place) = place {
+            *place = value_of(&kv.value);
+        }
+    }
+    Answer::All(values, revision)
 }
 
-fn value_of(bytes: &[u8]) -> Value {
+pub(crate) fn value_of(bytes: &[u8]) -> Value {
     let text = std::str::from_utf8(bytes).ok();
     // Only `put` writes values; a value that is no number is one that nobody wrote.
     text.and_then(|text| text.parse().ok()).unwrap_or(Value::MAX)

@@ -4,6 +4,7 @@
 //! then they fall silent and everything must come to where it was told (liveness).
 
 mod backend;
+mod clients;
 mod control;
 mod faults;
 mod fed;
@@ -16,6 +17,7 @@ mod replica;
 mod runs;
 mod scenario;
 mod spread;
+mod storage;
 mod texts;
 mod truth;
 mod violation;
@@ -27,10 +29,12 @@ use argosy_consensus::Input;
 use argosy_model::{InvocationId, MachineId, UnitName};
 use argosy_reconcile::{BackendEvent, BackendRequest, Connection};
 
+use self::clients::{ClientEvent, Users};
 use self::machine::{Arrival, Machine};
 use self::operators::Operators;
 use self::runs::Runs;
 use self::truth::Truth;
+use crate::checkers::log::Log;
 use crate::network::Network;
 use crate::queue::{Micros, Queue, micros, millis};
 use crate::random::Random;
@@ -75,6 +79,8 @@ enum Event {
     FenceKill { machine: usize, boot: u64, unit: UnitName, invocation: InvocationId },
     /// An operator does something.
     Operate,
+    /// Something happens to a client or a watcher of the store.
+    Client(ClientEvent),
     /// A unit exits by itself.
     Exit,
     /// Something breaks.
@@ -98,6 +104,9 @@ pub(crate) struct Cluster<'a> {
     voters: BTreeSet<u64>,
     network: Network,
     operators: Operators,
+    users: Users,
+    /// What the members of the store have applied.
+    log: Log,
     truth: Truth,
     runs: Runs,
     stats: ClusterStats,
@@ -126,7 +135,9 @@ impl<'a> Cluster<'a> {
             machines: (0..count).map(|at| Machine::new(at, count, random.fork())).collect(),
             voters: (1..=count as u64).collect(),
             network: Network::new(count, random.fork()),
-            operators: Operators::new(scenario.units, random.fork()),
+            operators: Operators::new(scenario.units, scenario.all_units, random.fork()),
+            users: Users::new((micros(scenario.pace.0), micros(scenario.pace.1)), scenario.seed),
+            log: Log::default(),
             truth: Truth::new(count),
             runs: Runs::default(),
             stats: ClusterStats::default(),
@@ -144,6 +155,7 @@ impl<'a> Cluster<'a> {
             cluster.queue.after(millis(2_500), Event::Operate);
         }
         cluster.queue.after(millis(8_000), Event::Exit);
+        cluster.add_users();
         cluster
     }
 
@@ -155,6 +167,9 @@ impl<'a> Cluster<'a> {
         self.stats.overlaps = self.runs.overlaps();
         self.stats.lost = self.truth.lost_commits();
         self.stats.placed = self.truth.placements();
+        self.stats.answered = self.users.clients.answered;
+        self.stats.unknown = self.users.clients.unknown;
+        self.stats.watched = self.users.watched;
         ClusterOutcome { trace_hash: self.trace.hash(), violation, stats: self.stats }
     }
 
@@ -168,6 +183,7 @@ impl<'a> Cluster<'a> {
             }
             self.happen(event)?;
         }
+        self.judge_store()?;
         self.judge()
     }
 
@@ -225,6 +241,7 @@ impl<'a> Cluster<'a> {
                 self.fence_kills(machine, boot, &unit, invocation)?;
             }
             Event::Operate => self.operate()?,
+            Event::Client(event) => self.client_event(event)?,
             Event::Exit => self.exit()?,
             Event::Fault => self.fault(),
             Event::Mend { mend } => self.mend(mend)?,
@@ -263,6 +280,9 @@ impl<'a> Cluster<'a> {
     }
 
     fn record(&mut self, event: &Event) {
+        if let Event::Client(event) = event {
+            return event.record(self.queue.now(), &mut self.trace);
+        }
         let (kind, about) = match event {
             Event::Tick { machine, .. } => (1, *machine),
             Event::Wake { machine, .. } => (2, *machine),
@@ -280,7 +300,7 @@ impl<'a> Cluster<'a> {
             Event::Exit => (11, 0),
             Event::Fault => (12, 0),
             Event::Mend { .. } => (13, 0),
-            Event::Heal | Event::Quiet | Event::End => (14, 0),
+            Event::Client(_) | Event::Heal | Event::Quiet | Event::End => (14, 0),
         };
         self.trace.add(&[self.queue.now(), kind, about as u64]);
     }

@@ -1,101 +1,15 @@
 //! Plays seeds: `argosy-sim --seeds 2000`, or one: `argosy-sim --seed 17 --bug torn-tail`.
 
+mod arguments;
+
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use argosy_model::PlantedBug;
-use argosy_sim::{ClusterScenario, ClusterStats, Members, Scenario, Stats};
+use argosy_sim::{ClusterScenario, ClusterStats, Scenario, Stats};
 
-const HELP: &str = "\
-Plays whole stores in one thread, with faults, and checks what they promise.
-
-  --seeds N      play N seeds (default 100)
-  --from S       begin with seed S (default 0)
-  --seed S       play this one seed and tell what happened
-  --members M    how many members: 1, 3 or growing (default: as the seed says)
-  --cluster      play whole clusters instead: machines, units, operators
-  --machines N   with --cluster: how many machines (default: as the seed says)
-  --units N      with --cluster: how many unit names operators play with
-  --clients N    with --cluster: how many operators go on side by side (default 1)
-  --ops N        with --cluster: changes that they ask for together in a virtual second
-  --fault-every S  with --cluster: virtual seconds from one fault to the next
-  --bug NAME     plant a defect; a wrong name lists them
-  --until-found  stop at the first violation
-";
-
-/// What was asked for.
-#[derive(Default)]
-struct Arguments {
-    from: u64,
-    count: u64,
-    members: Option<Members>,
-    bug: Option<PlantedBug>,
-    until_found: bool,
-    one: bool,
-    cluster: bool,
-    machines: Option<usize>,
-    units: Option<u64>,
-    clients: Option<u64>,
-    ops: Option<u64>,
-    fault_every: Option<u64>,
-}
-
-impl Arguments {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut arguments = Self { count: 100, ..Self::default() };
-        while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-            match word.as_str() {
-                "--seeds" => arguments.count = number(&value()?)?,
-                "--from" => arguments.from = number(&value()?)?,
-                "--seed" => {
-                    arguments.from = number(&value()?)?;
-                    arguments.count = 1;
-                    arguments.one = true;
-                }
-                "--members" => {
-                    let name = value()?;
-                    let members = Members::ALL.into_iter().find(|kind| kind.as_str() == name);
-                    let unknown = || format!("--members is 1, 3 or growing, not {name}");
-                    arguments.members = Some(members.ok_or_else(unknown)?);
-                }
-                "--bug" => {
-                    let name = value()?;
-                    let bug = PlantedBug::ALL.into_iter().find(|bug| bug.as_str() == name);
-                    let names = PlantedBug::ALL.map(PlantedBug::as_str).join(", ");
-                    let unknown = || format!("no defect is named {name}; there are {names}");
-                    arguments.bug = Some(bug.ok_or_else(unknown)?);
-                }
-                "--cluster" => arguments.cluster = true,
-                "--machines" => {
-                    let count = number(&value()?)?;
-                    let few = usize::try_from(count).ok().filter(|count| (1..=9).contains(count));
-                    arguments.machines = Some(few.ok_or("--machines is 1 to 9")?);
-                }
-                "--units" => arguments.units = Some(number(&value()?)?),
-                "--clients" => arguments.clients = Some(positive(&word, &value()?)?),
-                "--ops" => arguments.ops = Some(positive(&word, &value()?)?),
-                "--fault-every" => arguments.fault_every = Some(positive(&word, &value()?)?),
-                "--until-found" => arguments.until_found = true,
-                other => return Err(format!("unknown argument {other}")),
-            }
-        }
-        Ok(arguments)
-    }
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text} is not a number"))
-}
-
-fn positive(word: &str, text: &str) -> Result<u64, String> {
-    match number(text)? {
-        0 => Err(format!("{word} is at least 1")),
-        number => Ok(number),
-    }
-}
+use self::arguments::{Arguments, HELP};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -191,12 +105,24 @@ fn play_store(arguments: &Arguments, seed: u64, total: &mut Stats) -> Played {
 fn play_cluster(arguments: &Arguments, seed: u64, total: &mut ClusterStats) -> Played {
     let mut scenario = ClusterScenario::of_seed(seed);
     scenario.machines = arguments.machines.unwrap_or(scenario.machines);
-    scenario.units = arguments.units.unwrap_or(scenario.units);
-    scenario.operators = arguments.clients.unwrap_or(scenario.operators);
+    if let Some(units) = arguments.units {
+        (scenario.units, scenario.all_units) = (units, true);
+    }
+    scenario.operators = arguments.operators.unwrap_or(scenario.operators);
+    scenario.clients = arguments.clients.unwrap_or(scenario.clients);
+    // Each asks as often as the others, at moments as irregular as can be.
+    let pace = |count: u64, together: f64| {
+        let mean = Duration::from_secs(count).div_f64(together);
+        (Duration::ZERO, mean * 2)
+    };
+    if let Some(changes) = arguments.changes {
+        scenario.pause = pace(scenario.operators, changes as f64 / 10.0);
+    }
     if let Some(ops) = arguments.ops {
-        // Each asks as often as the others, at moments as irregular as can be.
-        let mean = Duration::from_secs(scenario.operators).div_f64(ops as f64);
-        scenario.pause = (Duration::ZERO, mean * 2);
+        scenario.pace = pace(scenario.clients, ops as f64);
+    }
+    if let Some(seconds) = arguments.seconds {
+        scenario.faults_for = Duration::from_secs(seconds);
     }
     if let Some(seconds) = arguments.fault_every {
         let mean = Duration::from_secs(seconds);
@@ -205,7 +131,7 @@ fn play_cluster(arguments: &Arguments, seed: u64, total: &mut ClusterStats) -> P
     scenario.planted = arguments.bug;
     let outcome = argosy_sim::run_cluster(&scenario);
     total.add(&outcome.stats);
-    let ClusterStats { events, started, placed, lost, acknowledged, .. } = *total;
+    let ClusterStats { events, started, placed, lost, acknowledged, answered, .. } = *total;
     Played {
         title: format!("seed {seed} ({} machines)", scenario.machines),
         finding: outcome.violation.map(|violation| violation.to_string()),
@@ -213,7 +139,7 @@ fn play_cluster(arguments: &Arguments, seed: u64, total: &mut ClusterStats) -> P
         virtual_time: outcome.stats.virtual_time,
         numbers: format!(
             "{events} events, {started} runs, {placed} placements, {lost} machines lost, \
-             {acknowledged} changes of operators"
+             {acknowledged} changes of operators, {answered} requests of clients answered"
         ),
     }
 }

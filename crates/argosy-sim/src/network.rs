@@ -46,12 +46,16 @@ impl Network {
 
     /// Returns after how long a message arrives; twice if it is repeated (only one that
     /// `may_repeat`), never if it is lost.
-    pub(crate) fn send(&mut self, from: usize, to: usize, may_repeat: bool) -> Vec<Micros> {
-        if self.blocked[from][to] || self.random.per_mille(self.loss) {
-            return Vec::new();
-        }
-        let again = may_repeat && self.random.per_mille(self.loss / 4);
-        (0..=u8::from(again)).map(|_| self.delay()).collect()
+    pub(crate) fn send(
+        &mut self,
+        from: usize,
+        to: usize,
+        may_repeat: bool,
+    ) -> impl Iterator<Item = Micros> + use<> {
+        let arrives = !self.blocked[from][to] && !self.random.per_mille(self.loss);
+        let again = arrives && may_repeat && self.random.per_mille(self.loss / 4);
+        let first = arrives.then(|| self.delay());
+        first.into_iter().chain(again.then(|| self.delay()))
     }
 
     fn delay(&mut self) -> Micros {

@@ -16,43 +16,29 @@ pub(crate) fn micros(duration: Duration) -> Micros {
     Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX / 2)
 }
 
+/// A moment as the checkers know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The number of the event that is happening.
+    pub(crate) event: u64,
+    pub(crate) at: Micros,
+}
+
 /// Events in order of time, then of when they were thought of.
 pub(crate) struct Queue<E> {
-    heap: BinaryHeap<Reverse<Scheduled<E>>>,
+    /// When, the how manyth, and in which slot. Events stay in their slots while this is sorted.
+    heap: BinaryHeap<Reverse<(Micros, u64, usize)>>,
+    slots: Vec<Option<E>>,
+    free: Vec<usize>,
     now: Micros,
     scheduled: u64,
     played: u64,
 }
 
-struct Scheduled<E> {
-    at: Micros,
-    order: u64,
-    event: E,
-}
-
-impl<E> PartialEq for Scheduled<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl<E> Eq for Scheduled<E> {}
-
-impl<E> PartialOrd for Scheduled<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Scheduled<E> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 impl<E> Queue<E> {
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), now: 0, scheduled: 0, played: 0 }
+        let (heap, slots, free) = (BinaryHeap::new(), Vec::new(), Vec::new());
+        Self { heap, slots, free, now: 0, scheduled: 0, played: 0 }
     }
 
     pub(crate) fn now(&self) -> Micros {
@@ -64,9 +50,18 @@ impl<E> Queue<E> {
         self.played
     }
 
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { event: self.played, at: self.now }
+    }
+
     pub(crate) fn at(&mut self, at: Micros, event: E) {
         self.scheduled += 1;
-        self.heap.push(Reverse(Scheduled { at, order: self.scheduled, event }));
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[slot] = Some(event);
+        self.heap.push(Reverse((at, self.scheduled, slot)));
     }
 
     pub(crate) fn after(&mut self, delay: Micros, event: E) {
@@ -74,9 +69,10 @@ impl<E> Queue<E> {
     }
 
     pub(crate) fn next(&mut self) -> Option<E> {
-        let Reverse(Scheduled { at, event, .. }) = self.heap.pop()?;
+        let Reverse((at, _, slot)) = self.heap.pop()?;
         self.now = at;
         self.played += 1;
-        Some(event)
+        self.free.push(slot);
+        self.slots[slot].take()
     }
 }

@@ -6,34 +6,31 @@ mod effects;
 mod faults;
 mod growth;
 mod member;
-mod watchers;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_consensus::{Input, TICK};
-use argosy_kv::Revision;
 
 use self::arrival::Arrival;
-use self::clients::Client;
 use self::faults::Faults;
 use self::growth::Growth;
 use self::member::Member;
-use self::watchers::Watcher;
+use crate::checkers::Violation;
 use crate::checkers::log::Log;
-use crate::checkers::{Violation, linear};
-use crate::client::{Fate, KEYS, Request};
+use crate::client::Fate;
+use crate::clients::{Clients, Manners};
 use crate::network::Network;
 use crate::queue::{Micros, Queue, millis};
 use crate::random::Random;
 use crate::scenario::{Members, Outcome, Scenario, Stats};
 use crate::trace::Trace;
+use crate::watchers::Watcher;
 
 /// After the faults are over, clients go on this long: the healed store must serve them.
 const SERVE_HEALED: Micros = millis(8_000);
 
-/// A request asked this long after the healing must be answered.
-const HEAL_WITHIN: Micros = millis(4_000);
+/// They ask often, and wait longer than a member does for its answer.
+const MANNERS: Manners = Manners { pace: (millis(1), millis(60)), patience: millis(10_000) };
 
 /// Then it becomes quiet, and everyone catches up.
 const QUIET: Micros = millis(6_000);
@@ -83,27 +80,13 @@ pub(crate) struct World<'a> {
     network: Network,
     faults: Faults,
     growth: Growth,
-    clients: Vec<Client>,
-    requests: Vec<Request>,
+    clients: Clients,
     watchers: Vec<Watcher>,
     log: Log,
     stats: Stats,
     trace: Trace,
     healed_at: Option<Micros>,
     quiet: bool,
-    /// The highest revision that a client was told by a linearizable answer.
-    told: Revision,
-    /// What clients were told of each member's own state.
-    local: BTreeMap<usize, LocalClock>,
-}
-
-/// Local reads of one run of a member.
-#[derive(Debug, Default)]
-struct LocalClock {
-    run: u64,
-    since: u64,
-    /// When an answer was heard, and its revision.
-    told: Vec<(u64, Revision)>,
 }
 
 impl<'a> World<'a> {
@@ -119,16 +102,13 @@ impl<'a> World<'a> {
             network: Network::new(count, random.fork()),
             faults: Faults::new(random.fork()),
             growth: Growth::new(scenario.seed),
-            clients: Vec::new(),
-            requests: Vec::new(),
+            clients: Clients::new(MANNERS),
             watchers: Vec::new(),
             log: Log::default(),
             stats: Stats::default(),
             trace: Trace::new(),
             healed_at: None,
             quiet: false,
-            told: 0,
-            local: BTreeMap::new(),
             random,
         };
         let faults_for = scenario.faults_for.as_micros();
@@ -150,6 +130,7 @@ impl<'a> World<'a> {
         self.stats.virtual_time = Duration::from_micros(self.queue.now());
         self.stats.events = self.queue.played();
         self.stats.leaders = self.log.terms_led();
+        (self.stats.answered, self.stats.unknown) = (self.clients.answered, self.clients.unknown);
         Outcome { trace_hash: self.trace.hash(), violation, stats: self.stats }
     }
 
@@ -238,12 +219,7 @@ impl<'a> World<'a> {
         for watcher in 0..self.watchers.len() {
             self.poll_to_the_end(watcher)?;
         }
-        self.all_served()?;
-        self.acknowledged_are_there()?;
-        for key in 0..KEYS {
-            linear::check(&self.requests, key)?;
-        }
-        Ok(())
+        self.judge_clients()
     }
 
     fn all_caught_up(&mut self) -> Result<(), Violation> {
@@ -265,22 +241,6 @@ impl<'a> World<'a> {
             return Err(Violation::Stuck { what: format!("the members are at {applied:?}") });
         }
         Ok(())
-    }
-
-    fn all_served(&self) -> Result<(), Violation> {
-        let Some(healed_at) = self.healed_at else { return Ok(()) };
-        let served = |request: &&Request| matches!(request.fate, Fate::Answered(..));
-        let late = |request: &&Request| request.asked_at > healed_at + HEAL_WITHIN;
-        // An entry that comes within a snapshot answers nobody: its outcome is not known.
-        let in_snapshot = |request: &&Request| {
-            let snapshot_at = self.members[request.member].snapshot_at;
-            request.fate == Fate::Unknown && snapshot_at > Some(request.asked_at)
-        };
-        let unserved = |request: &&Request| !served(request) && !in_snapshot(request);
-        match self.requests.iter().filter(late).find(unserved) {
-            None => Ok(()),
-            Some(request) => Err(Violation::Stuck { what: format!("{request:?} is not served") }),
-        }
     }
 }
 

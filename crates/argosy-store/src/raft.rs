@@ -151,20 +151,19 @@ impl RaftThread {
 
     fn carry_out(&mut self, effect: Effect, now: Duration) {
         match effect {
-            Effect::Send(message) => self.send(message, now),
-            Effect::SendSnapshot { message, state } => self.send_snapshot(message, state, now),
+            Effect::Send(message) => self.send(*message, now),
+            Effect::SendSnapshot { message, state } => self.send_snapshot(*message, *state, now),
             Effect::Persist { sequence, records } => {
                 self.give_to_log(LogJob::Write { sequence, records });
             }
             Effect::InstallSnapshot { sequence, checkpoint, records } => {
                 self.installing(checkpoint.applied);
-                let checkpoint = Box::new(checkpoint);
                 self.give_to_log(LogJob::Install { sequence, checkpoint, records });
             }
             Effect::ReleaseLog { applied } => self.give_to_log(LogJob::Release { applied }),
             Effect::StartCheckpoint(checkpoint) => {
                 // A closed queue: the store is shutting down, and the log holds everything.
-                let _ = self.checkpoints.send_reserved(checkpoint);
+                let _ = self.checkpoints.send_reserved(*checkpoint);
             }
             Effect::Applied { events, request, response, .. } => {
                 self.unpublished.extend(events);

@@ -160,12 +160,13 @@ impl Replica {
         self.checkpoint.under_way = true;
         self.checkpoint.entries = 0;
         self.checkpoint.bytes = 0;
-        self.effects.push(Effect::StartCheckpoint(Checkpoint {
+        let checkpoint = Box::new(Checkpoint {
             applied: self.state.applied_index(),
             term: self.state.applied_term(),
             membership: self.membership.clone(),
             state: self.state.clone(),
-        }));
+        });
+        self.effects.push(Effect::StartCheckpoint(checkpoint));
     }
 
     /// The checkpoint given out last is durable.

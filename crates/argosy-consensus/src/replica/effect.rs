@@ -10,18 +10,19 @@ use crate::membership::{MemberId, Membership};
 use crate::message::PeerMessage;
 use crate::wal::Record;
 
-/// Everything a replica can ask for, to be carried out in order. The enum is the whole list.
+/// Everything a replica can ask for, to be carried out in order. The enum is the whole list. What
+/// is large is boxed: there are effects by the hundred thousand, and each is moved several times.
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// Send a message to the member `to` names.
-    Send(PeerMessage),
+    Send(Box<PeerMessage>),
     /// Send this message with the encoded state to a member that lags behind the log, apart
     /// from other messages; then report `SnapshotSent`.
     SendSnapshot {
         /// The message, of kind `Snapshot`; small.
-        message: PeerMessage,
+        message: Box<PeerMessage>,
         /// The state to encode and send with it.
-        state: State,
+        state: Box<State>,
     },
     /// Write the records as one group and sync them, then report `Persisted`. Groups may be
     /// joined with later ones, never reordered.
@@ -37,7 +38,7 @@ pub enum Effect {
         /// As for `Persist`.
         sequence: u64,
         /// The received state.
-        checkpoint: Checkpoint,
+        checkpoint: Box<Checkpoint>,
         /// What to write to the log after it.
         records: Vec<Record>,
     },
@@ -84,7 +85,7 @@ pub enum Effect {
         why: WhyFailed,
     },
     /// Write this checkpoint in the background, then report `CheckpointWritten`.
-    StartCheckpoint(Checkpoint),
+    StartCheckpoint(Box<Checkpoint>),
     /// The log up to this index is no longer needed: `wal::Writer::release` it.
     ReleaseLog {
         /// The index of the last durable checkpoint.

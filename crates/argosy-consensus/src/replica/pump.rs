@@ -17,7 +17,7 @@ pub(super) struct Round {
     /// To be sent when this round and all before it are durable.
     messages: Vec<Message>,
     /// A received snapshot, to become the state when it is durable.
-    pub(super) install: Option<Checkpoint>,
+    pub(super) install: Option<Box<Checkpoint>>,
 }
 
 impl Replica {
@@ -48,7 +48,7 @@ impl Replica {
         let mut records = Vec::new();
         let install = self.take_snapshot(ready.snapshot());
         if let Some(checkpoint) = &install {
-            let Checkpoint { applied: index, term, .. } = *checkpoint;
+            let Checkpoint { applied: index, term, .. } = **checkpoint;
             records.push(Record::Snapshot(SnapshotMark { index, term }));
         }
         self.raw.mut_store().append(ready.entries());
@@ -106,7 +106,7 @@ impl Replica {
     }
 
     /// Takes the snapshot that the library accepted, with the state that came beside it.
-    fn take_snapshot(&mut self, snapshot: &Snapshot) -> Option<Checkpoint> {
+    fn take_snapshot(&mut self, snapshot: &Snapshot) -> Option<Box<Checkpoint>> {
         let (point, state) = self.offered.take()?;
         if snapshot.is_empty() {
             // Not accepted: the log has all of it already.
@@ -114,7 +114,7 @@ impl Replica {
         }
         self.raw.mut_store().install(&point);
         let membership = point.membership();
-        Some(Checkpoint { applied: point.index, term: point.term, membership, state })
+        Some(Box::new(Checkpoint { applied: point.index, term: point.term, membership, state }))
     }
 
     /// Everything up to this round is durable.
@@ -134,7 +134,7 @@ impl Replica {
             last = Some(round.number);
             if let Some(checkpoint) = round.install {
                 self.raw.on_persist_ready(round.number);
-                self.installed(checkpoint);
+                self.installed(*checkpoint);
             }
         }
         if let Some(number) = last {

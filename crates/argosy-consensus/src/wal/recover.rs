@@ -168,7 +168,7 @@ impl Scan {
             group: header.group,
         };
         self.group_whole = true;
-        self.segments.push_back(Segment { sequence: header.sequence, last_entry: 0 });
+        self.segments.push_back(Segment::new(header.sequence));
         self.replay.hard_state(header.hard_state);
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Scan {
     ) -> Result<RecoveredLog<D>, WalError> {
         let point = SnapshotMark { index: options.checkpoint_index, term: options.checkpoint_term };
         let last = self.segments.back().expect("a log has a last segment");
-        let end = Place { name: segment::name(last.sequence), offset: self.end.offset };
+        let end = Place { name: last.name.clone(), offset: self.end.offset };
         let outcome = self.replay.finish(point, end)?;
         let clean = self.torn_bytes == 0 && self.group_whole;
         let mut writer = Writer::resume(

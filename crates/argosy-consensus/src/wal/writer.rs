@@ -7,11 +7,20 @@ use super::segment::{self, HEADER_BYTES, Header, UNFINISHED};
 use super::{Disk, HardState, Identity, Record, WalError};
 
 /// A segment that is on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) sequence: u64,
+    /// Its name, which every write and sync asks for.
+    pub(super) name: String,
     /// The largest entry index in it; 0 for none.
     pub(super) last_entry: u64,
+}
+
+impl Segment {
+    /// A segment without entries.
+    pub(super) fn new(sequence: u64) -> Segment {
+        Segment { sequence, name: segment::name(sequence), last_entry: 0 }
+    }
 }
 
 /// Where the log ends.
@@ -139,9 +148,8 @@ impl<D: Disk> Writer<D> {
         }
         let segment = self.segments.back_mut().expect("a log has a last segment");
         segment.last_entry = segment.last_entry.max(self.pending_last_entry);
-        let name = segment::name(segment.sequence);
         self.unsynced = true;
-        self.disk.write_at(&name, self.end.offset, &buffer)?;
+        self.disk.write_at(&segment.name, self.end.offset, &buffer)?;
         self.end.offset += buffer.len() as u64;
         self.pending.clear();
         self.pending_bytes = 0;
@@ -157,7 +165,7 @@ impl<D: Disk> Writer<D> {
     pub fn sync(&mut self) -> Result<(), WalError> {
         if self.unsynced {
             let segment = self.segments.back().expect("a log has a last segment");
-            self.disk.sync_data(&segment::name(segment.sequence))?;
+            self.disk.sync_data(&segment.name)?;
             self.unsynced = false;
         }
         Ok(())
@@ -176,7 +184,7 @@ impl<D: Disk> Writer<D> {
             let Some(oldest) = self.segments.front().filter(|s| s.last_entry <= applied) else {
                 break;
             };
-            self.disk.remove(&segment::name(oldest.sequence))?;
+            self.disk.remove(&oldest.name)?;
             self.disk.sync_dir()?;
             self.segments.pop_front();
             released += 1;
@@ -217,9 +225,10 @@ impl<D: Disk> Writer<D> {
         self.disk.create(UNFINISHED, length)?;
         self.disk.write_at(UNFINISHED, 0, &bytes)?;
         self.disk.sync_data(UNFINISHED)?;
-        self.disk.rename(UNFINISHED, &segment::name(sequence))?;
+        let made = Segment::new(sequence);
+        self.disk.rename(UNFINISHED, &made.name)?;
         self.disk.sync_dir()?;
-        self.segments.push_back(Segment { sequence, last_entry: 0 });
+        self.segments.push_back(made);
         self.end.offset = HEADER_BYTES as u64;
         self.end.segment_length = length;
         self.end.salt = salt;

@@ -87,13 +87,18 @@ impl AgentMachine {
         effects: &mut Vec<AgentEffect>,
     ) {
         self.unannounced.clear();
-        for (name, stored) in view.endpoints() {
+        if self.keys.is_empty() {
+            return;
+        }
+        let here = self.config.machine;
+        let own = view.endpoints().iter().filter(|(_, stored)| stored.value.machine == here);
+        for (name, stored) in own {
             let endpoint = &stored.value;
             let told = match self.endpoint_of(view, assignment, &name.0) {
                 Said::Publish(wanted, told) => &wanted == name && *told == *endpoint,
                 Said::Nothing | Said::Unknown => false,
             };
-            if endpoint.machine != self.config.machine || !told {
+            if !told {
                 continue;
             }
             for (key, value) in endpoint.keys() {

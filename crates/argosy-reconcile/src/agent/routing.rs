@@ -4,6 +4,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use argosy_model::{
     ActiveState, Assignment, AssignmentEntry, HealthCheck, InvocationId, ServiceType, UnitName,
@@ -149,7 +150,7 @@ impl AgentMachine {
         &self,
         view: &ClusterView,
         entry: &AssignmentEntry,
-    ) -> Option<(InvocationId, UnitSpec)> {
+    ) -> Option<(InvocationId, Arc<UnitSpec>)> {
         let status = self.observed.as_ref()?.get(&entry.unit)?;
         let is_active = status.active() == ActiveState::Active;
         let run = status.invocation.filter(|_| is_active && status.epoch == entry.epoch)?;
@@ -170,7 +171,8 @@ impl AgentMachine {
         };
         let probing = self.routing.probing.keys().filter_map(|unit| {
             let entry = Self::entry(&stored.value, unit)?;
-            let services = self.services_of(&self.spec_at(view, entry)?, entry)?;
+            let spec = self.spec_at(view, entry)?;
+            let services = self.services_of(&spec, entry)?;
             let why = health::unanswered(&services, self.routing.silent.get(unit));
             Some((unit.clone(), why))
         });
@@ -191,13 +193,17 @@ impl AgentMachine {
     }
 
     /// Returns what the text of an entry asks for, if the view can read it.
-    pub(super) fn spec_at(&self, view: &ClusterView, entry: &AssignmentEntry) -> Option<UnitSpec> {
+    pub(super) fn spec_at(
+        &self,
+        view: &ClusterView,
+        entry: &AssignmentEntry,
+    ) -> Option<Arc<UnitSpec>> {
         let now = view.look_up(&entry.unit)?;
         if now.revision == entry.revision {
-            return now.spec.ok().map(|spec| UnitSpec::clone(spec));
+            return now.spec.ok().cloned();
         }
         let text = view.text(&entry.unit, entry.revision)?;
-        view.read_text(&entry.unit, text)?.ok()
+        view.read_text(&entry.unit, text)?.ok().map(Arc::new)
     }
 
     /// Returns where a unit answers for its services; `None` while a port is not chosen.

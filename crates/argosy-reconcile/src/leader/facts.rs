@@ -61,6 +61,9 @@ impl LeaderMachine {
                 let named = told.is_some_and(|entries| {
                     entries.binary_search_by(|entry| entry.unit.cmp(&status.unit)).is_ok()
                 });
+                if named {
+                    continue;
+                }
                 let want = if is_last_run(view, status) {
                     Want::Run
                 } else if is_superseded(view, status) {
@@ -68,14 +71,10 @@ impl LeaderMachine {
                 } else {
                     continue;
                 };
-                if !named {
-                    let UnitStatus { unit, revision, epoch, restart, .. } = status.clone();
-                    let ports = published_ports(view, *machine, &unit, epoch);
-                    found.push((
-                        *machine,
-                        AssignmentEntry { unit, revision, epoch, restart, want, ports },
-                    ));
-                }
+                let UnitStatus { unit, revision, epoch, restart, .. } = status.clone();
+                let ports = published_ports(view, *machine, &unit, epoch);
+                let entry = AssignmentEntry { unit, revision, epoch, restart, want, ports };
+                found.push((*machine, entry));
             }
         }
         found

@@ -58,14 +58,14 @@ pub(crate) fn check(requests: &[Request], key: u64) -> Result<(), Violation> {
 }
 
 fn spans(requests: &[Request], key: u64) -> Vec<Span> {
-    let of_key = |(_, request): &(usize, &Request)| request.key == key;
+    let of_key = |(_, request): &(usize, &Request)| request.concerns(key);
     let mut spans: Vec<Span> = requests
         .iter()
         .enumerate()
         .filter(of_key)
         .filter_map(|(at, request)| {
             let (deed, to) = match request.fate {
-                Fate::Answered(at, answer) => (answered(request.question, answer)?, Some(at)),
+                Fate::Answered(at, answer) => (answered(request.question, answer, key)?, Some(at)),
                 Fate::Unknown | Fate::Waiting => (unknown(request.question)?, None),
                 Fate::Never => return None,
             };
@@ -82,9 +82,14 @@ fn spans(requests: &[Request], key: u64) -> Vec<Span> {
     spans
 }
 
-fn answered(question: Question, answer: Answer) -> Option<Deed> {
+fn answered(question: Question, answer: Answer, key: u64) -> Option<Deed> {
     match (question, answer) {
-        (Question::Put(value), Answer::Done(_)) => Some(Deed::Write(value)),
+        (Question::Put(value) | Question::PutTwo(value), Answer::Done(_)) => {
+            Some(Deed::Write(value))
+        }
+        (Question::ReadAll, Answer::All(values, _)) => {
+            values.get(usize::try_from(key).ok()?).map(|value| Deed::See(*value))
+        }
         (Question::Delete, Answer::Removed(value, _)) => Some(Deed::Swap(value, 0)),
         (Question::Delete, Answer::Nothing) => Some(Deed::See(0)),
         (Question::Swap(old, new), Answer::Done(_)) => Some(Deed::Swap(old, new)),
@@ -95,10 +100,10 @@ fn answered(question: Question, answer: Answer) -> Option<Deed> {
 
 fn unknown(question: Question) -> Option<Deed> {
     match question {
-        Question::Put(value) => Some(Deed::Write(value)),
+        Question::Put(value) | Question::PutTwo(value) => Some(Deed::Write(value)),
         Question::Delete => Some(Deed::Clear),
         Question::Swap(old, new) => Some(Deed::Swap(old, new)),
-        Question::Read | Question::ReadLocal | Question::Compact(_) => None,
+        Question::Read | Question::ReadAll | Question::ReadLocal | Question::Compact(_) => None,
     }
 }
 

@@ -7,10 +7,21 @@ use argosy_consensus::Membership;
 use argosy_kv::{Event, KvError, Response, Revision, SpaceEvents, SpaceId, State, invariants};
 
 use super::Violation;
+use crate::client::{Value, key_of, value_of};
 
 /// Every so many indices, whole states are compared: often enough to find the command that
-/// parted them, seldom enough to be cheap.
+/// parted them, seldom enough to be cheap. What each command changes is compared always.
 const COMPARE_EVERY: u64 = 64;
+
+/// A long run compares whole states seldom, as they grow: so many times until its log is twice as
+/// long. Otherwise most of its time would go into this.
+const COMPARED_PER_DOUBLING: u64 = 8;
+
+/// Tells whether whole states are compared at an index. Members must agree on it.
+fn is_compared(index: u64) -> bool {
+    let every = (index / COMPARED_PER_DOUBLING).next_power_of_two().max(COMPARE_EVERY);
+    index.is_multiple_of(every)
+}
 
 /// What the first member that applied an index got.
 #[derive(Debug)]
@@ -27,6 +38,8 @@ pub(crate) struct Log {
     hashes: BTreeMap<u64, u64>,
     leaders: BTreeMap<u64, usize>,
     memberships: BTreeMap<u64, Membership>,
+    /// What each of the clients' keys was set to, and when.
+    values: BTreeMap<(u64, Revision), Value>,
     /// The history of the user space.
     pub(crate) history: BTreeMap<Revision, Arc<[Event]>>,
     /// The highest revision that a compaction was applied up to.
@@ -47,8 +60,14 @@ impl Log {
             return Err(Violation::LogSkipped { member, index, before });
         }
         let Some(known) = self.entries.get(&index) else {
-            let user = events.iter().filter(|changed| changed.space == SpaceId::User);
-            self.history.extend(user.map(|changed| (changed.revision, changed.events.clone())));
+            for changed in events.iter().filter(|changed| changed.space == SpaceId::User) {
+                for Event { kv, .. } in changed.events.iter() {
+                    let Some(key) = key_of(&kv.key) else { continue };
+                    let value = if kv.is_live() { value_of(&kv.value) } else { 0 };
+                    self.values.insert((key, changed.revision), value);
+                }
+                self.history.insert(changed.revision, changed.events.clone());
+            }
             let (events, response) = (events.to_vec(), response.cloned());
             self.entries.insert(index, Entry { term, events, response });
             return Ok(());
@@ -56,6 +75,16 @@ impl Log {
         let same =
             known.term == term && known.events == events && known.response.as_ref() == response;
         if same { Ok(()) } else { Err(Violation::LogDiverged { member, index }) }
+    }
+
+    /// Returns what a key had at a revision; 0 if nothing.
+    pub(crate) fn value(&self, key: u64, at: Revision) -> Value {
+        self.values.range((key, 0)..=(key, at)).next_back().map_or(0, |(_, value)| *value)
+    }
+
+    /// Returns the last revision of the user space.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        self.history.last_key_value().map(|(revision, _)| *revision)
     }
 
     /// A member is at a state; compared now and then, or when `always`.
@@ -67,17 +96,22 @@ impl Log {
     ) -> Result<(), Violation> {
         self.compacted = self.compacted.max(state.compact_revision(SpaceId::User));
         let index = state.applied_index();
-        if !always && !index.is_multiple_of(COMPARE_EVERY) {
+        if !always && !is_compared(index) {
             return Ok(());
         }
+        let hash = invariants::hash(state);
+        if let Some(known) = self.hashes.get(&index) {
+            return match *known == hash {
+                true => Ok(()),
+                false => Err(Violation::StateDiffers { member, index }),
+            };
+        }
+        // What holds of the first member's state holds of every equal one.
         if let Err(broken) = invariants::check(state) {
             return Err(Violation::BrokenState { member, rule: broken.to_string() });
         }
-        let hash = invariants::hash(state);
-        match *self.hashes.entry(index).or_insert(hash) == hash {
-            true => Ok(()),
-            false => Err(Violation::StateDiffers { member, index }),
-        }
+        self.hashes.insert(index, hash);
+        Ok(())
     }
 
     /// A member goes by another membership from an index on.

@@ -20,9 +20,11 @@ use super::fed::{FIRST_FED, Fed};
 use super::liveness::{Pulse, TIMING};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id, texts};
+use crate::client::Fate;
 use crate::disk::SimDisk;
 use crate::queue::{Micros, millis};
 use crate::random::Random;
+use crate::watchers::Watches;
 
 /// Small, so that a run has checkpoints, and members that must be sent a snapshot.
 const CHECKPOINT_ENTRIES: u64 = 120;
@@ -37,6 +39,7 @@ pub(super) enum Arrival {
     Snapshot { message: PeerMessage, state: Bytes },
     SnapshotSent { peer: MemberId, ok: bool },
     Report { report: MachineReport },
+    Client { request: usize },
     Pulse { from: usize, pulse: Pulse },
 }
 
@@ -46,6 +49,7 @@ pub(super) enum Asker {
     Leader(u64),
     Agent(u64),
     Operator(usize),
+    Client(usize),
     /// The agent, for the state that was current when it was started.
     Barrier,
 }
@@ -82,6 +86,8 @@ pub(super) struct Machine {
     /// When a fault last touched it.
     pub(super) faulty_at: Micros,
     initialised: bool,
+    /// When its member last took over a received snapshot.
+    pub(super) snapshot_at: Option<Micros>,
     /// An event waits for the deadline of its keeper.
     pub(super) fence_is_watched: bool,
 }
@@ -92,9 +98,12 @@ pub(super) struct Daemon {
     pub(super) replica: Replica,
     pub(super) writer: Writer<SimDisk>,
     pub(super) jobs: VecDeque<Effect>,
-    pub(super) busy: Option<super::replica::Job>,
+    pub(super) busy: Option<super::storage::Job>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) waiting: BTreeMap<RequestId, Asker>,
+    pub(super) watches: Watches,
+    /// The index of the last entry applied.
+    pub(super) applied: u64,
     pub(super) next_request: u64,
     pub(super) builder: ClusterViewBuilder,
     pub(super) leader: LeaderMachine,
@@ -138,6 +147,7 @@ impl Machine {
             faulty_at: 0,
             away_until: 0,
             initialised: false,
+            snapshot_at: None,
             fence_is_watched: false,
             random,
         }
@@ -199,7 +209,7 @@ impl Cluster<'_> {
             checkpoint_index: machine.checkpoint.applied,
             checkpoint_term: machine.checkpoint.term,
             segment_bytes: SEGMENT_BYTES,
-            planted: None,
+            planted: self.scenario.planted,
         };
         let log = wal::recover(machine.disk.clone(), &options).map_err(|error| failed(&error))?;
         machine.runs += 1;
@@ -209,8 +219,12 @@ impl Cluster<'_> {
         config.keep_entries = KEEP_ENTRIES;
         let now = machine.clock(self.queue.now());
         let checkpoint = machine.checkpoint.clone();
+        self.log.state(at, &checkpoint.state, false)?;
+        let watches = Watches::new(&checkpoint.state, self.scenario.planted);
+        let applied = checkpoint.applied;
         let recovered = Recovered { checkpoint, hard_state: log.hard_state, entries: log.entries };
-        let replica = Replica::new(config, recovered, now).map_err(|error| failed(&error))?;
+        let mut replica = Replica::new(config, recovered, now).map_err(|error| failed(&error))?;
+        replica.set_planted(self.scenario.planted);
         let builder = match ClusterViewBuilder::load(texts::specs(), replica.state()) {
             Ok(builder) => builder,
             Err(error) => return broken(Rule::Views, format!("machine {at}: {error}")),
@@ -244,6 +258,8 @@ impl Cluster<'_> {
             busy: None,
             checkpoint: None,
             waiting: BTreeMap::new(),
+            watches,
+            applied,
             next_request: 0,
             builder,
             leader,
@@ -278,8 +294,10 @@ impl Cluster<'_> {
         let Some(daemon) = machine.daemon.take() else { return };
         machine.disk.crash(&mut random);
         for asker in daemon.waiting.into_values() {
-            if let Asker::Operator(_) = asker {
-                self.stats.unacknowledged += 1;
+            match asker {
+                Asker::Operator(_) => self.stats.unacknowledged += 1,
+                Asker::Client(request) => self.reply(request, Fate::Unknown),
+                Asker::Leader(_) | Asker::Agent(_) | Asker::Barrier => {}
             }
         }
     }

@@ -15,17 +15,22 @@ use super::{Cluster, Event, machine_id, texts};
 use crate::queue::micros;
 use crate::random::Random;
 
+/// Units that are submitted in one transaction: several fit into it.
+const SUBMIT_TOGETHER: usize = 10;
+
 pub(super) struct Operators {
     random: Random,
     units: u64,
+    /// They begin with submitting every unit.
+    all_units: bool,
     /// What each change that was proposed is to come to.
     intents: Vec<Vec<(UnitName, StoredUnit)>>,
     labels: Vec<BTreeMap<String, String>>,
 }
 
 impl Operators {
-    pub(super) fn new(units: u64, random: Random) -> Self {
-        Self { random, units, intents: Vec::new(), labels: Vec::new() }
+    pub(super) fn new(units: u64, all_units: bool, random: Random) -> Self {
+        Self { random, units, all_units, intents: Vec::new(), labels: Vec::new() }
     }
 
     /// Puts down a change; `None` if it is refused, or changes nothing.
@@ -40,6 +45,18 @@ impl Operators {
                 edit.put_machine(self.machine(at)).ok()?;
             }
             return edit.finish();
+        }
+        if self.all_units {
+            let names = (0..self.units).map(texts::unit_name);
+            let missing: Vec<_> = names.filter(|name| view.unit(name).is_none()).collect();
+            for name in missing.iter().take(SUBMIT_TOGETHER) {
+                let text = texts::draw_text(&mut self.random, name, self.units);
+                edit.submit(name, &text, "root", UnixMicros(0), None).ok()?;
+                edit.start(name).ok()?;
+            }
+            if !missing.is_empty() {
+                return edit.finish();
+            }
         }
         let done = match self.random.below(100) {
             0..3 => {

@@ -1,7 +1,7 @@
 //! Carries out what a store member asks for.
 
 use argosy_consensus::{Effect, Input, MemberId, MessageKind, PeerMessage, RequestId, WhyFailed};
-use argosy_kv::{Response, State};
+use argosy_kv::{KvError, Response, SpaceEvents, State};
 use argosy_model::Term;
 use argosy_reconcile::{AgentEvent, GranterEvent, LeaderEvent};
 use argosy_registry::{ClusterViewBuilder, Outcome};
@@ -9,16 +9,8 @@ use argosy_registry::{ClusterViewBuilder, Outcome};
 use super::machine::{Arrival, Asker};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, texts};
+use crate::client::{Fate, read};
 use crate::queue::millis;
-
-/// Work of the disk.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// Sync what is written, up to this group.
-    Sync(u64),
-    /// Write a received snapshot, then its mark.
-    Install(Box<Effect>),
-}
 
 /// What a round of effects comes to for leader and agent.
 #[derive(Default)]
@@ -26,6 +18,9 @@ struct News {
     view: bool,
     leadership: Option<Option<Term>>,
     answers: Vec<(Asker, Outcome)>,
+    /// The state is another than before.
+    applied: bool,
+    events: Vec<SpaceEvents>,
 }
 
 impl Cluster<'_> {
@@ -38,6 +33,7 @@ impl Cluster<'_> {
                 Err(error) => broken(Rule::Store, format!("snapshot: {error}")),
             },
             Arrival::SnapshotSent { peer, ok } => self.input(at, Input::SnapshotSent { peer, ok }),
+            Arrival::Client { request } => self.serve(at, request),
             Arrival::Pulse { from, pulse } => self.pulse_arrives(at, from, pulse),
             Arrival::Report { report } => {
                 if self.machines[at].daemon.is_none() {
@@ -70,6 +66,12 @@ impl Cluster<'_> {
             for effect in effects {
                 self.carry_out(at, effect, &mut news)?;
             }
+            if news.applied
+                && let Some(daemon) = &mut self.machines[at].daemon
+            {
+                daemon.watches.hub.publish(daemon.replica.state(), &news.events);
+                self.log.state(at, daemon.replica.state(), false)?;
+            }
             self.tell_news(at, news)?;
         }
     }
@@ -97,6 +99,7 @@ impl Cluster<'_> {
                     self.agent_handles(at, AgentEvent::Committed { request, outcome })?;
                 }
                 Asker::Operator(intent) => self.operator_hears(intent, outcome)?,
+                Asker::Client(_) => {}
                 Asker::Barrier => match outcome {
                     Outcome::Done(_) => self.agent_handles(at, AgentEvent::Current)?,
                     Outcome::Conflict(_) | Outcome::Unknown => {
@@ -113,27 +116,27 @@ impl Cluster<'_> {
     fn carry_out(&mut self, at: usize, effect: Effect, news: &mut News) -> Result<(), Broken> {
         let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
         match effect {
-            Effect::Send(message) => self.send(at, message),
-            Effect::SendSnapshot { message, state } => self.send_snapshot(at, message, &state),
+            Effect::Send(message) => self.send(at, &message),
+            Effect::SendSnapshot { message, state } => self.send_snapshot(at, *message, &state),
             Effect::Persist { .. } | Effect::InstallSnapshot { .. } | Effect::ReleaseLog { .. } => {
                 daemon.jobs.push_back(effect);
             }
-            Effect::Applied { index, events, request, response, .. } => {
+            Effect::Applied { index, term, events, request, response } => {
+                let applied = std::mem::replace(&mut daemon.applied, index);
+                self.log.applied(at, applied, (index, term), &events, response.as_ref())?;
                 let before = daemon.builder.view().revision();
                 daemon.builder.apply_events(&events);
                 news.view |= daemon.builder.view().revision() != before;
                 let asker = request.and_then(|id| daemon.waiting.remove(&id));
                 self.truth.apply(index, &events, &self.runs, self.queue.now(), self.healed_at)?;
                 self.check_newly_lost()?;
-                if let Some(asker) = asker {
-                    let outcome = match response {
-                        Some(Ok(Response::Txn(response))) => Outcome::of(&response),
-                        other => return broken(Rule::Store, format!("answered with {other:?}")),
-                    };
-                    news.answers.push((asker, outcome));
-                }
+                self.answer(asker, response, news)?;
+                news.applied = true;
+                news.events.extend(events);
             }
-            Effect::StateReplaced { .. } => {
+            Effect::StateReplaced { index } => {
+                daemon.applied = index;
+                self.log.state(at, daemon.replica.state(), true)?;
                 match ClusterViewBuilder::load(texts::specs(), daemon.replica.state()) {
                     Ok(mut builder) => {
                         builder.set_planted(self.scenario.planted);
@@ -141,20 +144,29 @@ impl Cluster<'_> {
                     }
                     Err(error) => return broken(Rule::Views, error.to_string()),
                 }
-                news.view = true;
+                self.machines[at].snapshot_at = Some(self.queue.now());
+                (news.view, news.applied) = (true, true);
             }
-            Effect::ReadReady { request, .. } => {
-                let asker = daemon.waiting.remove(&request);
-                news.answers.extend(asker.map(|asker| (asker, Outcome::Done(0))));
-            }
+            Effect::ReadReady { request, .. } => match daemon.waiting.remove(&request) {
+                Some(Asker::Client(request)) => {
+                    let asked = self.users.clients.request(request);
+                    let answer = read(daemon.replica.state(), asked);
+                    self.reply(request, Fate::Answered(0, answer));
+                }
+                asker => news.answers.extend(asker.map(|asker| (asker, Outcome::Done(0)))),
+            },
             Effect::Failed { request, why } => {
                 let asker = daemon.waiting.remove(&request);
-                news.answers.extend(asker.map(|asker| (asker, Outcome::Unknown)));
                 let timed_out = matches!(why, WhyFailed::Timeout { .. });
                 self.trace.add(&[request.0, u64::from(timed_out)]);
+                if let Some(Asker::Client(request)) = asker {
+                    self.reply(request, if timed_out { Fate::Unknown } else { Fate::Never });
+                } else {
+                    news.answers.extend(asker.map(|asker| (asker, Outcome::Unknown)));
+                }
             }
             Effect::StartCheckpoint(checkpoint) => {
-                daemon.checkpoint = Some(checkpoint);
+                daemon.checkpoint = Some(*checkpoint);
                 let run = daemon.run;
                 let delay = self.machines[at].disk_delay() * 10;
                 self.queue.after(delay, Event::CheckpointDone { machine: at, run });
@@ -162,10 +174,36 @@ impl Cluster<'_> {
             Effect::LeadershipChanged { term, is_leader, .. } => {
                 self.trace.add(&[term, u64::from(is_leader)]);
                 self.stats.leaders += u64::from(is_leader);
+                if is_leader {
+                    self.log.leads(at, term)?;
+                }
                 news.leadership = Some(is_leader.then_some(Term(term)));
             }
-            Effect::MembershipChanged { .. } => {}
+            Effect::MembershipChanged { index, membership, .. } => {
+                self.log.membership(at, index, &membership)?;
+            }
             Effect::Fatal(error) => return broken(Rule::Store, format!("member {at}: {error}")),
+        }
+        Ok(())
+    }
+
+    /// A command was applied for somebody.
+    fn answer(
+        &mut self,
+        asker: Option<Asker>,
+        response: Option<Result<Response, KvError>>,
+        news: &mut News,
+    ) -> Result<(), Broken> {
+        match (asker, response) {
+            (None, _) => {}
+            (Some(Asker::Client(request)), Some(response)) => {
+                let answer = self.users.clients.request(request).question.answer(&response);
+                self.reply(request, Fate::Answered(0, answer));
+            }
+            (Some(asker), Some(Ok(Response::Txn(response)))) => {
+                news.answers.push((asker, Outcome::of(&response)));
+            }
+            (Some(_), other) => return broken(Rule::Store, format!("answered with {other:?}")),
         }
         Ok(())
     }
@@ -194,7 +232,7 @@ impl Cluster<'_> {
         daemon.replica.handle(Input::ReadIndex { request }, now);
     }
 
-    fn send(&mut self, from: usize, message: PeerMessage) {
+    fn send(&mut self, from: usize, message: &PeerMessage) {
         let Some(to) = place_of(message.to, self.machines.len()) else { return };
         let may_repeat = message.kind() != MessageKind::Propose;
         for delay in self.network.send(from, to, may_repeat) {
@@ -206,7 +244,7 @@ impl Cluster<'_> {
     fn send_snapshot(&mut self, from: usize, message: PeerMessage, state: &State) {
         let Some(to) = place_of(message.to, self.machines.len()) else { return };
         let peer = MemberId(message.to);
-        let delay = self.network.send(from, to, true).first().copied();
+        let delay = self.network.send(from, to, true).next();
         let taken = delay.map_or(millis(300), |delay| delay + millis(5));
         let sent = Arrival::SnapshotSent { peer, ok: delay.is_some() };
         if delay.is_some() {
@@ -214,71 +252,6 @@ impl Cluster<'_> {
             self.queue.after(taken, Event::Arrive { machine: to, arrival });
         }
         self.queue.after(taken, Event::Arrive { machine: from, arrival: Box::new(sent) });
-    }
-
-    /// Gives the disk its next work, if it has none.
-    fn start_disk(&mut self, at: usize) -> Result<(), Broken> {
-        let machine = &mut self.machines[at];
-        let Some(daemon) = &mut machine.daemon else { return Ok(()) };
-        if daemon.busy.is_some() {
-            return Ok(());
-        }
-        while daemon.busy.is_none() {
-            let done = match daemon.jobs.pop_front() {
-                None => return Ok(()),
-                Some(Effect::Persist { sequence, records }) => {
-                    daemon.writer.append(&records);
-                    daemon.busy = Some(Job::Sync(sequence));
-                    daemon.writer.write()
-                }
-                Some(Effect::ReleaseLog { applied }) => daemon.writer.release(applied).map(drop),
-                Some(install) => {
-                    daemon.busy = Some(Job::Install(Box::new(install)));
-                    Ok(())
-                }
-            };
-            if let Err(error) = done {
-                return broken(Rule::Store, format!("member {at}: {error}"));
-            }
-        }
-        let run = daemon.run;
-        let delay = machine.disk_delay();
-        self.queue.after(delay, Event::DiskDone { machine: at, run });
-        Ok(())
-    }
-
-    pub(super) fn disk_done(&mut self, at: usize) -> Result<(), Broken> {
-        let machine = &mut self.machines[at];
-        let Some(daemon) = &mut machine.daemon else { return Ok(()) };
-        let done = match daemon.busy.take() {
-            None => return Ok(()),
-            Some(Job::Sync(sequence)) => daemon.writer.sync().map(|()| sequence),
-            Some(Job::Install(effect)) => {
-                let Effect::InstallSnapshot { sequence, checkpoint, records } = *effect else {
-                    return Ok(());
-                };
-                machine.checkpoint = checkpoint;
-                daemon.writer.append(&records);
-                let written = daemon.writer.write().and_then(|()| daemon.writer.sync());
-                written.map(|()| sequence)
-            }
-        };
-        match done {
-            Ok(sequence) => self.input(at, Input::Persisted { sequence }),
-            Err(error) => broken(Rule::Store, format!("member {at}: {error}")),
-        }
-    }
-
-    pub(super) fn checkpoint_done(&mut self, at: usize) -> Result<(), Broken> {
-        let machine = &mut self.machines[at];
-        let Some(daemon) = &mut machine.daemon else { return Ok(()) };
-        let Some(checkpoint) = daemon.checkpoint.take() else { return Ok(()) };
-        let applied = checkpoint.applied;
-        // A snapshot that was installed meanwhile is newer; a store keeps the newer one.
-        if applied > machine.checkpoint.applied {
-            machine.checkpoint = checkpoint;
-        }
-        self.input(at, Input::CheckpointWritten { applied })
     }
 }
 

@@ -15,10 +15,16 @@ pub struct ClusterScenario {
     pub machines: usize,
     /// How many unit names operators play with.
     pub units: u64,
+    /// Whether operators begin with submitting all of them.
+    pub all_units: bool,
     /// How many operators go on side by side.
     pub operators: u64,
     /// How long each of them pauses between two changes: at least, at most.
     pub pause: (Duration, Duration),
+    /// How many clients use the store.
+    pub clients: u64,
+    /// From one request of a client to its next: at least, at most.
+    pub pace: (Duration, Duration),
     /// How long it takes from one fault to the next: at least, at most.
     pub fault_after: (Duration, Duration),
     /// Virtual time with faults. Time to heal and come to rest follows.
@@ -34,8 +40,12 @@ impl ClusterScenario {
             seed,
             machines: if seed.is_multiple_of(4) { 5 } else { 3 },
             units: 6 + seed % 3 * 5,
+            all_units: false,
             operators: 1,
             pause: (Duration::from_millis(50), Duration::from_millis(1_200)),
+            // Half of the clusters have nothing to do but their own work.
+            clients: if seed.is_multiple_of(2) { 0 } else { 3 },
+            pace: (Duration::ZERO, Duration::from_millis(500)),
             fault_after: (Duration::from_millis(500), Duration::from_secs(6)),
             faults_for: Duration::from_secs(40),
             planted: None,
@@ -61,6 +71,12 @@ pub struct ClusterStats {
     pub virtual_time: Duration,
     /// Events played.
     pub events: u64,
+    /// Requests of clients of the store that were answered.
+    pub answered: u64,
+    /// Requests of clients whose outcome nobody knows.
+    pub unknown: u64,
+    /// Revisions delivered to watchers.
+    pub watched: u64,
     /// Changes that operators asked for and were told are done.
     pub acknowledged: u64,
     /// Changes whose outcome nobody knows, or that met another's.
@@ -100,6 +116,9 @@ impl ClusterStats {
     pub fn add(&mut self, other: &ClusterStats) {
         self.virtual_time += other.virtual_time;
         self.events += other.events;
+        self.answered += other.answered;
+        self.unknown += other.unknown;
+        self.watched += other.watched;
         self.acknowledged += other.acknowledged;
         self.unacknowledged += other.unacknowledged;
         self.started += other.started;

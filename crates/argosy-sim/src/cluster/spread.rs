@@ -45,9 +45,8 @@ fn instances_in(
         other.is_some_and(|other| !other.lost && place(other, level) == place(machine, level))
     });
     let entries = there.flat_map(|stored| &stored.value.entries);
-    let instances = entries.filter(|entry| {
-        entry.want == Want::Run && entry.unit.template().as_ref() == Some(template)
-    });
+    let instances =
+        entries.filter(|entry| entry.want == Want::Run && is_instance(&entry.unit, template));
     instances.count()
 }
 
@@ -68,11 +67,16 @@ fn takes(view: &ClusterView, unit: &UnitName, machine: &StoredMachine) -> bool {
     !machine.lost && !machine.cordoned && labels && !conflict
 }
 
+fn is_instance(unit: &UnitName, template: &UnitName) -> bool {
+    unit.instance().is_some()
+        && (unit.prefix(), unit.kind()) == (template.prefix(), template.kind())
+}
+
 /// Returns the wanted instances of a template.
 pub(super) fn instances(view: &ClusterView, template: &UnitName) -> Vec<UnitName> {
     let mut names = view.unit_names();
     names.retain(|name| {
-        name.template().as_ref() == Some(template)
+        is_instance(name, template)
             && view.look_up(name).is_some_and(|unit| unit.wanted == Wanted::Run)
     });
     names

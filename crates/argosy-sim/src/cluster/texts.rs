@@ -91,11 +91,19 @@ pub(super) fn labels(random: &mut Random, at: usize) -> BTreeMap<String, String>
 
 /// Draws the name of a unit.
 pub(super) fn draw_name(random: &mut Random, units: u64) -> UnitName {
-    let name = match random.below(units + 2) {
-        number if number < units => format!("u{number}.service"),
-        number if number == units => "everywhere.service".to_owned(),
-        _ => "web@.service".to_owned(),
-    };
+    match random.below(units + 2) {
+        number if number < units => unit_name(number),
+        number if number == units => valid("everywhere.service".to_owned()),
+        _ => valid("web@.service".to_owned()),
+    }
+}
+
+/// Returns the name of one of the usual units.
+pub(super) fn unit_name(number: u64) -> UnitName {
+    valid(format!("u{number}.service"))
+}
+
+fn valid(name: String) -> UnitName {
     UnitName::new(name).expect("names of this form are valid")
 }
 

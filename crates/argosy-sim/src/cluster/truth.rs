@@ -37,6 +37,9 @@ const WITHDRAW_WITHIN: Micros = millis(4_750);
 pub(super) struct Truth {
     index: u64,
     builder: ClusterViewBuilder,
+    /// One change behind, and that change: copying whole views took most of the time.
+    before: Option<Box<ClusterViewBuilder>>,
+    last: Vec<SpaceEvents>,
     told: Instructions,
     decided: Decided,
     /// The highest epoch handed out of each unit.
@@ -78,6 +81,8 @@ impl Truth {
         Truth {
             index: 0,
             builder: ClusterViewBuilder::new(texts::specs()),
+            before: Some(Box::new(ClusterViewBuilder::new(texts::specs()))),
+            last: Vec::new(),
             told: Instructions::default(),
             decided: Decided::default(),
             epochs: BTreeMap::new(),
@@ -175,18 +180,32 @@ impl Truth {
             return Ok(());
         }
         self.index = index;
-        let registry = events.iter().filter(|batch| batch.space == SpaceId::Registry);
-        let changes = registry.flat_map(|batch| batch.events.iter());
-        let keys: BTreeSet<Vec<u8>> = changes.clone().map(|event| event.kv.key.to_vec()).collect();
-        if keys.is_empty() {
+        if !events.iter().any(|batch| batch.space == SpaceId::Registry) {
             return Ok(());
         }
         self.note_uneven(now);
-        let before = self.view().clone();
+        let mut before = self.before.take().expect("it is given back below");
+        before.apply_events(&std::mem::replace(&mut self.last, events.to_vec()));
         self.builder.apply_events(events);
+        let checked = self.check_changes(before.view(), events, runs, now, healed_at);
+        self.before = Some(before);
+        checked
+    }
+
+    fn check_changes(
+        &mut self,
+        before: &ClusterView,
+        events: &[SpaceEvents],
+        runs: &Runs,
+        now: Micros,
+        healed_at: Option<Micros>,
+    ) -> Result<(), Broken> {
+        let registry = events.iter().filter(|batch| batch.space == SpaceId::Registry);
+        let changes = registry.flat_map(|batch| batch.events.iter());
+        let keys: BTreeSet<&[u8]> = changes.clone().map(|event| &event.kv.key[..]).collect();
         let known = changes.filter_map(|event| self.decided.take(event)).last();
-        let known = known.as_deref().unwrap_or(&before);
-        let moment = Moment { before: &before, runs, now, healed_at, known };
+        let known = known.as_deref().unwrap_or(before);
+        let moment = Moment { before, runs, now, healed_at, known };
         for key in keys.iter().filter_map(|key| Key::parse(key)) {
             match key {
                 Key::Assignment(machine) => self.assignment_changed(&moment, machine)?,

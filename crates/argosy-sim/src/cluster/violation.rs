@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::checkers::Violation;
+
 /// A promise of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
@@ -43,6 +45,10 @@ pub enum Rule {
     Spread,
     /// The store itself works.
     Store,
+    /// What clients of the store are told is so, and what was acknowledged stays.
+    Clients,
+    /// Watchers are told everything, once and in order.
+    Watches,
 }
 
 /// A broken promise.
@@ -57,6 +63,28 @@ pub struct Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.rule, self.what)
+    }
+}
+
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Self {
+        let rule = match violation {
+            Violation::NotLinearizable { .. }
+            | Violation::Stale { .. }
+            | Violation::Untrue { .. }
+            | Violation::WentBack { .. }
+            | Violation::AcknowledgedLost { .. } => Rule::Clients,
+            Violation::Watch { .. } => Rule::Watches,
+            Violation::LogDiverged { .. }
+            | Violation::LogSkipped { .. }
+            | Violation::StateDiffers { .. }
+            | Violation::BrokenState { .. }
+            | Violation::TwoLeaders { .. }
+            | Violation::GaveUp { .. }
+            | Violation::DidNotStart { .. }
+            | Violation::Stuck { .. } => Rule::Store,
+        };
+        Broken { rule, what: violation.to_string() }
     }
 }
 

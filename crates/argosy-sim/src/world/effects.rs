@@ -50,9 +50,9 @@ impl World<'_> {
     fn serve(&mut self, at: usize, request: usize) {
         let now = self.now();
         let Some(process) = &mut self.members[at].process else { return };
-        let asked = &self.requests[request];
+        let asked = self.clients.request(request);
         if asked.question == Question::ReadLocal {
-            let answer = read(process.replica.state(), asked.key);
+            let answer = read(process.replica.state(), asked);
             return self.reply(request, Fate::Answered(0, answer));
         }
         process.next_request += 1;
@@ -78,7 +78,7 @@ impl World<'_> {
                 self.carry_out(at, effect, &mut events)?;
             }
             let Some(process) = &mut self.members[at].process else { return Ok(()) };
-            process.hub.publish(process.replica.state(), &events);
+            process.watches.hub.publish(process.replica.state(), &events);
             self.log.state(at, process.replica.state(), false)?;
         }
     }
@@ -91,8 +91,8 @@ impl World<'_> {
     ) -> Result<(), Violation> {
         let Some(process) = &mut self.members[at].process else { return Ok(()) };
         match effect {
-            Effect::Send(message) => self.send(at, message),
-            Effect::SendSnapshot { message, state } => self.send_snapshot(at, message, &state),
+            Effect::Send(message) => self.send(at, &message),
+            Effect::SendSnapshot { message, state } => self.send_snapshot(at, *message, &state),
             Effect::Persist { .. } | Effect::InstallSnapshot { .. } | Effect::ReleaseLog { .. } => {
                 process.jobs.push_back(effect)
             }
@@ -102,7 +102,7 @@ impl World<'_> {
                 let place = (index, term);
                 self.log.applied(at, before, place, &events, response.as_ref())?;
                 if let (Some(request), Some(response)) = (question, &response) {
-                    let answer = self.requests[request].question.answer(response);
+                    let answer = self.clients.request(request).question.answer(response);
                     self.reply(request, Fate::Answered(0, answer));
                 }
                 self.trace.add(&[index, term, events.len() as u64]);
@@ -116,7 +116,7 @@ impl World<'_> {
             }
             Effect::ReadReady { request, .. } => {
                 if let Some(request) = process.waiting.remove(&request) {
-                    let answer = read(process.replica.state(), self.requests[request].key);
+                    let answer = read(process.replica.state(), self.clients.request(request));
                     self.reply(request, Fate::Answered(0, answer));
                 }
             }
@@ -127,7 +127,7 @@ impl World<'_> {
                 }
             }
             Effect::StartCheckpoint(checkpoint) => {
-                process.checkpoint = Some(checkpoint);
+                process.checkpoint = Some(*checkpoint);
                 let run = process.run;
                 let delay = self.members[at].disk_delay() * 10;
                 self.queue.after(delay, Event::CheckpointDone { member: at, run });
@@ -149,7 +149,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn send(&mut self, from: usize, message: PeerMessage) {
+    fn send(&mut self, from: usize, message: &PeerMessage) {
         let Some(to) = place_of(message.to, self.members.len()) else { return };
         // A proposal that arrived twice would be carried out twice; transports promise not to.
         let may_repeat = message.kind() != MessageKind::Propose;
@@ -162,7 +162,7 @@ impl World<'_> {
     fn send_snapshot(&mut self, from: usize, message: PeerMessage, state: &State) {
         let Some(to) = place_of(message.to, self.members.len()) else { return };
         let peer = argosy_consensus::MemberId(message.to);
-        let delay = self.network.send(from, to, true).first().copied();
+        let delay = self.network.send(from, to, true).next();
         let state: Bytes = state.encode_snapshot();
         // Big things take longer; whoever gets none of it notices after a while.
         let taken = delay.map_or(millis(300), |delay| delay + millis(5));
@@ -230,7 +230,7 @@ impl World<'_> {
                 let Effect::InstallSnapshot { sequence, checkpoint, records } = *effect else {
                     return Ok(());
                 };
-                member.checkpoint = checkpoint;
+                member.checkpoint = *checkpoint;
                 process.writer.append(&records);
                 let written = process.writer.write().and_then(|()| process.writer.sync());
                 written.map(|()| Some(sequence))

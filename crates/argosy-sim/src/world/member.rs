@@ -6,7 +6,7 @@ use argosy_consensus::wal::{self, Identity, RecoverOptions, Writer};
 use argosy_consensus::{
     Checkpoint, Config, Effect, MemberId, Membership, Recovered, Replica, RequestId, TICK,
 };
-use argosy_kv::{State, WatchHub, WatchId};
+use argosy_kv::State;
 use argosy_model::{ClusterId, PlantedBug};
 
 use super::arrival::Arrival;
@@ -15,6 +15,7 @@ use crate::checkers::Violation;
 use crate::disk::{Rot, SimDisk};
 use crate::queue::{Micros, millis};
 use crate::random::Random;
+use crate::watchers::Watches;
 
 /// Small, so that a run cuts and releases many segments.
 const SEGMENT_BYTES: u64 = 16 * 1024;
@@ -58,8 +59,7 @@ pub(super) struct Process {
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) waiting: BTreeMap<RequestId, usize>,
     pub(super) next_request: u64,
-    pub(super) hub: WatchHub,
-    pub(super) watches: BTreeMap<usize, WatchId>,
+    pub(super) watches: Watches,
     /// The index of the last entry applied.
     pub(super) applied: u64,
 }
@@ -180,8 +180,7 @@ impl World<'_> {
         config.keep_entries = KEEP_ENTRIES;
         let checkpoint = member.checkpoint.clone();
         self.log.state(at, &checkpoint.state, true)?;
-        let mut hub = WatchHub::new(&checkpoint.state);
-        hub.set_planted(self.scenario.planted);
+        let watches = Watches::new(&checkpoint.state, self.scenario.planted);
         let applied = checkpoint.applied;
         let recovered = Recovered { checkpoint, hard_state: log.hard_state, entries: log.entries };
         let mut replica =
@@ -196,8 +195,7 @@ impl World<'_> {
             checkpoint: None,
             waiting: BTreeMap::new(),
             next_request: 0,
-            hub,
-            watches: BTreeMap::new(),
+            watches,
             applied,
         });
         let first = member.random.below(TICK.as_micros() as u64);

@@ -198,15 +198,16 @@ impl Cluster {
 
     fn carry_out(&mut self, id: u64, effect: Effect) {
         match &effect {
-            Effect::Send(message) => self.wires.push_back((message.clone(), None)),
+            Effect::Send(message) => self.wires.push_back((PeerMessage::clone(message), None)),
             Effect::SendSnapshot { message, state } => {
-                self.wires.push_back((message.clone(), Some(state.clone())));
+                let (message, state) = (PeerMessage::clone(message), State::clone(state));
+                self.wires.push_back((message, Some(state)));
             }
             Effect::Persist { .. } | Effect::InstallSnapshot { .. } => {
                 self.node(id).unsynced.push_back(effect.clone());
             }
             Effect::StartCheckpoint(checkpoint) => {
-                self.node(id).checkpoint_due = Some(checkpoint.clone());
+                self.node(id).checkpoint_due = Some(Checkpoint::clone(checkpoint));
             }
             _ => {}
         }
@@ -226,7 +227,7 @@ impl Cluster {
         let (sequence, records) = match group {
             Effect::Persist { sequence, records } => (sequence, records),
             Effect::InstallSnapshot { sequence, checkpoint, records } => {
-                node.checkpoint = checkpoint;
+                node.checkpoint = *checkpoint;
                 (sequence, records)
             }
             other => panic!("{other:?} is not a group"),

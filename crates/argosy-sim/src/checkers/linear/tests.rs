@@ -4,7 +4,8 @@ use super::*;
 use crate::random::Random;
 
 fn request(question: Question, asked: u64, fate: Fate) -> Request {
-    Request { client: 0, member: 0, key: 0, question, asked, asked_at: 0, floor: 0, fate }
+    let (client, member, key, asked_at, floor, answered_late) = (0, 0, 0, 0, 0, false);
+    Request { client, member, key, question, asked, asked_at, floor, fate, answered_late }
 }
 
 fn put(value: Value, asked: u64, told: u64) -> Request {
@@ -28,6 +29,19 @@ fn a_read_sees_the_last_write_before_it_or_one_beside_it() {
     assert!(holds(&[put(1, 1, 5), read(1, 2, 3)]));
     assert!(!holds(&[put(1, 1, 9), read(1, 2, 3), read(0, 4, 5)]));
     assert!(!holds(&[put(1, 1, 2), put(2, 3, 4), read(1, 5, 6)]));
+}
+
+#[test]
+fn what_concerns_several_keys_counts_for_each() {
+    let both = request(Question::PutTwo(1), 1, Fate::Answered(2, Answer::Done(0)));
+    let all = |values| request(Question::ReadAll, 3, Fate::Answered(4, Answer::All(values, 0)));
+    for (values, broken) in [([1, 1, 0, 0], None), ([1, 0, 0, 0], Some(1)), ([0, 1, 0, 0], Some(0))]
+    {
+        let requests = [both.clone(), all(values)];
+        let found = (0..4).find(|key| check(&requests, *key).is_err());
+        assert_eq!(found, broken, "{values:?}");
+    }
+    assert!(check(&[both, all([1, 1, 7, 0])], 2).is_err(), "nobody wrote 7");
 }
 
 #[test]
