@@ -65,13 +65,8 @@ pub(crate) fn read(files: &Files, printer: &Printer) -> Result<Vec<SubmittedFile
         return Ok(read);
     };
     // What the others may require is not known, so only what stands in each file is looked at.
-    let names: Vec<UnitName> =
-        read.iter().filter_map(|f| UnitName::new(f.name.clone()).ok()).collect();
-    for (file, name) in read.iter().zip(&names).filter(|_| !printer.json()) {
-        let checked = argosy_unit::check(&file.file, &file.text, name, &|_: &UnitName| true);
-        for diagnostic in checked.diagnostics {
-            show(&diagnostic, &file.text, printer);
-        }
+    for (diagnostic, text) in diagnostics(&read, &|_| true).iter().filter(|_| !printer.json()) {
+        show(diagnostic, text, printer);
     }
     for failure in &failures {
         printer.failure(failure);
@@ -148,21 +143,13 @@ pub(crate) fn check(
     let names: Vec<UnitName> =
         files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
     let known = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
-    let mut siblings = Siblings::new();
-    for (file, name) in files.iter().zip(&names) {
-        siblings.add(name, &file.text);
-    }
     let (mut errors, mut found) = (0, Vec::new());
-    for (file, name) in files.iter().zip(&names) {
-        let checked =
-            argosy_unit::check_with_siblings(&file.file, &file.text, name, &known, &siblings);
-        for diagnostic in checked.diagnostics {
-            errors += usize::from(diagnostic.severity == Severity::Error);
-            if !printer.json() {
-                show(&diagnostic, &file.text, printer);
-            }
-            found.push(diagnostic);
+    for (diagnostic, text) in diagnostics(files, &known) {
+        errors += usize::from(diagnostic.severity == Severity::Error);
+        if !printer.json() {
+            show(&diagnostic, text, printer);
         }
+        found.push(diagnostic);
     }
     if errors == 0 {
         return Ok(());
@@ -172,6 +159,26 @@ pub(crate) fn check(
     }
     let message = format!("{errors} error{} found", if errors == 1 { "" } else { "s" });
     Err(Failure::shown(Exit::BadInput, message))
+}
+
+/// Returns what there is to say of files, each with the text that it is about.
+fn diagnostics<'f>(
+    files: &'f [SubmittedFile],
+    known: &dyn Fn(&UnitName) -> bool,
+) -> Vec<(Diagnostic, &'f str)> {
+    let names: Vec<UnitName> =
+        files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
+    let mut siblings = Siblings::new();
+    for (file, name) in files.iter().zip(&names) {
+        siblings.add(name, &file.text);
+    }
+    let mut found = Vec::new();
+    for (file, name) in files.iter().zip(&names) {
+        let checked =
+            argosy_unit::check_with_siblings(&file.file, &file.text, name, known, &siblings);
+        found.extend(checked.diagnostics.into_iter().map(|one| (one, file.text.as_str())));
+    }
+    found
 }
 
 fn show(diagnostic: &Diagnostic, source: &str, printer: &Printer) {

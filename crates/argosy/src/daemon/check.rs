@@ -5,7 +5,7 @@ use argosy_api::{ApiError, ErrorCode};
 use argosy_model::UnitName;
 use argosy_registry::Edit;
 
-use super::edit::refused;
+use super::edit::{self, refused};
 use super::node::Node;
 use super::picture::Picture;
 
@@ -27,6 +27,7 @@ pub(crate) async fn check(node: &Node, request: CheckRequest) -> Result<Vec<Stri
 }
 
 fn refusal(picture: &Picture, verb: &str, name: &UnitName) -> Result<(), ApiError> {
+    edit::can_run(name)?;
     let mut edit = Edit::new(&picture.view);
     let made = match verb {
         "start" => edit.start(name),

@@ -136,7 +136,7 @@ fn check(
 }
 
 /// Refuses a unit that may be checked but not started.
-fn can_run(name: &UnitName) -> Result<(), ApiError> {
+pub(crate) fn can_run(name: &UnitName) -> Result<(), ApiError> {
     match argosy_unit::not_run_yet(name) {
         Some(why) => Err(ApiError::new(ErrorCode::BadInput, why)
             .with_help(format!("check it: argosy verify {name}"))),
