@@ -16,6 +16,7 @@
 //! | `GET /v1/units/NAME/why` | | `WhyReport` |
 //! | `DELETE /v1/units/NAME` | | 204 |
 //! | `POST /v1/units/NAME/VERB` | `VerbRequest` | `UnitView`; VERB is start, stop, restart, wait |
+//! | `POST /v1/check` | `CheckRequest` | `[NAME]` in the order to act on them; refused if one is |
 //! | `POST /v1/units/NAME/scale` | `ScaleRequest` | `ScaleReply` |
 //! | `GET /v1/journal?QUERY` | `JournalQuery` as query | lines of `JournalLine` |
 
@@ -137,6 +138,9 @@ pub struct ClusterNumbers {
     pub units_wanted: u32,
     /// How many of them are active.
     pub units_active: u32,
+    /// How many of them have run to their end, as a oneshot does.
+    #[serde(default)]
+    pub units_done: u32,
 }
 
 /// The cluster as this machine sees it.
@@ -161,6 +165,9 @@ pub struct ClusterReport {
     pub units_wanted: u32,
     /// How many of the wanted units are active.
     pub units_active: u32,
+    /// How many of the wanted units have run to their end, as a oneshot does.
+    #[serde(default)]
+    pub units_done: u32,
     /// Where the store's client API listens.
     pub client_urls: Vec<String>,
     /// The cluster's time limits: `lan`, `default` or `wan`.
@@ -242,6 +249,15 @@ pub struct VerbRequest {
     pub timeout_seconds: u64,
 }
 
+/// Asks whether a verb would be accepted for units; changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRequest {
+    /// start, stop, restart or destroy.
+    pub verb: String,
+    /// The units it is meant for.
+    pub units: Vec<String>,
+}
+
 /// Long enough for the default `TimeoutStartSec=` of 90 s and the move before it.
 fn default_wait_seconds() -> u64 {
     120
@@ -293,6 +309,9 @@ pub struct UnitView {
     /// Of a template: the number that its text asks for, where scaling set another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_replicas: Option<u32>,
+    /// Of a template that was asked for by name: its instances.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<UnitView>,
 }
 
 /// The stored text of a unit.

@@ -103,8 +103,8 @@ impl Outputs {
         self.runs.get(&spawn).map(|run| &run.unit)
     }
 
-    pub(crate) fn program(&self, spawn: SpawnId) -> Option<&str> {
-        self.runs.get(&spawn).map(|run| run.program.as_str())
+    pub(crate) fn run(&self, spawn: SpawnId) -> Option<&Run> {
+        self.runs.get(&spawn)
     }
 
     /// Forgets a unit's spool.

@@ -105,6 +105,8 @@ pub(crate) struct Shell {
     pid_namespaces: bool,
     /// Whether the keeper holds fences.
     fences: bool,
+    /// Whether a fence can hold a unit here: the keeper can be sure to have ended all of it.
+    can_fence: bool,
     /// There may be more to receive than the last turn took.
     more: bool,
     /// Deadlines do not count before this.

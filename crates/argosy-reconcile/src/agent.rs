@@ -173,6 +173,15 @@ struct Refusal {
     needs: Needs,
 }
 
+/// Why a unit is not brought to its entry although nothing was asked of the backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hold {
+    /// Something that is on its way is not there yet.
+    Until(String),
+    /// Something is wrong.
+    Wrong(String),
+}
+
 /// Where the transaction of an endpoint is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Publishing {
@@ -197,7 +206,7 @@ pub struct AgentMachine {
     in_flight: BTreeMap<UnitName, InFlight>,
     refused: BTreeMap<UnitName, Refusal>,
     /// Why a unit is not brought to its entry although nothing was asked of the backend.
-    held: BTreeMap<UnitName, String>,
+    held: BTreeMap<UnitName, Hold>,
     publishing: BTreeMap<EndpointName, Publishing>,
     /// What announced keys hold, as last heard.
     keys: BTreeMap<String, Option<Vec<u8>>>,
@@ -445,13 +454,22 @@ impl AgentMachine {
 
     fn report(&mut self, view: &ClusterView, now: Duration, effects: &mut Vec<AgentEffect>) {
         let refused = self.refused.iter().map(|(unit, refusal)| (unit, &refusal.message));
-        let held = self.held.iter().filter(|(unit, _)| !self.refused.contains_key(*unit));
-        let why = refused.chain(held).map(|(unit, why)| (unit.clone(), why.clone()));
+        let held = || self.held.iter().filter(|(unit, _)| !self.refused.contains_key(*unit));
+        let wrong = held().filter_map(|(unit, hold)| match hold {
+            Hold::Wrong(why) => Some((unit, why)),
+            Hold::Until(_) => None,
+        });
+        let why = refused.chain(wrong).map(|(unit, why)| (unit.clone(), why.clone()));
+        let awaiting = held().filter_map(|(unit, hold)| match hold {
+            Hold::Until(what) => Some((unit.clone(), what.clone())),
+            Hold::Wrong(_) => None,
+        });
         let report = MachineReport {
             machine: self.config.machine,
             generation: self.generation,
             units: self.observed.as_ref().map(|units| self.units(units)),
             refused: why.collect(),
+            awaiting: awaiting.collect(),
             unannounced: self.unannounced.clone().into_iter().collect(),
             orphans: self.orphans(view),
             unanswered: self.unanswered(view),

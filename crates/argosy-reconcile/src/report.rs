@@ -17,6 +17,9 @@ pub struct MachineReport {
     pub units: Option<Vec<UnitStatus>>,
     /// Units that it does not start, and why.
     pub refused: Vec<(UnitName, String)>,
+    /// Units that it starts by itself as soon as something comes that is on its way, such as the
+    /// machine's first grant, and what.
+    pub awaiting: Vec<(UnitName, String)>,
     /// Units that run and whose announced key holds something else, and what.
     pub unannounced: Vec<(UnitName, String)>,
     /// Units that run there without an entry in its assignment. They are left alone.

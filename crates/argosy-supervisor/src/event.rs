@@ -115,10 +115,12 @@ pub enum Event {
         failure: SpawnFailure,
     },
     /// A process was not started: its unit is fenced, and there is no grant, or none that was in
-    /// force when the unit was ordered. No `Exited` follows.
+    /// force when the unit was ordered, or the machine has no fence. No `Exited` follows.
     SpawnFenced {
         /// Which.
         spawn: SpawnId,
+        /// The machine has no fence that could end it, so that no grant helps.
+        never: bool,
     },
     /// The grant of a fenced unit is over: the keeper ends all of it. Comes before every end of a
     /// process that this leads to. It was every fenced unit's: starts of them that still wait for

@@ -92,7 +92,7 @@ impl Supervisor {
             }
             Event::Spawned { spawn, pid, start_ticks } => self.spawned(spawn, pid, start_ticks),
             Event::SpawnFailed { spawn, failure } => self.spawn_failed(spawn, failure),
-            Event::SpawnFenced { spawn } => self.spawn_fenced(spawn),
+            Event::SpawnFenced { spawn, never } => self.spawn_fenced(spawn, never),
             Event::Fenced { unit } => self.fenced(&unit),
             Event::Executed { spawn } => self.executed(spawn),
             Event::Exited { spawn, outcome } => self.exited(spawn, outcome),
@@ -150,9 +150,9 @@ impl Supervisor {
         self.with(&name, |unit, step| unit.spawn_failed(spawn, failure, step));
     }
 
-    fn spawn_fenced(&mut self, spawn: SpawnId) {
+    fn spawn_fenced(&mut self, spawn: SpawnId, never: bool) {
         let Some(name) = self.spawns.remove(&spawn) else { return };
-        self.with(&name, |unit, step| unit.spawn_fenced(spawn, step));
+        self.with(&name, |unit, step| unit.spawn_fenced(spawn, never, step));
     }
 
     /// A unit that ends by its fence is not started or restarted by a job from before.

@@ -95,6 +95,9 @@ pub(crate) enum Command {
     )]
     Verify(Files),
     /// Store unit files; all or none.
+    ///
+    /// A unit that is not started yet is only stored. One that is wanted already is restarted with
+    /// a text that has changed: what runs is what is stored.
     #[command(after_help = "Examples:\n  argosy submit web@.service")]
     Submit(Files),
     /// Store unit files and keep them running; all or none.
@@ -139,7 +142,7 @@ pub(crate) enum Command {
     ListUnits,
     /// Print a unit file as it was stored.
     Cat(Unit),
-    /// Exit 0 if all units are active, else 3.
+    /// Exit 0 if all units are active, else 3; 4 if it is not known.
     IsActive(Units),
     /// Exit 0 if any unit has failed, else 1.
     IsFailed(Units),
@@ -321,9 +324,12 @@ pub(crate) struct Reexec {
 
 #[derive(Debug, Args)]
 pub(crate) struct Files {
-    /// Unit files, or directories of them.
+    /// Unit files, or directories of them; - is standard input, with --name.
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) files: Vec<PathBuf>,
+    /// The name of the unit on standard input.
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

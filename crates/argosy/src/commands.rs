@@ -62,8 +62,8 @@ async fn dispatch(
         Command::ResetFailed(verb) => {
             return local::verb("reset-failed", &verb, global, printer).await;
         }
-        Command::Kill(options) => local::kill(&options, global).await?,
-        Command::Destroy(units) => verbs::destroy(&units, global, printer).await?,
+        Command::Kill(options) => return local::kill(&options, global, printer).await,
+        Command::Destroy(units) => return verbs::destroy(&units, global, printer).await,
         Command::Status(options) => return status::run(&options, global, printer).await,
         Command::Why(unit) => why::run(&unit, global, printer).await?,
         Command::ListUnits => list::units(global, printer).await?,

@@ -8,6 +8,7 @@ mod admission;
 mod app;
 mod begin;
 mod book;
+mod check;
 mod clients;
 mod clock;
 mod control;

@@ -56,7 +56,7 @@ impl Shell {
                 Event::Spawned { spawn: id(spawn_id), pid, start_ticks }
             }
             EventKind::SpawnFailed { spawn_id, step: ExecStep::Fence, .. } => {
-                Event::SpawnFenced { spawn: id(spawn_id) }
+                Event::SpawnFenced { spawn: id(spawn_id), never: !self.can_fence }
             }
             EventKind::Fenced { unit } => Event::Fenced { unit },
             EventKind::SpawnFailed { spawn_id, step, errno } => {
@@ -79,10 +79,20 @@ impl Shell {
 
     fn failure(&self, spawn: SpawnId, step: ExecStep, errno: i32) -> SpawnFailure {
         let error = io::Error::from_raw_os_error(errno);
-        let program = self.outputs.program(spawn).unwrap_or("its program");
-        SpawnFailure {
-            status: (step != ExecStep::Fork).then(|| step.exit_code()),
-            detail: format!("Failed to {step} for {program}: {error}"),
-        }
+        let run = self.outputs.run(spawn);
+        let directory = run.and_then(|run| {
+            let loaded = self.supervisor.in_force(&run.unit)?;
+            loaded.spec.service.working_directory.as_ref().map(|directory| directory.path.as_str())
+        });
+        let program = run.map_or("its program", |run| run.program.as_str());
+        let detail = match step {
+            ExecStep::Exec => format!("Failed to execute {program}: {error}"),
+            ExecStep::Chdir => {
+                let directory = directory.unwrap_or("of its own");
+                format!("Failed to change into the working directory {directory}: {error}")
+            }
+            _ => format!("Failed to {step} for {program}: {error}"),
+        };
+        SpawnFailure { status: (step != ExecStep::Fork).then(|| step.exit_code()), detail }
     }
 }

@@ -77,6 +77,7 @@ impl Shell {
             passing,
             pid_namespaces: hello.group_mode == GroupMode::PidNamespace,
             fences: hello.fences,
+            can_fence: hello.group_mode != GroupMode::ProcessTree,
             more: true,
             quiet_at: Instant::now() + QUIET,
             shutting_down: false,

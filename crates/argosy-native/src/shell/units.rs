@@ -17,6 +17,10 @@ use crate::unit_files::{self, UnitFileError};
 use crate::unit_store::CLUSTER;
 use crate::{NativeError, clock};
 
+/// Why a unit is not taken that stops on partition; one that runs is taken, and ends.
+const CANNOT_FENCE: &str = "this machine keeps units by process trees (--process-trees) and cannot end \
+                            one for certain, as OnPartition=stop needs";
+
 impl Shell {
     /// Loads a unit, and what it needs, from the machine's files where they are not loaded yet.
     pub(super) fn ensure_loaded(&mut self, unit: &UnitName) {
@@ -128,6 +132,9 @@ impl Shell {
                 restart: identity.restart,
             },
         )?;
+        if loaded.is_fenced() && !self.can_fence && self.rests(unit) {
+            return Err(ApiError::new(ErrorCode::Conflict, CANNOT_FENCE));
+        }
         let source = loaded.source.clone();
         self.load(loaded)?;
         // A text on disk that is newer than the state committed with it is given again.
@@ -177,6 +184,13 @@ impl Shell {
         }
     }
 
+    /// Tells whether nothing of a unit runs, or will by itself.
+    fn rests(&self, unit: &UnitName) -> bool {
+        self.supervisor.status(unit).is_none_or(|status| {
+            matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
+        })
+    }
+
     fn ordered(&mut self, unit: &UnitName, at: Duration) {
         self.handle(Event::Ordered { unit: unit.clone(), at }, clock::now());
     }
@@ -220,10 +234,8 @@ impl Shell {
             self.ordered(unit, ordered_at);
         }
         self.ensure_loaded(unit);
-        let rest = self.supervisor.status(unit).is_none_or(|status| {
-            matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
-        });
-        let request = self.request(unit, if rest { Verb::Start } else { Verb::Restart });
+        let rests = self.rests(unit);
+        let request = self.request(unit, if rests { Verb::Start } else { Verb::Restart });
         match self.pending.result_of(request) {
             Some(JobResult::Refused(refusal)) => Err(self.refused(&refusal)),
             _ => Ok(()),

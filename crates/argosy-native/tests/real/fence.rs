@@ -169,3 +169,36 @@ pub(crate) fn keeper_dies() {
     renewals.end();
     machine.end();
 }
+
+/// Where a keeper cannot end a unit for certain a fenced one is refused by name; one that becomes
+/// fenced while it runs ends.
+pub(crate) fn process_trees() {
+    let fenced = format!("{TEXT}[X-Argosy]\nOnPartition=stop\n");
+    let machine = Machine::start_as("trees", &[]);
+    let renewals = Renewals::begin(&machine);
+    machine.block_on(async {
+        let (mut daemon, _) = Daemon::connect(&machine).await;
+        daemon.ask(start("f.service", &fenced)).await;
+        match daemon.events.recv().await.unwrap() {
+            BackendEvent::Refused { message, .. } => {
+                assert!(message.contains("--process-trees"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        daemon.ask(start("k.service", TEXT)).await;
+        daemon.until(|status| status.active() == ActiveState::Active).await;
+        let BackendRequest::Start { unit, identity, environment, ordered_at, .. } =
+            start("k.service", &fenced)
+        else {
+            unreachable!()
+        };
+        let identity = RunIdentity { revision: UnitRevision(2), ..identity };
+        let text = fenced.clone();
+        daemon.ask(BackendRequest::Start { unit, text, identity, environment, ordered_at }).await;
+        let ended = daemon.until(ended_by_fence).await;
+        assert!(ended.detail.contains("--process-trees"), "{}", ended.detail);
+        daemon.end().await;
+    });
+    renewals.end();
+    machine.end();
+}

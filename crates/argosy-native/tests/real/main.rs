@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         ["namespaces", dir] => {
             machine::keeper(dir.as_ref(), Some(argosy_keeper::GroupMode::PidNamespace))
         }
+        ["trees", dir] => {
+            machine::keeper(dir.as_ref(), Some(argosy_keeper::GroupMode::ProcessTree))
+        }
         ["supervisor-process", dir] => machine::supervisor(dir.as_ref()),
         ["print", lines, span] => units::print(lines.parse().unwrap(), span.parse().unwrap()),
         ["exit", code, millis] => {
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
         }
         // What the test runner passes is of no interest.
         _ => {
-            let tests: [(&str, fn()); 13] = [
+            let tests: [(&str, fn()); 14] = [
                 ("units start, stop, fail and print", units::life),
                 ("the backend port", units::backend),
                 ("requests belong to a connection", units::connections),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
                 ("an end takes along what a killed keeper left", takeover::keeper_dies_and_ends),
                 ("fenced units run under a grant", fence::life),
                 ("fenced units end with their keeper", fence::keeper_dies),
+                ("no fence holds process trees", fence::process_trees),
                 ("units outlive their keeper", takeover::keeper_dies),
             ];
             // Like the test runner, with a part of a name only the tests that have it.

@@ -10,7 +10,7 @@ use argosy_model::{
 use argosy_registry::{ClusterView, Key};
 
 use super::{
-    AgentEffect, AgentMachine, InFlight, Needs, STEP_RETRY, Starts, Step, WITHDRAW_MAX, order,
+    AgentEffect, AgentMachine, Hold, InFlight, Needs, STEP_RETRY, Starts, Step, WITHDRAW_MAX, order,
 };
 use crate::backend::{BackendRequest, RunIdentity, ended_by_fence};
 use crate::report::is_live;
@@ -108,8 +108,8 @@ impl AgentMachine {
         for entry in runs {
             match self.run_step(view, entry, now) {
                 Ok(step) => starts.extend(step),
-                Err(why) => {
-                    self.held.insert(entry.unit.clone(), why);
+                Err(hold) => {
+                    self.held.insert(entry.unit.clone(), hold);
                 }
             }
         }
@@ -171,7 +171,7 @@ impl AgentMachine {
                 "it runs with epoch {}, later than the {} told to stop",
                 status.epoch, entry.epoch
             );
-            self.held.insert(unit, why);
+            self.held.insert(unit, Hold::Wrong(why));
             return Vec::new();
         }
         let state = status.active();
@@ -260,7 +260,7 @@ impl AgentMachine {
         view: &ClusterView,
         entry: &AssignmentEntry,
         now: Duration,
-    ) -> Result<Option<Step>, String> {
+    ) -> Result<Option<Step>, Hold> {
         let unit = entry.unit.clone();
         let wanted = identity_of(entry);
         let mut live = false;
@@ -276,7 +276,8 @@ impl AgentMachine {
                     return Ok(None);
                 }
                 if has > wanted {
-                    return Err("what runs is later than what the assignment says".to_owned());
+                    let why = "what runs is later than what the assignment says";
+                    return Err(Hold::Wrong(why.to_owned()));
                 }
                 why_again(has, wanted, ended_by_fence(status))
             }
@@ -294,15 +295,18 @@ impl AgentMachine {
             }
         }
         if !live && self.starts != Starts::Allowed {
-            return Err("whether it is still to run here is not known yet".to_owned());
+            let what = "whether it is still to run here is not known yet";
+            return Err(Hold::Until(what.to_owned()));
         }
         if self.is_fenced(view, &unit) && !(self.is_granted && self.is_current) {
-            return Err("it stops on partition, and the machine has no grant now".to_owned());
+            let what = "it stops on partition, and the machine has no grant now";
+            return Err(Hold::Until(what.to_owned()));
         }
         let Some(text) = view.text(&unit, entry.revision).map(str::to_owned) else {
-            return Err(format!("its text, revision {}, is not there", entry.revision));
+            let why = format!("its text, revision {}, is not there", entry.revision);
+            return Err(Hold::Wrong(why));
         };
-        let ports = self.port_variables(view, entry)?;
+        let ports = self.port_variables(view, entry).map_err(Hold::Wrong)?;
         // A restart is a stop too, also of a run that is only on its way.
         let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
         let starting = matches!(asked, Some(BackendRequest::Start { .. }));

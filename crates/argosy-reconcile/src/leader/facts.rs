@@ -141,6 +141,9 @@ impl LeaderMachine {
         if let Some((_, why)) = report.refused.iter().find(|(name, _)| name == unit) {
             return Said::Refuses(why);
         }
+        if let Some((_, what)) = report.awaiting.iter().find(|(name, _)| name == unit) {
+            return Said::Awaits(what);
+        }
         let Some(units) = &report.units else {
             return Said::NoBackend;
         };

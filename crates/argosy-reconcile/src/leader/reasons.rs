@@ -24,6 +24,8 @@ pub(super) enum Said<'m> {
     NoBackend,
     /// That it does not start it.
     Refuses(&'m str),
+    /// That it does not start it yet, and what it waits for.
+    Awaits(&'m str),
     /// That it does not have it, or an earlier run of it.
     NotYet,
     /// How it is.
@@ -89,6 +91,9 @@ impl LeaderMachine {
             }
             Said::Refuses(why) => {
                 (ReasonKind::StartFailed, format!("{name} does not start it: {why}"))
+            }
+            Said::Awaits(what) => {
+                (ReasonKind::NotReady, format!("{name} does not start it yet: {what}"))
             }
             Said::NotYet => (ReasonKind::NotReady, format!("{name} has not started it yet")),
             Said::Status(status) => {
@@ -162,8 +167,14 @@ fn reason_of_status(
         }
         ActiveState::Inactive if status.invocation.is_some() => {
             let exit = status.main_exit.map_or_else(String::new, |exit| format!(" ({exit})"));
-            let what = format!("it has ended on {name}{exit}, by itself or stopped there");
+            let what = match status.detail.as_str() {
+                "" => format!("it has ended on {name}{exit}, by itself or stopped there"),
+                detail => format!("it has ended on {name}: {detail}"),
+            };
             (!is_done(status, service)).then_some((ReasonKind::Ended, what))
+        }
+        ActiveState::Inactive if !status.detail.is_empty() => {
+            Some((ReasonKind::NotReady, format!("{name} has not started it: {}", status.detail)))
         }
         ActiveState::Inactive => {
             Some((ReasonKind::NotReady, format!("{name} has not started it yet")))
@@ -173,7 +184,10 @@ fn reason_of_status(
             Some((ReasonKind::NotReady, what))
         }
         ActiveState::Activating => {
-            Some((ReasonKind::NotReady, format!("it is being started on {name}")))
+            let is_silent = status.sub == SubState::Start
+                && service.is_some_and(|service| service.service_type == ServiceType::Notify);
+            let what = if is_silent { ", and has not said READY=1 yet" } else { "" };
+            Some((ReasonKind::NotReady, format!("it is being started on {name}{what}")))
         }
         ActiveState::Deactivating => {
             Some((ReasonKind::NotReady, format!("it is being stopped on {name}")))

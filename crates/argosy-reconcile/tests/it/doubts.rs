@@ -142,7 +142,7 @@ fn a_held_agent_starts_nothing_before_its_view_is_current() {
     lone.agent.hold_starts();
     lone.connect(&world, Vec::new());
     assert_eq!(lone.asked, []);
-    assert_eq!(lone.report.as_ref().unwrap().refused.len(), 1);
+    assert_eq!(lone.report.as_ref().unwrap().awaiting.len(), 1);
     lone.handle(&world, AgentEvent::Current);
     lone.assert_asks(is_start);
 }
@@ -238,6 +238,7 @@ fn a_run_that_was_given_out_anew_is_told_to_stop_although_its_entry_is_gone() {
         generation,
         units: Some(Vec::new()),
         refused: Vec::new(),
+        awaiting: Vec::new(),
         unannounced: Vec::new(),
         orphans: Vec::new(),
         unanswered: Vec::new(),

@@ -204,7 +204,12 @@ impl Supervisor {
                 .cloned()
                 .collect();
         for dependant in dependants {
-            self.with(&dependant, |unit, step| unit.log_dependency_failed(step));
+            self.with(&dependant, |unit, step| {
+                unit.log_dependency_failed(step);
+                if unit.at_rest() {
+                    unit.detail = format!("{name}, which it requires, did not start");
+                }
+            });
             self.finish(&dependant, JobResult::Dependency);
         }
     }

@@ -97,17 +97,27 @@ impl Supervisor {
 
     /// Queues the jobs of a plan. A job that contradicts one already there takes its place.
     fn install(&mut self, anchor: &UnitName, plan: Plan, request: Option<RequestId>) {
-        for (name, kind) in plan.jobs {
-            let waiter = request.filter(|_| name == *anchor);
-            self.install_one(&name, kind, waiter);
+        for (name, kind) in &plan.jobs {
+            let waiter = request.filter(|_| name == anchor);
+            self.install_one(name, *kind, waiter);
+            if *kind == JobKind::Stop && name != anchor {
+                let why = self.why_stopped(name, &plan);
+                self.with(name, |unit, _| unit.detail = why.unwrap_or_default());
+            }
         }
     }
 
     fn install_one(&mut self, name: &UnitName, kind: JobKind, waiter: Option<RequestId>) {
         let Some(old) = self.units.get(name).map(|unit| unit.job.clone()) else { return };
         let merged = old.as_ref().and_then(|old| merge(old, kind));
-        if merged.is_none() && old.is_some() {
+        if merged.is_none()
+            && let Some(old) = &old
+        {
             self.finish(name, JobResult::Canceled);
+            if old.kind == JobKind::Stop && !old.running {
+                // It was not stopped after all.
+                self.with(name, |unit, _| unit.detail.clear());
+            }
         }
         let mut job = merged.unwrap_or(Job { kind, running: false, waiters: Vec::new() });
         job.waiters.extend(waiter);

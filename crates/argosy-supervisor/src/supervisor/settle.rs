@@ -130,7 +130,10 @@ impl Supervisor {
             });
             if needed {
                 let to = transition.unit.clone();
-                self.with(&name, |unit, step| unit.log_bound(&to, step));
+                self.with(&name, |unit, step| {
+                    unit.log_bound(&to, step);
+                    unit.detail = format!("it was stopped since {to}, to which it is bound, ended");
+                });
                 self.submit_stop(&name, None);
             }
         }

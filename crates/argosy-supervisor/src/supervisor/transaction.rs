@@ -111,6 +111,28 @@ impl Supervisor {
         plan
     }
 
+    /// Says why a plan stops a unit that nobody asked to stop.
+    pub(super) fn why_stopped(&self, name: &UnitName, plan: &Plan) -> Option<String> {
+        let needs = &self.units.get(name)?.newest().spec.dependencies;
+        let stops = |other: &&UnitName| plan.jobs.get(*other) == Some(&JobKind::Stop);
+        let required = needs.requires.iter().chain(&needs.requisite).find(stops);
+        if let Some(other) = required {
+            return Some(format!("it was stopped with {other}, which it requires"));
+        }
+        if let Some(other) = needs.binds_to.iter().find(stops) {
+            return Some(format!("it was stopped with {other}, to which it is bound"));
+        }
+        if let Some(other) = needs.part_of.iter().find(stops) {
+            return Some(format!("it was stopped with {other}, of which it is a part"));
+        }
+        let mut excluding =
+            needs.conflicts.iter().chain(self.relations.owners(name, Relation::Conflicts));
+        let other = excluding.find(|other| {
+            matches!(plan.jobs.get(*other), Some(JobKind::Start | JobKind::Restart))
+        })?;
+        Some(format!("it was stopped because {other} was started, with which it conflicts"))
+    }
+
     /// What a unit pulls in and pushes out when it starts.
     fn follow_start(
         &self,

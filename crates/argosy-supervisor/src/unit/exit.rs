@@ -80,6 +80,7 @@ impl Unit {
                 }
                 // Only READY=1 makes it active, and it cannot come any more.
                 ServiceType::Notify if result == UnitResult::Success => {
+                    self.explain("its main process ended without READY=1".to_owned());
                     self.enter_signal(SubState::StopSigterm, UnitResult::Protocol, step);
                 }
                 ServiceType::Notify => self.enter_signal(SubState::StopSigterm, result, step),

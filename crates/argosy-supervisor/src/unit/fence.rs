@@ -8,6 +8,8 @@ use crate::{Command, SpawnId};
 /// What people are told of a unit that has ended, and of one that did not start.
 const LOST_GRANT: &str = "its machine lost the cluster's grant: stopped by its fence";
 const NO_GRANT: &str = "its machine has no grant of the cluster, or a later one than it was ordered under: not started";
+/// What people are told where no fence can hold a unit.
+const CANNOT: &str = "this machine keeps units by process trees (--process-trees) and cannot end one for certain, as OnPartition=stop needs: not started";
 const LATE: &str = "its machine lost the cluster's grant before its turn came: not started";
 
 impl Unit {
@@ -25,8 +27,9 @@ impl Unit {
         self.enter_fenced(LOST_GRANT, step);
     }
 
-    /// A process of the unit was not started: no grant that it was ordered under is in force.
-    pub(crate) fn spawn_fenced(&mut self, spawn: SpawnId, step: &mut Step<'_>) {
+    /// A process of the unit was not started: no grant that it was ordered under is in force, or
+    /// (`never`) the machine has no fence that could end it.
+    pub(crate) fn spawn_fenced(&mut self, spawn: SpawnId, never: bool, step: &mut Step<'_>) {
         if self.main.is_some_and(|main| main.spawn == spawn) {
             self.main = None;
         } else if self.control.is_some_and(|control| control.process.spawn == spawn) {
@@ -38,13 +41,16 @@ impl Unit {
             self.settle_fenced(step);
             return;
         }
-        self.log(
-            step,
-            3,
-            "No grant of the cluster that it was ordered under is in force. Not started."
-                .to_owned(),
-        );
-        self.enter_fenced(NO_GRANT, step);
+        let (line, why) = match never {
+            true => ("No fence can hold it on this machine. Not started.", CANNOT),
+            false => {
+                let line =
+                    "No grant of the cluster that it was ordered under is in force. Not started.";
+                (line, NO_GRANT)
+            }
+        };
+        self.log(step, 3, line.to_owned());
+        self.enter_fenced(why, step);
     }
 
     /// Its start has waited for its turn, and the grant that it was ordered under is over.

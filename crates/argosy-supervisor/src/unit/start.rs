@@ -46,6 +46,7 @@ impl Unit {
         if !self.start_limit.admit(step.now.boottime, service) {
             self.log(step, 4, "Start request repeated too quickly.".to_owned());
             self.result = UnitResult::Success;
+            self.detail = self.too_many_starts();
             self.enter_dead(UnitResult::StartLimitHit, false, step);
             return StartAnswer::Refused;
         }
@@ -57,6 +58,19 @@ impl Unit {
         }
         self.enter_condition(step);
         StartAnswer::Accepted
+    }
+
+    fn too_many_starts(&self) -> String {
+        let service = self.service();
+        let (burst, within) = (service.start_limit_burst, service.start_limit_interval);
+        let limit = format!(
+            "it was started {burst} times within {}s (StartLimitBurst=, StartLimitIntervalSec=)",
+            within.as_secs_f64()
+        );
+        match self.detail.as_str() {
+            "" => limit,
+            before => format!("{limit}; the last time: {before}"),
+        }
     }
 
     fn reset_for_start(&mut self, step: &mut Step<'_>) {

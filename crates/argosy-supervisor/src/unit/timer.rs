@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use argosy_model::{SubState, UnitResult};
+use argosy_model::{ServiceType, SubState, Timeout, UnitResult};
 
 use super::{Step, Unit};
 
@@ -22,15 +22,22 @@ impl Unit {
 
     fn timer_elapsed(&mut self, step: &mut Step<'_>) {
         let state = self.state;
+        if matches!(state, SubState::Stop | SubState::StopSigterm | SubState::FinalSigterm) {
+            let limit = limit("TimeoutStopSec", self.service().timeout_stop);
+            self.explain(format!("its stop took longer than {limit}"));
+        }
         let kills = self.service().send_sigkill;
         let timeout = UnitResult::Timeout;
         match state {
             SubState::Condition | SubState::StartPre | SubState::Start | SubState::StartPost => {
                 self.log(step, 4, format!("{state} operation timed out. Terminating."));
+                self.explain(self.late_start());
                 self.enter_signal(SubState::StopSigterm, timeout, step);
             }
             SubState::Running => {
                 self.log(step, 4, "Service reached runtime time limit. Stopping.".to_owned());
+                let limit = limit("RuntimeMaxSec", self.service().runtime_max);
+                self.explain(format!("it ran longer than {limit}"));
                 self.enter_stop(timeout, step);
             }
             SubState::Reload => {
@@ -80,6 +87,25 @@ impl Unit {
         }
     }
 
+    /// Says which step of a start has taken too long.
+    fn late_start(&self) -> String {
+        let limit = limit("TimeoutStartSec", self.service().timeout_start);
+        match (self.state, self.service_type()) {
+            (SubState::Condition, _) => format!("its ExecCondition= took longer than {limit}"),
+            (SubState::StartPre, _) => format!("its ExecStartPre= took longer than {limit}"),
+            (SubState::StartPost, _) => format!("its ExecStartPost= took longer than {limit}"),
+            (_, ServiceType::Notify) => format!("it did not say READY=1 within {limit}"),
+            _ => format!("its start took longer than {limit}"),
+        }
+    }
+
+    /// Takes note of why the unit ends, unless that is known already.
+    pub(crate) fn explain(&mut self, why: String) {
+        if self.detail.is_empty() {
+            self.detail = why;
+        }
+    }
+
     fn watchdog_span(&self) -> Option<Duration> {
         self.watchdog_span
             .or_else(|| self.service().watchdog.duration())
@@ -94,6 +120,7 @@ impl Unit {
     fn watchdog_elapsed(&mut self, step: &mut Step<'_>) {
         let limit = self.watchdog_span().unwrap_or_default();
         self.log(step, 3, format!("Watchdog timeout (limit {}s)!", limit.as_secs_f64()));
+        self.explain(format!("it did not say WATCHDOG=1 within {}s", limit.as_secs_f64()));
         self.fail_watchdog(step);
     }
 
@@ -102,4 +129,11 @@ impl Unit {
         self.watchdog = None;
         self.enter_signal(SubState::StopSigterm, UnitResult::Watchdog, step);
     }
+}
+
+/// Returns a time limit as it stands in a unit file.
+fn limit(key: &str, timeout: Timeout) -> String {
+    timeout
+        .duration()
+        .map_or_else(|| format!("{key}="), |span| format!("{key}={}s", span.as_secs_f64()))
 }

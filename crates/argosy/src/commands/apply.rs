@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use argosy_api::operator::{SubmitReply, SubmitRequest, UnitView, VerbRequest};
+use argosy_api::operator::{SubmitReply, SubmitRequest, VerbRequest};
 use http::Method;
 
 use crate::args::{Apply, Files, Global};
@@ -32,13 +32,10 @@ pub(crate) async fn apply(
     }
     printer.progress(&changes(&reply));
     let request = VerbRequest { wait: true, timeout_seconds: options.wait.timeout };
-    let mut views = Vec::new();
-    for unit in &reply.units {
-        let target = format!("/v1/units/{}/wait", unit.name);
-        let view: UnitView = session::daemon(global)?.send(Method::POST, &target, &request).await?;
-        views.push(view);
-    }
-    verbs::report("apply", &views, true, printer)
+    let names: Vec<String> = reply.units.iter().map(|unit| unit.name.clone()).collect();
+    let asked = verbs::Asked { verb: "wait", request, global, printer };
+    let (views, failures) = asked.each(&session::unit_names(&names)?).await?;
+    verbs::report("apply", &views, true, failures, printer)
 }
 
 async fn send(
@@ -47,7 +44,7 @@ async fn send(
     global: &Global,
     printer: &Printer,
 ) -> Result<SubmitReply, Failure> {
-    let files = verify::read(files)?;
+    let files = verify::read(files, printer)?;
     let stored = verify::stored_units(global).await?;
     verify::check(&files, &stored, printer)?;
     let request = SubmitRequest { files, start, dry_run: false };

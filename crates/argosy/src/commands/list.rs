@@ -1,17 +1,22 @@
 //! Lists of units and machines, unit texts, and the two yes-or-no questions.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use argosy_api::local::LocalUnit;
 use argosy_api::operator::{MachineView, UnitText, UnitView};
 
 use crate::args::{Global, Unit, Units};
 use crate::failure::Failure;
-use crate::printer::{Printer, table};
+use crate::printer::{Printer, note, table};
 use crate::session;
 
 /// systemctl's exit status for "not active".
 const EXIT_NOT_ACTIVE: u8 = 3;
+/// LSB's exit status for a service of which nothing is known.
+const EXIT_UNKNOWN: u8 = 4;
+const UNKNOWN: &str = "unknown";
 
 pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), Failure> {
     let machines: Vec<MachineView> = session::daemon(global)?.get("/v1/machines").await?;
@@ -92,20 +97,35 @@ pub(crate) async fn cat(unit: &Unit, global: &Global, printer: &Printer) -> Resu
     printer.raw(&text)
 }
 
-/// Returns the ACTIVE column of each unit; a unit nobody knows is `inactive`, as for systemctl.
+/// Returns the ACTIVE column of each unit; a unit nobody knows is `inactive`, as for systemctl,
+/// and one of which nothing is known now is `unknown`.
 async fn active_states(units: &Units, global: &Global) -> Result<Vec<String>, Failure> {
     let wanted = session::unit_names(&units.units)?;
+    let mut otherwise = "inactive";
     let mut states = std::collections::BTreeMap::new();
     if global.local {
         let all: Vec<LocalUnit> = session::supervisor(global)?.get("/v1/units").await?;
         states.extend(all.into_iter().map(|unit| (unit.status.unit, unit.status.active)));
     } else {
-        let all: Vec<UnitView> = session::daemon(global)?.get("/v1/units").await?;
-        let known = all.into_iter().filter_map(|unit| Some((unit.name, unit.status?.active)));
+        let is_noted = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&is_noted);
+        let client = session::daemon(global)?.with_notes(move |text| {
+            noted.store(true, Ordering::Relaxed);
+            note(text);
+        });
+        let all: Vec<UnitView> = client.get("/v1/units").await?;
+        // A note says that no leader answers: what is not known here may be known elsewhere.
+        if is_noted.load(Ordering::Relaxed) {
+            otherwise = UNKNOWN;
+        }
+        let known = all.into_iter().filter_map(|unit| match unit.status {
+            Some(status) => Some((unit.name, status.active)),
+            None => unit.machine.map(|_| (unit.name, UNKNOWN.to_owned())),
+        });
         states.extend(known);
     }
     let state = |name: &argosy_model::UnitName| states.get(name.as_str()).cloned();
-    Ok(wanted.iter().map(|name| state(name).unwrap_or_else(|| "inactive".into())).collect())
+    Ok(wanted.iter().map(|name| state(name).unwrap_or_else(|| otherwise.into())).collect())
 }
 
 pub(crate) async fn is_active(
@@ -115,8 +135,13 @@ pub(crate) async fn is_active(
 ) -> Result<ExitCode, Failure> {
     let states = active_states(units, global).await?;
     printer.show(&states, |states| states.join("\n"))?;
-    let all = states.iter().all(|state| state == "active" || state == "reloading");
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_ACTIVE) })
+    let mut not: Vec<&String> = states.iter().collect();
+    not.retain(|state| *state != "active" && *state != "reloading");
+    Ok(match not[..] {
+        [] => ExitCode::SUCCESS,
+        _ if not.iter().all(|state| *state == UNKNOWN) => ExitCode::from(EXIT_UNKNOWN),
+        _ => ExitCode::from(EXIT_NOT_ACTIVE),
+    })
 }
 
 pub(crate) async fn is_failed(

@@ -2,17 +2,18 @@
 
 use std::process::ExitCode;
 
-use argosy_api::local::{JobOutcome, JobReply, JobRequest, KillRequest, ReloadReply};
+use argosy_api::local::{JobOutcome, JobReply, JobRequest, KillRequest, LocalUnit, ReloadReply};
 use argosy_model::{UnitName, signal_number};
 use http::Method;
 
 use crate::args::{Global, Kill, Verb};
-use crate::commands::status;
+use crate::commands::{status, verbs};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 use crate::session;
 
-/// Runs a job on each unit, in the order given, and waits for each unless told not to.
+/// Runs a job on each unit, in the order given, and waits for each unless told not to. Nothing is
+/// asked of any if one is not there; what fails later does not keep the others.
 pub(crate) async fn verb(
     verb: &'static str,
     options: &Verb,
@@ -20,17 +21,42 @@ pub(crate) async fn verb(
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     session::needs_local(global, verb)?;
-    let mut replies = Vec::new();
-    for name in session::unit_names(&options.units)? {
-        replies.push(job(verb, &name, !options.wait.no_block, global).await?);
+    let names = known(session::unit_names(&options.units)?, global).await?;
+    let (mut replies, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match job(verb, &name, !options.wait.no_block, global).await {
+            Ok(reply) => replies.push(reply),
+            Err(failure) => failures.push(failure),
+        }
     }
-    printer.show(&replies, |_| String::new())?;
-    for reply in &replies {
-        let (JobOutcome::Queued | JobOutcome::Done | JobOutcome::Skipped) = reply.outcome else {
-            return Err(job_failed(verb, reply));
-        };
+    if !replies.is_empty() {
+        printer.show(&replies, |_| String::new())?;
     }
-    Ok(ExitCode::SUCCESS)
+    let good = [JobOutcome::Queued, JobOutcome::Done, JobOutcome::Skipped];
+    let bad = replies.iter().filter(|reply| !good.contains(&reply.outcome));
+    failures.extend(bad.map(|reply| job_failed(verb, reply)));
+    Ok(verbs::told(failures, printer))
+}
+
+/// Refuses all of several units if the supervisor does not have one of them.
+async fn known(names: Vec<UnitName>, global: &Global) -> Result<Vec<UnitName>, Failure> {
+    if let [_] = names[..] {
+        return Ok(names);
+    }
+    let client = session::supervisor(global)?;
+    let mut refusals: Vec<Failure> = Vec::new();
+    for name in &names {
+        if let Err(error) = client.get::<LocalUnit>(&format!("/v1/units/{name}")).await {
+            refusals.push(error.into());
+        }
+    }
+    let messages: Vec<String> = refusals.iter().map(|failure| failure.message.clone()).collect();
+    match refusals.into_iter().next() {
+        None => Ok(names),
+        Some(first) => {
+            Err(verbs::nothing_changed(Failure { message: messages.join("\n"), ..first }))
+        }
+    }
 }
 
 async fn job(
@@ -56,7 +82,11 @@ fn job_failed(verb: &str, reply: &JobReply) -> Failure {
         .with_help(format!("look at it: argosy --local status {unit}"))
 }
 
-pub(crate) async fn kill(options: &Kill, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn kill(
+    options: &Kill,
+    global: &Global,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
     session::needs_local(global, "kill")?;
     let Some(signal) = signal_number(&options.signal) else {
         let message = format!("{:?} is not a signal", options.signal);
@@ -64,13 +94,14 @@ pub(crate) async fn kill(options: &Kill, global: &Global) -> Result<(), Failure>
             .with_help("name it as in kill(1): SIGTERM, TERM or 15"));
     };
     let request = KillRequest { signal, main_only: options.main_only };
-    for name in session::unit_names(&options.units)? {
+    let client = session::supervisor(global)?;
+    let mut failures = Vec::new();
+    for name in known(session::unit_names(&options.units)?, global).await? {
         let target = format!("/v1/units/{name}/kill");
-        session::supervisor(global)?
-            .send_for_nothing(Method::POST, &target, Some(&request))
-            .await?;
+        let sent = client.send_for_nothing(Method::POST, &target, Some(&request)).await;
+        failures.extend(sent.err().map(Failure::from));
     }
-    Ok(())
+    Ok(verbs::told(failures, printer))
 }
 
 pub(crate) async fn daemon_reload(global: &Global, printer: &Printer) -> Result<(), Failure> {

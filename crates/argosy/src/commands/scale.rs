@@ -22,7 +22,9 @@ pub(crate) async fn run(
     let request = ScaleRequest { replicas: options.replicas, verb };
     printer.progress(&format!("scale {name} to {} ...", options.replicas));
     let target = format!("/v1/units/{name}/scale");
-    let reply: ScaleReply = session::daemon(global)?.send(Method::POST, &target, &request).await?;
+    let client = session::daemon(global)?;
+    let sent = client.send(Method::POST, &target, &request);
+    let reply: ScaleReply = verbs::counted(&name, global, printer, sent).await?;
     printer.show(&reply, |reply| lines(reply).join("\n"))?;
     // One that was stopped by its own name stays stopped, as it was told.
     let mut wanted = reply.instances.iter().filter(|view| wait && view.desired == "running");

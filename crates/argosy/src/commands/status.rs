@@ -10,7 +10,7 @@ use argosy_model::{ExitOutcome, UnitName};
 use serde::Serialize;
 
 use crate::args::{Global, Status};
-use crate::commands::{journal, time};
+use crate::commands::{journal, time, verbs};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 use crate::session;
@@ -43,7 +43,10 @@ pub(crate) async fn run(
         Err(failure) => return Err(failure),
     };
     let journal = journal::last(&client, &name, options.lines).await?;
-    let running = unit.status.as_ref().is_some_and(|status| status.active == "active");
+    let running = match unit.desired.as_str() {
+        "template" => are_all_running(&unit),
+        _ => is_running(&unit),
+    };
     printer.show(&Shown { unit, journal }, |shown| {
         let mut text = details(&shown.unit);
         if !shown.journal.is_empty() {
@@ -55,6 +58,32 @@ pub(crate) async fn run(
         text
     })?;
     Ok(if running { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_RUNNING) })
+}
+
+fn is_running(unit: &UnitView) -> bool {
+    unit.status.as_ref().is_some_and(|status| status.active == "active")
+}
+
+/// Tells whether a template has instances that are wanted, and all of them run.
+fn are_all_running(template: &UnitView) -> bool {
+    let mut wanted = template.instances.iter().filter(|unit| unit.desired == "running");
+    let first = wanted.next();
+    first.into_iter().chain(wanted).all(verbs::runs) && first.is_some()
+}
+
+/// Says how many instances of a template run, of those that are wanted.
+pub(crate) fn count(template: &UnitView) -> String {
+    let wanted = || template.instances.iter().filter(|unit| unit.desired == "running");
+    let run = template.instances.iter().filter(|unit| is_running(unit)).count();
+    let done = wanted().filter(|unit| !is_running(unit) && verbs::runs(unit)).count();
+    match (wanted().count(), run) {
+        (0, 0) => "no instance is wanted, and none runs".into(),
+        (0, run) => format!("no instance is wanted, {run} still run"),
+        (wanted, run) if done > 0 => {
+            format!("{run} of {wanted} instances that are wanted run, {done} are done")
+        }
+        (wanted, run) => format!("{run} of {wanted} instances that are wanted run"),
+    }
 }
 
 async fn find(name: &UnitName, global: &Global) -> Result<(Client, UnitView), Failure> {
@@ -76,6 +105,7 @@ async fn find(name: &UnitName, global: &Global) -> Result<(Client, UnitView), Fa
         status: Some(local.status),
         replicas: None,
         text_replicas: None,
+        instances: Vec::new(),
     };
     Ok((client, unit))
 }
@@ -86,6 +116,12 @@ fn details(unit: &UnitView) -> String {
     line("Desired", format!("{} (revision {})", unit.desired, unit.revision));
     if let Some(replicas) = unit.replicas {
         line("Replicas", replicas_line(replicas, unit.text_replicas));
+    }
+    if unit.desired == "template" {
+        line("Instances", count(unit));
+        for instance in unit.instances.iter().filter(|unit| !verbs::runs(unit)) {
+            line("", verbs::line(instance));
+        }
     }
     if let Some(machine) = &unit.machine {
         line("Machine", machine.clone());
@@ -134,8 +170,49 @@ pub(crate) fn state_line(status: &UnitStatusView) -> String {
     }
 }
 
+/// This machine's supervisor at a glance.
+#[derive(Serialize)]
+struct LocalGlance {
+    units: usize,
+    active: usize,
+    failed: Vec<String>,
+    changing: Vec<String>,
+}
+
+async fn local_overview(global: &Global, printer: &Printer) -> Result<ExitCode, Failure> {
+    let units: Vec<LocalUnit> = session::supervisor(global)?.get("/v1/units").await?;
+    let count = |states: &[&str]| {
+        let found = units.iter().filter(|unit| states.contains(&unit.status.active.as_str()));
+        found.map(|unit| unit.status.unit.clone()).collect::<Vec<_>>()
+    };
+    let glance = LocalGlance {
+        units: units.len(),
+        active: count(&["active", "reloading"]).len(),
+        failed: count(&["failed"]),
+        changing: count(&["activating", "deactivating"]),
+    };
+    printer.show(&glance, |glance| {
+        let LocalGlance { units, active, failed, changing } = glance;
+        let mut lines = vec![
+            "this machine's supervisor answers".to_owned(),
+            format!("units: {units} known, {active} active, {} failed", failed.len()),
+        ];
+        lines.extend(changing.iter().map(|name| format!("changing: {name}")));
+        lines.extend(failed.iter().map(|name| format!("problem: {name} has failed")));
+        lines.push(match failed.first() {
+            Some(name) => format!("next: argosy --local why {name}"),
+            None => "next: argosy --local list-units".to_owned(),
+        });
+        lines.join("\n")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Shows this machine, its cluster, what is wrong and what to run next.
 pub(crate) async fn overview(global: &Global, printer: &Printer) -> Result<ExitCode, Failure> {
+    if global.local {
+        return local_overview(global, printer).await;
+    }
     let report: MachineReport = session::daemon(global)?.get("/v1/status").await?;
     printer.show(&report, |report| {
         let mut lines = vec![format!(
@@ -163,12 +240,18 @@ pub(crate) async fn overview(global: &Global, printer: &Printer) -> Result<ExitC
                 ));
                 let grant = if cluster.granted { "held" } else { "none" };
                 lines.push(format!("time limits: {}; grant: {grant}", cluster.timing));
-                lines.push(format!(
-                    "units: {} of {} wanted are active",
-                    cluster.units_active, cluster.units_wanted
-                ));
-                if cluster.units_wanted == 0 {
+                let (wanted, active) = (cluster.units_wanted, cluster.units_active);
+                let done = match cluster.units_done {
+                    0 => String::new(),
+                    done => format!(", {done} are done"),
+                };
+                lines.push(format!("units: {active} of {wanted} wanted are active{done}"));
+                if wanted == 0 {
                     lines.push("next: argosy apply FILE".into());
+                } else if active + cluster.units_done < wanted {
+                    lines.push(
+                        "next: argosy list-units   # the reason stands in the last column".into(),
+                    );
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! `argosy verify`: checks unit files and prints what is wrong like a compiler.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use argosy_api::operator::{SubmittedFile, UnitView};
@@ -17,7 +17,7 @@ use crate::session;
 const FILE_BYTES_MAX: u64 = argosy_registry::TEXT_BYTES_MAX as u64;
 
 pub(crate) async fn run(files: &Files, global: &Global, printer: &Printer) -> Result<(), Failure> {
-    let files = read(files)?;
+    let files = read(files, printer)?;
     // Without a cluster the files can only require one another and what is built in.
     let stored = stored_units(global).await.unwrap_or_default();
     check(&files, &stored, printer)?;
@@ -34,26 +34,60 @@ pub(crate) async fn stored_units(global: &Global) -> Result<BTreeSet<String>, Fa
     Ok(units.into_iter().map(|unit| unit.name).collect())
 }
 
-/// Reads unit files, and those in directories, in order of their names.
-pub(crate) fn read(files: &Files) -> Result<Vec<SubmittedFile>, Failure> {
-    let mut paths = Vec::new();
+/// Reads unit files, and those in directories, in order of their names; `-` is standard input. Of
+/// files that can be read what is wrong in them is shown also when others cannot be.
+pub(crate) fn read(files: &Files, printer: &Printer) -> Result<Vec<SubmittedFile>, Failure> {
+    let (mut read, mut failures) = (Vec::<SubmittedFile>::new(), Vec::new());
     for path in &files.files {
-        if path.is_dir() {
-            paths.extend(directory(path)?);
-        } else {
-            paths.push(path.clone());
+        let found = match path {
+            path if path.as_os_str() == "-" => vec![standard_input(files.name.as_deref())],
+            path if path.is_dir() => match directory(path) {
+                Ok(paths) => paths.iter().map(|path| read_file(path)).collect(),
+                Err(failure) => vec![Err(failure)],
+            },
+            path => vec![read_file(path)],
+        };
+        for file in found {
+            let file = file.and_then(|file| match read.iter().find(|it| it.name == file.name) {
+                None => Ok(file),
+                Some(other) => {
+                    let message = format!("{} and {} are the same unit", other.file, file.file);
+                    Err(Failure::new(Exit::BadInput, message).with_help("give each unit once"))
+                }
+            });
+            match file {
+                Ok(file) => read.push(file),
+                Err(failure) => failures.push(failure),
+            }
         }
     }
-    let mut read: Vec<SubmittedFile> = Vec::new();
-    for path in paths {
-        let file = read_file(&path)?;
-        if let Some(other) = read.iter().find(|other| other.name == file.name) {
-            let message = format!("{} and {} are the same unit", other.file, file.file);
-            return Err(Failure::new(Exit::BadInput, message).with_help("give each unit once"));
-        }
-        read.push(file);
+    let Some(last) = failures.pop() else {
+        return Ok(read);
+    };
+    // What the others may require is not known, so only what stands in each file is looked at.
+    for (diagnostic, text) in diagnostics(&read, &|_| true).iter().filter(|_| !printer.json()) {
+        show(diagnostic, text, printer);
     }
-    Ok(read)
+    for failure in &failures {
+        printer.failure(failure);
+    }
+    Err(last)
+}
+
+fn standard_input(name: Option<&str>) -> Result<SubmittedFile, Failure> {
+    let bad = |message: String| Failure::new(Exit::BadInput, message);
+    let name = name.ok_or_else(|| {
+        bad("the unit on standard input has no name".into()).with_help("give one: --name NAME -")
+    })?;
+    let name = session::unit_name(name)?.to_string();
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| bad(format!("cannot read standard input: {error}")))?;
+    let text = text_of("standard input", bytes)?;
+    Ok(SubmittedFile { file: name.clone(), name, text })
 }
 
 fn directory(path: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -79,21 +113,24 @@ fn directory(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn read_file(path: &Path) -> Result<SubmittedFile, Failure> {
     let file = path.display().to_string();
     let failed = |why: &str| Failure::new(Exit::BadInput, format!("cannot read {file}: {why}"));
-    let metadata = std::fs::metadata(path).map_err(|error| failed(&error.to_string()))?;
-    if metadata.len() > FILE_BYTES_MAX {
-        let length = metadata.len();
-        return Err(failed(&format!(
-            "it has {length} bytes, at most {FILE_BYTES_MAX} are allowed"
-        )));
-    }
-    let bytes = std::fs::read(path).map_err(|error| failed(&error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        failed(&format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
-    })?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| failed(&error.to_string()))?;
+    let text = text_of(&file, bytes)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     UnitName::new(name.clone())
         .map_err(|error| failed(&error.to_string()).with_help("name the file as its unit"))?;
     Ok(SubmittedFile { name, file, text })
+}
+
+fn text_of(file: &str, bytes: Vec<u8>) -> Result<String, Failure> {
+    let failed = |why: String| Failure::new(Exit::BadInput, format!("cannot read {file}: {why}"));
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(failed(format!("it has more than the {FILE_BYTES_MAX} bytes allowed")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| failed(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
 }
 
 /// Checks files, prints every diagnostic, and fails if one is an error. A unit may require those
@@ -106,21 +143,13 @@ pub(crate) fn check(
     let names: Vec<UnitName> =
         files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
     let known = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
-    let mut siblings = Siblings::new();
-    for (file, name) in files.iter().zip(&names) {
-        siblings.add(name, &file.text);
-    }
     let (mut errors, mut found) = (0, Vec::new());
-    for (file, name) in files.iter().zip(&names) {
-        let checked =
-            argosy_unit::check_with_siblings(&file.file, &file.text, name, &known, &siblings);
-        for diagnostic in checked.diagnostics {
-            errors += usize::from(diagnostic.severity == Severity::Error);
-            if !printer.json() {
-                show(&diagnostic, &file.text, printer);
-            }
-            found.push(diagnostic);
+    for (diagnostic, text) in diagnostics(files, &known) {
+        errors += usize::from(diagnostic.severity == Severity::Error);
+        if !printer.json() {
+            show(&diagnostic, text, printer);
         }
+        found.push(diagnostic);
     }
     if errors == 0 {
         return Ok(());
@@ -130,6 +159,26 @@ pub(crate) fn check(
     }
     let message = format!("{errors} error{} found", if errors == 1 { "" } else { "s" });
     Err(Failure::shown(Exit::BadInput, message))
+}
+
+/// Returns what there is to say of files, each with the text that it is about.
+fn diagnostics<'f>(
+    files: &'f [SubmittedFile],
+    known: &dyn Fn(&UnitName) -> bool,
+) -> Vec<(Diagnostic, &'f str)> {
+    let names: Vec<UnitName> =
+        files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
+    let mut siblings = Siblings::new();
+    for (file, name) in files.iter().zip(&names) {
+        siblings.add(name, &file.text);
+    }
+    let mut found = Vec::new();
+    for (file, name) in files.iter().zip(&names) {
+        let checked =
+            argosy_unit::check_with_siblings(&file.file, &file.text, name, known, &siblings);
+        found.extend(checked.diagnostics.into_iter().map(|one| (one, file.text.as_str())));
+    }
+    found
 }
 
 fn show(diagnostic: &Diagnostic, source: &str, printer: &Printer) {

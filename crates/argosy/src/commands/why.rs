@@ -2,6 +2,8 @@
 
 use argosy_api::local::LocalUnit;
 use argosy_api::operator::WhyReport;
+use argosy_model::ExitOutcome;
+use serde::Serialize;
 
 use crate::args::{Global, Unit};
 use crate::commands::{journal, status};
@@ -14,16 +16,56 @@ pub(crate) async fn run(unit: &Unit, global: &Global, printer: &Printer) -> Resu
     if global.local {
         let unit: LocalUnit =
             session::supervisor(global)?.get(&format!("/v1/units/{name}")).await?;
-        return printer.show(&unit, |unit| {
-            let state = status::state_line(&unit.status);
-            match unit.status.detail.as_str() {
-                "" => format!("{}: {state}", unit.status.unit),
-                detail => format!("{}: {state}: {detail}", unit.status.unit),
-            }
-        });
+        return printer.show(&LocalWhy { next: next(&unit), unit }, LocalWhy::people);
     }
     let report: WhyReport = session::daemon(global)?.get(&format!("/v1/units/{name}/why")).await?;
     printer.show(&report, people)
+}
+
+/// Why a unit of this machine is in its state.
+#[derive(Serialize)]
+struct LocalWhy {
+    #[serde(flatten)]
+    unit: LocalUnit,
+    next: Option<String>,
+}
+
+impl LocalWhy {
+    fn people(&self) -> String {
+        let status = &self.unit.status;
+        let name = &status.unit;
+        let state = status::state_line(status);
+        let exit = status.main_exit.filter(|_| status.detail.is_empty());
+        let mut text = format!("{name}: {state}");
+        match (status.detail.as_str(), exit) {
+            ("", None) => {}
+            ("", Some(exit)) => {
+                text.push_str(&format!(": its process {}", ExitOutcome::from(exit)));
+            }
+            (detail, _) => text.push_str(&format!(": {detail}")),
+        }
+        if let Some(next) = &self.next {
+            text.push_str(&format!("\nnext: {next}"));
+        }
+        text
+    }
+}
+
+/// Returns the command that helps a unit of this machine, unless it runs.
+fn next(unit: &LocalUnit) -> Option<String> {
+    let status = &unit.status;
+    let name = &status.unit;
+    Some(match (status.active.as_str(), status.result.as_str()) {
+        ("active" | "reloading", _) => return None,
+        ("inactive", _) => format!("argosy --local start {name}"),
+        ("failed", "start-limit-hit") => format!(
+            "argosy --local journal {name}   # why it keeps ending; then argosy --local \
+             reset-failed {name}"
+        ),
+        ("failed", "unknown") => format!("argosy --local restart {name}"),
+        ("activating", _) => format!("argosy --local journal {name} -f"),
+        _ => format!("argosy --local journal {name}"),
+    })
 }
 
 fn people(report: &WhyReport) -> String {

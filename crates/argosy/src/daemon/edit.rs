@@ -5,6 +5,7 @@ use std::time::Duration;
 use argosy_api::operator::{SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest};
 use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{ActiveState, UnitName, UnitResult, UnitStatus, Want};
+use argosy_reconcile::ended_by_fence;
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
 use argosy_unit::Severity;
 
@@ -56,7 +57,7 @@ pub(crate) async fn change<T>(
     Err(ApiError::new(ErrorCode::Conflict, "others keep changing the same units; try again"))
 }
 
-fn refused(error: ChangeError) -> ApiError {
+pub(crate) fn refused(error: ChangeError) -> ApiError {
     let code = match error {
         ChangeError::UnknownUnit { .. } | ChangeError::UnknownMachine { .. } => ErrorCode::NotFound,
         ChangeError::TextTooLong { .. }
@@ -135,7 +136,7 @@ fn check(
 }
 
 /// Refuses a unit that may be checked but not started.
-fn can_run(name: &UnitName) -> Result<(), ApiError> {
+pub(crate) fn can_run(name: &UnitName) -> Result<(), ApiError> {
     match argosy_unit::not_run_yet(name) {
         Some(why) => Err(ApiError::new(ErrorCode::BadInput, why)
             .with_help(format!("check it: argosy verify {name}"))),
@@ -169,8 +170,7 @@ pub(crate) async fn verb(
             return Err(ApiError::new(ErrorCode::BadInput, message));
         }
     }
-    let mut pictures = node.pictures();
-    if request.wait && !name.is_template() {
+    if request.wait {
         let settled = |picture: &Picture| {
             let status = picture.current_status(name);
             let run = status.and_then(|status| status.invocation);
@@ -180,18 +180,34 @@ pub(crate) async fn verb(
             // Started too often: there is no next run.
             let refused = status.is_some_and(|it| it.result == UnitResult::StartLimitHit);
             let is_next = old_run.is_none() || run != old_run || refused;
-            is_next && !is_left_over && is_settled(picture, name)
+            is_next && !is_left_over && unsettled(picture, name).is_none()
         };
         let limit = Duration::from_secs(request.timeout_seconds.min(WAIT_SECONDS_MAX));
-        match tokio::time::timeout(limit, pictures.wait_for(settled)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => {
-                return Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping"));
-            }
-            Err(_) => return Err(not_in_time(&node.picture(), name, verb)),
+        if !wait_until(node, limit, settled).await? {
+            return Err(not_in_time(&node.picture(), name, verb));
         }
     }
-    node.picture().unit(name).ok_or_else(|| unknown(name))
+    node.picture().unit_with_instances(name).ok_or_else(|| unknown(name))
+}
+
+/// Returns the unit if it is not settled; of a template, the first instance that is not.
+fn unsettled(picture: &Picture, name: &UnitName) -> Option<UnitName> {
+    let names = if name.is_template() { picture.instances(name) } else { vec![name.clone()] };
+    names.into_iter().find(|name| !is_settled(picture, name))
+}
+
+/// Waits until something is so; false if it is not within the limit.
+async fn wait_until(
+    node: &Node,
+    limit: Duration,
+    is_so: impl FnMut(&Picture) -> bool,
+) -> Result<bool, ApiError> {
+    let mut pictures = node.pictures();
+    match tokio::time::timeout(limit, pictures.wait_for(is_so)).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(_)) => Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping")),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Tells whether nothing is known of a unit but that an earlier keeper ran it.
@@ -200,10 +216,16 @@ fn is_left_over(status: &UnitStatus) -> bool {
 }
 
 fn not_in_time(picture: &Picture, name: &UnitName, verb: &str) -> ApiError {
-    let reason = picture.reason(name).map(|reason| reason.sentence.clone());
+    let late = unsettled(picture, name).unwrap_or_else(|| name.clone());
+    let reason = picture.reason(&late).map(|reason| reason.sentence.clone());
     let because = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-    ApiError::new(ErrorCode::TimedOut, format!("the {verb} of {name} is not done yet{because}"))
-        .with_help(format!("it goes on; ask why: argosy why {name}"))
+    let what = match verb {
+        "wait" => format!("{late} is stored and not where it is wanted yet"),
+        _ if late != *name => format!("the {verb} of {name} is not done yet: {late} is not there"),
+        _ => format!("the {verb} of {name} is not done yet"),
+    };
+    ApiError::new(ErrorCode::TimedOut, format!("{what}{because}"))
+        .with_help(format!("it goes on; ask why: argosy why {late}"))
 }
 
 /// Tells whether a unit is where it is wanted, or cannot get there by itself.
@@ -234,7 +256,9 @@ pub(crate) fn is_settled(picture: &Picture, name: &UnitName) -> bool {
                 return false;
             }
             match status.active() {
-                ActiveState::Active | ActiveState::Failed => true,
+                ActiveState::Active => true,
+                // One without a grant is started when there is one.
+                ActiveState::Failed => !ended_by_fence(status),
                 // A oneshot that is done, or an ended service that is not restarted.
                 ActiveState::Inactive => {
                     status.invocation.is_some() && status.result == UnitResult::Success
@@ -261,11 +285,12 @@ pub(crate) async fn destroy(node: &Node, name: &UnitName) -> Result<(), ApiError
             .with_help(format!("destroy {other} first, or change what it requires")));
     }
     change(node, |edit| edit.destroy(name)).await?;
-    let mut pictures = node.pictures();
-    let gone = pictures.wait_for(|picture| picture.machine_of(name).is_none());
-    match tokio::time::timeout(DESTROY_MAX, gone).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(_)) => Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping")),
-        Err(_) => Err(not_in_time(&node.picture(), name, "destruction")),
+    let gone = |picture: &Picture| match name.is_template() {
+        true => picture.instances(name).iter().all(|name| picture.machine_of(name).is_none()),
+        false => picture.machine_of(name).is_none(),
+    };
+    match wait_until(node, DESTROY_MAX, gone).await? {
+        true => Ok(()),
+        false => Err(not_in_time(&node.picture(), name, "destruction")),
     }
 }

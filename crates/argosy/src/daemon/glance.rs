@@ -8,7 +8,7 @@ use argosy_registry::Wanted;
 use argosy_store::LinkState;
 
 use super::node::Node;
-use super::picture::Picture;
+use super::picture::{Picture, is_done};
 use super::store_access::StoreAccess;
 use crate::failure::chain;
 
@@ -63,6 +63,7 @@ pub(crate) async fn report(node: &Node) -> (ClusterReport, Vec<String>) {
         revision: numbers.revision,
         units_wanted: numbers.units_wanted,
         units_active: numbers.units_active,
+        units_done: numbers.units_done,
         client_urls: node.client_urls().to_vec(),
         timing: membership.timing.to_string(),
         granted: node.is_granted(),
@@ -86,17 +87,19 @@ async fn leaders_numbers(node: &Node) -> Result<ClusterNumbers, Option<String>> 
 /// Returns what can be counted here: all of it on the leader, else what this machine has seen.
 pub(crate) fn numbers(node: &Node) -> ClusterNumbers {
     let picture = node.picture();
-    let (mut wanted, mut active) = (0, 0);
+    let (mut wanted, mut active, mut done) = (0, 0, 0);
     for name in picture.view.unit_names() {
-        let runs = picture.view.look_up(&name).is_some_and(|u| u.wanted == Wanted::Run);
-        if !runs {
+        let unit = picture.view.look_up(&name).filter(|unit| unit.wanted == Wanted::Run);
+        let Some(unit) = unit else {
             continue;
-        }
+        };
         wanted += 1;
         let machine = picture.machine_of(&name).map(|(machine, _)| machine);
         let status = machine.and_then(|machine| picture.status(machine, &name));
         let is_active = status.is_some_and(|status| status.active() == ActiveState::Active);
         active += u32::from(is_active);
+        let spec = unit.spec.as_ref().ok().map(|spec| spec.as_ref());
+        done += u32::from(status.is_some_and(|status| is_done(spec, status)));
     }
     let store = node.access().member();
     let revision = store.map_or(0, |store| store.status().revisions.user);
@@ -104,6 +107,7 @@ pub(crate) fn numbers(node: &Node) -> ClusterNumbers {
         revision: revision.try_into().unwrap_or_default(),
         units_wanted: wanted,
         units_active: active,
+        units_done: done,
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use argosy_api::UnitStatusView;
 use argosy_api::operator::{MachineView, UnitText, UnitView};
 use argosy_model::{
-    ActiveState, AssignmentEntry, MachineId, Reason, ReasonKind, UnitName, UnitRevision,
-    UnitStatus, Want,
+    ActiveState, AssignmentEntry, MachineId, Reason, ReasonKind, ServiceType, UnitName, UnitResult,
+    UnitRevision, UnitSpec, UnitStatus, Want,
 };
 use argosy_reconcile::MachineReport;
 use argosy_registry::{ClusterView, Wanted};
@@ -65,6 +65,41 @@ impl Picture {
         refused.iter().find(|(unit, _)| unit == name).map(|(_, why)| why.as_str())
     }
 
+    /// Returns what a machine waits for before it starts a unit, if it says so.
+    pub(crate) fn awaited(&self, machine: MachineId, name: &UnitName) -> Option<&str> {
+        let awaiting = &self.reports.get(&machine)?.awaiting;
+        awaiting.iter().find(|(unit, _)| unit == name).map(|(_, what)| what.as_str())
+    }
+
+    /// Returns the instances of a template that have no text of their own, in the order of their
+    /// numbers: those that are known, and those that are still to stop.
+    pub(crate) fn instances(&self, template: &UnitName) -> Vec<UnitName> {
+        let entries = self.view.assignments().values().flat_map(|stored| &stored.value.entries);
+        let placed = entries.map(|entry| &entry.unit);
+        let known = self.view.unit_names();
+        let mut names: Vec<UnitName> = known
+            .iter()
+            .chain(placed)
+            .filter(|name| name.template().as_ref() == Some(template))
+            .filter(|name| self.view.unit(name).is_none_or(|stored| !stored.value.own_text))
+            .cloned()
+            .collect();
+        let number = |name: &UnitName| name.instance().and_then(|text| text.parse::<u32>().ok());
+        names.sort_by_cached_key(|name| (number(name).unwrap_or(u32::MAX), name.clone()));
+        names.dedup();
+        names
+    }
+
+    /// Returns one unit, a template with its instances.
+    pub(crate) fn unit_with_instances(&self, name: &UnitName) -> Option<UnitView> {
+        let mut unit = self.unit(name)?;
+        if name.is_template() {
+            let instances = self.instances(name);
+            unit.instances = instances.iter().filter_map(|name| self.unit(name)).collect();
+        }
+        Some(unit)
+    }
+
     /// Returns the stored reason why a unit that should run does not. That it is not wanted is
     /// no such reason, and may be left over from before it was.
     pub(crate) fn reason(&self, name: &UnitName) -> Option<&Reason> {
@@ -74,14 +109,16 @@ impl Picture {
 
     /// Returns a stored unit that cannot be without `name`, if there is one.
     pub(crate) fn needed_by(&self, name: &UnitName) -> Option<UnitName> {
-        self.view.unit_names().into_iter().find(|other| {
-            other != name
-                && self.view.spec(other).and_then(Result::ok).is_some_and(|spec| {
-                    let needs = &spec.dependencies;
-                    [&needs.requires, &needs.requisite, &needs.binds_to]
-                        .iter()
-                        .any(|list| list.contains(name))
-                })
+        self.view.unit_names().into_iter().find(|other| other != name && self.needs(other, name))
+    }
+
+    /// Tells whether a stored unit cannot be without another.
+    pub(crate) fn needs(&self, unit: &UnitName, other: &UnitName) -> bool {
+        self.view.spec(unit).and_then(Result::ok).is_some_and(|spec| {
+            let needs = &spec.dependencies;
+            [&needs.requires, &needs.requisite, &needs.binds_to]
+                .iter()
+                .any(|list| list.contains(other))
         })
     }
 
@@ -120,7 +157,15 @@ impl Picture {
             let of_a_run = matches!(reason.kind, ReasonKind::NotRouted | ReasonKind::NotAnnounced);
             unit.wanted == Wanted::Run && (of_a_run || !status.is_some_and(runs))
         };
-        let reason = self.reason(name).filter(is_news).map(|reason| reason.sentence.clone());
+        let stored = self.reason(name).filter(is_news).map(|reason| reason.sentence.clone());
+        // What the machine has just said may not be stored yet.
+        let said = || {
+            let machine =
+                machine.filter(|_| unit.wanted == Wanted::Run && !status.is_some_and(runs))?;
+            let why = self.refusal(machine, name).or_else(|| self.awaited(machine, name))?;
+            Some(format!("{} does not start it: {why}", self.machine_name(machine)))
+        };
+        let reason = stored.or_else(said);
         Some(UnitView {
             name: name.to_string(),
             description: description(unit.spec.as_ref().ok().map(|spec| spec.as_ref()), name),
@@ -135,6 +180,7 @@ impl Picture {
             reason,
             replicas: None,
             text_replicas: None,
+            instances: Vec::new(),
         })
     }
 
@@ -145,7 +191,7 @@ impl Picture {
         let in_text = spec.map(|spec| spec.placement.replicas.unwrap_or(0));
         Some(UnitView {
             name: name.to_string(),
-            description: description(spec.map(|spec| spec.as_ref()), name),
+            description: self.template_description(name).unwrap_or_else(|| name.to_string()),
             desired: "template".into(),
             revision: stored.value.revision.0,
             machine: None,
@@ -153,7 +199,15 @@ impl Picture {
             reason: None,
             replicas,
             text_replicas: in_text.filter(|in_text| replicas != Some(*in_text)),
+            instances: Vec::new(),
         })
+    }
+
+    /// Returns `Description=` as it stands in a template's text, with its specifiers.
+    fn template_description(&self, name: &UnitName) -> Option<String> {
+        let text = self.view.text(name, self.view.unit(name)?.value.revision)?;
+        let (file, _) = argosy_unit::UnitFile::parse(name.as_str(), text);
+        file.last_value("Unit", "Description").map(str::to_owned)
     }
 
     /// Returns the text a unit would be started with.
@@ -203,7 +257,7 @@ impl Picture {
     }
 }
 
-fn description(spec: Option<&argosy_model::UnitSpec>, name: &UnitName) -> String {
+fn description(spec: Option<&UnitSpec>, name: &UnitName) -> String {
     spec.and_then(|spec| spec.description.clone()).unwrap_or_else(|| name.to_string())
 }
 
@@ -212,4 +266,13 @@ fn runs(status: &UnitStatus) -> bool {
         status.active(),
         ActiveState::Active | ActiveState::Reloading | ActiveState::Activating
     )
+}
+
+/// Tells whether a unit that does not run has run to its end, as a oneshot does.
+pub(crate) fn is_done(spec: Option<&UnitSpec>, status: &UnitStatus) -> bool {
+    spec.is_some_and(|spec| spec.service.service_type == ServiceType::Oneshot)
+        && status.active() == ActiveState::Inactive
+        && status.invocation.is_some()
+        && status.result == UnitResult::Success
+        && status.detail.is_empty()
 }

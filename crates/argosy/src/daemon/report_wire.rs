@@ -16,6 +16,8 @@ pub(crate) struct ReportWire {
     units: Option<Vec<UnitStatusView>>,
     refused: Vec<(String, String)>,
     #[serde(default)]
+    awaiting: Vec<(String, String)>,
+    #[serde(default)]
     unannounced: Vec<(String, String)>,
     orphans: Vec<String>,
     #[serde(default)]
@@ -48,6 +50,7 @@ impl From<&MachineReport> for ReportWire {
             generation: report.generation.0,
             units: units.map(|units| units.iter().map(UnitStatusView::for_any_version).collect()),
             refused: lines(&report.refused),
+            awaiting: lines(&report.awaiting),
             unannounced: lines(&report.unannounced),
             orphans: report.orphans.iter().map(UnitName::to_string).collect(),
             unanswered: lines(&report.unanswered),
@@ -77,6 +80,7 @@ impl TryFrom<ReportWire> for MachineReport {
             generation: Generation(wire.generation),
             units: wire.units.map(statuses).transpose()?,
             refused: lines(wire.refused)?,
+            awaiting: lines(wire.awaiting)?,
             unannounced: lines(wire.unannounced)?,
             orphans: wire.orphans.into_iter().map(name).collect::<Result<_, _>>()?,
             unanswered: lines(wire.unanswered)?,

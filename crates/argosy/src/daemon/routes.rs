@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use argosy_api::journal_line::JournalQuery;
 use argosy_api::operator::{
-    ClusterNumbers, DaemonView, InitRequest, JoinRequest, MachineReport, MachineView, ReexecReply,
-    ReexecRequest, ScaleReply, ScaleRequest, SubmitReply, SubmitRequest, TokenReply, TokenRequest,
-    TokenView, UnitText, UnitView, VerbRequest, WhyReport,
+    CheckRequest, ClusterNumbers, DaemonView, InitRequest, JoinRequest, MachineReport, MachineView,
+    ReexecReply, ReexecRequest, ScaleReply, ScaleRequest, SubmitReply, SubmitRequest, TokenReply,
+    TokenRequest, TokenView, UnitText, UnitView, VerbRequest, WhyReport,
 };
 use argosy_api::traffic::{FollowRequest, TableView};
 use argosy_api::{ApiError, ErrorCode, Peer};
@@ -21,7 +21,7 @@ use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::{admission, edit, glance, journal, scale, to_leader, why};
+use super::{admission, check, edit, glance, journal, scale, to_leader, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
@@ -64,6 +64,7 @@ pub(crate) fn leader_router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Ro
         .route("/v1/machines", get(machines))
         .route("/v1/tokens", get(tokens).post(create_token))
         .route("/v1/tokens/{id}", delete(revoke_token))
+        .route("/v1/check", post(check_verb))
         .route("/v1/units", get(units).post(submit))
         .route("/v1/units/{name}", get(unit).delete(destroy))
         .route("/v1/units/{name}/text", get(text))
@@ -170,7 +171,7 @@ async fn submit(
 async fn unit(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<UnitView> {
     let name = unit_name(name)?;
     let picture = shared.app.node().await?.picture();
-    picture.unit(&name).map(Json).ok_or_else(|| edit::unknown(&name))
+    picture.unit_with_instances(&name).map(Json).ok_or_else(|| edit::unknown(&name))
 }
 
 async fn destroy(
@@ -193,6 +194,14 @@ async fn explain(State(shared): State<Shared>, Path(name): Path<String>) -> Repl
     let name = unit_name(name)?;
     let node = shared.app.node().await?;
     why::explain(&node, &name).await.map(Json)
+}
+
+async fn check_verb(
+    State(shared): State<Shared>,
+    Json(request): Json<CheckRequest>,
+) -> Reply<Vec<String>> {
+    let node = shared.app.node().await?;
+    check::check(&node, request).await.map(Json)
 }
 
 async fn verb(

@@ -2,14 +2,14 @@
 
 use argosy_api::ApiError;
 use argosy_api::operator::{WhyLink, WhyReport};
-use argosy_model::{
-    ActiveState, ReasonKind, ServiceType, SubState, UnitName, UnitResult, UnitStatus, Want,
-};
-use argosy_registry::Wanted;
+use argosy_model::{ActiveState, ReasonKind, ServiceType, SubState, UnitName, UnitStatus, Want};
+use argosy_registry::{Desired, Wanted};
 
 use super::node::Node;
-use super::picture::Picture;
+use super::picture::{Picture, is_done};
 use super::{edit, journal};
+
+mod next;
 
 /// Journal lines shown for a unit that failed.
 const JOURNAL_LINES: u64 = 10;
@@ -17,9 +17,18 @@ const JOURNAL_LINES: u64 = 10;
 /// Explains one unit.
 pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, ApiError> {
     let picture = node.picture();
-    let unit = picture.unit(name).ok_or_else(|| edit::unknown(name))?;
-    let chain = chain(&picture, name, node.leads());
-    let broken = chain.iter().find(|link| !link.holds).map(|link| link.link.clone());
+    let unit = picture.unit_with_instances(name).ok_or_else(|| edit::unknown(name))?;
+    let chain = match name.is_template() {
+        true => chain_of_template(&picture, name, node.leads()),
+        false => chain(&picture, name, node.leads()),
+    };
+    let broken = chain.iter().find(|link| !link.holds);
+    let next = broken.and_then(|link| {
+        let url = node.client_urls().first().map(String::as_str);
+        let asked = next::Asked { picture: &picture, name, leads: node.leads(), url };
+        asked.command(&link.link)
+    });
+    let broken = broken.map(|link| link.link.clone());
     let stored = picture.view.reasons().get(name);
     let candidates = match broken.as_deref() {
         Some("placed") => stored.map(|r| r.value.candidates.clone()).unwrap_or_default(),
@@ -31,18 +40,45 @@ pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, A
         }
         _ => Vec::new(),
     };
-    let next = broken.and_then(|link| next_command(&link, name));
     Ok(WhyReport { unit, chain, candidates, journal, next })
 }
 
-fn next_command(link: &str, name: &UnitName) -> Option<String> {
-    match link {
-        "stored" => Some(format!("argosy verify {name}")),
-        "wanted" => Some(format!("argosy start {name}")),
-        "placed" => Some("argosy list-machines".into()),
-        "started" | "ready" => Some(format!("argosy journal {name}")),
-        _ => None,
+/// A template is as it should be when all of its instances are that are wanted.
+fn chain_of_template(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
+    let link =
+        |link: &str, holds: bool, sentence: String| WhyLink { link: link.into(), holds, sentence };
+    let count = picture.view.replicas(name).unwrap_or(0);
+    if let Some(Err(problem)) = picture.view.spec(name) {
+        return vec![link("stored", false, format!("its text cannot be used: {problem}"))];
     }
+    let mut links = vec![link("stored", true, format!("a template with {count} replicas"))];
+    let wanted = |name: &UnitName| {
+        let unit = picture.view.look_up(name);
+        unit.is_some_and(|unit| !matches!(unit.wanted, Wanted::Stop(_)))
+    };
+    let instances: Vec<UnitName> =
+        picture.instances(name).into_iter().filter(|name| wanted(name)).collect();
+    if instances.is_empty() {
+        let started = picture.view.unit(name).is_some_and(|it| it.value.desired == Desired::Run);
+        if count > 0 && !started {
+            links.push(link("wanted", false, "it is not started".into()));
+        }
+        return links;
+    }
+    let broken =
+        |instance: &UnitName| chain(picture, instance, leads).into_iter().find(|link| !link.holds);
+    let broken: Vec<(&UnitName, WhyLink)> =
+        instances.iter().filter_map(|name| Some((name, broken(name)?))).collect();
+    links.push(match broken.first() {
+        None => link("instances", true, format!("all {} are as they should be", instances.len())),
+        Some((first, why)) => {
+            let sentence = &why.sentence;
+            let (bad, all) = (broken.len(), instances.len());
+            let whole = format!("{bad} of {all} are not as they should be; {first}: {sentence}");
+            link("instances", false, whole)
+        }
+    });
+    links
 }
 
 /// `leads`: every machine reports to this one.
@@ -52,11 +88,6 @@ fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
         chain.push(WhyLink { link: link.into(), holds, sentence });
         holds
     };
-    if name.is_template() {
-        let count = picture.view.replicas(name).unwrap_or(0);
-        link("stored", true, format!("a template; {count} instances of it are wanted"));
-        return chain;
-    }
     let Some(unit) = picture.view.look_up(name) else {
         return chain;
     };
@@ -94,6 +125,10 @@ fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
         link("started", false, why.to_owned());
         return chain;
     }
+    if let Some(what) = picture.awaited(machine, name) {
+        link("started", false, format!("{machine_name} does not start it yet: {what}"));
+        return chain;
+    }
     let Some(status) = picture.status(machine, name) else {
         let why = match leads {
             true => format!("{machine_name} has not reported on it yet"),
@@ -102,13 +137,8 @@ fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
         link("started", false, why);
         return chain;
     };
-    let is_done = unit.spec.as_ref().is_ok_and(|spec| {
-        spec.service.service_type == ServiceType::Oneshot
-            && status.active() == ActiveState::Inactive
-            && status.invocation.is_some()
-            && status.result == UnitResult::Success
-    });
-    if is_done {
+    let spec = unit.spec.as_ref().ok().map(|spec| spec.as_ref());
+    if is_done(spec, status) {
         link("started", true, "it has run to its end, as a oneshot does".into());
         return chain;
     }
@@ -116,11 +146,10 @@ fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
     if !link("started", started, sentence) {
         return chain;
     }
-    let (ready, sentence) = ready(status);
+    let (ready, sentence) = ready(status, spec.map(|spec| spec.service.service_type));
     if !link("ready", ready, sentence) {
         return chain;
     }
-    let spec = unit.spec.ok();
     let endpoint = picture.view.endpoints().values().find(|e| &e.value.unit == name);
     if spec.is_some_and(|spec| !spec.traffic.endpoints.is_empty()) {
         let unrouted = picture.reason(name).filter(|reason| reason.kind == ReasonKind::NotRouted);
@@ -181,12 +210,19 @@ fn started(status: &UnitStatus) -> (bool, String) {
     }
 }
 
-fn ready(status: &UnitStatus) -> (bool, String) {
-    match status.active() {
-        ActiveState::Active | ActiveState::Reloading => {
+fn ready(status: &UnitStatus, service_type: Option<ServiceType>) -> (bool, String) {
+    let waits = match (status.active(), status.sub, service_type) {
+        (ActiveState::Active | ActiveState::Reloading, ..) => {
             let said = status.status_text.as_ref();
-            (true, said.map_or_else(|| "it is active".into(), |text| format!("it says: {text}")))
+            let text = said.map_or_else(|| "it is active".into(), |it| format!("it says: {it}"));
+            return (true, text);
         }
-        _ => (false, format!("it is started and not yet ready ({})", status.sub)),
-    }
+        (_, SubState::Start, Some(ServiceType::Notify)) => "it has not said READY=1",
+        (_, SubState::Start, Some(ServiceType::Oneshot)) => "its ExecStart= has not ended",
+        (_, SubState::Condition, _) => "its ExecCondition= has not ended",
+        (_, SubState::StartPre, _) => "its ExecStartPre= has not ended",
+        (_, SubState::StartPost, _) => "its ExecStartPost= has not ended",
+        _ => "it is being started",
+    };
+    (false, format!("it is started and not yet ready: {waits} ({})", status.sub))
 }

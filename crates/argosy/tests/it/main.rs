@@ -18,4 +18,6 @@ mod routing;
 mod scale;
 mod taking_over;
 mod three_machines;
+mod verbs;
+mod why;
 mod workers;

@@ -93,6 +93,9 @@ fn without_a_leader_it_is_refused_unless_forced() {
     let listed = first.run(&["list-units", "-o", "json"]).ok();
     assert!(listed.stderr.contains("what m1 last knew"), "{}", listed.stderr);
     assert_eq!(listed.stdout.trim(), "[]");
+    // Nor is it known of a unit whether it runs.
+    let asked = first.run(&["is-active", "web"]);
+    assert_eq!((asked.code, asked.stdout.trim()), (4, "unknown"), "{}", asked.stderr);
     let before = first.child("daemon").unwrap();
     let refused = first.run(&["daemon-reexec"]);
     assert_eq!(refused.code, 75, "{}", refused.stderr);

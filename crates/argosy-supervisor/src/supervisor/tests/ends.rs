@@ -201,6 +201,7 @@ fn start_limit() {
           # a.service: Failed with result 'start-limit-hit'.
           # Failed to start a.service.
           job a.service Failed
+          a.service failed/failed start-limit-hit restarts=2
         reset-failed a
           job a.service Done
           a.service inactive/dead
@@ -377,4 +378,38 @@ fn how_a_process_ended_is_said_in_the_status_and_no_louder_than_it_is() {
     let status = world.supervisor.status(&name("a")).unwrap();
     assert_eq!(status.detail, "Main process exited, code=killed, signal=KILL");
     assert_eq!(world.exits, [7, 5, 7, 4]);
+}
+
+/// Says what is told of a unit after a script.
+fn told_of(spec: ServiceSpec, script: &str) -> String {
+    let mut world = World::with("a", spec);
+    world.run(script);
+    world.supervisor.status(&name("a")).unwrap().detail
+}
+
+#[test]
+fn a_limit_that_was_hit_is_named() {
+    let after = |seconds| Timeout::After(Duration::from_secs(seconds));
+    let limited = |service_type| ServiceSpec {
+        service_type,
+        timeout_start: after(5),
+        runtime_max: after(7),
+        ..service("/a")
+    };
+    let late = told_of(limited(ServiceType::Notify), "start a\nspawned\nexecuted\n+5s");
+    assert_eq!(late, "it did not say READY=1 within TimeoutStartSec=5s");
+    let late = told_of(limited(ServiceType::Oneshot), "start a\nspawned\nexecuted\n+5s");
+    assert_eq!(late, "its start took longer than TimeoutStartSec=5s");
+    let old = told_of(limited(ServiceType::Simple), "start a\nspawned\n+7s");
+    assert_eq!(old, "it ran longer than RuntimeMaxSec=7s");
+    let mute = told_of(limited(ServiceType::Notify), "start a\nspawned\nexecuted\nexit main 0");
+    assert_eq!(mute, "its main process ended without READY=1");
+    let burst = ServiceSpec {
+        start_limit_burst: 1,
+        start_limit_interval: Duration::from_secs(10),
+        ..service("/a")
+    };
+    let often = told_of(burst, "start a\nspawned\nexit main 3\nempty a\nstart a");
+    assert!(often.starts_with("it was started 1 times within 10s (StartLimitBurst=,"), "{often}");
+    assert!(often.contains("the last time: Main process exited"), "{often}");
 }

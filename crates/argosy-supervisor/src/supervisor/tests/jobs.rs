@@ -98,6 +98,7 @@ fn a_failed_requirement_fails_the_start() {
               remove group b.service
               job a.service Dependency
               spawn c.service /c
+              a.service inactive/dead
               b.service failed/failed exit-code
               c.service activating/start
             spawned
@@ -399,4 +400,41 @@ fn shutdown_stops_in_order_and_for_good() {
     assert!(!world.supervisor.is_idle());
     world.run(&script[script.find("exit-of").unwrap()..]);
     assert!(world.supervisor.is_idle());
+}
+
+/// Says what is told of a unit after a script.
+fn told_of(units: &[&str], script: &str, unit: &str) -> String {
+    let mut world = world(units);
+    world.run(script);
+    world.supervisor.status(&super::script::name(unit)).unwrap().detail
+}
+
+#[test]
+fn what_goes_down_with_another_unit_says_with_which() {
+    let up = "start a\nspawned\nexecuted\n";
+    for (relation, says) in [
+        ("Requires", "it was stopped with b.service, which it requires"),
+        ("BindsTo", "it was stopped with b.service, to which it is bound"),
+        ("PartOf", "it was stopped with b.service, of which it is a part"),
+    ] {
+        let units = [&*format!("a: {relation}=b After=b Wants=b"), "b: "];
+        let started = format!("start b\nspawned\nexecuted\n{up}");
+        assert_eq!(told_of(&units, &started, "a"), "");
+        let stopped = format!("{started}stop b\nexit-of a 0\nempty a\n");
+        assert_eq!(told_of(&units, &stopped, "a"), says);
+        assert_eq!(told_of(&units, &stopped, "b"), "", "somebody asked for it");
+        // Its next run knows nothing of it.
+        let again = format!("{stopped}exit-of b 0\nempty b\nstart a\nspawned\n");
+        assert_eq!(told_of(&units, &again, "a"), "");
+    }
+    let conflicts = ["a: ", "b: Conflicts=a"];
+    let says = "it was stopped because b.service was started, with which it conflicts";
+    assert_eq!(told_of(&conflicts, &format!("{up}start b\n"), "a"), says);
+}
+
+#[test]
+fn what_cannot_start_without_another_unit_says_so() {
+    let units = ["a: Requires=b After=b", "b: Type=oneshot"];
+    let script = "start a\nspawned\nexit-of b 1\nempty b\n";
+    assert_eq!(told_of(&units, script, "a"), "b.service, which it requires, did not start");
 }

@@ -6,6 +6,7 @@
 //! spawned            every spawn not yet born    notify READY=1\nSTATUS=x
 //! empty a            the group is empty          executed
 //! fenced a           the grant of it is over     no-grant    its newest spawn is not allowed
+//! no-fence           its newest spawn will never be
 //! ordered a 7        a start was ordered at 7 s
 //! ```
 
@@ -184,7 +185,7 @@ impl World {
         // The keeper names an ended process until its end is acknowledged.
         if let Event::Exited { spawn, .. }
         | Event::SpawnFailed { spawn, .. }
-        | Event::SpawnFenced { spawn } = &event
+        | Event::SpawnFenced { spawn, .. } = &event
         {
             self.processes.remove(spawn);
         }
@@ -299,9 +300,9 @@ impl World {
             }
             ["spawned"] => self.spawned(),
             ["fenced", unit] => self.event(Event::Fenced { unit: name(unit) }),
-            ["no-grant"] => {
+            [word @ ("no-grant" | "no-fence")] => {
                 let spawn = *self.processes.keys().next_back().unwrap();
-                self.event(Event::SpawnFenced { spawn });
+                self.event(Event::SpawnFenced { spawn, never: word == "no-fence" });
             }
             ["executed"] => self.event(Event::Executed { spawn: self.find(true) }),
             ["failed", code] => {
