@@ -58,6 +58,8 @@ pub struct JoinRefusal {
     pub kind: JoinRefusalKind,
     /// For people.
     pub message: String,
+    /// For people: what to do next. Only who refuses knows; an older version does not say.
+    pub help: Option<String>,
 }
 
 /// The server's answer.

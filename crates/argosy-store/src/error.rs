@@ -89,8 +89,9 @@ pub enum OpenError {
     },
     /// A log segment does not hold what was written. Going on could lose acknowledged writes.
     #[error(
-        "{} is damaged at offset {offset}, and synced records follow: restore the file, or \
-         remove this member and add a new one", path.display()
+        "{} is damaged at offset {offset}, and synced records follow: put the file back as \
+         it was; or, while the other members go on, join anew with an empty data directory and \
+         another name", path.display()
     )]
     CorruptLog {
         /// The segment.

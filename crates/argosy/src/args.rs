@@ -2,11 +2,13 @@
 //! these definitions.
 
 mod demo;
+mod examples;
+mod scope;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 
@@ -23,6 +25,21 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Arguments {
+    /// The whole command line, with the examples of each command, and without the options that
+    /// mean nothing to it.
+    pub(crate) fn whole() -> clap::Command {
+        examples::with(scope::within(Arguments::command()))
+    }
+
+    /// Reads this process's command line.
+    pub(crate) fn read() -> Result<Arguments, clap::Error> {
+        let mut command = Arguments::whole();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 /// Options that every command takes.
@@ -90,25 +107,17 @@ pub(crate) enum Command {
     /// Check unit files and change nothing.
     ///
     /// Exit status: 0 when all are good, 1 when one is not.
-    #[command(
-        after_help = "Examples:\n  argosy verify web.service\n  argosy verify web.container data.volume\n  argosy verify units/"
-    )]
     Verify(Files),
     /// Store unit files; all or none.
     ///
     /// A unit that is not started yet is only stored. One that is wanted already is restarted with
     /// a text that has changed: what runs is what is stored.
-    #[command(after_help = "Examples:\n  argosy submit web@.service")]
     Submit(Files),
     /// Store unit files and keep them running; all or none.
     ///
     /// Exit status: 1 bad input, 2 refused by the cluster, 75 cluster not reachable.
-    #[command(after_help = "Examples:\n  argosy apply database.service\n  argosy apply units/")]
     Apply(Apply),
     /// Want units to run.
-    #[command(
-        after_help = "Examples:\n  argosy start web.service\n  argosy --local start web.service"
-    )]
     Start(Verb),
     /// Want units not to run.
     Stop(Verb),
@@ -122,7 +131,6 @@ pub(crate) enum Command {
     ///
     /// Exit status: 1 bad number or no template, 2 unknown unit or an instance does not run, 75
     /// not in time or cluster not reachable.
-    #[command(after_help = "Examples:\n  argosy scale api 8\n  argosy scale api@.service 8")]
     Scale(Scale),
     /// Have running units reread their configuration (with --local).
     Reload(Verb),
@@ -147,10 +155,7 @@ pub(crate) enum Command {
     /// Exit 0 if any unit has failed, else 1.
     IsFailed(Units),
     /// Show what units printed and what happened to them.
-    #[command(
-        visible_alias = "logs",
-        after_help = "Examples:\n  argosy journal web.service -n 50 -f\n  argosy journal web.service --since '10 min ago'"
-    )]
+    #[command(visible_alias = "logs")]
     Journal(Journal),
     /// Reread this machine's own unit files (with --local).
     DaemonReload,
@@ -159,17 +164,11 @@ pub(crate) enum Command {
     /// Units run on. The cluster is asked for time first: for ten seconds (thirty with the preset
     /// wan) no unit is started elsewhere because this machine is silent, and those with
     /// OnPartition=stop are not ended.
-    #[command(
-        after_help = "Examples:\n  cp argosy.new /usr/local/bin/argosy.tmp && mv /usr/local/bin/argosy.tmp /usr/local/bin/argosy\n  argosy daemon-reexec"
-    )]
     DaemonReexec(Reexec),
     /// Run this machine's supervisor and daemon.
     ///
     /// Starts the keeper, which holds the units, and under it the supervisor and the daemon, and
     /// starts them again if they die. Stopping it stops its units.
-    #[command(
-        after_help = "Examples:\n  argosy supervisor\n  argosy supervisor --data-dir /tmp/a/data --runtime-dir /tmp/a/run"
-    )]
     Supervisor(Supervisor),
     /// Run the daemon alone, beside a supervisor that runs already.
     Daemon(Daemon),
@@ -179,9 +178,6 @@ pub(crate) enum Command {
     /// proxy sends nothing to them any more. With a prefix, which begins with a slash, every key
     /// below it whose value is address:port is an endpoint. Changes are followed without a reload;
     /// requests that may be repeated are tried again elsewhere.
-    #[command(
-        after_help = "Examples:\n  argosy proxy --http 0.0.0.0:8080=api\n  argosy proxy --http 0.0.0.0:8080=/services/api/\n  argosy proxy --tcp 127.0.0.1:5432=/database"
-    )]
     Proxy(ProxyOptions),
     /// Serve the ports that units publish; the keeper starts it.
     #[command(hide = true)]
@@ -198,23 +194,18 @@ pub(crate) enum Command {
     ///
     /// Exit status: 0 if every step was done within its limit and no request through a load
     /// balancer of a machine that stays failed, 1 if not.
-    #[command(
-        after_help = "Examples:\n  argosy demo\n  argosy demo --once -o json\n  argosy demo enter m2\n  argosy demo partition m1\n  argosy demo add"
-    )]
     Demo(Demo),
     /// Be one of the demonstration's units.
     #[command(hide = true)]
     DemoUnit(DemoUnit),
     /// Print the completion script of a shell.
-    #[command(after_help = "Examples:\n  argosy completion bash > /etc/bash_completion.d/argosy")]
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Write the man pages into a directory.
-    #[command(hide = true)]
+    /// Write the man page of each command into a directory.
     ManPages {
-        /// The directory.
+        /// The directory; it must be there.
         directory: PathBuf,
     },
 }
@@ -222,17 +213,11 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
     /// Make this machine the first of a new cluster.
-    #[command(
-        after_help = "Examples:\n  argosy cluster init\n  argosy cluster init --name m1 --label zone=a --timing lan"
-    )]
     Init(Init),
     /// Make this machine a part of an existing cluster.
     ///
     /// The token comes from `argosy token create` on a machine of the cluster. It is read from
     /// standard input or a file, never from the command line, where others could see it.
-    #[command(
-        after_help = "Examples:\n  argosy cluster join --name m2 --address 10.0.0.2 < token\n  argosy cluster join --token-file token --label zone=b"
-    )]
     Join(Join),
     /// Show the cluster as this machine sees it.
     Status,
@@ -257,9 +242,6 @@ pub(crate) enum ContextAction {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Make a token with which one machine can join.
-    #[command(
-        after_help = "Examples:\n  argosy token create > token\n  argosy token create --minutes 10"
-    )]
     Create {
         /// How long it is good, in minutes.
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
@@ -445,13 +427,13 @@ pub(crate) struct DataDir {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientListen {
-    /// Where the store answers etcd clients.
+    /// Where the store answers etcd clients; several with commas between them.
     #[arg(
         long,
         env = "ARGOSY_CLIENT_LISTEN",
-        value_name = "ADDRESS",
+        value_name = "ADDRESS,...",
         value_delimiter = ',',
-        default_values = ["127.0.0.1:2379", "127.0.0.1:4001"],
+        default_value = "127.0.0.1:2379,127.0.0.1:4001",
         hide_env_values = true
     )]
     pub(crate) client_listen: Vec<SocketAddr>,
@@ -473,13 +455,13 @@ pub(crate) struct PeerPort {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UnitPath {
-    /// Directories of this machine's own units, first wins.
+    /// Directories of this machine's own units, first wins; several with colons between them.
     #[arg(
         long,
         env = "ARGOSY_UNIT_PATH",
-        value_name = "DIR",
+        value_name = "DIR:...",
         value_delimiter = ':',
-        default_values = ["/etc/argosy/units", "/run/argosy/units", "/usr/lib/argosy/units"],
+        default_value = "/etc/argosy/units:/run/argosy/units:/usr/lib/argosy/units",
         hide_env_values = true
     )]
     pub(crate) unit_path: Vec<PathBuf>,

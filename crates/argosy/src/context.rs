@@ -150,6 +150,23 @@ impl Contexts {
         }
         remove(&self.path(name))
     }
+
+    /// The directories that nobody misses once they are empty, the innermost first: those of
+    /// contexts, and those around them that are not there yet.
+    pub(crate) fn own_directories(&self) -> Vec<PathBuf> {
+        let above = self.directory.ancestors().skip(1).take_while(|it| !it.exists());
+        let mut own = vec![self.directory.join("contexts"), self.directory.clone()];
+        own.extend(above.map(Path::to_owned));
+        own
+    }
+
+    /// Removes those of the directories that are empty, in this order.
+    pub(crate) fn remove_empty(directories: &[PathBuf]) {
+        for directory in directories {
+            // One that somebody else uses by now stays.
+            drop(fs::remove_dir(directory));
+        }
+    }
 }
 
 /// The name of the current context of this user, if there is one.

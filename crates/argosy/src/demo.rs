@@ -7,6 +7,7 @@ mod cluster;
 mod context;
 mod faults;
 mod http;
+mod list;
 mod loss;
 mod machines;
 mod memory;
@@ -15,10 +16,12 @@ mod program;
 mod report;
 mod story;
 
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use argosy_testbed::{MachineState, Mode, Testbed, TestbedConfig};
+use argosy_testbed::{Control, MachineState, Mode, Testbed, TestbedConfig, TestbedError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -134,8 +137,36 @@ fn create(options: &Demo) -> Result<Testbed, Failure> {
         Some(DemoMode::User) => argosy_testbed::Wanted::Only(Mode::User),
         Some(DemoMode::Loopback) => argosy_testbed::Wanted::Only(Mode::Loopback),
     };
+    loopback()?;
     let config = TestbedConfig { wanted, ..TestbedConfig::new(&options.name) };
-    Testbed::create(config).map_err(cluster::testbed)
+    Testbed::create(config).map_err(|error| match error {
+        TestbedError::RunsAlready { name } => runs_already(&name),
+        error => cluster::testbed(error),
+    })
+}
+
+/// The ways to the machines begin at this computer's loopback addresses: without them, the story
+/// would wait in vain.
+fn loopback() -> Result<(), Failure> {
+    let talk = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        TcpStream::connect(listener.local_addr()?).map(drop)
+    };
+    talk().map_err(|error: io::Error| {
+        let message = format!("127.0.0.1 does not work on this computer: {error}");
+        Failure::new(Exit::BadInput, message)
+            .with_help("is the loopback device up here? ip link set lo up")
+    })
+}
+
+fn runs_already(name: &str) -> Failure {
+    let status = Control::open(name, None).and_then(|control| control.status());
+    let end = status.map_or_else(
+        |_| "end it with Ctrl-C where it runs".to_owned(),
+        |status| format!("end it with Ctrl-C where it runs, or: kill {}", status.owner_pid),
+    );
+    Failure::new(Exit::BadInput, format!("a demonstration of the name {name} runs already"))
+        .with_help(format!("{end}; or show another beside it: argosy demo --name {name}-2"))
 }
 
 /// Says which mode it became. With `--once`, a lesser one than this user can expect is a failure:
@@ -171,6 +202,10 @@ fn stay(name: &str, testbed: &Testbed, kept: Result<&context::Kept, &Failure>) -
                 way.listen, way.machine
             ));
         }
+    }
+    text.push_str("The machines, which reach each other at\n");
+    for machine in &running {
+        text.push_str(&format!("  {} {}\n", machine.name, machine.address));
     }
     text.push_str("From any other terminal of yours:\n");
     let directory = std::env::current_exe().ok().and_then(|it| Some(it.parent()?.to_owned()));

@@ -17,7 +17,6 @@ mod session;
 use std::process::ExitCode;
 
 use args::{Arguments, Command};
-use clap::Parser;
 use failure::Failure;
 use printer::Printer;
 
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     if let Some(code) = argosy_testbed::hidden_role() {
         return code;
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output and are no error.

@@ -2,11 +2,11 @@
 
 #![expect(clippy::print_stderr, reason = "the one place that prints")]
 
+mod table;
+
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::args::Output;
@@ -100,16 +100,39 @@ pub(crate) fn note(text: &str) {
     anstream::eprintln!("{text}");
 }
 
-/// Returns a table without lines, as systemctl prints; it wraps to the terminal's width.
+/// Returns a table without lines, as systemctl prints; its last column fits the terminal.
 pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(head.to_vec());
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    table::layout(head, &rows, width())
+}
+
+/// How many columns the reader's terminal has. Away from a terminal there is no limit; one that
+/// does not know its own size is believed what COLUMNS says, and has no limit without it.
+fn width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
     }
-    for row in rows {
-        table.add_row(row);
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let columns = std::env::var("COLUMNS").ok();
+    known_width(size.map_or(0, |size| size.ws_col), columns.as_deref())
+}
+
+fn known_width(terminal: u16, columns: Option<&str>) -> Option<usize> {
+    let columns = || columns?.parse().ok().filter(|columns| *columns > 0);
+    Some(usize::from(terminal)).filter(|columns| *columns > 0).or_else(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of terminals that do not know their size.
+
+    use super::known_width;
+
+    #[test]
+    fn a_terminal_without_columns_is_of_unknown_width() {
+        assert_eq!(known_width(60, Some("100")), Some(60));
+        assert_eq!(known_width(0, Some("100")), Some(100));
+        assert_eq!(known_width(0, Some("0")), None);
+        assert_eq!(known_width(0, Some("wide")), None);
+        assert_eq!(known_width(0, None), None);
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

@@ -12,6 +12,10 @@ use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::program;
 
+/// What to do where another supervisor is.
+const HELD_HELP: &str =
+    "stop the other one, or choose places of your own with --data-dir and --runtime-dir";
+
 /// Runs the keeper in this process, which has one thread.
 pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCode, Failure> {
     let runtime_dir = global.runtime_dir();
@@ -51,6 +55,9 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
             KeeperError::NoGroupMode { .. } => {
                 "run as root, or, if processes that hide are no worry here, with --process-trees"
             }
+            KeeperError::Held { .. } => HELD_HELP,
+            // Root has every right, and needs another place.
+            _ if rustix::process::geteuid().is_root() => "choose another place with --runtime-dir",
             _ => "run as root, or choose a place of your own with --runtime-dir",
         };
         Failure::from_error(Exit::BadInput, &error).with_help(help)
@@ -66,8 +73,9 @@ fn check(global: &Global, options: &Supervisor) -> Result<(), Failure> {
     };
     argosy_native::check_places(&config).map_err(|error| {
         let help = match error {
-            NativeError::Locked { .. } => {
-                "stop the other one, or choose places of your own with --data-dir and --runtime-dir"
+            NativeError::Locked { .. } => HELD_HELP,
+            _ if rustix::process::geteuid().is_root() => {
+                "choose other places with --data-dir and --runtime-dir"
             }
             _ => "run as root, or choose places of your own with --data-dir and --runtime-dir",
         };

@@ -153,7 +153,8 @@ pub enum FatalError {
     /// The leader holds this member to have acknowledged more than its log has.
     #[error(
         "member {from} says that this member had the log up to {commit}, but it ends at \
-         {last_index}: acknowledged entries are lost; remove this member and add a new one"
+         {last_index}: acknowledged entries are lost; put its log back as it was, or join anew with an \
+         empty data directory and another name"
     )]
     LogBehindCommit {
         /// The leader.

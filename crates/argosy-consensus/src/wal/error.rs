@@ -7,7 +7,8 @@ use super::segment::FORMAT;
 use crate::membership::MemberId;
 
 /// What to do about a log that lost something: only its own files hold it.
-const NEXT: &str = "put the file back as it was, or remove this member and add a new one";
+const NEXT: &str = "put the file back as it was; or, while the other members go on, join anew with an \
+                    empty data directory and another name";
 
 /// The log cannot be used. Each refusal says what is wrong, in which file and at which offset,
 /// why that stops the member, and what to do next.
@@ -23,7 +24,8 @@ pub enum WalError {
     /// There is no segment at all.
     #[error(
         "the log has no segment, so this is not the folder of an initialised store, or all its \
-         writes are lost; name the right folder, or remove this member and add a new one"
+         writes are lost; name the right folder; or, while the other members go on, join anew with an \
+         empty data directory and another name"
     )]
     Missing,
     /// There is a segment where none may be.
@@ -97,7 +99,8 @@ pub enum WalError {
     /// A segment between others is missing.
     #[error(
         "{name} follows {before}: the segments between them are missing, and with them synced \
-         records; put the missing files back, or remove this member and add a new one"
+         records; put the missing files back; or, while the other members go on, join anew with an \
+         empty data directory and another name"
     )]
     Hole {
         /// The file before the hole.

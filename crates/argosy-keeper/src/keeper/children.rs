@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argosy_model::ExitOutcome;
+use argosy_model::{ExitOutcome, signal_name};
 use rustix::event::epoll::EventFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process};
@@ -77,7 +77,7 @@ impl SystemChild {
         if again {
             let wait = self.backoff.after(now.saturating_sub(self.started));
             self.start_at = Some(now + wait);
-            say(format_args!("the {} {outcome}; it starts again in {wait:?}", self.name));
+            say(format_args!("{}", ending(self.name, outcome, wait)));
         }
     }
 
@@ -89,7 +89,8 @@ impl SystemChild {
             Err(error) => {
                 let wait = self.backoff.after(Duration::ZERO);
                 self.start_at = Some(now + wait);
-                say(format_args!("cannot start the {}: {error}; again in {wait:?}", self.name));
+                let again = when(wait);
+                say(format_args!("cannot start the {}: {error}; again {again}", self.name));
             }
         }
     }
@@ -167,8 +168,43 @@ impl Keeper {
     }
 }
 
+/// Says how one of the keeper's own ended. systemd's names of exit statuses are for units: these
+/// programs exit with what `docs/commands.md` says.
+fn ending(name: &str, outcome: ExitOutcome, wait: Duration) -> String {
+    let how = match outcome {
+        ExitOutcome::Code(code) => format!("has ended with status {code}"),
+        ExitOutcome::Signal { signal, core } => {
+            let signal = signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned);
+            format!("was ended by {signal}{}", if core { " and dumped core" } else { "" })
+        }
+        ExitOutcome::Unknown => "has ended, nobody saw how".to_owned(),
+    };
+    format!("the {name} {how}; it starts again {}", when(wait))
+}
+
+fn when(wait: Duration) -> String {
+    if wait.is_zero() { "at once".to_owned() } else { format!("in {wait:?}") }
+}
+
 fn spawn(prepared: Prepared) -> Result<i32, String> {
     prepared.spawn(None).map_err(|error| {
         format!("cannot {}: {}", error.step, io::Error::from_raw_os_error(error.errno))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of what the log says of the keeper's own children.
+
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_in_plain_words() {
+        let told = |outcome, millis| ending("daemon", outcome, Duration::from_millis(millis));
+        let refused = told(ExitOutcome::Code(2), 0);
+        assert_eq!(refused, "the daemon has ended with status 2; it starts again at once");
+        let killed = ExitOutcome::Signal { signal: 9, core: false };
+        let killed = told(killed, 200);
+        assert_eq!(killed, "the daemon was ended by SIGKILL; it starts again in 200ms");
+    }
 }

@@ -96,12 +96,14 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     let (stolen, responder) = request(&mut port).await;
     assert_ne!(stolen.signing_request.key(), first.signing_request.key());
     let message = "the token has been used already".to_owned();
-    let refusal = JoinRefusal { kind: JoinRefusalKind::Token, message };
+    let help = Some("make another".to_owned());
+    let refusal = JoinRefusal { kind: JoinRefusalKind::Token, message, help };
     responder.reply(&JoinReply::Refused(refusal)).await.unwrap();
     match thief.await.unwrap() {
         Err(JoinError::Refused { source, .. }) => {
             assert_eq!(source.kind, JoinRefusalKind::Token);
             assert!(source.message.contains("used already"), "{source}");
+            assert_eq!(source.help.as_deref(), Some("make another"));
         }
         other => panic!("{other:?}"),
     }
@@ -188,8 +190,10 @@ async fn an_unavailable_server_is_passed_over_and_a_refusal_is_final() {
     let ca = authority();
     let ((mut first, one), (mut second, two)) = (port(&ca).await, port(&ca).await);
     let token = token(&ca, &[one, two]);
-    let refused =
-        |kind| JoinReply::Refused(JoinRefusal { kind, message: "try another one".to_owned() });
+    let refused = |kind| {
+        let message = "try another one".to_owned();
+        JoinReply::Refused(JoinRefusal { kind, message, help: None })
+    };
 
     let client = joining(&token, &key());
     let (_, responder) = request(&mut first).await;

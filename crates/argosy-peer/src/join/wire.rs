@@ -104,6 +104,8 @@ struct RefusedMessage {
     kind: u32,
     #[prost(string, tag = "2")]
     message: String,
+    #[prost(string, optional, tag = "3")]
+    help: Option<String>,
 }
 
 pub(super) async fn read_frame<S>(stream: &mut S, limit: usize) -> Result<Vec<u8>, JoinWireError>
@@ -174,14 +176,15 @@ pub(super) fn encode_reply(reply: &JoinReply) -> Vec<u8> {
             };
             (Some(accepted), None)
         }
-        JoinReply::Refused(JoinRefusal { kind, message }) => {
+        JoinReply::Refused(JoinRefusal { kind, message, help }) => {
             let kind = match kind {
                 JoinRefusalKind::Token => 1,
                 JoinRefusalKind::MachineKnown => 2,
                 JoinRefusalKind::Refused => 3,
                 JoinRefusalKind::Unavailable => 4,
             };
-            (None, Some(RefusedMessage { kind, message: message.clone() }))
+            let (message, help) = (message.clone(), help.clone());
+            (None, Some(RefusedMessage { kind, message, help }))
         }
     };
     ReplyMessage { format: FORMAT, accepted, refused }.encode_to_vec()
@@ -205,7 +208,8 @@ pub(super) fn decode_reply(frame: &[u8]) -> Result<JoinReply, JoinWireError> {
                 // A later version's reason is still a no.
                 _ => JoinRefusalKind::Refused,
             };
-            Ok(JoinReply::Refused(JoinRefusal { kind, message: refused.message }))
+            let RefusedMessage { message, help, .. } = refused;
+            Ok(JoinReply::Refused(JoinRefusal { kind, message, help }))
         }
         _ => Err(field("outcome")),
     }

@@ -198,8 +198,11 @@ impl Switch {
         let Some(machine) = self.machines.get_mut(name) else {
             return Err(Refusal::NoSuchMachine { machine: name.to_owned() });
         };
-        if machine.state != MachineState::Paused {
-            return Ok(());
+        match machine.state {
+            MachineState::Paused => {}
+            // It goes on already.
+            MachineState::Running => return Ok(()),
+            _ => return Err(Refusal::NotRunning { machine: name.to_owned() }),
         }
         descendants::resume(&std::mem::take(&mut machine.stopped));
         machine.state = MachineState::Running;

@@ -29,11 +29,11 @@ pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), F
                 machine.state.clone(),
                 machine.address.clone(),
                 machine.units.to_string(),
-                if labels.is_empty() { "-".into() } else { labels.join(",") },
                 machine.id[..8].to_owned(),
+                if labels.is_empty() { "-".into() } else { labels.join(" ") },
             ]
         });
-        table(&["MACHINE", "STATE", "ADDRESS", "UNITS", "LABELS", "ID"], rows.collect())
+        table(&["MACHINE", "STATE", "ADDRESS", "UNITS", "ID", "LABELS"], rows.collect())
     })
 }
 

@@ -28,6 +28,23 @@ fn what_is_written_is_read_and_removed_with_its_choice() {
 }
 
 #[test]
+fn empty_directories_of_its_own_can_be_removed_and_those_it_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let contexts = Contexts { directory: dir.path().join("config/argosy") };
+    let own = contexts.own_directories();
+    let all = ["config/argosy/contexts", "config/argosy", "config"];
+    assert_eq!(own, all.map(|it| dir.path().join(it)));
+    contexts.write(&context("one", None)).unwrap();
+    // The outermost was there before.
+    assert_eq!(contexts.own_directories(), own[..2]);
+    Contexts::remove_empty(&own);
+    assert_eq!(contexts.list().unwrap().len(), 1);
+    contexts.remove("one").unwrap();
+    Contexts::remove_empty(&own);
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+}
+
+#[test]
 fn a_context_is_stale_when_its_program_is_gone_or_another_has_its_number() {
     let this = Owner::this().unwrap();
     assert_eq!(context("one", Some(this)).gone(), None);

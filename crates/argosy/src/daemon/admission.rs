@@ -13,7 +13,7 @@ use argosy_peer::{
     JoinToken, Validity,
 };
 use argosy_registry::admission::{self, TokenRefused};
-use argosy_registry::{Edit, Outcome, StoredAuthority, StoredMachine, StoredToken};
+use argosy_registry::{ChangeError, Edit, Outcome, StoredAuthority, StoredMachine, StoredToken};
 use argosy_store::{MemberId, StoreHandle};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
@@ -68,7 +68,16 @@ pub(crate) struct Admission {
 }
 
 fn refusal(kind: JoinRefusalKind, message: impl Into<String>) -> JoinRefusal {
-    JoinRefusal { kind, message: message.into() }
+    JoinRefusal { kind, message: message.into(), help: None }
+}
+
+/// A refusal for good, with what to do instead.
+fn refused(
+    kind: JoinRefusalKind,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> JoinRefusal {
+    JoinRefusal { help: Some(help.into()), ..refusal(kind, message) }
 }
 
 impl Admission {
@@ -102,7 +111,8 @@ impl Admission {
 
 async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefusal> {
     let payload: JoinPayload = serde_json::from_slice(&request.payload).map_err(|error| {
-        refusal(JoinRefusalKind::Refused, format!("the request is not understood: {error}"))
+        let message = format!("the request is not understood: {error}");
+        refused(JoinRefusalKind::Refused, message, "run the cluster's version of argosy here too")
     })?;
     reach(node, &request, &payload).await?;
     let member = enter(node, &request, &payload).await?;
@@ -141,19 +151,22 @@ async fn reach(
     request: &JoinRequest,
     payload: &JoinPayload,
 ) -> Result<(), JoinRefusal> {
-    let no = |message| refusal(JoinRefusalKind::Refused, message);
+    let no = |message, help: String| refused(JoinRefusalKind::Refused, message, help);
     let JoinPayload { address, port, .. } = payload;
     let place = address.parse().map(|address: IpAddr| SocketAddr::new(address, *port));
-    let place = place.map_err(|_| no(format!("{address:?} is not an IP address")))?;
+    let place = place.map_err(|_| {
+        no(format!("{address:?} is not an IP address"), "give one with --address".to_owned())
+    })?;
     let picture = node.picture();
     let mut others = picture.view.machines().values().map(|stored| &stored.value);
     let same = |it: &&StoredMachine| &it.address == address && it.port == *port;
     if let Some(other) = others.find(|it| same(it) && it.id != request.machine) {
-        return Err(no(format!(
-            "{place} is the address of {}; give this machine's own with --address, or another \
-             --peer-port",
-            other.name
-        )));
+        return Err(no(
+            format!("{place} is the address of {}", other.name),
+            "give this machine's own with --address; or, where both have one, another port with \
+             --peer-port of `argosy supervisor`"
+                .to_owned(),
+        ));
     }
     let tried = tokio::time::timeout(REACH_MAX, TcpStream::connect(place)).await;
     let why = match tried {
@@ -162,10 +175,10 @@ async fn reach(
         Err(_) => format!("no answer within {} s", REACH_MAX.as_secs()),
     };
     let own = &node.membership().name;
-    Err(no(format!(
-        "{own} does not reach the new machine at {place}: {why}; give the address under which \
-         {own} reaches it with --address, or open the port",
-    )))
+    Err(no(
+        format!("{own} does not reach the new machine at {place}: {why}"),
+        format!("give the address under which {own} reaches it with --address, or open the port"),
+    ))
 }
 
 /// Uses the token up and stores the machine's record, in one transaction.
@@ -181,7 +194,8 @@ async fn enter(
         let before = picture.view.machines().get(&request.machine).map(|stored| &stored.value);
         if before.is_none() && picture.view.machines().len() >= MACHINES_MAX {
             let message = format!("the cluster has {MACHINES_MAX} machines, the most for now");
-            return Err(refusal(JoinRefusalKind::Refused, message));
+            let help = "machines cannot be removed yet: make a second cluster for more";
+            return Err(refused(JoinRefusalKind::Refused, message, help));
         }
         let who = (request.machine, request.signing_request.key().0);
         let member = match before {
@@ -190,12 +204,11 @@ async fn enter(
             // The same machine again, with the same key and token: its first join was cut off.
             Some(stored) if has_used(store, &request.token_id, who) => stored.member,
             Some(stored) => {
-                let message = format!(
-                    "a machine with this id is in the cluster already, as {}; a copied data \
-                     directory cannot join, begin with an empty one",
-                    stored.name
-                );
-                return Err(refusal(JoinRefusalKind::MachineKnown, message));
+                let message =
+                    format!("a machine with this id is in the cluster already, as {}", stored.name);
+                let help = "a copied data directory cannot join: begin with an empty one, which \
+                            --data-dir of `argosy supervisor` names";
+                return Err(refused(JoinRefusalKind::MachineKnown, message, help));
             }
         };
         let used = admission::use_token(
@@ -218,7 +231,7 @@ async fn enter(
             port: payload.port,
             member,
         })
-        .map_err(|error| refusal(JoinRefusalKind::Refused, error.to_string()))?;
+        .map_err(|error| unwritable(&error))?;
         let txn = match edit.finish() {
             Some(changed) => admission::together(used, changed),
             None => used,
@@ -234,12 +247,24 @@ async fn enter(
             }
             Outcome::Conflict(_) => {}
             Outcome::Unknown => {
-                let message = "the store did not say whether the machine was let in; try again";
+                let message = "the store did not say whether the machine was let in";
                 return Err(refusal(JoinRefusalKind::Unavailable, message));
             }
         }
     }
-    Err(refusal(JoinRefusalKind::Unavailable, "others keep changing the cluster; try again"))
+    Err(refusal(JoinRefusalKind::Unavailable, "others keep changing the cluster"))
+}
+
+/// The machine's record cannot be stored as it is.
+fn unwritable(error: &ChangeError) -> JoinRefusal {
+    let message = error.to_string();
+    match error {
+        ChangeError::MachineNameTaken { .. } => {
+            let help = "join under another name: argosy cluster join --name NAME";
+            refused(JoinRefusalKind::Refused, message, help)
+        }
+        _ => refusal(JoinRefusalKind::Refused, message),
+    }
 }
 
 /// Tells whether exactly this machine has used the token up.
@@ -265,7 +290,8 @@ fn new_member_id() -> Result<u64, JoinRefusal> {
 }
 
 fn token_refused(error: TokenRefused) -> JoinRefusal {
-    refusal(JoinRefusalKind::Token, format!("{error}; make another: argosy token create"))
+    let help = "make another on a machine of the cluster: argosy token create";
+    refused(JoinRefusalKind::Token, error.to_string(), help)
 }
 
 /// The cluster's authority cannot be used.

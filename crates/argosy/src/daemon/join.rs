@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use argosy_api::operator::JoinRequest;
 use argosy_api::{ApiError, ErrorCode};
-use argosy_peer::{DialTimeouts, JoinError, JoinToken, MachineKey};
+use argosy_peer::{DialTimeouts, JoinAttempt, JoinError, JoinToken, MachineKey};
 use argosy_store::Store;
 
 use super::admission::{JoinPayload, WelcomePayload};
@@ -89,10 +89,57 @@ pub(crate) async fn another(app: &Arc<App>, request: JoinRequest) -> Result<Begi
 }
 
 fn refused(error: &JoinError) -> ApiError {
-    let code = match error {
-        JoinError::Refused { .. } => ErrorCode::Conflict,
-        _ => ErrorCode::Unavailable,
+    let (code, help) = match error {
+        JoinError::Refused { source, .. } => (ErrorCode::Conflict, source.help.as_deref()),
+        JoinError::NoAddress { attempts } => (ErrorCode::Unavailable, Some(way_in(attempts))),
+        JoinError::BadAnswer { .. } => (
+            ErrorCode::Unavailable,
+            Some("compare the time and the version of argosy on both machines"),
+        ),
+        JoinError::PayloadTooLarge { .. } => (ErrorCode::BadInput, Some("give fewer labels")),
+        JoinError::Key { .. } | JoinError::Tls { .. } => (ErrorCode::Unavailable, None),
     };
-    ApiError::new(code, chain(error))
-        .with_help("check the address and the time, or make another token: argosy token create")
+    let refused = ApiError::new(code, chain(error));
+    match help {
+        Some(help) => refused.with_help(help),
+        None => refused,
+    }
+}
+
+/// What to do when none of a token's addresses let the machine in.
+fn way_in(attempts: &[JoinAttempt]) -> &'static str {
+    if attempts.iter().all(|it| matches!(it, JoinAttempt::Unavailable { .. })) {
+        return "try again in a moment: the token is still good for this machine";
+    }
+    "the token names these addresses: are they reached from here, is `argosy supervisor` running \
+     there, and is the time right on both machines?"
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests that each refusal has a next step of its own.
+
+    use argosy_peer::{JoinRefusal, JoinRefusalKind};
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_own_next_step() {
+        let address = "10.0.0.1:2380".parse().unwrap();
+        let refusal = |help: Option<&str>| {
+            let (kind, message) = (JoinRefusalKind::Refused, "no".to_owned());
+            JoinRefusal { kind, message, help: help.map(str::to_owned) }
+        };
+        let help = |error: JoinError| refused(&error).help;
+        let source = refusal(Some("--name"));
+        assert_eq!(help(JoinError::Refused { address, source }).as_deref(), Some("--name"));
+        // By an older version.
+        assert_eq!(help(JoinError::Refused { address, source: refusal(None) }), None);
+        let busy = || JoinAttempt::Unavailable { address, source: refusal(None) };
+        let one = help(JoinError::NoAddress { attempts: vec![busy()] }).unwrap();
+        assert!(one.contains("again") && !one.contains("time is"), "{one}");
+        let attempts = vec![busy(), JoinAttempt::Dial(argosy_peer::DialError::JoinNeedsToken)];
+        let unreached = help(JoinError::NoAddress { attempts }).unwrap();
+        assert!(unreached.contains("addresses"), "{unreached}");
+    }
 }

@@ -11,6 +11,8 @@ pub(super) struct Kept {
     contexts: Contexts,
     name: String,
     owner: Owner,
+    /// Those to remove with it, once they are empty.
+    directories: Vec<PathBuf>,
 }
 
 impl Kept {
@@ -27,6 +29,7 @@ impl Kept {
             return Err(Failure::new(Exit::Refused, message));
         }
         let context = Context { name: name.to_owned(), sockets: Vec::new(), owner: Some(owner) };
+        let directories = contexts.own_directories();
         contexts.write(&context)?;
         let is_usable = |name: &String| {
             contexts.read(name).ok().flatten().is_some_and(|it| it.gone().is_none())
@@ -34,7 +37,7 @@ impl Kept {
         if !contexts.current().as_ref().is_some_and(is_usable) {
             contexts.choose(name)?;
         }
-        Ok(Kept { contexts, name: name.to_owned(), owner })
+        Ok(Kept { contexts, name: name.to_owned(), owner, directories })
     }
 
     /// Whether commands that name no context use this one.
@@ -50,6 +53,7 @@ impl Drop for Kept {
             // One that stays is stale from now on, and says so.
             drop(self.contexts.remove(&self.name));
         }
+        Contexts::remove_empty(&self.directories);
     }
 }
 

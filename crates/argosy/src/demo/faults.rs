@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use argosy_testbed::{Control, Exit as Ended, MachineCommand, Mode};
+use serde::Serialize;
 
 use crate::args::DemoAction;
 use crate::demo::cluster::testbed;
-use crate::demo::machines;
-use crate::demo::outside::BALANCER_PORT;
+use crate::demo::{list, machines};
 use crate::failure::{Exit, Failure};
-use crate::printer::{Printer, table};
+use crate::printer::Printer;
 
 /// What a shell gives the status of a program that a signal ended, less the signal's number.
 const SIGNALLED: i32 = 128;
@@ -19,45 +19,43 @@ pub(super) fn run(name: &str, action: DemoAction, printer: &Printer) -> Result<E
     let control = Control::open(name, None).map_err(|error| {
         testbed(error).with_help("run `argosy demo` in another terminal of the same user first")
     })?;
-    match action {
-        DemoAction::List => list(&control, printer)?,
-        DemoAction::Enter { machine, command } => return enter(&control, &machine, command),
-        DemoAction::Kill { machine } => control.kill(&machine).map_err(testbed)?,
-        DemoAction::Pause { machine } => control.pause(&machine).map_err(testbed)?,
-        DemoAction::Resume { machine } => control.resume(&machine).map_err(testbed)?,
-        DemoAction::Partition { groups } => partition(&control, &groups)?,
-        DemoAction::Heal => control.heal().map_err(testbed)?,
-        DemoAction::Stop { machine } => machines::stop(&control, &machine)?,
-        DemoAction::Add { machine, zone } => {
-            printer.line(&machines::add(&control, name, machine, zone)?)?;
+    let done = match action {
+        DemoAction::List => {
+            list::run(&control, printer)?;
+            return Ok(ExitCode::SUCCESS);
         }
-    }
+        DemoAction::Enter { machine, command } => return enter(&control, &machine, command),
+        DemoAction::Kill { machine } => {
+            control.kill(&machine).map_err(testbed)?;
+            format!("all of {machine} is killed; switch it on again: argosy demo add {machine}")
+        }
+        DemoAction::Pause { machine } => {
+            control.pause(&machine).map_err(testbed)?;
+            format!("all processes of {machine} are frozen, until argosy demo resume {machine}")
+        }
+        DemoAction::Resume { machine } => {
+            control.resume(&machine).map_err(testbed)?;
+            format!("{machine} runs")
+        }
+        DemoAction::Partition { groups } => partition(&control, &groups)?,
+        DemoAction::Heal => {
+            control.heal().map_err(testbed)?;
+            "all machines reach each other".to_owned()
+        }
+        DemoAction::Stop { machine } => {
+            machines::stop(&control, &machine)?;
+            format!("{machine} is off; switch it on again: argosy demo add {machine}")
+        }
+        DemoAction::Add { machine, zone } => machines::add(&control, name, machine, zone)?,
+    };
+    printer.show(&Done { done }, |it| it.done.clone())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(control: &Control, printer: &Printer) -> Result<(), Failure> {
-    let status = control.status().map_err(testbed)?;
-    printer.show(&status, |status| {
-        let balancer = |machine: &str| {
-            let mut ways = status.forwards.iter();
-            let way = ways.find(|it| it.machine == machine && it.port == BALANCER_PORT);
-            way.map_or_else(|| "-".to_owned(), |way| format!("http://{}", way.listen))
-        };
-        let rows = status.machines.iter().map(|machine| {
-            // A name that serde gives, so that both forms say the same.
-            let state = serde_json::to_value(machine.state).unwrap_or_default();
-            vec![
-                machine.name.clone(),
-                state.as_str().unwrap_or("-").to_owned(),
-                machine.address.to_string(),
-                if machine.link_up { "up" } else { "down" }.to_owned(),
-                balancer(&machine.name),
-                machine.runtime_directory.display().to_string(),
-            ]
-        });
-        let head = ["MACHINE", "STATE", "ADDRESS", "LINK", "LOAD BALANCER", "RUNTIME DIRECTORY"];
-        table(&head, rows.collect())
-    })
+/// What was done.
+#[derive(Serialize)]
+struct Done {
+    done: String,
 }
 
 fn enter(control: &Control, machine: &str, argv: Vec<String>) -> Result<ExitCode, Failure> {
@@ -89,8 +87,9 @@ fn enter(control: &Control, machine: &str, argv: Vec<String>) -> Result<ExitCode
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
-/// Cuts the groups from each other; machines that no group names are one more group.
-fn partition(control: &Control, groups: &[String]) -> Result<(), Failure> {
+/// Cuts the groups from each other; machines that no group names are one more group. Returns which
+/// groups there are.
+fn partition(control: &Control, groups: &[String]) -> Result<String, Failure> {
     let status = control.status().map_err(testbed)?;
     if status.mode == Mode::Loopback {
         let message = "machines in loopback mode share one network, which cannot be cut";
@@ -99,7 +98,11 @@ fn partition(control: &Control, groups: &[String]) -> Result<(), Failure> {
     let mut named: Vec<Vec<&str>> = groups.iter().map(|it| it.split(',').collect()).collect();
     let all = status.machines.iter().map(|machine| machine.name.as_str());
     let rest: Vec<&str> = all.filter(|name| !named.iter().flatten().any(|it| it == name)).collect();
-    named.push(rest);
+    if !rest.is_empty() {
+        named.push(rest);
+    }
     let slices: Vec<&[&str]> = named.iter().map(Vec::as_slice).collect();
-    control.partition(&slices).map_err(testbed)
+    control.partition(&slices).map_err(testbed)?;
+    let groups: Vec<String> = named.iter().map(|group| group.join(",")).collect();
+    Ok(format!("cut from each other, until argosy demo heal: {}", groups.join(" | ")))
 }

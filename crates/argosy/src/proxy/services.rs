@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_api::traffic::{EndpointView, FollowRequest, TableView};
-use argosy_api::{Client, ClientError};
+use argosy_api::{Client, ClientError, ErrorCode};
 use argosy_model::{HealthCheck, MachineId};
 use argosy_proxy::{Endpoint, Protocol, Published, Standing, Table};
 use http::Method;
@@ -21,13 +21,16 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// All threads follow a table at once; a proxy that does not says so, and goes on.
 const APPLY_MAX: Duration = Duration::from_secs(2);
+/// Questions without an answer until it is worth a warning: five seconds. A daemon that starts, or
+/// starts anew, is there before.
+const MISSED_MAX: u32 = 25;
 
 /// A proxy's connection to the daemon.
 pub(super) struct Follower {
     client: Client,
     request: FollowRequest,
-    /// That the daemon is away has been said.
-    told: bool,
+    /// Questions in a row that got no answer.
+    missed: u32,
 }
 
 impl Follower {
@@ -38,7 +41,7 @@ impl Follower {
             .map_err(|error| failed(&error))?;
         let proxy = format!("{:032x}", u128::from_le_bytes(name));
         let request = FollowRequest { proxy, ..FollowRequest::default() };
-        Ok(Follower { client, request, told: false })
+        Ok(Follower { client, request, missed: 0 })
     }
 
     /// Asks for the table after the one it has, until there is one. What is acknowledged meanwhile
@@ -47,18 +50,18 @@ impl Follower {
         loop {
             match timeout(ANSWER_MAX, self.ask()).await {
                 Ok(Ok(Some(table))) => {
-                    self.told = false;
+                    self.missed = 0;
                     self.request.following = table.generation;
                     match read(table) {
                         Some(table) => return table,
                         None => tracing::error!("the daemon's table cannot be read"),
                     }
                 }
-                Ok(Ok(None)) => self.told = false,
+                Ok(Ok(None)) => self.missed = 0,
                 Ok(Err(error)) => {
-                    if !self.told {
+                    self.missed = missed(self.missed, &error);
+                    if self.missed == MISSED_MAX {
                         tracing::warn!(error = chain(&error), "the last table is used");
-                        self.told = true;
                     }
                     sleep(RETRY_AFTER).await;
                 }
@@ -111,6 +114,15 @@ impl Follower {
     }
 }
 
+/// Counts a question that got no table. A machine that belongs to no cluster has none, and says so:
+/// that is an answer.
+fn missed(before: u32, error: &ClientError) -> u32 {
+    match error {
+        ClientError::Refused(refusal) if refusal.code == ErrorCode::Conflict => 0,
+        _ => before.saturating_add(1),
+    }
+}
+
 /// Reads a daemon's table; none if it holds what it may not.
 fn read(view: TableView) -> Option<Table> {
     let mut services = BTreeMap::new();
@@ -137,4 +149,24 @@ fn endpoint(view: EndpointView) -> Option<Endpoint> {
     // A kind of a newer daemon is as good as none.
     let (check, standing) = (HealthCheck::parse(&view.check), Standing::Held);
     Some(Endpoint { instance, machine, epoch, address, zone, check, standing })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of when a missing table is worth a warning.
+
+    use argosy_api::ApiError;
+
+    use super::*;
+
+    #[test]
+    fn only_a_daemon_that_stays_away_is_counted() {
+        let none = ApiError::new(ErrorCode::Conflict, "this machine belongs to no cluster");
+        assert_eq!(missed(MISSED_MAX - 1, &ClientError::Refused(none)), 0);
+        let source = std::io::ErrorKind::NotFound.into();
+        let away = ClientError::Connect { server: "api.sock".into(), source };
+        assert_eq!((0..3).fold(0, |before, _| missed(before, &away)), 3);
+        let busy = ApiError::new(ErrorCode::Unavailable, "no leader");
+        assert_eq!(missed(0, &ClientError::Refused(busy)), 1);
+    }
 }

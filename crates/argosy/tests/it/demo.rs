@@ -62,11 +62,9 @@ impl Stage {
         let mut copy = Command::new("install");
         copy.args(["-m", "755", env!("CARGO_BIN_EXE_argosy")]).arg(dir.path().join("argosy"));
         assert!(copy.status().unwrap().success());
-        let contexts = dir.path().join("config/argosy/contexts");
-        fs::create_dir_all(&contexts).unwrap();
-        for path in contexts.ancestors().take(3) {
-            std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
-        }
+        let config = dir.path().join("config");
+        fs::create_dir(&config).unwrap();
+        std::os::unix::fs::chown(&config, Some(user), Some(user)).unwrap();
         let name = format!("{name}-{}", std::process::id());
         Stage { dir, name, user, _turn: turn }
     }
@@ -118,6 +116,7 @@ impl Stage {
             errors.lines().map(Result::unwrap).take_while(|it| !it.ends_with(" add")).collect();
         assert!(said.iter().any(|it| it.contains("runs on until Ctrl-C")), "{said:?}");
         assert!(said.iter().any(|it| it.contains("-> load balancer on m4")), "{said:?}");
+        assert!(said.iter().any(|it| it.starts_with("  m4 1")), "{said:?}");
         owner
     }
 
@@ -159,9 +158,8 @@ impl Stage {
     }
 
     fn nothing_is_left(&self) {
-        let contexts = fs::read_dir(self.dir.path().join("config/argosy/contexts"));
-        assert!(contexts.is_ok_and(|mut it| it.next().is_none()), "a context is left");
-        assert!(!self.dir.path().join("config/argosy/current-context").exists());
+        let config = fs::read_dir(self.dir.path().join("config"));
+        assert!(config.is_ok_and(|mut it| it.next().is_none()), "a context is left");
         let place = PathBuf::from(format!("/tmp/argosy-testbed-{}", self.user));
         for left in [place.join(&self.name), place.join(format!("{}.lock", self.name))] {
             assert!(!left.exists(), "{}", left.display());
@@ -235,6 +233,20 @@ fn a_lesser_mode_that_nobody_asked_for_fails() {
     stage.nothing_is_left();
 }
 
+#[test]
+fn without_a_loopback_device_the_cause_is_named_at_once() {
+    let stage = Stage::new(0, "it-lo");
+    let mut command = Command::new("unshare");
+    command.arg("--net").arg(stage.dir.path().join("argosy"));
+    command.args(["demo", "--name", &stage.name, "--once"]);
+    command.env("XDG_CONFIG_HOME", stage.dir.path().join("config")).current_dir("/");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("ip link set lo up"), "{errors}");
+    stage.nothing_is_left();
+}
+
 /// What an HTTP server answers, byte for byte.
 fn get(address: &str) -> String {
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
@@ -272,11 +284,24 @@ fn it_stays_for_other_terminals_until_a_signal() {
     assert!(demo(&["enter", survivor, "sh", "-c", key]).1.contains(":5432"));
     let (code, units) = demo(&["enter", survivor, "argosy", "list-units"]);
     assert!(code == Some(0) && units.contains("api@8.service"), "{units}");
-    for arguments in
-        [&["partition", "m4"][..], &["heal"], &["pause", "m4"], &["resume", "m4"], &["add"]]
-    {
+    let (code, text) = demo(&[]);
+    assert!(code == Some(1) && text.contains("runs already"), "{text}");
+    assert!(text.contains(&format!("kill {}", owner.id())), "{text}");
+    let (_, text) = demo(&["list", "-o", "json"]);
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    let fourth = shown["machines"].as_array().unwrap().iter().find(|it| it["name"] == "m4");
+    let fourth = fourth.unwrap();
+    assert_eq!((&fourth["load_balancer"], fourth["link"].as_str()), (&balancer.into(), Some("up")));
+    assert!(fourth["zone"].is_string() && of("m4").contains(fourth["zone"].as_str().unwrap()));
+    for (arguments, says) in [
+        (&["partition", "m4"][..], "cut from each other"),
+        (&["heal"], "reach each other"),
+        (&["pause", "m4"], "argosy demo resume m4"),
+        (&["resume", "m4"], "m4 runs"),
+        (&["add"], "m5 is part of the cluster"),
+    ] {
         let (code, text) = demo(arguments);
-        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+        assert!(code == Some(0) && text.contains(says), "{arguments:?}: {text}");
     }
     let ready = |machine: &'static str| {
         move |text: &str| text.lines().any(|it| it.starts_with(machine) && it.contains("ready"))
@@ -293,6 +318,8 @@ fn it_stays_for_other_terminals_until_a_signal() {
     stage.until(&list_machines, |text| text.matches("ready").count() == 5);
     assert_eq!(demo(&["kill", "m4"]).0, Some(0));
     assert!(demo(&["list"]).1.contains("stopped"));
+    let (code, text) = demo(&["resume", "m4"]);
+    assert!(code == Some(1) && text.contains("does not run"), "{text}");
     assert_eq!(demo(&["kill", "m9"]).0, Some(1));
     assert_eq!(end(owner, Signal::TERM), Some(0));
     stage.nothing_is_left();

@@ -49,3 +49,34 @@ fn a_port_in_use_costs_no_token_and_no_place() {
         machines.as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap()).collect();
     assert_eq!(addresses, [first.address().as_str(), "127.0.0.1"]);
 }
+
+#[test]
+fn each_refusal_says_what_to_do_about_it_once() {
+    let mut machines = Machine::at_addresses(2);
+    for machine in &mut machines {
+        machine.start(&[]);
+    }
+    let [first, second] = &machines[..] else { unreachable!() };
+    first.run(&["cluster", "init", "--name", "m2"]).ok();
+    let good = token(first);
+    let own = second.address();
+    let refused = |token: &str, address: &str| {
+        let ran = join(second, token, &["--address", address]);
+        assert_ne!(ran.code, 0, "{}", ran.stdout);
+        let (error, help) = ran.stderr.split_once("\nhelp: ").unwrap();
+        (error.to_owned(), help.to_owned())
+    };
+    let (error, help) = refused(&good, &own);
+    assert!(error.contains("the machine name m2 belongs to"), "{error}");
+    assert!(help.contains("--name") && !help.contains("token create"), "{help}");
+    let (_, help) = refused(&good, &first.address());
+    assert!(help.contains("--address") && !help.contains("token create"), "{help}");
+    let revoked = token(first);
+    for listed in first.json(&["token", "list"]).as_array().unwrap() {
+        first.run(&["token", "revoke", listed["id"].as_str().unwrap()]).ok();
+    }
+    let (error, help) = refused(&revoked, &own);
+    assert!(error.contains("not known to this cluster"), "{error}");
+    assert!(help.contains("argosy token create") && !error.contains("token create"), "{help}");
+    assert!(!second.path("data/machine.json").exists());
+}

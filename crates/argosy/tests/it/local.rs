@@ -1,5 +1,11 @@
 //! This machine's own units, with no cluster: the same verbs with --local.
 
+use std::fs::File;
+use std::io::Read;
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
 use crate::machine::Machine;
 
 #[test]
@@ -53,5 +59,45 @@ fn stopping_the_supervisor_stops_its_units_and_leaves_nothing() {
     for pid in processes {
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{pid} is still there: {state}");
+    }
+}
+
+/// What a command prints on a terminal of so many columns.
+fn on_terminal(machine: &Machine, columns: u16, arguments: &[&str]) -> String {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&slave, size).unwrap();
+    let mut command = machine.command(arguments);
+    let mut child = command.env_remove("COLUMNS").stdout(slave).spawn().unwrap();
+    // It holds the terminal's other end.
+    drop(command);
+    assert!(child.wait().unwrap().success());
+    let mut text = Vec::new();
+    // A terminal whose other end is closed ends with an error.
+    drop(File::from(master).read_to_end(&mut text));
+    String::from_utf8(text).unwrap().replace("\r\n", "\n")
+}
+
+#[test]
+fn tables_are_readable_on_terminals_of_any_width() {
+    let mut machine = Machine::new();
+    let text = "Says where it is, so that others find it wherever they are";
+    let unit = format!("[Unit]\nDescription={text}\n[Service]\nExecStart=/bin/true\n");
+    machine.local_unit("announced.service", &unit);
+    machine.start(&["--no-daemon"]);
+    let listed = |columns| on_terminal(&machine, columns, &["--local", "list-units"]);
+    let unknown = listed(0);
+    assert!(unknown.lines().count() == 2 && unknown.contains(text), "{unknown}");
+    for columns in [30, 60, 80] {
+        let listed = listed(columns);
+        assert!(listed.contains("\nannounced.service  inactive"), "{listed}");
+        let words: Vec<&str> = listed.split_whitespace().collect();
+        assert!(words.join(" ").ends_with(text), "{listed}");
+        let fits = |line: &str| line.len() <= usize::from(columns);
+        assert!(columns == 30 || listed.lines().all(fits), "{listed}");
     }
 }
