@@ -11,7 +11,7 @@ use crate::wire::outgoing;
 /// How long daemon and proxy may take to end, and killed processes to be gone and their output read.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the supervisor may take to store the last output.
+/// How long the supervisor may take to store the last output, or to say that it has no units.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far the end has come.
@@ -43,12 +43,12 @@ impl Keeper {
     /// SIGTERM or SIGINT came. A second one does not wait for the supervisor.
     pub(super) fn begin_ending(&mut self) {
         match self.phase {
-            // Nothing to stop, whether or not there is a supervisor to do it.
-            Phase::Running if self.units.is_empty() && self.leftover.is_empty() => {
-                self.begin_killing();
-            }
             Phase::Running => {
-                self.phase = Phase::Stopping(boottime() + self.config.stop_timeout);
+                // With nothing to stop only the supervisor's own end is waited for, if there is one
+                // that can say so.
+                let idle = self.units.is_empty() && self.leftover.is_empty();
+                let longest = if idle { SUPERVISOR_TIMEOUT } else { self.config.stop_timeout };
+                self.phase = Phase::Stopping(boottime() + longest);
                 self.announce_ending();
             }
             Phase::Stopping(_) => self.begin_killing(),
