@@ -188,6 +188,11 @@ fn introduce(options: &Demo, testbed: &Testbed, printer: &Printer) -> Result<(),
     Ok(())
 }
 
+/// The option with which commands reach the demonstration of that name.
+fn chosen(name: &str) -> String {
+    if name == "demo" { String::new() } else { format!(" --name {name}") }
+}
+
 /// What can be done with the running demonstration, said once the story is over.
 fn stay(name: &str, testbed: &Testbed, kept: Result<&context::Kept, &Failure>) -> String {
     let status = testbed.status().ok();
@@ -222,7 +227,7 @@ fn stay(name: &str, testbed: &Testbed, kept: Result<&context::Kept, &Failure>) -
             format!(" --runtime-dir {}", any.unwrap_or_default())
         }
     };
-    let option = if name == "demo" { String::new() } else { format!(" --name {name}") };
+    let option = chosen(name);
     let lost = status.iter().flat_map(|it| &it.machines);
     for machine in lost.filter(|it| it.state == MachineState::Stopped) {
         let name = &machine.name;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::DemoAction;
 use crate::demo::cluster::testbed;
-use crate::demo::{list, machines};
+use crate::demo::{chosen, list, machines};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
@@ -19,6 +19,7 @@ pub(super) fn run(name: &str, action: DemoAction, printer: &Printer) -> Result<E
     let control = Control::open(name, None).map_err(|error| {
         testbed(error).with_help("run `argosy demo` in another terminal of the same user first")
     })?;
+    let again = format!("argosy demo{}", chosen(name));
     let done = match action {
         DemoAction::List => {
             list::run(&control, printer)?;
@@ -27,24 +28,26 @@ pub(super) fn run(name: &str, action: DemoAction, printer: &Printer) -> Result<E
         DemoAction::Enter { machine, command } => return enter(&control, &machine, command),
         DemoAction::Kill { machine } => {
             control.kill(&machine).map_err(testbed)?;
-            format!("all of {machine} is killed; switch it on again: argosy demo add {machine}")
+            format!("all of {machine} is killed; switch it on again: {again} add {machine}")
         }
         DemoAction::Pause { machine } => {
             control.pause(&machine).map_err(testbed)?;
-            format!("all processes of {machine} are frozen, until argosy demo resume {machine}")
+            format!("all processes of {machine} are frozen, until {again} resume {machine}")
         }
         DemoAction::Resume { machine } => {
             control.resume(&machine).map_err(testbed)?;
             format!("{machine} runs")
         }
-        DemoAction::Partition { groups } => partition(&control, &groups)?,
+        DemoAction::Partition { groups } => {
+            format!("cut from each other, until {again} heal: {}", partition(&control, &groups)?)
+        }
         DemoAction::Heal => {
             control.heal().map_err(testbed)?;
             "all machines reach each other".to_owned()
         }
         DemoAction::Stop { machine } => {
             machines::stop(&control, &machine)?;
-            format!("{machine} is off; switch it on again: argosy demo add {machine}")
+            format!("{machine} is off; switch it on again: {again} add {machine}")
         }
         DemoAction::Add { machine, zone } => machines::add(&control, name, machine, zone)?,
     };
@@ -104,5 +107,5 @@ fn partition(control: &Control, groups: &[String]) -> Result<String, Failure> {
     let slices: Vec<&[&str]> = named.iter().map(Vec::as_slice).collect();
     control.partition(&slices).map_err(testbed)?;
     let groups: Vec<String> = named.iter().map(|group| group.join(",")).collect();
-    Ok(format!("cut from each other, until argosy demo heal: {}", groups.join(" | ")))
+    Ok(groups.join(" | "))
 }

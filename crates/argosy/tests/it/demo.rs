@@ -293,10 +293,11 @@ fn it_stays_for_other_terminals_until_a_signal() {
     let fourth = fourth.unwrap();
     assert_eq!((&fourth["load_balancer"], fourth["link"].as_str()), (&balancer.into(), Some("up")));
     assert!(fourth["zone"].is_string() && of("m4").contains(fourth["zone"].as_str().unwrap()));
+    let resume = format!("argosy demo --name {} resume m4", stage.name);
     for (arguments, says) in [
         (&["partition", "m4"][..], "cut from each other"),
         (&["heal"], "reach each other"),
-        (&["pause", "m4"], "argosy demo resume m4"),
+        (&["pause", "m4"], &resume),
         (&["resume", "m4"], "m4 runs"),
         (&["add"], "m5 is part of the cluster"),
     ] {
