@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use argosy_journal::{Journal, JournalLimits};
+use argosy_journal::Journal;
 use argosy_keeper::{ClientError, HeldPipe, KeeperClient};
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::unix::pipe::Receiver;
@@ -53,7 +53,7 @@ pub fn check_places(config: &NativeConfig) -> Result<(), NativeError> {
 
 async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeError> {
     let locks = lock_all(&config, LOCK_WAIT)?;
-    let (journal, recovery) = Journal::open(&config.journal_dir(), JournalLimits::default())?;
+    let (journal, recovery) = Journal::open(&config.journal_dir())?;
     if recovery.dropped_bytes > 0 {
         tracing::warn!(bytes = recovery.dropped_bytes, "dropped the journal's cut-off end");
     }
