@@ -116,7 +116,7 @@ impl IndexBuilder {
     /// length.
     pub(crate) fn write(&self, dir: &Path, number: u64, segment_bytes: u64) -> io::Result<u64> {
         let bytes = self.encode(number, segment_bytes);
-        let making = dir.join("index.new");
+        let making = dir.join(format!("index-{number:016x}.new"));
         // One that was left half-made may be open to all.
         drop(fs::remove_file(&making));
         OpenOptions::new()

@@ -120,6 +120,11 @@ impl JournalReader {
         JournalReader { dir: dir.to_owned() }
     }
 
+    /// Returns the journal's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Returns the entries that match, oldest first, at most `limit`, and the cursor to go on
     /// from: the last entry looked at, whether it matched or not.
     ///
