@@ -110,34 +110,44 @@ pub(crate) fn update(
         let left = left.get(unit).copied().unwrap_or_default();
         let lost = usize::try_from(LINES_MAX.saturating_sub(left)).unwrap_or(usize::MAX);
         lines.drain(..lines.len().saturating_sub(lost));
-        let mut room = UNIT_BYTES_MAX;
-        let fits = |line: &&Line| match room.checked_sub(line.frame.len()) {
-            Some(less) => {
-                room = less;
-                true
-            }
-            None => false,
-        };
-        let count = lines.iter().rev().take_while(fits).count();
-        lines.drain(..lines.len() - count);
+        keep_last(lines, UNIT_BYTES_MAX);
     }
     write(dir, choose(units, remaining.bytes_max)).map_err(failed)
 }
 
-/// Takes the units that printed last, as far as they fit.
+/// Gives each unit the same room; what small ones leave of theirs goes to the others.
 fn choose(units: BTreeMap<String, Vec<Line>>, bytes_max: u64) -> Vec<Line> {
-    let mut units: Vec<Vec<Line>> = units.into_values().filter(|lines| !lines.is_empty()).collect();
-    units.sort_by_key(|lines| std::cmp::Reverse(lines.last().map(|line| line.cursor)));
-    let mut room = bytes_max;
+    let mut units: Vec<Vec<Line>> = units.into_values().collect();
+    units.sort_by_key(|lines| bytes_of(lines));
+    let mut room = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let mut left = units.len();
     let mut chosen = Vec::new();
-    for lines in units {
-        let bytes = lines.iter().map(|line| line.frame.len() as u64).sum();
-        let Some(less) = room.checked_sub(bytes) else { break };
-        room = less;
+    for mut lines in units {
+        keep_last(&mut lines, room / left);
+        room -= bytes_of(&lines);
+        left -= 1;
         chosen.extend(lines);
     }
     chosen.sort_by_key(|line| line.cursor);
     chosen
+}
+
+fn bytes_of(lines: &[Line]) -> usize {
+    lines.iter().map(|line| line.frame.len()).sum()
+}
+
+/// Drops lines from the first on until the rest fits.
+fn keep_last(lines: &mut Vec<Line>, bytes_max: usize) {
+    let mut room = bytes_max;
+    let fits = |line: &&Line| match room.checked_sub(line.frame.len()) {
+        Some(less) => {
+            room = less;
+            true
+        }
+        None => false,
+    };
+    let count = lines.iter().rev().take_while(fits).count();
+    lines.drain(..lines.len() - count);
 }
 
 fn write(dir: &Path, lines: Vec<Line>) -> io::Result<u64> {
@@ -160,10 +170,7 @@ fn write(dir: &Path, lines: Vec<Line>) -> io::Result<u64> {
 }
 
 /// Counts each unit's lines that remain.
-fn lines_left(
-    dir: &Path,
-    remaining: &Remaining<'_>,
-) -> Result<BTreeMap<String, u64>, ReadError> {
+fn lines_left(dir: &Path, remaining: &Remaining<'_>) -> Result<BTreeMap<String, u64>, ReadError> {
     let mut left: BTreeMap<String, u64> = BTreeMap::new();
     for (unit, entries) in remaining.newest.entries() {
         left.insert(unit.to_owned(), entries);

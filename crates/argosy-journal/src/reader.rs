@@ -1,12 +1,13 @@
 //! Reading: the last lines, everything since, everything after a cursor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use argosy_model::UnixMicros;
 
+use crate::index::Index;
 use crate::place::Place;
 use crate::segment::Glance;
 use crate::walk::Walk;
@@ -74,6 +75,9 @@ pub struct JournalReader {
     dir: PathBuf,
 }
 
+/// How the name of a file ends that is being made.
+pub(crate) const UNFINISHED: &str = ".new";
+
 /// The files of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
@@ -83,6 +87,9 @@ pub(crate) struct Files {
     pub(crate) indices: BTreeMap<u64, u64>,
     /// The length of the kept lines.
     pub(crate) kept: u64,
+    /// Files that were being made, by the writer now or by one that was killed, and indices of
+    /// segments that are gone.
+    pub(crate) unfinished: Vec<PathBuf>,
 }
 
 impl Files {
@@ -104,8 +111,14 @@ impl Files {
                 files.indices.extend(length()?.map(|length| (number, length)));
             } else if name == kept::FILE {
                 files.kept = length()?.unwrap_or_default();
+            } else if name.ends_with(UNFINISHED) {
+                files.unfinished.push(item.path());
             }
         }
+        // Made of a segment that went at the same moment.
+        let orphans =
+            files.indices.extract_if(.., |number, _| !files.segments.contains_key(number));
+        files.unfinished.extend(orphans.map(|(number, _)| index::path(dir, number)));
         Ok(files)
     }
 
@@ -178,19 +191,28 @@ impl JournalReader {
         Ok(kept.len().checked_sub(missing + 1).map(|at| kept[at].cursor))
     }
 
+    /// Returns the place behind all that is there now; a line may be half written before it.
+    pub fn end(&self) -> Result<Cursor, ReadError> {
+        let last = files(&self.dir)?.segments.pop_last();
+        let (segment, offset) = last.unwrap_or_default();
+        Ok(Cursor { segment, offset })
+    }
+
     /// Returns what the journal takes up.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         let files = files(&self.dir)?;
         Ok(Usage { bytes: files.bytes(), segments: files.segments.len() as u64 })
     }
 
-    /// Makes the indices that are missing: of a journal that an earlier version wrote, or of a
+    /// Makes the indices that are missing or damaged: of a journal that an earlier version wrote, or of a
     /// segment that a crash left without. Returns how many.
     pub fn make_indices(&self) -> Result<u64, ReadError> {
         let files = files(&self.dir)?;
-        let closed: BTreeSet<u64> = files.segments.keys().rev().skip(1).copied().collect();
         let mut made = 0;
-        for number in closed.into_iter().filter(|number| !files.indices.contains_key(number)) {
+        for (&number, &length) in files.segments.iter().rev().skip(1) {
+            if Index::open(&self.dir, number, length).is_some() {
+                continue;
+            }
             match index::make(&self.dir, number) {
                 Ok(_) => made += 1,
                 // Dropped by the writer meanwhile.

@@ -32,9 +32,10 @@ impl Walk {
 
     /// Returns the last entry looked at, whether it matched or not.
     pub fn reached(&self) -> Option<Cursor> {
-        let here = self.place.as_ref().and_then(|place| {
-            place.reached.map(|offset| Cursor { segment: place.number, offset })
-        });
+        let here = self
+            .place
+            .as_ref()
+            .and_then(|place| place.reached.map(|offset| Cursor { segment: place.number, offset }));
         here.max(self.reached)
     }
 
@@ -100,9 +101,9 @@ impl Walk {
     fn leave(&mut self) -> Result<bool, ReadError> {
         let Some(place) = &mut self.place else { return Ok(true) };
         if !place.sealed {
-            let files = files(&self.dir)?;
+            let exists = |number| segment::path(&self.dir, number).exists();
             // What was added before the next one was made is read first.
-            place.sealed = files.segments.keys().next_back() > Some(&place.number);
+            place.sealed = exists(place.number + 1) || !exists(place.number);
             return Ok(place.sealed);
         }
         self.done = Some(place.number);

@@ -98,8 +98,10 @@ impl Journal {
         limits: JournalLimits,
     ) -> Result<(Journal, Recovery), JournalError> {
         make_dir(dir)?;
-        let Files { segments: mut closed, indices, kept } = Files::list(dir)
+        let Files { segments: mut closed, indices, kept, unfinished } = Files::list(dir)
             .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })?;
+        // Nobody finishes them. One that cannot be removed takes up room and no more.
+        unfinished.iter().for_each(|path| drop(fs::remove_file(path)));
         let mut positions = Positions::new();
         let mut recovery = Recovery::default();
         let newest = match closed.pop_last() {
@@ -238,16 +240,15 @@ fn reopen(dir: &Path, number: u64, positions: &mut Positions) -> Result<Reopened
         return Ok(Reopened::NoSegment(bytes.len() as u64));
     }
     let mut index = IndexBuilder::default();
-    let (length, stop) = segment::scan(&bytes, segment::HEADER_BYTES, |offset, frame| {
-        match frame {
+    let (length, stop) =
+        segment::scan(&bytes, segment::HEADER_BYTES, |offset, frame| match frame {
             Frame::Entry(record) => {
                 index.note(&record.unit, record.realtime, offset);
                 note_position(positions, &record.into());
             }
             Frame::Positions(record) => *positions = positions_from(record),
             Frame::Kept(_) | Frame::Other => {}
-        }
-    });
+        });
     if stop != Stop::Clean {
         file.set_len(length).map_err(failed(&path, "truncated"))?;
     }
@@ -264,11 +265,7 @@ fn open_segment(path: &Path, operation: &'static str) -> Result<File, JournalErr
     OpenOptions::new().read(true).append(true).open(path).map_err(failed(path, operation))
 }
 
-fn create_segment(
-    dir: &Path,
-    number: u64,
-    positions: &Positions,
-) -> Result<Newest, JournalError> {
+fn create_segment(dir: &Path, number: u64, positions: &Positions) -> Result<Newest, JournalError> {
     let path = segment::path(dir, number);
     let mut bytes = segment::header(number).to_vec();
     segment::put_positions(&mut bytes, &positions_record(positions));

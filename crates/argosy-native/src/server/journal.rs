@@ -51,16 +51,16 @@ pub(super) async fn read(
         since: query.since.map(UnixMicros),
         until: query.until.map(UnixMicros),
     };
-    // Without following, what is written after the question is no part of the answer: a unit may
-    // print faster than anybody reads.
-    let end = (!query.follow).then(|| *api.journal_end.borrow());
     let (reader, machine) = (api.reader.clone(), api.machine.clone());
     // The first batch is read before the answer begins, so that an error is an error.
     let first = aside(move || {
         let walk = reader.walk(&search)?;
-        next(walk, &machine, end)
+        // Without following, what is written after the question is no part of the answer: a unit
+        // may print faster than anybody reads.
+        let end = if query.follow { None } else { Some(reader.end()?) };
+        Ok((next(walk, &machine, end)?, end))
     });
-    let first = first.await?.map_err(|error| internal(&error))?;
+    let (first, end) = first.await?.map_err(|error: ReadError| internal(&error))?;
     let (lines, stream) = mpsc::channel(BATCHES_MAX);
     tokio::spawn(send(api, first, end, lines));
     Ok(lines_response(stream))
@@ -73,7 +73,8 @@ async fn send(api: Api, first: (Walk, Batch), end: Option<Cursor>, lines: Lines)
     let (mut walk, mut batch) = first;
     loop {
         let Batch { text, empty, past } = batch;
-        if !empty && lines.send(text).await.is_err() || past {
+        let silent = text.as_ref().is_ok_and(Vec::is_empty);
+        if !silent && lines.send(text).await.is_err() || past {
             return;
         }
         if empty {
@@ -99,7 +100,9 @@ async fn send(api: Api, first: (Walk, Batch), end: Option<Cursor>, lines: Lines)
 }
 
 /// Does something that takes long where it does not hold the loop up.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let gone = |_| ApiError::new(ErrorCode::Unavailable, "the supervisor is ending");
     tokio::task::spawn_blocking(work).await.map_err(gone)
 }
@@ -109,11 +112,7 @@ fn internal(error: &ReadError) -> ApiError {
 }
 
 /// Reads the next batch, up to `end`.
-fn next(
-    mut walk: Walk,
-    machine: &str,
-    end: Option<Cursor>,
-) -> Result<(Walk, Batch), ReadError> {
+fn next(mut walk: Walk, machine: &str, end: Option<Cursor>) -> Result<(Walk, Batch), ReadError> {
     let found = walk.next(BATCH, BATCH_BYTES)?;
     let mut batch = Batch { text: Ok(Vec::new()), empty: found.is_empty(), past: false };
     for stored in found {
