@@ -353,6 +353,31 @@ impl LineStream {
         }
     }
 
+    /// Returns the next piece of the stream as it came, or `None` at its end; for whoever passes
+    /// it on and reads no line of it.
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => {
+                    return Err(self.error(error.into(), |server, request, source| {
+                        ClientError::Broken { server, request, source }
+                    }));
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells whether the next line is there already.
+    pub fn is_at_hand(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     fn take(&mut self, data: &[u8]) {
         let from = self.buffer.len();
         self.buffer.extend_from_slice(data);

@@ -1,4 +1,4 @@
-//! A journal entry as JSON, and what to ask the journal for.
+//! A journal entry as JSON, what to ask the journal for, and how large it is.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,4 +61,24 @@ pub struct JournalQuery {
     /// Stay and send what comes.
     #[serde(default)]
     pub follow: bool,
+}
+
+/// What a machine's journal takes up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalUsage {
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Its files, without their indices.
+    pub segments: u64,
+    /// The oldest files go when there are more bytes than this.
+    pub bytes_max: u64,
+    /// The journal does not grow while less than this is free on its file system.
+    pub keep_free: u64,
+}
+
+/// Asks for the oldest files to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VacuumRequest {
+    /// How many bytes may stay.
+    pub bytes: u64,
 }

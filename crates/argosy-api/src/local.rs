@@ -10,6 +10,8 @@
 //! | `POST /v1/units/NAME/kill` | `KillRequest` | 204 |
 //! | `GET /v1/events` | | lines of `LocalEvent`, a snapshot first |
 //! | `GET /v1/journal?QUERY` | `JournalQuery` as query | lines of `JournalLine` |
+//! | `GET /v1/journal/usage` | | `JournalUsage` |
+//! | `POST /v1/journal/vacuum` | `VacuumRequest` | `JournalUsage` |
 //! | `POST /v1/daemon-reload` | | `ReloadReply` |
 
 use serde::{Deserialize, Serialize};

@@ -70,7 +70,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct EntryRecord {
     #[prost(uint64, tag = "1")]
-    realtime: u64,
+    pub(crate) realtime: u64,
     #[prost(uint64, tag = "2")]
     monotonic: u64,
     #[prost(string, tag = "3")]

@@ -10,14 +10,21 @@
 
 mod cursor;
 mod entry;
+mod index;
+mod kept;
+mod limits;
+mod place;
 mod reader;
 mod segment;
+mod walk;
 mod writer;
 
 pub use cursor::{Cursor, InvalidCursor};
 pub use entry::{Entry, SpoolPosition, Stream, Transport};
-pub use reader::{JournalReader, Query, ReadError, Stored};
-pub use writer::{Journal, JournalError, JournalLimits, Recovery};
+pub use limits::JournalLimits;
+pub use reader::{JournalReader, Query, ReadError, Stored, Usage};
+pub use walk::Walk;
+pub use writer::{Journal, JournalError, Recovery};
 
 #[cfg(test)]
 mod tests;

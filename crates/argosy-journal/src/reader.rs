@@ -1,14 +1,17 @@
 //! Reading: the last lines, everything since, everything after a cursor.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use argosy_model::UnixMicros;
 
-use crate::segment::{self, Frame, Stop};
-use crate::{Cursor, Entry};
+use crate::index::Index;
+use crate::place::Place;
+use crate::segment::Glance;
+use crate::walk::Walk;
+use crate::{Cursor, Entry, index, kept, segment};
 
 /// Which entries are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,7 +49,7 @@ pub enum ReadError {
         #[source]
         source: io::Error,
     },
-    /// A segment cannot be read.
+    /// A file cannot be read.
     #[error("the journal file {path} cannot be read")]
     Segment {
         /// The file.
@@ -57,39 +60,82 @@ pub enum ReadError {
     },
 }
 
+/// What the journal takes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+}
+
 /// Reads a journal that another process, or another thread, may be writing.
 #[derive(Debug, Clone)]
 pub struct JournalReader {
     dir: PathBuf,
 }
 
-/// Returns the segments in `dir` and their lengths.
-pub(crate) fn segments(dir: &Path) -> io::Result<BTreeMap<u64, u64>> {
-    let mut found = BTreeMap::new();
-    for item in fs::read_dir(dir)? {
-        let item = item?;
-        if let Some(number) = item.file_name().to_str().and_then(segment::number_of) {
-            found.insert(number, item.metadata()?.len());
-        }
-    }
-    Ok(found)
+/// How the name of a file ends that is being made.
+pub(crate) const UNFINISHED: &str = ".new";
+
+/// The files of a journal.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// The segments and their lengths.
+    pub(crate) segments: BTreeMap<u64, u64>,
+    /// The indices and their lengths.
+    pub(crate) indices: BTreeMap<u64, u64>,
+    /// The length of the kept lines.
+    pub(crate) kept: u64,
+    /// Files that were being made, by the writer now or by one that was killed, and indices of
+    /// segments that are gone.
+    pub(crate) unfinished: Vec<PathBuf>,
 }
 
-/// Returns a segment's header and what stands from `from` on, so that a reader that follows reads
-/// only what is new.
-fn read_segment(path: &Path, from: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
-    file.by_ref().take(segment::HEADER_BYTES).read_to_end(&mut bytes)?;
-    file.seek(SeekFrom::Start(from))?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+impl Files {
+    pub(crate) fn list(dir: &Path) -> io::Result<Files> {
+        let mut files = Files::default();
+        for item in fs::read_dir(dir)? {
+            let item = item?;
+            let name = item.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let length = || match item.metadata() {
+                Ok(metadata) => Ok(Some(metadata.len())),
+                // Dropped by the writer meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            };
+            if let Some(number) = segment::number_of(name) {
+                files.segments.extend(length()?.map(|length| (number, length)));
+            } else if let Some(number) = index::number_of(name) {
+                files.indices.extend(length()?.map(|length| (number, length)));
+            } else if name == kept::FILE {
+                files.kept = length()?.unwrap_or_default();
+            } else if name.ends_with(UNFINISHED) {
+                files.unfinished.push(item.path());
+            }
+        }
+        // Made of a segment that went at the same moment.
+        let orphans =
+            files.indices.extract_if(.., |number, _| !files.segments.contains_key(number));
+        files.unfinished.extend(orphans.map(|(number, _)| index::path(dir, number)));
+        Ok(files)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.values().chain(self.indices.values()).sum::<u64>() + self.kept
+    }
 }
 
 impl JournalReader {
     /// Makes a reader of the journal in `dir`; a missing directory is an empty journal.
     pub fn new(dir: &Path) -> JournalReader {
         JournalReader { dir: dir.to_owned() }
+    }
+
+    /// Returns the journal's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Returns the entries that match, oldest first, at most `limit`, and the cursor to go on
@@ -102,147 +148,103 @@ impl JournalReader {
         query: &Query,
         limit: usize,
     ) -> Result<(Vec<Stored>, Option<Cursor>), ReadError> {
-        let numbers: Vec<u64> = match segments(&self.dir) {
-            Ok(found) => found.into_keys().collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), None)),
-            Err(source) => return Err(ReadError::Directory { path: self.dir.clone(), source }),
-        };
-        match query.last {
-            Some(last) => self.read_last(&numbers, query, last.min(limit)),
-            None => self.read_from(&numbers, query, limit),
-        }
+        let last = query.last.map(|last| last.min(limit));
+        let mut walk = self.walk(&Query { last, ..query.clone() })?;
+        let found = walk.next(limit, usize::MAX)?;
+        Ok((found, walk.reached()))
     }
 
-    /// Returns the cursor after which exactly the last `last` entries that match follow, so that
-    /// any number of them can be read in batches; `None` when no more than `last` match.
+    /// Begins to read the entries that match, in batches. What is written meanwhile is read too,
+    /// at the end.
+    pub fn walk(&self, query: &Query) -> Result<Walk, ReadError> {
+        let mut query = query.clone();
+        if let Some(last) = query.last.take() {
+            query.after = self.before_last(&query, last)?.or(query.after);
+        }
+        Ok(Walk::new(self.dir.clone(), query))
+    }
+
+    /// Returns the cursor after which exactly the last `last` entries that match follow; `None`
+    /// when no more than `last` match. Reads backwards, and no more than it has to.
     pub fn before_last(&self, query: &Query, last: usize) -> Result<Option<Cursor>, ReadError> {
-        let numbers = match segments(&self.dir) {
-            Ok(found) => found.into_keys(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(ReadError::Directory { path: self.dir.clone(), source }),
-        };
-        let after = query.after;
+        let files = files(&self.dir)?;
+        let newest = files.segments.keys().next_back().copied();
         let mut missing = last;
-        for number in numbers.rev() {
-            if after.is_some_and(|after| number < after.segment) {
-                break;
+        for (&number, &length) in files.segments.iter().rev() {
+            if query.after.is_some_and(|after| number < after.segment) {
+                return Ok(None);
             }
-            let mut here = 0;
-            self.each_entry(number, after, |stored| {
-                here += usize::from(query.matches(&stored.entry));
-                true
-            })?;
-            if here <= missing {
-                missing -= here;
+            let sealed = Some(number) != newest;
+            let mut offsets = Vec::new();
+            if let Some(mut place) = Place::begin(&self.dir, number, length, sealed, query)? {
+                while let Some((offset, _)) = place.next(&self.dir, query)? {
+                    offsets.push(offset);
+                }
+            }
+            match offsets.len().checked_sub(missing + 1) {
+                Some(at) => return Ok(Some(Cursor { segment: number, offset: offsets[at] })),
+                None => missing -= offsets.len(),
+            }
+        }
+        let oldest = files.segments.keys().next().copied();
+        let kept = kept::read(&self.dir, query, oldest)?;
+        Ok(kept.len().checked_sub(missing + 1).map(|at| kept[at].cursor))
+    }
+
+    /// Returns the place behind all that is there now; a line may be half written before it.
+    pub fn end(&self) -> Result<Cursor, ReadError> {
+        let last = files(&self.dir)?.segments.pop_last();
+        let (segment, offset) = last.unwrap_or_default();
+        Ok(Cursor { segment, offset })
+    }
+
+    /// Returns what the journal takes up.
+    pub fn usage(&self) -> Result<Usage, ReadError> {
+        let files = files(&self.dir)?;
+        Ok(Usage { bytes: files.bytes(), segments: files.segments.len() as u64 })
+    }
+
+    /// Makes the indices that are missing or damaged: of a journal that an earlier version wrote, or of a
+    /// segment that a crash left without. Returns how many.
+    pub fn make_indices(&self) -> Result<u64, ReadError> {
+        let files = files(&self.dir)?;
+        let mut made = 0;
+        for (&number, &length) in files.segments.iter().rev().skip(1) {
+            if Index::open(&self.dir, number, length).is_some() {
                 continue;
             }
-            let mut skip = here - missing;
-            let mut reached = None;
-            self.each_entry(number, after, |stored| {
-                reached = Some(stored.cursor);
-                skip -= usize::from(query.matches(&stored.entry));
-                skip > 0
-            })?;
-            return Ok(reached);
-        }
-        Ok(None)
-    }
-
-    fn read_from(
-        &self,
-        numbers: &[u64],
-        query: &Query,
-        limit: usize,
-    ) -> Result<(Vec<Stored>, Option<Cursor>), ReadError> {
-        let mut found = Vec::new();
-        let mut reached = query.after;
-        for number in numbers {
-            if query.after.is_some_and(|after| *number < after.segment) {
-                continue;
-            }
-            self.each_entry(*number, query.after, |stored| {
-                reached = Some(stored.cursor);
-                if query.matches(&stored.entry) {
-                    found.push(stored);
+            match index::make(&self.dir, number) {
+                Ok(_) => made += 1,
+                // Dropped by the writer meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    let path = index::path(&self.dir, number);
+                    return Err(ReadError::Segment { path, source });
                 }
-                found.len() < limit
-            })?;
-            if found.len() >= limit {
-                break;
             }
         }
-        Ok((found, reached))
+        Ok(made)
     }
+}
 
-    fn read_last(
-        &self,
-        numbers: &[u64],
-        query: &Query,
-        last: usize,
-    ) -> Result<(Vec<Stored>, Option<Cursor>), ReadError> {
-        let mut found: VecDeque<Stored> = VecDeque::new();
-        let mut reached = None;
-        for number in numbers.iter().rev() {
-            if query.after.is_some_and(|after| *number < after.segment) {
-                break;
-            }
-            let mut here = VecDeque::new();
-            let mut end = None;
-            self.each_entry(*number, query.after, |stored| {
-                end = Some(stored.cursor);
-                if query.matches(&stored.entry) {
-                    here.push_back(stored);
-                    if here.len() + found.len() > last {
-                        here.pop_front();
-                    }
-                }
-                true
-            })?;
-            reached = reached.or(end);
-            while let Some(stored) = here.pop_back() {
-                found.push_front(stored);
-            }
-            if found.len() >= last {
-                break;
-            }
-        }
-        Ok((found.into(), reached.or(query.after)))
-    }
-
-    fn each_entry(
-        &self,
-        number: u64,
-        after: Option<Cursor>,
-        mut each: impl FnMut(Stored) -> bool,
-    ) -> Result<Stop, ReadError> {
-        let path = segment::path(&self.dir, number);
-        let start = after.filter(|after| after.segment == number).map(|after| after.offset);
-        let from = start.unwrap_or(segment::HEADER_BYTES);
-        let bytes = match read_segment(&path, from) {
-            Ok(bytes) => bytes,
-            // Dropped by the writer since the directory was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stop::Clean),
-            Err(source) => return Err(ReadError::Segment { path, source }),
-        };
-        let (head, frames) = bytes.split_at(bytes.len().min(segment::HEADER_BYTES as usize));
-        if !segment::header_fits(head, number) {
-            return Ok(Stop::Damaged);
-        }
-        let (_, stop) = segment::scan(frames, 0, |offset, frame| match frame {
-            Frame::Entry(record) if start != Some(from + offset) => {
-                let cursor = Cursor { segment: number, offset: from + offset };
-                each(Stored { cursor, entry: record.into() })
-            }
-            Frame::Entry(_) | Frame::Positions(_) | Frame::Other => true,
-        });
-        Ok(stop)
+/// Lists a journal's files; a missing directory has none.
+pub(crate) fn files(dir: &Path) -> Result<Files, ReadError> {
+    match Files::list(dir) {
+        Ok(files) => Ok(files),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Files::default()),
+        Err(source) => Err(ReadError::Directory { path: dir.to_owned(), source }),
     }
 }
 
 impl Query {
-    fn matches(&self, entry: &Entry) -> bool {
-        self.unit.as_ref().is_none_or(|unit| *unit == entry.unit)
-            && self.since.is_none_or(|since| entry.realtime >= since)
-            && self.until.is_none_or(|until| entry.realtime < until)
+    pub(crate) fn matches(&self, glance: &Glance<'_>) -> bool {
+        let (since, until) = self.span();
+        self.unit.as_ref().is_none_or(|unit| *unit == glance.unit)
+            && since.is_none_or(|since| glance.realtime >= since)
+            && until.is_none_or(|until| glance.realtime < until)
+    }
+
+    pub(crate) fn span(&self) -> (Option<u64>, Option<u64>) {
+        (self.since.map(|since| since.0), self.until.map(|until| until.0))
     }
 }

@@ -7,25 +7,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::entry::{Entry, EntryRecord, PositionRecord, SpoolPosition, Stream, Transport};
+use crate::index::{self, IndexBuilder};
+use crate::kept::{self, Remaining};
+use crate::limits::{self, JournalLimits};
+use crate::reader::Files;
 use crate::segment::{self, Frame, PositionsRecord, Stop, UnitPositionRecord};
-use crate::{Cursor, reader};
-
-/// How large the journal may grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalLimits {
-    /// A segment is closed once it is this long, in bytes.
-    pub segment_bytes_max: u64,
-    /// The oldest segments go once all together are longer than this, in bytes.
-    pub total_bytes_max: u64,
-}
-
-impl Default for JournalLimits {
-    /// Returns 16 MiB a segment, so that dropping the oldest frees little at a time, and 1 GiB in
-    /// all, a quarter of journald's ceiling.
-    fn default() -> Self {
-        JournalLimits { segment_bytes_max: 16 << 20, total_bytes_max: 1 << 30 }
-    }
-}
+use crate::{Cursor, Usage};
 
 /// The journal could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -61,96 +48,103 @@ pub struct Recovery {
 
 type Positions = BTreeMap<(String, Stream), SpoolPosition>;
 
+/// The segment that is being written.
+#[derive(Debug)]
+struct Newest {
+    file: File,
+    number: u64,
+    length: u64,
+    index: IndexBuilder,
+}
+
 /// The journal, open for writing.
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
     limits: JournalLimits,
-    file: File,
-    number: u64,
-    length: u64,
-    /// Lengths of the closed segments, oldest first.
+    newest: Newest,
+    /// Lengths of the closed segments, oldest first, and of their indices.
     closed: BTreeMap<u64, u64>,
+    indices: BTreeMap<u64, u64>,
+    /// Length of the lines kept of segments that are gone.
+    kept: u64,
     positions: Positions,
     buffer: Vec<u8>,
 }
 
+/// Makes the journal's directory if it is not there. What units print may be secret.
+pub(crate) fn make_dir(dir: &Path) -> Result<(), JournalError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
+        .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })
+}
+
 impl Journal {
-    /// Opens the journal in `dir`, making it if it is not there. A cut-off end is dropped.
-    pub fn open(dir: &Path, limits: JournalLimits) -> Result<(Journal, Recovery), JournalError> {
-        // What units print may be secret.
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
+    /// Opens the journal in `dir` with the limits that its file system sets, making it if it is
+    /// not there. A cut-off end is dropped.
+    pub fn open(dir: &Path) -> Result<(Journal, Recovery), JournalError> {
+        make_dir(dir)?;
+        let limits = JournalLimits::of_directory(dir)
             .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })?;
-        let mut closed = reader::segments(dir)
-            .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })?;
-        let Some((number, _)) = closed.pop_last() else {
-            let (file, length) = create_segment(dir, 1, &Positions::new())?;
-            let journal = Journal::new(dir, limits, (file, 1, length), closed, Positions::new());
-            return Ok((journal, Recovery::default()));
-        };
-        let path = segment::path(dir, number);
-        let mut bytes = Vec::new();
-        let mut file = open_segment(&path, "read")?;
-        file.read_to_end(&mut bytes).map_err(failed(&path, "read"))?;
-        if !segment::header_fits(&bytes, number) {
-            // Cut off while it was being made, or not ours: leave it as it is and begin anew.
-            closed.insert(number, bytes.len() as u64);
-            let (file, length) = create_segment(dir, number + 1, &Positions::new())?;
-            let dropped_bytes = bytes.len() as u64;
-            let current = (file, number + 1, length);
-            let journal = Journal::new(dir, limits, current, closed, Positions::new());
-            return Ok((journal, Recovery { dropped_bytes }));
-        }
-        let mut positions = Positions::new();
-        let (end, stop) = segment::scan(&bytes, segment::HEADER_BYTES, |_, frame| {
-            match frame {
-                Frame::Entry(record) => note_position(&mut positions, &record.into()),
-                Frame::Positions(record) => positions = positions_from(record),
-                Frame::Other => {}
-            }
-            true
-        });
-        if stop != Stop::Clean {
-            file.set_len(end).map_err(failed(&path, "truncated"))?;
-        }
-        let dropped_bytes = bytes.len() as u64 - end;
-        let journal = Journal::new(dir, limits, (file, number, end), closed, positions);
-        Ok((journal, Recovery { dropped_bytes }))
+        Journal::open_with(dir, limits)
     }
 
-    fn new(
+    /// Opens the journal with other limits.
+    pub fn open_with(
         dir: &Path,
         limits: JournalLimits,
-        (file, number, length): (File, u64, u64),
-        closed: BTreeMap<u64, u64>,
-        positions: Positions,
-    ) -> Journal {
-        let buffer = Vec::new();
-        Journal { dir: dir.to_owned(), limits, file, number, length, closed, positions, buffer }
+    ) -> Result<(Journal, Recovery), JournalError> {
+        make_dir(dir)?;
+        let Files { segments: mut closed, indices, kept, unfinished } = Files::list(dir)
+            .map_err(|source| JournalError::Directory { path: dir.to_owned(), source })?;
+        // Nobody finishes them. One that cannot be removed takes up room and no more.
+        unfinished.iter().for_each(|path| drop(fs::remove_file(path)));
+        let mut positions = Positions::new();
+        let mut recovery = Recovery::default();
+        let newest = match closed.pop_last() {
+            None => create_segment(dir, 1, &positions)?,
+            Some((number, _)) => match reopen(dir, number, &mut positions)? {
+                Reopened::Newest(newest, dropped_bytes) => {
+                    recovery.dropped_bytes = dropped_bytes;
+                    newest
+                }
+                Reopened::NoSegment(length) => {
+                    recovery.dropped_bytes = length;
+                    closed.insert(number, length);
+                    create_segment(dir, number + 1, &positions)?
+                }
+            },
+        };
+        let (dir, buffer) = (dir.to_owned(), Vec::new());
+        let journal = Journal { dir, limits, newest, closed, indices, kept, positions, buffer };
+        Ok((journal, recovery))
     }
 
     /// Appends entries in order with one write. They survive the death of this process at once,
     /// the death of the machine after [`Journal::sync`].
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
         self.buffer.clear();
+        let mut offsets = Vec::with_capacity(entries.len());
         for entry in entries {
+            offsets.push(self.newest.length + self.buffer.len() as u64);
             segment::put_entry(&mut self.buffer, &EntryRecord::from(entry));
         }
-        let path = segment::path(&self.dir, self.number);
-        if let Err(source) = self.file.write_all(&self.buffer) {
+        let newest = &mut self.newest;
+        let path = segment::path(&self.dir, newest.number);
+        if let Err(source) = newest.file.write_all(&self.buffer) {
             // A half-written end must not stand before later frames.
-            self.file.set_len(self.length).map_err(failed(&path, "truncated"))?;
+            newest.file.set_len(newest.length).map_err(failed(&path, "truncated"))?;
             return Err(JournalError::Segment { path, operation: "written", source });
         }
-        self.length += self.buffer.len() as u64;
-        for entry in entries {
+        newest.length += self.buffer.len() as u64;
+        for (entry, offset) in entries.iter().zip(offsets) {
+            newest.index.note(&entry.unit, entry.realtime.0, offset);
             note_position(&mut self.positions, entry);
         }
-        if self.length > self.limits.segment_bytes_max {
+        if self.newest.length > self.limits.segment_bytes_max {
             self.cut()?;
         }
         Ok(())
@@ -158,12 +152,13 @@ impl Journal {
 
     /// Makes everything appended so far survive the death of the machine.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        self.file.sync_data().map_err(failed(&segment::path(&self.dir, self.number), "synced"))
+        let path = segment::path(&self.dir, self.newest.number);
+        self.newest.file.sync_data().map_err(failed(&path, "synced"))
     }
 
     /// Returns the place behind the last entry.
     pub fn end(&self) -> Cursor {
-        Cursor { segment: self.number, offset: self.length }
+        Cursor { segment: self.newest.number, offset: self.newest.length }
     }
 
     /// Returns how far a unit's stream has been copied, if at all.
@@ -176,23 +171,89 @@ impl Journal {
         self.positions.retain(|(name, _), _| name != unit);
     }
 
-    fn cut(&mut self) -> Result<(), JournalError> {
-        self.sync()?;
-        let (file, length) = create_segment(&self.dir, self.number + 1, &self.positions)?;
-        self.closed.insert(self.number, self.length);
-        self.file = file;
-        self.number += 1;
-        self.length = length;
-        let mut total = self.length + self.closed.values().sum::<u64>();
-        while total > self.limits.total_bytes_max
+    /// Drops the oldest segments until all files together are no longer than `bytes`; never the
+    /// one that is being written. Returns what was freed.
+    pub fn vacuum(&mut self, bytes: u64) -> Result<Usage, JournalError> {
+        let mut freed = Usage::default();
+        while self.used() > bytes
             && let Some((number, length)) = self.closed.pop_first()
         {
-            let path = segment::path(&self.dir, number);
-            fs::remove_file(&path).map_err(failed(&path, "removed"))?;
-            total -= length;
+            let before = self.used() + length;
+            let remaining = Remaining {
+                closed: &self.closed,
+                newest: &self.newest.index,
+                bytes_max: self.limits.segment_bytes_max,
+            };
+            // Lines that cannot be kept, with no room for them above all, are no reason to keep
+            // the segment.
+            if let Ok(kept) = kept::update(&self.dir, (number, length), &remaining) {
+                self.kept = kept;
+            }
+            self.indices.remove(&number);
+            for path in [index::path(&self.dir, number), segment::path(&self.dir, number)] {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(failed(&path, "removed"))?,
+                }
+            }
+            freed.segments += 1;
+            freed.bytes += before.saturating_sub(self.used());
         }
-        Ok(())
+        Ok(freed)
     }
+
+    fn used(&self) -> u64 {
+        let closed = self.closed.values().chain(self.indices.values());
+        self.newest.length + self.kept + closed.sum::<u64>()
+    }
+
+    fn cut(&mut self) -> Result<(), JournalError> {
+        self.sync()?;
+        let next = create_segment(&self.dir, self.newest.number + 1, &self.positions)?;
+        let Newest { number, length, index, .. } = std::mem::replace(&mut self.newest, next);
+        self.closed.insert(number, length);
+        // Without an index the segment is read from end to end, and one is made later.
+        if let Ok(bytes) = index.write(&self.dir, number, length) {
+            self.indices.insert(number, bytes);
+        }
+        // Whoever cannot tell takes it that there is room: a write will say so if not.
+        let free = limits::free_bytes(&self.dir).unwrap_or(u64::MAX);
+        let allowed = self.limits.allowed(self.used(), length, free);
+        self.vacuum(allowed).map(drop)
+    }
+}
+
+/// What became of the last segment.
+enum Reopened {
+    /// It is written on. So many bytes of a cut-off end were dropped.
+    Newest(Newest, u64),
+    /// Cut off while it was being made, or not ours: it is left as it is. It is so long.
+    NoSegment(u64),
+}
+
+fn reopen(dir: &Path, number: u64, positions: &mut Positions) -> Result<Reopened, JournalError> {
+    let path = segment::path(dir, number);
+    let mut bytes = Vec::new();
+    let mut file = open_segment(&path, "read")?;
+    file.read_to_end(&mut bytes).map_err(failed(&path, "read"))?;
+    if !segment::header_fits(&bytes, number) {
+        return Ok(Reopened::NoSegment(bytes.len() as u64));
+    }
+    let mut index = IndexBuilder::default();
+    let (length, stop) =
+        segment::scan(&bytes, segment::HEADER_BYTES, |offset, frame| match frame {
+            Frame::Entry(record) => {
+                index.note(&record.unit, record.realtime, offset);
+                note_position(positions, &record.into());
+            }
+            Frame::Positions(record) => *positions = positions_from(record),
+            Frame::Kept(_) | Frame::Other => {}
+        });
+    if stop != Stop::Clean {
+        file.set_len(length).map_err(failed(&path, "truncated"))?;
+    }
+    let dropped_bytes = bytes.len() as u64 - length;
+    Ok(Reopened::Newest(Newest { file, number, length, index }, dropped_bytes))
 }
 
 fn failed(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> JournalError {
@@ -204,11 +265,7 @@ fn open_segment(path: &Path, operation: &'static str) -> Result<File, JournalErr
     OpenOptions::new().read(true).append(true).open(path).map_err(failed(path, operation))
 }
 
-fn create_segment(
-    dir: &Path,
-    number: u64,
-    positions: &Positions,
-) -> Result<(File, u64), JournalError> {
+fn create_segment(dir: &Path, number: u64, positions: &Positions) -> Result<Newest, JournalError> {
     let path = segment::path(dir, number);
     let mut bytes = segment::header(number).to_vec();
     segment::put_positions(&mut bytes, &positions_record(positions));
@@ -224,7 +281,8 @@ fn create_segment(
         .and_then(|mut file| file.write_all(&bytes))
         .map_err(failed(&making, "created"))?;
     fs::rename(&making, &path).map_err(failed(&path, "created"))?;
-    Ok((open_segment(&path, "created")?, bytes.len() as u64))
+    let (length, index) = (bytes.len() as u64, IndexBuilder::default());
+    Ok(Newest { file: open_segment(&path, "created")?, number, length, index })
 }
 
 fn note_position(positions: &mut Positions, entry: &Entry) {

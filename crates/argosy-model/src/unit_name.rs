@@ -84,7 +84,8 @@ impl UnitKind {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("service", |(_, text)| text)
     }
 
-    fn from_suffix(text: &str) -> Option<UnitKind> {
+    /// Returns the kind that a suffix names.
+    pub fn from_suffix(text: &str) -> Option<UnitKind> {
         Self::ALL.iter().find(|(_, suffix)| *suffix == text).map(|(kind, _)| *kind)
     }
 }

@@ -53,6 +53,11 @@ pub(crate) enum Call {
     DaemonReload {
         reply: Reply<ReloadReply>,
     },
+    /// Drops the journal's oldest files until it is no longer than this.
+    Vacuum {
+        bytes: u64,
+        reply: Reply<()>,
+    },
     Backend {
         connection: Connection,
         call: BackendCall,

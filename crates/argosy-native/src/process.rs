@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use argosy_journal::{Journal, JournalLimits};
+use argosy_api::chain;
+use argosy_journal::{Journal, JournalReader};
 use argosy_keeper::{ClientError, HeldPipe, KeeperClient};
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::unix::pipe::Receiver;
@@ -53,10 +54,20 @@ pub fn check_places(config: &NativeConfig) -> Result<(), NativeError> {
 
 async fn serve(config: NativeConfig, keeper: KeeperClient) -> Result<(), NativeError> {
     let locks = lock_all(&config, LOCK_WAIT)?;
-    let (journal, recovery) = Journal::open(&config.journal_dir(), JournalLimits::default())?;
+    let (journal, recovery) = Journal::open(&config.journal_dir())?;
     if recovery.dropped_bytes > 0 {
         tracing::warn!(bytes = recovery.dropped_bytes, "dropped the journal's cut-off end");
     }
+    let reader = JournalReader::new(&config.journal_dir());
+    // A thread of its own: neither the loop nor its end waits for it.
+    std::thread::Builder::new()
+        .name("journal-index".to_owned())
+        .spawn(move || match reader.make_indices() {
+            Ok(0) => {}
+            Ok(made) => tracing::info!(made, "the journal's older files have indices now"),
+            Err(error) => tracing::warn!(error = %chain(&error), "no index was made"),
+        })
+        .map_err(|source| NativeError::System { what: "start a thread", source })?;
     let store = UnitStore::open(config.unit_store_dir())?;
     let socket = config.socket();
     let listener = argosy_api::bind_unix(&socket, 0o600).map_err(|source| NativeError::File {

@@ -67,6 +67,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/units/{name}/{verb}", post(job))
         .route("/v1/events", get(events))
         .route("/v1/journal", get(journal::read))
+        .route("/v1/journal/usage", get(journal::usage))
+        .route("/v1/journal/vacuum", post(journal::vacuum))
         .route("/v1/daemon-reload", post(daemon_reload))
         .route("/v1/backend/start", post(backend_start))
         .route("/v1/backend/stop", post(backend_stop))

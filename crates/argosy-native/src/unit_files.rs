@@ -1,11 +1,12 @@
 //! The machine's own unit files, with their drop-ins.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argosy_model::{Epoch, RestartCount, UnitName, UnitRevision, UnitSpec};
+use argosy_model::{Epoch, RestartCount, UnitKind, UnitName, UnitRevision, UnitSpec};
 use argosy_supervisor::{Loaded, UnitSource};
 use argosy_unit::{Severity, Specifiers, UnitFile, lower};
 
@@ -94,6 +95,26 @@ impl UnitFiles {
         names.into_keys().collect()
     }
 
+    /// Says of each file that looks like a unit's and has no name for one what is wrong with it.
+    pub(crate) fn misnamed(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for dir in &self.dirs {
+            let Ok(entries) = fs::read_dir(dir) else { continue };
+            for path in entries.flatten().map(|entry| entry.path()) {
+                let suffix = path.extension().and_then(OsStr::to_str);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if suffix.and_then(UnitKind::from_suffix).is_some()
+                    && let Err(error) = UnitName::new(name)
+                    && path.is_file()
+                {
+                    found.push(format!("{}: {error}", path.display()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// Loads a unit, an instance from its template's file. `None` when there is no file.
     pub(crate) fn load(
         &self,
@@ -140,7 +161,7 @@ impl UnitFiles {
 
     /// `NAME.d/*.conf` of every directory, by file name; of the same file name the first counts.
     fn drop_ins(&self, name: &UnitName, template: Option<&UnitName>) -> Vec<PathBuf> {
-        let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+        let mut found: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for unit in [Some(name), template].into_iter().flatten() {
             for dir in &self.dirs {
                 let Ok(entries) = fs::read_dir(dir.join(format!("{unit}.d"))) else { continue };

@@ -407,9 +407,23 @@ pub(crate) struct Journal {
     /// Up to this time.
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// The messages alone.
+    /// The messages alone, byte for byte unless a terminal shows them.
     #[arg(long)]
     pub(crate) cat: bool,
+    /// Also to a terminal, lines as they are: control characters and colours are not made harmless.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// How much disk the journal takes up, and may (with --local).
+    #[arg(long, conflicts_with_all = ["unit", "unit_option", "lines", "follow", "since", "until"])]
+    pub(crate) disk_usage: bool,
+    /// Drops the oldest files until no more than this is left: `200M`, `1G` (with --local).
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_parser = crate::commands::journal::bytes,
+        conflicts_with_all = ["unit", "unit_option", "lines", "follow", "since", "until"]
+    )]
+    pub(crate) vacuum_size: Option<u64>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,7 +4,7 @@ mod apply;
 mod cluster;
 mod context;
 mod generate;
-mod journal;
+pub(crate) mod journal;
 mod list;
 mod local;
 mod reexec;

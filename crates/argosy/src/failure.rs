@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     BadInput = 1,
     /// The cluster or the supervisor refused.
     Refused = 2,
+    /// There is no such unit (`journal`, as systemctl's `status`).
+    UnknownUnit = 4,
     /// The cluster or the supervisor is not reachable (EX_TEMPFAIL of sysexits.h).
     Unreachable = 75,
 }

@@ -57,6 +57,11 @@ impl Shell {
                 let answer = self.daemon_reload();
                 give(reply, Ok(answer));
             }
+            Call::Vacuum { bytes, reply } => {
+                let freed = self.journal.vacuum(bytes)?;
+                tracing::info!(bytes = freed.bytes, files = freed.segments, "journal vacuumed");
+                give(reply, Ok(()));
+            }
             Call::Backend { connection, call, reply } => {
                 let answer = self.backend(connection, call)?;
                 // Only what is committed is answered.

@@ -137,6 +137,9 @@ impl Shell {
 
     /// Loads the machine's own units; one of the cluster with the same name goes before.
     fn load_own(&mut self) {
+        for wrong in self.files.misnamed() {
+            tracing::error!("not loaded: {wrong}");
+        }
         for name in self.files.names() {
             if name.is_template() || self.supervisor.newest(&name).is_some() {
                 continue;

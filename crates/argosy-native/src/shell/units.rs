@@ -63,7 +63,7 @@ impl Shell {
             self.files.names().into_iter().filter(|name| !name.is_template()).collect();
         let known: Vec<UnitStatus> = self.supervisor.statuses().collect();
         names.extend(known.into_iter().filter(|s| s.revision.0 == 0).map(|s| s.unit));
-        let mut reply = ReloadReply { loaded: 0, refused: Vec::new() };
+        let mut reply = ReloadReply { loaded: 0, refused: self.files.misnamed() };
         for name in names {
             let cluster =
                 self.supervisor.newest(&name).is_some_and(|held| held.source.revision.0 > 0);

@@ -74,3 +74,18 @@ fn no_machine_id_is_made_up() {
     let spec = parse(&name, &text("%m"), "a", &facts.now()).unwrap();
     assert_eq!(spec.service.exec_start[0].argv[1], id);
 }
+
+#[test]
+fn a_file_whose_name_cannot_be_a_units_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["odd name.service", "@.service", "good.service", "README", "notes.txt"] {
+        write(&dir.path().join(name), "[Service]\nExecStart=/bin/true\n");
+    }
+    write(&dir.path().join("dir name.service/file"), "");
+    let files = UnitFiles::new(vec![dir.path().to_owned(), dir.path().join("missing")]);
+    assert_eq!(files.names(), [name("good.service")]);
+    let misnamed = files.misnamed();
+    let [empty, odd] = misnamed.as_slice() else { panic!("{misnamed:?}") };
+    assert!(empty.contains("@.service: the unit name"), "{empty}");
+    assert!(odd.contains("odd name.service: the unit name"), "{odd}");
+}

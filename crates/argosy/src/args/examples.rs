@@ -54,7 +54,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("cat", &["argosy cat web", "argosy cat web@.service > web@.service"]),
     ("is-active", &["argosy is-active web && echo it runs"]),
     ("is-failed", &["argosy is-failed web database"]),
-    ("journal", &["argosy journal web -n 50 -f", "argosy journal web --since '10 min ago'"]),
+    (
+        "journal",
+        &[
+            "argosy journal web -n 50 -f",
+            "argosy journal web --since '10 min ago'",
+            "argosy --local journal --disk-usage",
+        ],
+    ),
     ("daemon-reload", &["argosy --local daemon-reload"]),
     (
         "daemon-reexec",

@@ -1,4 +1,4 @@
-//! The journal as the operator API gives it: the supervisor's, line by line.
+//! The journal as the operator API gives it: the supervisor's, as it comes.
 
 use argosy_api::journal_line::{JournalLine, JournalQuery};
 use argosy_api::{ApiError, Client, ClientError, ErrorCode, LineStream};
@@ -8,17 +8,18 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Lines on their way to one reader; a slow one slows the supervisor's stream, not the daemon.
-const LINES_IN_FLIGHT_MAX: usize = 64;
+/// Pieces of some kilobytes on their way to one reader; a slow one slows the supervisor's stream,
+/// not the daemon.
+const PIECES_IN_FLIGHT_MAX: usize = 16;
 
-/// Asks the supervisor and passes its lines on until either side ends or the daemon stops.
+/// Asks the supervisor and passes its answer on, unread, until either side ends or the daemon stops.
 pub(crate) async fn stream(
     supervisor: &Client,
     query: &JournalQuery,
     stopped: watch::Receiver<bool>,
 ) -> Result<Response, ApiError> {
     let lines = open(supervisor, query).await?;
-    let (sender, receiver) = mpsc::channel(LINES_IN_FLIGHT_MAX);
+    let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT_MAX);
     tokio::spawn(pass_on(lines, sender, stopped));
     let body = Body::from_stream(ReceiverStream::new(receiver));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
@@ -61,24 +62,11 @@ async fn pass_on(
 ) {
     loop {
         let next = tokio::select! {
-            next = lines.next::<JournalLine>() => next,
+            next = lines.next_piece() => next,
             () = sender.closed() => return,
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
-        let item = match next {
-            Ok(None) => return,
-            Ok(Some(line)) => match serde_json::to_vec(&line) {
-                Ok(mut text) => {
-                    text.push(b'\n');
-                    Ok(Bytes::from(text))
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a journal line cannot be written as JSON");
-                    return;
-                }
-            },
-            Err(error) => Err(error),
-        };
+        let Some(item) = next.transpose() else { return };
         let ends = item.is_err();
         if sender.send(item).await.is_err() || ends {
             return;

@@ -9,6 +9,7 @@ mod fence;
 mod first_unit;
 mod health;
 mod joining;
+mod journal;
 mod killed_proxy;
 mod local;
 mod machine;
