@@ -41,8 +41,12 @@ impl ClusterScenario {
             machines: if seed.is_multiple_of(4) { 5 } else { 3 },
             units: 6 + seed % 3 * 5,
             all_units: false,
-            operators: 1,
-            pause: (Duration::from_millis(50), Duration::from_millis(1_200)),
+            // Now and then several, in a hurry: they meet each other, and the leader.
+            operators: if seed % 8 == 5 { 3 } else { 1 },
+            pause: match seed % 8 == 5 {
+                true => (Duration::from_millis(20), Duration::from_millis(400)),
+                false => (Duration::from_millis(50), Duration::from_millis(1_200)),
+            },
             // Half of the clusters have nothing to do but their own work.
             clients: if seed.is_multiple_of(2) { 0 } else { 3 },
             pace: (Duration::ZERO, Duration::from_millis(500)),
