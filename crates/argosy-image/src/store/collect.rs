@@ -9,7 +9,6 @@ use rustix::fs::FlockOperation;
 
 use super::durable::WRITING;
 use super::session::{Session, survey};
-use super::trees::remove_tree;
 use super::{Store, StoreError, digests_in, failed, names_in};
 use crate::digest::Digest;
 
@@ -49,7 +48,12 @@ impl Store {
         let session = Session::begin(self)?;
         let mut collected = Collected::default();
         let lock = self.exclude()?;
-        let (pinned, mut dead) = survey(self)?;
+        let (pinned, dead) = survey(self)?;
+        for (number, folder) in dead.iter().enumerate() {
+            // Nobody else finds it there.
+            let aside = session.file_path(&format!("dead-{number}"));
+            std::fs::rename(folder, &aside).map_err(failed("move away", folder))?;
+        }
         let kept = self.remove_images(in_use, what, &pinned, &mut collected)?;
         for kind in ["blobs", "layers", "chains"] {
             for digest in digests_in(self, kind)? {
@@ -62,19 +66,16 @@ impl Store {
                     collected.bytes += place.metadata().map_or(0, |found| found.len());
                     std::fs::remove_file(&place).map_err(failed("remove", &place))?;
                 } else {
-                    // Out of sight at once; its files go when the lock is free again.
+                    // Out of sight at once; its files go with the session, the lock being free.
                     let aside = session.file_path(&format!("{kind}-{}", content.1.hex()));
                     std::fs::rename(&place, &aside).map_err(failed("move away", &place))?;
-                    dead.push(aside);
                 }
                 collected.contents += 1;
             }
         }
         self.remove_partials(what, &mut collected)?;
         drop(lock);
-        for folder in dead {
-            remove_tree(&folder)?;
-        }
+        drop(session);
         Ok(collected)
     }
 

@@ -93,7 +93,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Err(error) = remove_tree(&self.folder) {
+        // Collections survey sessions under the exclusive lock, so none sees half of this.
+        let removed = self.store.share().and_then(|_shared| remove_tree(&self.folder));
+        if let Err(error) = removed {
             // The next collection finds it without its lock and removes it.
             warn!(folder = %self.folder.display(), %error, "work in progress was not removed");
         }
@@ -125,7 +127,7 @@ pub(super) fn survey(
             dead.push(folder);
             continue;
         }
-        // It may just have ended and be on its way out; then it counts on nothing.
+        // A session that has no pins yet counts on nothing yet.
         let pins = std::fs::read_to_string(folder.join(PINS)).unwrap_or_default();
         for line in pins.lines() {
             if let Some((kind, digest)) = line.split_once(' ')

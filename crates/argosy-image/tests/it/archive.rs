@@ -64,6 +64,9 @@ impl Archive {
         if path.len() > 100 {
             self = self.pax("path", path.as_bytes());
         }
+        if link.len() > 100 {
+            self = self.pax("linkpath", link.as_bytes());
+        }
         let extended = std::mem::take(&mut self.extended);
         if !extended.is_empty() {
             self.header(b'x', "pax", "", extended.len() as u64, PLAIN);
@@ -81,7 +84,8 @@ impl Archive {
         header.as_mut_bytes()[156] = kind;
         let name = &path.as_bytes()[..path.len().min(100)];
         header.as_mut_bytes()[..name.len()].copy_from_slice(name);
-        header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        let link = &link.as_bytes()[..link.len().min(100)];
+        header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link);
         header.set_mode(meta.mode);
         header.set_uid(meta.uid);
         header.set_gid(meta.gid);
