@@ -86,7 +86,7 @@ pub(crate) fn check_platform(config: &ImageConfiguration, wanted: &Platform) -> 
     if found.os.is_empty() || found.architecture.is_empty() || found.suits(wanted).is_some() {
         return Ok(());
     }
-    Err(Error::WrongPlatform { found, wanted: wanted.clone() })
+    Err(Error::WrongPlatform { found: Box::new(found), wanted: Box::new(wanted.clone()) })
 }
 
 /// Makes an image of its parts: directories that depend on the layers below are completed, all is

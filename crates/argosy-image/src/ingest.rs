@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::layer::{Compression, UnpackError, unpack};
+use crate::registry::RegistryError;
 use crate::store::{Partial, Session, StagedLayer, StoreError};
 
 /// Why a layer does not become part of the store.
@@ -32,10 +33,21 @@ pub enum LayerError {
     Store(#[from] StoreError),
 }
 
+impl LayerError {
+    /// Whether a registry did not bring all of it.
+    pub(crate) fn is_network(&self) -> bool {
+        let Self::Source(error) = self else { return false };
+        error.get_ref().is_some_and(|cause| {
+            cause.downcast_ref::<RegistryError>().is_some_and(RegistryError::is_transient)
+        })
+    }
+}
+
 /// A layer that was unpacked, not visible yet.
 #[derive(Debug)]
 pub(crate) struct Ingested {
     pub(crate) staged: StagedLayer,
+    pub(crate) diff_id: Digest,
     pub(crate) bytes: u64,
     pub(crate) compression: Compression,
 }
@@ -45,7 +57,15 @@ pub(crate) struct Ingested {
 pub(crate) struct Expected {
     pub(crate) blob: Digest,
     pub(crate) size: u64,
-    pub(crate) diff_id: Digest,
+    /// What it unpacks to, if that is known.
+    pub(crate) diff_id: Option<Digest>,
+}
+
+impl Expected {
+    /// By what the uncompressed archive is named.
+    fn algorithm(&self) -> Algorithm {
+        self.diff_id.as_ref().map_or(Algorithm::Sha256, Digest::algorithm)
+    }
 }
 
 /// Told how many bytes more have gone by.
@@ -126,7 +146,7 @@ pub(crate) fn ingest(
         failure: None,
         meter,
     };
-    let (folder, target) = session.layer_target(&expected.diff_id)?;
+    let (folder, target) = session.layer_target(expected.algorithm())?;
     let unpacked = unpack(&mut inflow, counted, target);
     let certain = unpacked.as_ref().is_err_and(|error| !error.may_be_damage());
     if inflow.failure.is_none() && !certain {
@@ -157,16 +177,21 @@ pub(crate) fn ingest(
         return Err(error);
     }
     let wrong = match unpacked {
-        Ok(unpacked) if unpacked.diff_id == expected.diff_id => {
-            if let Some(partial) = &partial {
-                session.publish_blob(partial)?;
-            }
-            let staged = StagedLayer { folder, implied: unpacked.implied };
-            let (bytes, compression) = (unpacked.bytes, unpacked.compression);
-            return Ok(Ingested { staged, bytes, compression });
-        }
         Ok(unpacked) => {
-            LayerError::DiffId { found: unpacked.diff_id, expected: expected.diff_id.clone() }
+            let found = unpacked.diff_id;
+            match &expected.diff_id {
+                Some(known) if *known != found => {
+                    LayerError::DiffId { expected: known.clone(), found }
+                }
+                _ => {
+                    if let Some(partial) = &partial {
+                        session.publish_blob(partial)?;
+                    }
+                    let staged = StagedLayer { folder, implied: unpacked.implied };
+                    let (bytes, compression) = (unpacked.bytes, unpacked.compression);
+                    return Ok(Ingested { staged, diff_id: found, bytes, compression });
+                }
+            }
         }
         Err(error) => LayerError::Unpack(error),
     };
@@ -198,14 +223,13 @@ pub(crate) fn keep(
     };
     let mut buffer = vec![0; 256 << 10];
     while inflow.failure.is_none() {
-        match inflow.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(_) | Err(_) => {}
+        // What goes wrong is kept as the failure.
+        if matches!(inflow.read(&mut buffer), Ok(0)) {
+            break;
         }
     }
     let Inflow { hasher, failure, .. } = inflow;
-    let expected =
-        Expected { blob: partial.digest().clone(), size, diff_id: partial.digest().clone() };
+    let expected = Expected { blob: partial.digest().clone(), size, diff_id: None };
     let verified = failure.map_or_else(|| verify(hasher, &expected), Err);
     match verified {
         Ok(()) => Ok(session.publish_blob(&partial)?),

@@ -10,11 +10,11 @@ mod unpack;
 
 pub use archive::ArchiveError;
 pub use guard::Refusal;
-pub(crate) use guard::used_percent;
+pub(crate) use guard::{Guard, used_percent};
 pub use privileges::Privileges;
 pub use unpack::UnpackError;
 
 pub(crate) use archive::{Archive, Kind, relative};
 pub(crate) use decompress::{Compression, decompressed};
 pub(crate) use metadata::inherit;
-pub(crate) use unpack::{Target, Unpacked, unpack};
+pub(crate) use unpack::{Target, unpack};

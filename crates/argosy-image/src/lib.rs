@@ -14,36 +14,47 @@
 //! the option `userxattr`. Device nodes of an image are in its layers, so mount with `nodev`.
 
 mod assemble;
+mod bundle;
 mod digest;
 mod error;
+mod import;
 mod ingest;
 mod layer;
 mod limits;
+mod load;
+mod local;
 mod manifest;
 mod platform;
 mod policy;
 mod progress;
 mod pull;
+mod push;
 mod reference;
 mod registry;
+mod save;
 mod store;
 
+pub use bundle::BundleError;
 pub use digest::{Algorithm, Digest, DigestError};
-pub use error::Error;
+pub use error::{Blame, Error};
+pub use import::{ImportOptions, import};
 pub use ingest::LayerError;
 pub use layer::{ArchiveError, Privileges, Refusal, UnpackError};
 pub use limits::Limits;
+pub use load::{LoadFrom, LoadOptions, Loaded, load};
 pub use manifest::{Descriptor, ManifestError};
 pub use oci_spec::image::ImageConfiguration;
 pub use platform::{Platform, PlatformError};
 pub use policy::{POLICY_FILES, Policy, PolicyError};
 pub use progress::{Event, Progress, silent};
 pub use pull::{PullOptions, When, pull};
+pub use push::push;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{
     AuthFileError, AuthFiles, Mirror, Registries, RegistryClient, RegistryError, RegistrySettings,
     Transport,
 };
+pub use save::{SaveTo, save};
 pub use store::{
     Collect, Collected, DiskUse, Image, ImageUse, Lease, Pressure, Removal, Removed, Store,
     StoreError, Usage,

@@ -54,8 +54,6 @@ pub(crate) const XATTR_BYTES_MAX: usize = 64 << 10;
 pub(crate) const XATTRS_MAX: usize = 128;
 /// How often free space is looked at while a layer is unpacked.
 pub(crate) const SPACE_CHECK_BYTES: u64 = 32 << 20;
-/// Data is handed to the disk this early while more arrives, so that the last sync finds little.
-pub(crate) const WRITE_BEHIND_BYTES: u64 = 8 << 20;
 /// Images of one archive; more are more likely a mistake than an archive.
 pub(crate) const ARCHIVE_IMAGES_MAX: usize = 1000;
 /// Entries of an archive of images: blobs and links to them, not files of layers.

@@ -32,26 +32,26 @@ pub struct Descriptor {
 
 /// A manifest: one image for one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
-    pub media_type: String,
-    pub config: Descriptor,
+pub(crate) struct Manifest {
+    pub(crate) media_type: String,
+    pub(crate) config: Descriptor,
     /// Lowest first.
-    pub layers: Vec<Descriptor>,
+    pub(crate) layers: Vec<Descriptor>,
 }
 
 /// One image of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct IndexEntry {
+pub(crate) struct IndexEntry {
     #[serde(flatten)]
-    pub descriptor: Descriptor,
-    pub platform: Option<Platform>,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) platform: Option<Platform>,
     #[serde(default)]
-    pub annotations: std::collections::BTreeMap<String, String>,
+    pub(crate) annotations: std::collections::BTreeMap<String, String>,
 }
 
 /// What a reference points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Document {
+pub(crate) enum Document {
     Manifest(Manifest),
     Index(Vec<IndexEntry>),
 }

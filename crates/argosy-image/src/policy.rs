@@ -33,14 +33,14 @@ struct Requirement {
 /// Why an image is not accepted, or the policy not used.
 #[derive(Debug, Error)]
 pub enum PolicyError {
-    #[error("{reference} is rejected by the signature policy for {scope:?}")]
-    Rejected { reference: Reference, scope: String },
+    #[error("{image} is rejected by the signature policy for {scope:?}")]
+    Rejected { image: String, scope: String },
     #[error(
-        "the signature policy for {scope:?} asks for {kind:?}, which argosy cannot verify; {reference} is refused"
+        "the signature policy for {scope:?} asks for {kind:?}, which argosy cannot verify; {image} is refused"
     )]
-    Unsupported { reference: Reference, scope: String, kind: String },
-    #[error("the signature policy has no requirement for {scope:?}; {reference} is refused")]
-    Empty { reference: Reference, scope: String },
+    Unsupported { image: String, scope: String, kind: String },
+    #[error("the signature policy has no requirement for {scope:?}; {image} is refused")]
+    Empty { image: String, scope: String },
     #[error("cannot read the signature policy {path}")]
     Read { path: String, source: std::io::Error },
     #[error("the signature policy {path} is not written as it must be")]
@@ -77,17 +77,17 @@ impl Policy {
     /// Whether an image of a registry may be pulled.
     pub fn check(&self, reference: &Reference) -> Result<(), PolicyError> {
         let (scope, requirements) = self.requirements(reference);
-        let (reference, scope) = (reference.clone(), scope);
+        let image = reference.familiar();
         if requirements.is_empty() {
-            return Err(PolicyError::Empty { reference, scope });
+            return Err(PolicyError::Empty { image, scope });
         }
         for requirement in requirements {
             match requirement.kind.as_str() {
                 "insecureAcceptAnything" => {}
-                "reject" => return Err(PolicyError::Rejected { reference, scope }),
+                "reject" => return Err(PolicyError::Rejected { image, scope }),
                 kind => {
                     let kind = kind.to_owned();
-                    return Err(PolicyError::Unsupported { reference, scope, kind });
+                    return Err(PolicyError::Unsupported { image, scope, kind });
                 }
             }
         }

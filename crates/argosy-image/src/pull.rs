@@ -71,14 +71,18 @@ pub async fn pull(
         return Err(Error::DiskFull { used: disk.used_percent, refuse });
     }
     let begun = store.clone();
-    let session = Arc::new(blocking(move || Ok(Session::begin(&begun)?)).await?);
+    let session = Arc::new(blocking(move || Ok(Session::begin_after_dead(&begun)?)).await?);
     let pull =
         Pull { session, client: client.clone(), reference: reference.clone(), wanted, progress };
     let image = pull.run().await?;
     hold(store, &image, options)?;
     // The session still keeps the image from being collected; only now may it end.
     let ended = pull.session;
-    blocking(move || Ok(drop(ended))).await?;
+    blocking(move || {
+        drop(ended);
+        Ok(())
+    })
+    .await?;
     Ok(image)
 }
 
@@ -158,7 +162,7 @@ impl Pull {
 
     /// The manifest itself, by way of an index if one was sent.
     async fn chosen(&self, asked: Fetched) -> Result<(Fetched, Manifest), Error> {
-        let wrong = |source| Error::Manifest { name: self.reference.familiar(), source };
+        let wrong = |source| Error::manifest(self.reference.familiar(), source);
         let limits = self.session.store().limits();
         let parse = |fetched: &Fetched| {
             manifest::parse(&fetched.bytes, fetched.media_type.as_deref(), limits).map_err(wrong)
@@ -386,7 +390,7 @@ impl LayerJob {
         Expected {
             blob: self.blob.digest.clone(),
             size: self.blob.size,
-            diff_id: self.diff_id.clone(),
+            diff_id: Some(self.diff_id.clone()),
         }
     }
 

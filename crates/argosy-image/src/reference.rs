@@ -12,9 +12,9 @@ use thiserror::Error;
 use crate::digest::{Digest, DigestError};
 
 /// The registry of a name without one.
-pub const DEFAULT_REGISTRY: &str = "docker.io";
+pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
 /// The tag of a name without tag and digest.
-pub const DEFAULT_TAG: &str = "latest";
+pub(crate) const DEFAULT_TAG: &str = "latest";
 /// Where docker.io's one-word names are.
 const OFFICIAL: &str = "library";
 /// Docker's other names for its registry.

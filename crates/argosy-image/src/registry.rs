@@ -10,11 +10,12 @@ mod resolve;
 mod settings;
 mod tls;
 mod tokens;
+mod upload;
 
 pub use auth_file::{AuthFileError, AuthFiles};
 pub use client::RegistryClient;
 pub use failure::RegistryError;
 pub use settings::{Mirror, Registries, RegistrySettings, Transport};
 
-pub(crate) use blobs::{BlobStream, Download};
+pub(crate) use blobs::Download;
 pub(crate) use client::{Fetched, Source};

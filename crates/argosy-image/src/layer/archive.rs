@@ -100,6 +100,13 @@ impl<R: Read> Archive<R> {
         self.entries
     }
 
+    /// The current entry's data and its filling, which the caller steps over by other means.
+    pub(crate) const fn take_rest(&mut self) -> u64 {
+        let rest = self.data + self.filling;
+        (self.data, self.filling) = (0, 0);
+        rest
+    }
+
     /// Gives the stream back, at the place that was read last.
     pub(crate) fn into_source(self) -> R {
         self.source
@@ -113,7 +120,8 @@ impl<R: Read> Archive<R> {
             let Some(block) = self.header()? else { return Ok(None) };
             self.entries += 1;
             let header = tar::Header::from_byte_slice(&block);
-            let size = header.entry_size().map_err(|_| damaged("a size is not a number"))?;
+            let raw = &header.as_old().size;
+            let size = stated_or_zero(raw, header.entry_size(), "a size is no number")?;
             match block[156] {
                 b'x' => {
                     let text = self.extended_header(size)?;
@@ -122,7 +130,7 @@ impl<R: Read> Archive<R> {
                 b'g' => drop(self.extended_header(size)?),
                 b'L' => extended.path = Some(until_nul(self.extended_header(size)?)),
                 b'K' => extended.link = Some(until_nul(self.extended_header(size)?)),
-                kind => return self.entry(kind, header, extended).map(Some),
+                kind => return self.entry(kind, header, size, extended).map(Some),
             }
         }
     }
@@ -131,6 +139,7 @@ impl<R: Read> Archive<R> {
         &mut self,
         kind: u8,
         header: &tar::Header,
+        size: u64,
         extended: Extended,
     ) -> Result<Entry, ArchiveError> {
         let path = extended.path.unwrap_or_else(|| header.path_bytes().into_owned());
@@ -156,16 +165,13 @@ impl<R: Read> Archive<R> {
             b'6' => Kind::Fifo,
             other => return Err(ArchiveError::Kind { path: shown(), kind: char::from(other) }),
         };
-        let stated = extended
-            .size
-            .map_or_else(|| header.entry_size(), Ok)
-            .map_err(|_| damaged("a size is not a number"))?;
         // Only files have data; some writers state a size for others and write none.
-        let size = if kind == Kind::File { stated } else { 0 };
+        let size = if kind == Kind::File { extended.size.unwrap_or(size) } else { 0 };
         self.data = size;
         self.filling = size.next_multiple_of(BLOCK as u64) - size;
-        let number = |field: io::Result<u64>, what| {
-            let number = field.map_err(|_| damaged(what))?;
+        let old = header.as_old();
+        let number = |raw: &[u8], field: io::Result<u64>, what| {
+            let number = stated_or_zero(raw, field, what)?;
             u32::try_from(number).map_err(|_| damaged(what))
         };
         let device = match kind {
@@ -181,9 +187,13 @@ impl<R: Read> Archive<R> {
         Ok(Entry {
             kind,
             size,
-            mode: header.mode().map_err(|_| damaged("a mode is not a number"))? & 0o7777,
-            uid: extended.uid.map_or_else(|| number(header.uid(), "a user is no number"), Ok)?,
-            gid: extended.gid.map_or_else(|| number(header.gid(), "a group is no number"), Ok)?,
+            mode: number(&old.mode, header.mode().map(u64::from), "a mode is no number")? & 0o7777,
+            uid: extended
+                .uid
+                .map_or_else(|| number(&old.uid, header.uid(), "a user is no number"), Ok)?,
+            gid: extended
+                .gid
+                .map_or_else(|| number(&old.gid, header.gid(), "a group is no number"), Ok)?,
             modified,
             link,
             device,
@@ -260,6 +270,16 @@ pub(crate) fn relative(path: &[u8]) -> Result<Vec<&[u8]>, ArchiveError> {
         return Err(ArchiveError::Climbs { path: String::from_utf8_lossy(path).into_owned() });
     }
     Ok(names)
+}
+
+/// A field that some writers leave blank means nothing else than zero.
+fn stated_or_zero(
+    raw: &[u8],
+    field: io::Result<u64>,
+    what: &'static str,
+) -> Result<u64, ArchiveError> {
+    let blank = raw.iter().all(|byte| matches!(byte, 0 | b' '));
+    if blank { Ok(0) } else { field.map_err(|_| damaged(what)) }
 }
 
 const fn damaged(what: &'static str) -> ArchiveError {

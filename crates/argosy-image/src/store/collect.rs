@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::FlockOperation;
 
 use super::durable::WRITING;
-use super::session::{Session, survey};
+use super::session::{Pinned, Session, survey};
 use super::{Store, StoreError, digests_in, failed, names_in};
 use crate::digest::Digest;
 
@@ -48,12 +48,7 @@ impl Store {
         let session = Session::begin(self)?;
         let mut collected = Collected::default();
         let lock = self.exclude()?;
-        let (pinned, dead) = survey(self)?;
-        for (number, folder) in dead.iter().enumerate() {
-            // Nobody else finds it there.
-            let aside = session.file_path(&format!("dead-{number}"));
-            std::fs::rename(folder, &aside).map_err(failed("move away", folder))?;
-        }
+        let pinned = survey(self, &session)?;
         let kept = self.remove_images(in_use, what, &pinned, &mut collected)?;
         for kind in ["blobs", "layers", "chains"] {
             for digest in digests_in(self, kind)? {
@@ -84,9 +79,9 @@ impl Store {
         &self,
         in_use: &BTreeSet<Digest>,
         what: Collect,
-        pinned: &BTreeSet<(String, Digest)>,
+        pinned: &Pinned,
         collected: &mut Collected,
-    ) -> Result<BTreeSet<(String, Digest)>, StoreError> {
+    ) -> Result<Pinned, StoreError> {
         let leased: BTreeSet<Digest> =
             self.leases()?.into_iter().map(|lease| lease.manifest).collect();
         let names = self.names()?;

@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// The manifest's digest of the image that a user means.
-    pub(super) fn resolve(&self, name: &str) -> Result<Digest, StoreError> {
+    pub(crate) fn resolve(&self, name: &str) -> Result<Digest, StoreError> {
         let reference = name.parse::<Reference>();
         if let Ok(reference) = &reference
             && let Some(found) = self.named(reference)?

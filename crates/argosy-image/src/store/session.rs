@@ -14,7 +14,7 @@ use tracing::warn;
 use super::durable::{open_lock, random_name};
 use super::trees::remove_tree;
 use super::{Store, StoreError, failed, names_in};
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::layer::Target;
 
 const LOCK: &str = "lock";
@@ -49,6 +49,14 @@ impl Session {
         Ok(Self { store: store.clone(), folder, pins: Mutex::new(pins), layers, _lock: lock })
     }
 
+    /// Begins, and removes at its end what killed operations have left as well.
+    pub(crate) fn begin_after_dead(store: &Store) -> Result<Self, StoreError> {
+        let session = Self::begin(store)?;
+        let _lock = store.exclude()?;
+        survey(store, &session)?;
+        Ok(session)
+    }
+
     pub(crate) const fn store(&self) -> &Store {
         &self.store
     }
@@ -68,7 +76,10 @@ impl Session {
     }
 
     /// A fresh directory for a layer, and how to unpack into it.
-    pub(crate) fn layer_target(&self, diff_id: &Digest) -> Result<(PathBuf, Target), StoreError> {
+    pub(crate) fn layer_target(
+        &self,
+        algorithm: Algorithm,
+    ) -> Result<(PathBuf, Target), StoreError> {
         let number = self.layers.fetch_add(1, Ordering::Relaxed);
         let root = self.folder.join(format!("layer-{number}"));
         let trash = self.folder.join(format!("trash-{number}"));
@@ -80,7 +91,7 @@ impl Session {
             trash: open_folder(&trash)?,
             privileges: self.store.privileges(),
             limits: *self.store.limits(),
-            algorithm: diff_id.algorithm(),
+            algorithm,
         };
         Ok((root, target))
     }
@@ -107,24 +118,23 @@ fn open_folder(path: &Path) -> Result<OwnedFd, StoreError> {
     rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path))
 }
 
-/// What all operations under way count on, and the directories that dead ones left. The caller
-/// holds the store's lock exclusively, so that none begins meanwhile.
-pub(super) fn survey(
-    store: &Store,
-) -> Result<(BTreeSet<(String, Digest)>, Vec<PathBuf>), StoreError> {
+/// What operations under way count on: kinds and digests.
+pub(super) type Pinned = BTreeSet<(String, Digest)>;
+
+/// Tells what all operations under way count on. What dead ones left is moved into `session`, to
+/// end with it. The caller holds the store's lock exclusively, so that none begins meanwhile.
+pub(super) fn survey(store: &Store, session: &Session) -> Result<Pinned, StoreError> {
     let mut pinned = BTreeSet::new();
-    let mut dead = Vec::new();
-    for name in names_in(&store.path("sessions"))? {
+    for (number, name) in names_in(&store.path("sessions"))?.iter().enumerate() {
         let folder = store.path("sessions").join(name);
-        let lock = match File::open(folder.join(LOCK)) {
-            Ok(lock) => lock,
-            Err(_) => {
-                dead.push(folder);
-                continue;
-            }
-        };
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
-            dead.push(folder);
+        let lock = File::open(folder.join(LOCK));
+        let alive = lock.is_ok_and(|lock| {
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+        });
+        if !alive {
+            // Nobody else finds it there.
+            let aside = session.file_path(&format!("dead-{number}"));
+            std::fs::rename(&folder, &aside).map_err(failed("move away", &folder))?;
             continue;
         }
         // A session that has no pins yet counts on nothing yet.
@@ -137,5 +147,5 @@ pub(super) fn survey(
             }
         }
     }
-    Ok((pinned, dead))
+    Ok(pinned)
 }

@@ -12,7 +12,6 @@ use crate::archive::{MANIFEST, MadeImage};
 /// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
 }
@@ -161,7 +160,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
     let mut words = line.split_whitespace().map(str::to_owned);
-    let (method, path) = (words.next()?, words.next()?);
+    let path = words.nth(1)?;
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
@@ -171,5 +170,5 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     }
     let length: u64 = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
-    Some(Asked { method, path, headers })
+    Some(Asked { path, headers })
 }

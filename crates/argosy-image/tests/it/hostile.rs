@@ -170,13 +170,10 @@ fn paths_that_climb_are_refused_and_absolute_ones_stay_inside() {
         let error = contained(|_| Archive::default().file(path, b"x")).unwrap_err();
         assert!(error.contains("climbs out of the archive"), "{path}: {error}");
     }
-    let kept =
-        contained(|outside| Archive::default().file(&format!("{outside}/file"), b"changed"))
-            .unwrap();
+    let kept = contained(|outside| Archive::default().file(&format!("{outside}/file"), b"changed"))
+        .unwrap();
     assert!(std::fs::read_dir(&kept.image.layers[0]).unwrap().count() == 1);
-    let error =
-        contained(|_| Archive::default().entry(b'2', ".", "/etc", &[], PLAIN))
-            .unwrap_err();
+    let error = contained(|_| Archive::default().entry(b'2', ".", "/etc", &[], PLAIN)).unwrap_err();
     assert!(error.contains("root is something else"), "{error}");
 }
 

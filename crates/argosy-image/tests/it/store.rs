@@ -272,3 +272,19 @@ fn a_store_of_another_format_is_left_alone() {
     let error = Store::open(folder.path().join("images"), limits()).unwrap_err();
     assert!(whole(&error).contains("another version"), "{error}");
 }
+
+#[test]
+fn what_a_killed_pull_left_goes_with_the_next_one() {
+    let fake = two();
+    let folder = folder();
+    let store = store(folder.path());
+    let dead = store.root().join("sessions/0123");
+    std::fs::create_dir_all(dead.join("layer-0/etc")).unwrap();
+    std::fs::write(dead.join("lock"), "").unwrap();
+    std::fs::write(dead.join("pins"), "layers sha256:00\n").unwrap();
+    std::fs::write(store.root().join("partial/writing-1"), "half").unwrap();
+    try_pull(&store, &fake.name("one")).unwrap();
+    assert!(!contents(&store).iter().any(|path| path.starts_with("sessions")));
+    store.collect(&BTreeSet::new(), Collect::Nothing).unwrap();
+    assert!(!contents(&store).iter().any(|path| path.starts_with("partial")));
+}
