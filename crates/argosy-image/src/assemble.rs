@@ -32,6 +32,17 @@ pub(crate) struct ReadyLayer {
     pub(crate) tree: Tree,
 }
 
+impl ReadyLayer {
+    /// Where its directory is or will be.
+    pub(crate) fn place(&self, chain_id: &Digest) -> (&'static str, Digest) {
+        match &self.tree {
+            Tree::Present { kind, key } => (kind, key.clone()),
+            Tree::Staged(staged) if staged.implied.is_empty() => ("layers", self.diff_id.clone()),
+            Tree::Staged(_) => ("chains", chain_id.clone()),
+        }
+    }
+}
+
 /// The layers that images of this store have, with their lengths.
 pub(crate) struct KnownLayers(BTreeMap<(String, Digest), u64>);
 
@@ -103,12 +114,8 @@ pub(crate) fn assemble(
     }
     let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     for (layer, chain_id) in layers.iter_mut().zip(chain_ids(&diff_ids)) {
+        let (kind, key) = layer.place(&chain_id);
         let Tree::Staged(staged) = &layer.tree else { continue };
-        let (kind, key) = if staged.implied.is_empty() {
-            ("layers", layer.diff_id.clone())
-        } else {
-            ("chains", chain_id)
-        };
         session.publish_layer(&staged.folder, kind, &key)?;
         layer.tree = Tree::Present { kind, key };
     }
@@ -132,11 +139,20 @@ pub(crate) fn assemble(
 
 /// Gives directories that a layer only implies the look that they have below.
 fn complete(session: &Session, layers: &[ReadyLayer]) -> Result<(), Error> {
+    let staged_as = |diff_id: &Digest| {
+        layers.iter().find_map(|layer| match &layer.tree {
+            Tree::Staged(staged) if layer.diff_id == *diff_id => Some(staged.folder.clone()),
+            _ => None,
+        })
+    };
     let places: Vec<PathBuf> = layers
         .iter()
         .map(|layer| match &layer.tree {
             Tree::Staged(staged) => staged.folder.clone(),
-            Tree::Present { kind, key } => session.store().layer_path(kind, key),
+            // A layer that the image has twice may be present only in a moment.
+            Tree::Present { kind, key } => {
+                staged_as(&layer.diff_id).unwrap_or_else(|| session.store().layer_path(kind, key))
+            }
         })
         .collect();
     for (number, layer) in layers.iter().enumerate() {

@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::layer::{Compression, UnpackError, unpack};
+use crate::layer::{Compression, UnpackError, Unpacked, unpack};
 use crate::registry::RegistryError;
 use crate::store::{Partial, Session, StagedLayer, StoreError};
+
+/// One read while nothing is made of what is read.
+const DRAIN_BYTES: usize = 256 << 10;
 
 /// Why a layer does not become part of the store.
 #[derive(Debug, Error)]
@@ -40,6 +43,17 @@ impl LayerError {
         error.get_ref().is_some_and(|cause| {
             cause.downcast_ref::<RegistryError>().is_some_and(RegistryError::is_transient)
         })
+    }
+
+    /// Whether what there is of the blob is of no use for another attempt.
+    const fn spoils_the_blob(&self) -> bool {
+        match self {
+            Self::Digest { .. } | Self::TooLong { .. } | Self::DiffId { .. } => true,
+            Self::Unpack(error) => {
+                error.may_be_damage() || matches!(error, UnpackError::Refused(_))
+            }
+            Self::TooShort { .. } | Self::Source(_) | Self::Blob(_) | Self::Store(_) => false,
+        }
     }
 }
 
@@ -110,6 +124,34 @@ impl<R: Read> Read for Inflow<R> {
     }
 }
 
+impl<'a> Inflow<Box<dyn Read + 'a>> {
+    /// What a partial blob has, and then the stream.
+    fn open(
+        partial: Option<&Partial>,
+        stream: impl Read + 'a,
+        expected: &Expected,
+        meter: Meter,
+    ) -> Result<Self, LayerError> {
+        let (source, file): (Box<dyn Read + 'a>, _) = match partial {
+            None => (Box::new(stream), None),
+            Some(partial) => {
+                let (file, have) = (partial.file()?, partial.have());
+                let known = file.try_clone().map_err(LayerError::Blob)?;
+                (Box::new(known.take(have).chain(stream)), Some((file, have)))
+            }
+        };
+        Ok(Self {
+            source,
+            hasher: Hasher::new(expected.blob.algorithm()),
+            size: expected.size,
+            file,
+            counted: Arc::new(AtomicU64::new(0)),
+            failure: None,
+            meter,
+        })
+    }
+}
+
 impl<R> Inflow<R> {
     /// Keeps the cause, and gives readers something to fail with.
     fn fail(&mut self, cause: LayerError) -> io::Error {
@@ -127,78 +169,13 @@ pub(crate) fn ingest(
     expected: &Expected,
     meter: Meter,
 ) -> Result<Ingested, LayerError> {
-    let counted = Arc::new(AtomicU64::new(0));
-    let have = partial.as_ref().map_or(0, Partial::have);
-    let (known, file): (Box<dyn Read>, _) = match &partial {
-        None => (Box::new(io::empty()), None),
-        Some(partial) => {
-            let file = partial.file()?;
-            let known = file.try_clone().map_err(LayerError::Blob)?;
-            (Box::new(known.take(have)), Some((file, have)))
-        }
-    };
-    let mut inflow = Inflow {
-        source: known.chain(stream),
-        hasher: Hasher::new(expected.blob.algorithm()),
-        size: expected.size,
-        file,
-        counted: Arc::clone(&counted),
-        failure: None,
-        meter,
-    };
     let (folder, target) = session.layer_target(expected.algorithm())?;
+    let mut inflow = Inflow::open(partial.as_ref(), stream, expected, meter)?;
+    let counted = Arc::clone(&inflow.counted);
     let unpacked = unpack(&mut inflow, counted, target);
-    let certain = unpacked.as_ref().is_err_and(|error| !error.may_be_damage());
-    if inflow.failure.is_none() && !certain {
-        // Whatever is wrong with the content is judged only after its digest.
-        drop(io::copy(&mut inflow, &mut io::sink()));
-    }
-    let Inflow { hasher, failure, .. } = inflow;
-    if let Some(failure) = failure {
-        if let (LayerError::TooLong { .. }, Some(partial)) = (&failure, partial) {
-            partial.discard();
-        }
-        return Err(failure);
-    }
-    let unpacked = match unpacked {
-        Err(error) if certain => {
-            // The limits are the reader's: a blob that breaks them is not worth keeping.
-            if let (UnpackError::Refused(_), Some(partial)) = (&error, partial) {
-                partial.discard();
-            }
-            return Err(LayerError::Unpack(error));
-        }
-        other => other,
-    };
-    if let Err(error) = verify(hasher, expected) {
-        if let (LayerError::Digest { .. }, Some(partial)) = (&error, partial) {
-            partial.discard();
-        }
-        return Err(error);
-    }
-    let wrong = match unpacked {
-        Ok(unpacked) => {
-            let found = unpacked.diff_id;
-            match &expected.diff_id {
-                Some(known) if *known != found => {
-                    LayerError::DiffId { expected: known.clone(), found }
-                }
-                _ => {
-                    if let Some(partial) = &partial {
-                        session.publish_blob(partial)?;
-                    }
-                    let staged = StagedLayer { folder, implied: unpacked.implied };
-                    let (bytes, compression) = (unpacked.bytes, unpacked.compression);
-                    return Ok(Ingested { staged, diff_id: found, bytes, compression });
-                }
-            }
-        }
-        Err(error) => LayerError::Unpack(error),
-    };
-    if let Some(partial) = partial {
-        partial.discard();
-    }
-    Err(wrong)
+    let judged = judge(inflow, unpacked, expected);
+    let Unpacked { diff_id, bytes, compression, implied } = published(session, partial, judged)?;
+    Ok(Ingested { staged: StagedLayer { folder, implied }, diff_id, bytes, compression })
 }
 
 /// Brings a blob whose layer is unpacked already.
@@ -209,37 +186,63 @@ pub(crate) fn keep(
     size: u64,
     meter: Meter,
 ) -> Result<(), LayerError> {
-    let have = partial.have();
-    let file = partial.file()?;
-    let known = file.try_clone().map_err(LayerError::Blob)?.take(have);
-    let mut inflow = Inflow {
-        source: known.chain(stream),
-        hasher: Hasher::new(partial.digest().algorithm()),
-        size,
-        file: Some((file, have)),
-        counted: Arc::new(AtomicU64::new(0)),
-        failure: None,
-        meter,
-    };
-    let mut buffer = vec![0; 256 << 10];
-    while inflow.failure.is_none() {
-        // What goes wrong is kept as the failure.
-        if matches!(inflow.read(&mut buffer), Ok(0)) {
-            break;
-        }
-    }
-    let Inflow { hasher, failure, .. } = inflow;
     let expected = Expected { blob: partial.digest().clone(), size, diff_id: None };
+    let mut inflow = Inflow::open(Some(&partial), stream, &expected, meter)?;
+    drain(&mut inflow);
+    let Inflow { hasher, failure, .. } = inflow;
     let verified = failure.map_or_else(|| verify(hasher, &expected), Err);
-    match verified {
-        Ok(()) => Ok(session.publish_blob(&partial)?),
-        Err(error) => {
-            if matches!(error, LayerError::Digest { .. } | LayerError::TooLong { .. }) {
+    published(session, Some(partial), verified)
+}
+
+/// Makes a good blob visible, and throws a bad one away.
+fn published<T>(
+    session: &Session,
+    partial: Option<Partial>,
+    judged: Result<T, LayerError>,
+) -> Result<T, LayerError> {
+    match (judged, partial) {
+        (Ok(good), Some(partial)) => {
+            session.publish_blob(&partial)?;
+            Ok(good)
+        }
+        (Err(error), Some(partial)) => {
+            if error.spoils_the_blob() {
                 partial.discard();
             }
             Err(error)
         }
+        (judged, None) => judged,
     }
+}
+
+/// What is wrong with a layer, if anything. Content is judged only after its digest: what cannot
+/// be unpacked may have been damaged on its way.
+fn judge(
+    mut inflow: Inflow<impl Read>,
+    unpacked: Result<Unpacked, UnpackError>,
+    expected: &Expected,
+) -> Result<Unpacked, LayerError> {
+    match unpacked {
+        Err(error) if !error.may_be_damage() && inflow.failure.is_none() => {
+            return Err(LayerError::Unpack(error));
+        }
+        _ => drain(&mut inflow),
+    }
+    let Inflow { hasher, failure, .. } = inflow;
+    failure.map_or_else(|| verify(hasher, expected), Err)?;
+    let unpacked = unpacked.map_err(LayerError::Unpack)?;
+    match &expected.diff_id {
+        Some(known) if *known != unpacked.diff_id => {
+            Err(LayerError::DiffId { expected: known.clone(), found: unpacked.diff_id })
+        }
+        _ => Ok(unpacked),
+    }
+}
+
+/// Reads to the end; what goes wrong is kept as the failure.
+fn drain(inflow: &mut Inflow<impl Read>) {
+    let mut buffer = vec![0; DRAIN_BYTES];
+    while inflow.failure.is_none() && !matches!(inflow.read(&mut buffer), Ok(0)) {}
 }
 
 fn verify(hasher: Hasher, expected: &Expected) -> Result<(), LayerError> {

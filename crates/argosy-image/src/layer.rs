@@ -17,4 +17,4 @@ pub use unpack::UnpackError;
 pub(crate) use archive::{Archive, Kind, relative};
 pub(crate) use decompress::{Compression, decompressed};
 pub(crate) use metadata::inherit;
-pub(crate) use unpack::{Target, unpack};
+pub(crate) use unpack::{Target, Unpacked, unpack};

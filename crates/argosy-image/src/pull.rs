@@ -1,33 +1,30 @@
 //! Pulls: from a reference to an image that a container can run.
 
+mod layer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use layer::LayerJob;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::assemble::{KnownLayers, ReadyLayer, Tree, assemble, check_platform, diff_ids};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::ingest::{Expected, LayerError, Meter, ingest, keep};
 use crate::manifest::{self, Descriptor, Document, Manifest, ManifestError};
 use crate::platform::Platform;
 use crate::policy::Policy;
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
-use crate::registry::{Download, Fetched, RegistryClient, RegistryError, Source};
+use crate::registry::{Fetched, RegistryClient, RegistryError, Source};
 use crate::store::{
-    Claim, Image, NameRecord, Partial, Pressure, Session, Store, StoreError, chain_ids,
-    parse_config,
+    Image, NameRecord, Pressure, Session, Store, StoreError, chain_ids, parse_config,
 };
 
 /// Layers at once. Enough that a far registry is not waited for, few enough that disks and
 /// registries are not overrun; podman takes as many.
 const PARALLEL: usize = 6;
-/// How often it is looked whether another operation has brought a blob.
-const CLAIM_PAUSE: Duration = Duration::from_millis(50);
-
 /// When to ask the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum When {
@@ -115,19 +112,6 @@ struct Pull {
     client: RegistryClient,
     reference: Reference,
     wanted: Platform,
-    progress: Progress,
-}
-
-/// One layer to bring.
-struct LayerJob {
-    session: Arc<Session>,
-    client: RegistryClient,
-    reference: Reference,
-    source: Source,
-    known: Arc<KnownLayers>,
-    blob: Descriptor,
-    diff_id: Digest,
-    chain_id: Digest,
     progress: Progress,
 }
 
@@ -238,7 +222,7 @@ impl Pull {
             let (number, layer) = job.map_err(|_| Error::Thread)??;
             done.insert(number, layer);
         }
-        Ok(in_order(manifest, diff_ids, &first, done))
+        Ok(in_order(manifest, diff_ids, &chain, &first, done))
     }
 
     fn failed(&self, error: RegistryError) -> Error {
@@ -250,6 +234,7 @@ impl Pull {
 fn in_order(
     manifest: &Manifest,
     diff_ids: &[Digest],
+    chain: &[Digest],
     first: &BTreeMap<&Digest, usize>,
     mut done: BTreeMap<usize, ReadyLayer>,
 ) -> Vec<ReadyLayer> {
@@ -257,13 +242,11 @@ fn in_order(
     for (number, blob) in manifest.layers.iter().enumerate() {
         if let Some(layer) = done.remove(&number) {
             layers.push(layer);
-        } else if let Some(earlier) = first.get(&blob.digest).and_then(|place| layers.get(*place)) {
-            // It is published under its own digest when its turn comes.
-            let tree = match &earlier.tree {
-                Tree::Present { kind, key } => Tree::Present { kind, key: key.clone() },
-                Tree::Staged(_) => Tree::Present { kind: "layers", key: diff_ids[number].clone() },
-            };
+        } else if let Some(place) = first.get(&blob.digest) {
+            let earlier = &layers[*place];
+            let (kind, key) = earlier.place(&chain[*place]);
             let (blob, diff_id) = (blob.clone(), diff_ids[number].clone());
+            let tree = Tree::Present { kind, key };
             layers.push(ReadyLayer { blob, diff_id, bytes: earlier.bytes, tree });
         }
     }
@@ -296,114 +279,4 @@ fn publish(
     session.set_name(reference, &name)?;
     let unknown = || StoreError::NotFound { name: reference.to_string() };
     Ok(session.store().image(&fetched.digest)?.ok_or_else(unknown)?)
-}
-
-impl LayerJob {
-    async fn run(self) -> Result<ReadyLayer, Error> {
-        let mut waiting = false;
-        loop {
-            let job = (Arc::clone(&self.session), self.blob.digest.clone());
-            let claim = blocking(move || Ok(job.0.claim(&job.1)?)).await?;
-            let found = self.known.find(&self.session, &self.diff_id, &self.chain_id)?;
-            match (claim, found) {
-                (Claim::Taken, _) => {
-                    if !waiting {
-                        waiting = true;
-                        (self.progress)(Event::Waiting { layer: self.blob.digest.clone() });
-                    }
-                    tokio::time::sleep(CLAIM_PAUSE).await;
-                }
-                (Claim::Whole, Some((tree, bytes))) => {
-                    let (layer, size) = (self.blob.digest.clone(), self.blob.size);
-                    (self.progress)(Event::Present { layer, bytes: size });
-                    return Ok(self.ready(tree, bytes));
-                }
-                (Claim::Whole, None) => return self.unpack_blob().await,
-                (Claim::Mine(partial), found) => return self.bring(partial, found).await,
-            }
-        }
-    }
-
-    /// The blob is here, but not its directory.
-    async fn unpack_blob(self) -> Result<ReadyLayer, Error> {
-        self.begun(0);
-        let (session, expected, meter) = (Arc::clone(&self.session), self.expected(), self.meter());
-        let digest = self.blob.digest.clone();
-        let ingested = blocking(move || {
-            let blob = session.store().open_blob(&expected.blob)?;
-            ingest(&session, None, blob, &expected, meter).map_err(|error| layer(digest, error))
-        })
-        .await?;
-        (self.progress)(Event::Done { layer: self.blob.digest.clone() });
-        Ok(self.ready(Tree::Staged(ingested.staged), ingested.bytes))
-    }
-
-    async fn bring(
-        self,
-        partial: Partial,
-        found: Option<(Tree, u64)>,
-    ) -> Result<ReadyLayer, Error> {
-        let from = partial.have().min(self.blob.size);
-        self.begun(from);
-        let endpoints = self.endpoints()?;
-        let digest = self.blob.digest.clone();
-        let download = Download { endpoints, digest, size: self.blob.size, from };
-        let (retried, name) = (Arc::clone(&self.progress), self.blob.digest.clone());
-        let (stream, downloading) = self.client.download(download, move |error| {
-            let error = error.to_string();
-            retried(Event::Retried { layer: name.clone(), error });
-        });
-        let (session, expected, meter) = (Arc::clone(&self.session), self.expected(), self.meter());
-        let (digest, size) = (self.blob.digest.clone(), self.blob.size);
-        let writing = blocking(move || {
-            let result = match found {
-                Some((tree, bytes)) => {
-                    keep(&session, partial, stream, size, meter).map(|()| (tree, bytes))
-                }
-                None => ingest(&session, Some(partial), stream, &expected, meter)
-                    .map(|ingested| (Tree::Staged(ingested.staged), ingested.bytes)),
-            };
-            result.map_err(|error| layer(digest, error))
-        });
-        let ((), written) = tokio::join!(downloading, writing);
-        let (tree, bytes) = written?;
-        (self.progress)(Event::Done { layer: self.blob.digest.clone() });
-        Ok(self.ready(tree, bytes))
-    }
-
-    /// The place that had the manifest first, then the others.
-    fn endpoints(&self) -> Result<Vec<Source>, Error> {
-        let all = self.client.places(&self.reference).map_err(|error| Error::Registry {
-            reference: self.reference.clone(),
-            source: Box::new(error),
-        })?;
-        let others = all.into_iter().filter(|endpoint| *endpoint != self.source);
-        Ok(std::iter::once(self.source.clone()).chain(others).collect())
-    }
-
-    fn begun(&self, have: u64) {
-        let (layer, bytes) = (self.blob.digest.clone(), self.blob.size);
-        (self.progress)(Event::Begun { layer, bytes, have });
-    }
-
-    fn expected(&self) -> Expected {
-        Expected {
-            blob: self.blob.digest.clone(),
-            size: self.blob.size,
-            diff_id: Some(self.diff_id.clone()),
-        }
-    }
-
-    fn meter(&self) -> Meter {
-        let (progress, layer) = (Arc::clone(&self.progress), self.blob.digest.clone());
-        Box::new(move |bytes| progress(Event::Moved { layer: layer.clone(), bytes }))
-    }
-
-    fn ready(self, tree: Tree, bytes: u64) -> ReadyLayer {
-        ReadyLayer { blob: self.blob, diff_id: self.diff_id, bytes, tree }
-    }
-}
-
-fn layer(digest: Digest, error: LayerError) -> Error {
-    Error::Layer { digest, source: Box::new(error) }
 }

@@ -1,5 +1,6 @@
 //! Registries, spoken to by the distribution protocol: manifests, blobs, tokens, mirrors.
 
+mod answers;
 mod auth_file;
 mod blobs;
 mod challenge;

@@ -2,6 +2,7 @@
 //! these definitions.
 
 mod demo;
+mod image;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
+pub(crate) use image::{
+    ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
+    ImageRemove, ImageSave, ImageTag, RegistryOptions,
+};
 
 /// Where sockets are when nothing else is said.
 pub(crate) const RUNTIME_DIR: &str = "/run/argosy";
@@ -147,6 +152,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  argosy journal web.service -n 50 -f\n  argosy journal web.service --since '10 min ago'"
     )]
     Journal(Journal),
+    /// Pull, list, send and remove container images of this machine.
+    #[command(subcommand)]
+    Image(ImageAction),
+    /// Bring a container image from a registry; the same as image pull.
+    #[command(after_help = image::PULL_EXAMPLES)]
+    Pull(ImagePull),
+    /// List the container images of this machine; the same as image list.
+    Images(ImageList),
+    /// Remove container images from this machine; the same as image rm.
+    Rmi(ImageRemove),
     /// Reread this machine's own unit files (with --local).
     DaemonReload,
     /// Run this machine's supervisor and daemon.

@@ -83,6 +83,7 @@ pub(crate) fn refuse_local(global: &Global, command: &Command) -> Result<(), Fai
         Command::Apply(_) => "apply",
         Command::Destroy(_) => "destroy",
         Command::Scale(_) => "scale",
+        Command::Image(_) => "image",
         _ => return Ok(()),
     };
     if !global.local {

@@ -245,7 +245,9 @@ impl Tree {
     pub(crate) fn finish(self) -> Result<BTreeSet<Vec<u8>>, UnpackError> {
         for (path, state) in self.directories.iter().rev() {
             let Ok(directory) = self.open(path) else { continue };
-            rustix::fs::fchmod(&directory, Mode::from_raw_mode(state.mode))
+            // A directory that its owner may not write to could not be moved to its place.
+            let movable = if path.is_empty() && !self.privileges.owners { 0o700 } else { 0 };
+            rustix::fs::fchmod(&directory, Mode::from_raw_mode(state.mode | movable))
                 .map_err(|error| failed("set the mode of", path, error))?;
             rustix::fs::futimens(&directory, &times(state.modified))
                 .map_err(|error| failed("set the times of", path, error))?;

@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use super::client::{Ask, RegistryClient, pause};
+use super::answers::pause;
+use super::client::{ANSWER_LIMIT, Ask, RegistryClient};
 use super::failure::RegistryError;
 use super::settings::Endpoint;
 use crate::digest::Digest;
@@ -126,6 +127,7 @@ impl RegistryClient {
             headers,
             endpoint: &endpoint,
             actions: "pull",
+            limit: ANSWER_LIMIT,
         };
         let response = match self.ask(&ask).await {
             Ok(response) => response,

@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
+use super::answers::{checked, empty, redirected, retrying, timeout, unwrapped};
 use super::auth_file::AuthFiles;
 use super::challenge;
 use super::connect::Connector;
 use super::failure::RegistryError;
 use super::resolve::Names;
-use super::settings::{Endpoint, Registries, Transport, host_of, is_loopback};
+use super::settings::{Endpoint, Registries, Transport};
 use super::tls;
 use super::tokens::Tokens;
 use crate::digest::Digest;
@@ -27,17 +28,9 @@ use crate::manifest::ACCEPTED;
 use crate::reference::Reference;
 
 /// From request to headers. A registry that has to fetch from its own storage takes seconds.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Registry, storage, and one more that moved.
 const REDIRECTS_MAX: usize = 5;
-/// Tries of one request to one place. With the waits between them some three seconds.
-const TRIES_MAX: u32 = 4;
-/// Doubled with each try.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// No registry is waited for longer between two tries, whatever it asks for.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-/// The explanation of an error; what is longer is a page for people.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Idle connections to one host that are kept.
 const IDLE_MAX: usize = 8;
 
@@ -77,6 +70,8 @@ pub(super) struct Ask<'a> {
     pub(super) endpoint: &'a Endpoint,
     /// `pull` or `pull,push`.
     pub(super) actions: &'static str,
+    /// How long it may take until the answer begins; the request's own body counts.
+    pub(super) limit: Duration,
 }
 
 impl RegistryClient {
@@ -187,6 +182,7 @@ impl RegistryClient {
                 headers,
                 endpoint,
                 actions: "pull",
+                limit: ANSWER_LIMIT,
             };
             let response = self.ask(&ask).await?;
             let headers = response.headers().clone();
@@ -260,7 +256,7 @@ impl RegistryClient {
             let url = uri.to_string();
             let request =
                 request.body(body()?).map_err(|_| RegistryError::Url { url: url.clone() })?;
-            let response = self.send(request, ask.endpoint, &url).await?;
+            let response = self.send(request, ask.endpoint, &url, ask.limit).await?;
             let redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             if !redirect || !matches!(ask.method, Method::GET | Method::HEAD) {
                 return Ok(response);
@@ -275,6 +271,7 @@ impl RegistryClient {
         request: Request<Body>,
         endpoint: &Endpoint,
         url: &str,
+        limit: Duration,
     ) -> Result<Response<Incoming>, RegistryError> {
         // What a registry redirects to, or its token service, is verified as the web is.
         let own = request.uri().authority().is_some_and(|host| host.as_str() == endpoint.authority);
@@ -284,8 +281,8 @@ impl RegistryClient {
             (Transport::Tls, endpoint.ca.clone().filter(|_| endpoint.transport == Transport::Tls))
         };
         let client = self.client(transport, ca)?;
-        match tokio::time::timeout(ANSWER_LIMIT, client.request(request)).await {
-            Err(_) => Err(timeout(url)),
+        match tokio::time::timeout(limit, client.request(request)).await {
+            Err(_) => Err(RegistryError::Timeout { url: url.to_owned(), limit }),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(unwrapped(error, url)),
         }
@@ -303,132 +300,4 @@ impl RegistryClient {
         clients.insert((transport, ca), client.clone());
         Ok(client)
     }
-}
-
-pub(super) fn empty() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed()
-}
-
-fn timeout(url: &str) -> RegistryError {
-    RegistryError::Timeout { url: url.to_owned(), limit: ANSWER_LIMIT }
-}
-
-/// The connector's own error if it is one; hyper wraps it.
-fn unwrapped(error: hyper_util::client::legacy::Error, url: &str) -> RegistryError {
-    let connecting = error.is_connect();
-    let wrapped: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
-    if connecting {
-        let cause = wrapped.source().and_then(|cause| cause.downcast_ref::<RegistryError>());
-        match cause {
-            Some(RegistryError::Connect { host, source }) => {
-                return RegistryError::Connect {
-                    host: host.clone(),
-                    source: chain(source.as_ref()),
-                };
-            }
-            Some(RegistryError::Resolve { host, source }) => {
-                return RegistryError::Resolve {
-                    host: host.clone(),
-                    source: chain(source.as_ref()),
-                };
-            }
-            _ => {}
-        }
-    }
-    RegistryError::Broken { url: url.to_owned(), source: wrapped }
-}
-
-/// A cause that cannot be moved out of its wrapping, as text.
-fn chain(
-    error: &(dyn std::error::Error + Send + Sync),
-) -> Box<dyn std::error::Error + Send + Sync> {
-    error.to_string().into()
-}
-
-fn redirected(from: &Uri, response: &Response<Incoming>) -> Result<Uri, RegistryError> {
-    let wrong = |reason| RegistryError::Redirect { url: from.to_string(), reason };
-    let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
-    let place = place.ok_or_else(|| wrong("to nowhere"))?;
-    let to = absolute(from, place).ok_or_else(|| wrong("to something that is not a URL"))?;
-    let plain = to.scheme_str() != Some("https");
-    let loopback = to.host().is_some_and(|host| is_loopback(host_of(host)));
-    if plain && from.scheme_str() == Some("https") {
-        return Err(wrong("from TLS to a place without"));
-    }
-    if plain && to.authority() != from.authority() && !loopback {
-        return Err(wrong("to another host without TLS"));
-    }
-    Ok(to)
-}
-
-/// Makes a `Location` whole.
-pub(super) fn absolute(from: &Uri, place: &str) -> Option<Uri> {
-    if place.starts_with('/') {
-        return format!("{}://{}{place}", from.scheme_str()?, from.authority()?).parse().ok();
-    }
-    place.parse().ok().filter(|uri: &Uri| uri.authority().is_some())
-}
-
-/// Makes an error of an answer that is none.
-pub(super) async fn checked(
-    response: Response<Incoming>,
-    ask: &Ask<'_>,
-) -> Result<Response<Incoming>, RegistryError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|after| after.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
-    let message = message(response).await;
-    let (url, registry) = (ask.url.clone(), ask.endpoint.authority.clone());
-    Err(match status {
-        StatusCode::NOT_FOUND => RegistryError::NotFound { url, message },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let repository = ask.endpoint.repository.clone();
-            RegistryError::Denied { registry, repository, message }
-        }
-        StatusCode::TOO_MANY_REQUESTS => RegistryError::Limited { registry, message, after },
-        status => RegistryError::Status { url, status, message },
-    })
-}
-
-/// What a registry says about an error: `{"errors": [{"code", "message"}]}`.
-pub(super) async fn message(response: Response<Incoming>) -> Option<String> {
-    let body = Limited::new(response.into_body(), MESSAGE_BYTES_MAX).collect();
-    let bytes = tokio::time::timeout(ANSWER_LIMIT, body).await.ok()?.ok()?.to_bytes();
-    let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-    let error = value.get("errors")?.get(0)?;
-    let text = |key: &str| error.get(key)?.as_str().filter(|text| !text.is_empty());
-    let said = text("message").or_else(|| text("code"))?;
-    Some(said.chars().filter(|char| !char.is_control()).take(300).collect())
-}
-
-/// Does something again as long as that may help.
-pub(super) async fn retrying<T, F: Future<Output = Result<T, RegistryError>>>(
-    attempt: impl Fn() -> F,
-) -> Result<T, RegistryError> {
-    let mut tries = 1;
-    loop {
-        match attempt().await {
-            Err(error) if error.is_transient() && tries < TRIES_MAX => {
-                tokio::time::sleep(pause(tries, error.wait())).await;
-                tries += 1;
-            }
-            other => return other,
-        }
-    }
-}
-
-/// How long to wait after a number of failed tries: doubled each time, and not the same for all.
-pub(super) fn pause(tries: u32, asked: Option<Duration>) -> Duration {
-    let mut random = [0; 1];
-    // Without chance all clients wait alike, which still is a wait.
-    let _filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    let base = FIRST_WAIT * 2_u32.saturating_pow(tries.saturating_sub(1));
-    let spread = base * u32::from(random[0]) / 512;
-    asked.unwrap_or(base + spread).min(WAIT_MAX)
 }

@@ -12,9 +12,10 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use serde::Deserialize;
 
+use super::answers::{empty, message, retrying};
 use super::auth_file::{AuthFiles, Credentials};
 use super::challenge::Challenge;
-use super::client::{Body, RegistryClient, empty, message, retrying};
+use super::client::{ANSWER_LIMIT, Body, RegistryClient};
 use super::failure::RegistryError;
 use super::settings::{Endpoint, host_of, is_loopback};
 
@@ -113,7 +114,7 @@ impl TokenRequest {
         if !(secure || loopback || same && endpoint.scheme() == "http") {
             return Err(RegistryError::PlainRealm { realm: self.realm.clone() });
         }
-        let response = client.send(request, endpoint, &self.realm).await?;
+        let response = client.send(request, endpoint, &self.realm, ANSWER_LIMIT).await?;
         let status = response.status();
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             let message = message(response).await;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -11,7 +12,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
-use super::client::{Ask, Body, RegistryClient, absolute, checked, empty, retrying};
+use super::answers::{absolute, checked, empty, retrying};
+use super::client::{ANSWER_LIMIT, Ask, Body, RegistryClient};
 use super::failure::RegistryError;
 use super::settings::Endpoint;
 use crate::digest::Digest;
@@ -22,6 +24,8 @@ const ACTIONS: &str = "pull,push";
 /// One piece of a blob on its way, and how many wait between disk and network.
 const PIECE_BYTES: usize = 256 << 10;
 const PIECES_MAX: usize = 8;
+/// An upload that is slower than this is given up.
+const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
 
 impl RegistryClient {
     /// Whether a registry has a blob already.
@@ -72,6 +76,7 @@ impl RegistryClient {
         let separator = if place.contains('?') { '&' } else { '?' };
         let mut put = ask(&endpoint, Method::PUT, format!("{place}{separator}digest={digest}"));
         put.headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+        put.limit += Duration::from_secs(size / SLOWEST_BYTES_PER_SECOND);
         let octets = HeaderValue::from_static("application/octet-stream");
         put.headers.insert(CONTENT_TYPE, octets);
         let body = || file_body(path.to_owned(), digest.clone(), progress.clone());
@@ -100,7 +105,7 @@ impl RegistryClient {
 }
 
 fn ask(endpoint: &Endpoint, method: Method, url: String) -> Ask<'_> {
-    Ask { method, url, headers: HeaderMap::new(), endpoint, actions: ACTIONS }
+    Ask { method, url, headers: HeaderMap::new(), endpoint, actions: ACTIONS, limit: ANSWER_LIMIT }
 }
 
 /// A file, read by a thread of its own.

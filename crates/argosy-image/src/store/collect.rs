@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 
 use super::durable::WRITING;
 use super::session::{Pinned, Session, survey};
-use super::{Store, StoreError, digests_in, failed, names_in};
+use super::{ImageRecord, Store, StoreError, digests_in, failed, names_in};
 use crate::digest::Digest;
 
 /// How long a blob that nobody brings any further is kept to be resumed.
@@ -104,16 +104,14 @@ impl Store {
                 gone.push(record);
             }
         }
-        for (_, name) in &names {
-            kept.insert(("blobs".to_owned(), name.asked.clone()));
+        for (reference, name) in &names {
+            if gone.iter().any(|record: &ImageRecord| record.manifest.digest == name.manifest) {
+                self.remove_name(reference)?;
+            } else {
+                kept.insert(("blobs".to_owned(), name.asked.clone()));
+            }
         }
         for record in gone {
-            for (reference, name) in &names {
-                if name.manifest == record.manifest.digest {
-                    self.remove_name(reference)?;
-                    kept.remove(&("blobs".to_owned(), name.asked.clone()));
-                }
-            }
             self.remove_record(&record.manifest.digest)?;
             let layers = record.layers.iter();
             collected.bytes += layers

@@ -288,3 +288,20 @@ fn what_a_killed_pull_left_goes_with_the_next_one() {
     store.collect(&BTreeSet::new(), Collect::Nothing).unwrap();
     assert!(!contents(&store).iter().any(|path| path.starts_with("partial")));
 }
+
+#[test]
+fn a_layer_that_an_image_has_twice_is_there_once() {
+    let meta = Meta { mode: 0o750, uid: 77, ..FOLDER };
+    let base = Layer::gzip(Archive::default().entry(b'5', "srv", "", &[], meta).end());
+    let twice = Layer::gzip(Archive::default().file("srv/deep/file", b"x").end());
+    let above = Layer::gzip(Archive::default().file("srv/other", b"x").end());
+    let layers = vec![base.clone(), twice.clone(), base, twice, above];
+    let fake = Fake::with(&MadeImage::new(layers));
+    let folder = folder();
+    let image = try_pull(&store(folder.path()), &fake.name("app")).unwrap();
+    assert_eq!(image.layers[0], image.layers[2]);
+    assert_eq!(image.layers[1], image.layers[3]);
+    assert!(image.layers.iter().all(|layer| layer.is_dir()));
+    let srv = std::fs::metadata(image.layers[4].join("srv")).unwrap();
+    assert_eq!((srv.mode() & 0o7777, srv.uid()), (0o750, 77));
+}

@@ -8,6 +8,7 @@ mod demo;
 mod fence;
 mod first_unit;
 mod health;
+mod image;
 mod killed_proxy;
 mod local;
 mod machine;
