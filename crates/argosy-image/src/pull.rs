@@ -127,7 +127,7 @@ impl Pull {
             manifest: fetched.digest.clone(),
             platform: self.wanted.clone(),
             layers: manifest.layers.len(),
-            bytes: manifest.layers.iter().map(|layer| layer.size).sum(),
+            bytes: manifest.layers.iter().fold(0, |sum, layer| layer.size.saturating_add(sum)),
         });
         let layers = self.layers(&fetched.source, &manifest, &diff_ids).await?;
         (self.progress)(Event::Finishing);

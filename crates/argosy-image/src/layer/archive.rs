@@ -3,6 +3,9 @@
 //! The headers' fields are decoded by the `tar` crate. Walking the archive is done here, because
 //! that crate reads extended headers of any length into memory.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read};
 
 use thiserror::Error;
@@ -10,6 +13,8 @@ use thiserror::Error;
 use crate::limits::{EXTENDED_HEADER_BYTES_MAX, PATH_BYTES_MAX, XATTR_BYTES_MAX, XATTRS_MAX};
 
 const BLOCK: usize = 512;
+/// What Linux allows as the length of a file.
+const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// What is wrong with an archive.
 #[derive(Debug, Error)]
@@ -165,8 +170,12 @@ impl<R: Read> Archive<R> {
             b'6' => Kind::Fifo,
             other => return Err(ArchiveError::Kind { path: shown(), kind: char::from(other) }),
         };
+        let stated = extended.size.unwrap_or(size);
+        if stated > SIZE_MAX {
+            return Err(damaged("a size is larger than any file"));
+        }
         // Only files have data; some writers state a size for others and write none.
-        let size = if kind == Kind::File { extended.size.unwrap_or(size) } else { 0 };
+        let size = if kind == Kind::File { stated } else { 0 };
         self.data = size;
         self.filling = size.next_multiple_of(BLOCK as u64) - size;
         let old = header.as_old();
@@ -203,11 +212,17 @@ impl<R: Read> Archive<R> {
     }
 
     fn skip_data(&mut self) -> Result<(), ArchiveError> {
-        let rest = self.data + self.filling;
+        let (data, filling) = (self.data, self.filling);
         (self.data, self.filling) = (0, 0);
-        let skipped = io::copy(&mut self.source.by_ref().take(rest), &mut io::sink())
-            .map_err(ArchiveError::Read)?;
-        if skipped == rest { Ok(()) } else { Err(ArchiveError::Truncated) }
+        let mut skip = |bytes: u64| {
+            io::copy(&mut self.source.by_ref().take(bytes), &mut io::sink())
+                .map_err(ArchiveError::Read)
+        };
+        if skip(data)? < data {
+            return Err(ArchiveError::Truncated);
+        }
+        // `umoci insert` leaves out the last filling and the end; readers elsewhere take that.
+        skip(filling).map(drop)
     }
 
     fn header(&mut self) -> Result<Option<[u8; BLOCK]>, ArchiveError> {

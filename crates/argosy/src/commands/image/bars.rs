@@ -150,8 +150,9 @@ impl State {
             format!("{} {} {}", layer.id.short(), bar(layer.have, layer.bytes), layer.note)
         }));
         if !summed.is_empty() {
-            let (have, bytes) =
-                summed.iter().fold((0, 0), |sum, layer| (sum.0 + layer.have, sum.1 + layer.bytes));
+            let (have, bytes) = summed.iter().fold((0_u64, 0_u64), |sum, layer| {
+                (sum.0.saturating_add(layer.have), sum.1.saturating_add(layer.bytes))
+            });
             lines.push(format!("{:>3} more     {}", summed.len(), bar(have, bytes)));
         }
         if self.finishing {
@@ -177,7 +178,7 @@ fn up(lines: usize) -> String {
 }
 
 fn bar(have: u64, bytes: u64) -> String {
-    let share = |of: u64| (have.min(bytes) * of).checked_div(bytes).unwrap_or(of);
+    let share = |of: u64| have.min(bytes).saturating_mul(of).checked_div(bytes).unwrap_or(of);
     let full = usize::try_from(share(BAR_CHARS as u64)).unwrap_or(BAR_CHARS);
     format!(
         "[{}{}] {:>3} % of {}",
