@@ -90,6 +90,16 @@ pub(crate) struct ImagePull {
     /// Print only the images' ids.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Refuse to pull when the disk is as full as this.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        env = "ARGOSY_DISK_LIMIT",
+        default_value_t = 90,
+        value_parser = clap::value_parser!(u8).range(1..=100),
+        hide_env_values = true
+    )]
+    pub(crate) disk_limit: u8,
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
     #[command(flatten)]

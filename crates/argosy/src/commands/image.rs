@@ -98,7 +98,11 @@ fn collect(options: &ImageGc, printer: &Printer) -> Result<(), Failure> {
 
 /// This machine's images.
 fn store(data: &DataDir) -> Result<Store, Failure> {
-    Store::open(data.data_dir.join(IMAGES), Limits::default()).map_err(|error| {
+    store_with(data, Limits::default())
+}
+
+fn store_with(data: &DataDir, limits: Limits) -> Result<Store, Failure> {
+    Store::open(data.data_dir.join(IMAGES), limits).map_err(|error| {
         let denied = matches!(
             &error,
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied

@@ -5,11 +5,12 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
 
 use argosy_image::{
-    Image, ImportOptions, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store, When,
+    Image, ImportOptions, Limits, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store,
+    When,
 };
 
 use super::bars::Bars;
-use super::{client, failed, familiar, policy, shown, store};
+use super::{client, failed, familiar, policy, shown, store, store_with};
 use crate::args::{ImageImport, ImageLoad, ImagePull, ImagePush, ImageSave};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
@@ -18,7 +19,13 @@ pub(in crate::commands) async fn pull(
     options: &ImagePull,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let store = store(&options.data)?;
+    let usual = Limits::default();
+    let limits = Limits {
+        refuse_percent: options.disk_limit,
+        stop_percent: usual.stop_percent.max(options.disk_limit),
+        ..usual
+    };
+    let store = store_with(&options.data, limits)?;
     let (client, policy) = (client(&options.registry)?, policy()?);
     let pull = PullOptions {
         platform: options.platform.clone(),
