@@ -15,8 +15,10 @@ pub struct Limits {
     /// Bytes that one layer may unpack to. No filesystem here should be filled by one layer.
     pub unpacked_bytes_max: u64,
     /// How many times larger than its compressed form a layer may be once it is larger than
-    /// [`RATIO_FREE_BYTES`]. Real layers have 2 to 10; deflate cannot exceed 1032, zstd can.
+    /// `ratio_free_bytes`. Real layers have 2 to 10; deflate cannot exceed 1032, zstd can.
     pub unpacked_ratio_max: u64,
+    /// Below this a layer may be compressed as well as it likes: a gigabyte of zeros is no bomb.
+    pub ratio_free_bytes: u64,
     /// Parts of the filesystem, in percent, that are in use when pulls are refused.
     pub refuse_percent: u8,
     /// Parts of the filesystem, in percent, that are in use when unpacking stops: what is left
@@ -33,14 +35,13 @@ impl Default for Limits {
             entries_max: 2_000_000,
             unpacked_bytes_max: 64 << 30,
             unpacked_ratio_max: 200,
+            ratio_free_bytes: 1 << 30,
             refuse_percent: 90,
             stop_percent: 97,
         }
     }
 }
 
-/// Below this a layer may be compressed as well as it likes: a gigabyte of zeros is no bomb.
-pub(crate) const RATIO_FREE_BYTES: u64 = 1 << 30;
 /// What Linux allows in one path.
 pub(crate) const PATH_BYTES_MAX: usize = 4096;
 /// What Linux allows in one name.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::limits::{Limits, RATIO_FREE_BYTES, SPACE_CHECK_BYTES};
+use crate::limits::{Limits, SPACE_CHECK_BYTES};
 
 /// Why a layer is not unpacked any further, whatever it would still contain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -56,12 +56,14 @@ impl<R: Read> Guard<R> {
 
     fn check(&mut self) -> Result<(), Refusal> {
         let bytes = self.hasher.bytes();
-        let Limits { unpacked_bytes_max, unpacked_ratio_max, stop_percent, .. } = self.limits;
+        let Limits {
+            unpacked_bytes_max, unpacked_ratio_max, ratio_free_bytes, stop_percent, ..
+        } = self.limits;
         if bytes > unpacked_bytes_max {
             return Err(Refusal::Size { max: unpacked_bytes_max });
         }
         let allowed = self.compressed.load(Ordering::Relaxed).saturating_mul(unpacked_ratio_max);
-        if bytes > RATIO_FREE_BYTES && bytes > allowed {
+        if bytes > ratio_free_bytes && bytes > allowed {
             return Err(Refusal::Ratio { max: unpacked_ratio_max });
         }
         if bytes >= self.space_checked_at + SPACE_CHECK_BYTES {

@@ -9,9 +9,10 @@ use argosy_image::{
     RegistryClient, Store, pull, silent,
 };
 
-/// Images are compared with owners and devices in them.
+/// A folder in memory where there is such a place: every pull syncs its filesystem, and would wait
+/// for what the rest of the machine writes.
 pub(crate) fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A disk that is nearly full must not change what tests see.
