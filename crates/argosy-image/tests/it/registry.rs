@@ -14,11 +14,26 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Self {
+        Self::start_in(folder(), "")
+    }
+
+    /// One that speaks TLS with a certificate of its own; the file with it is told, too.
+    pub(crate) fn start_tls() -> (Self, std::path::PathBuf) {
         let folder = folder();
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&certificate, own.cert.pem()).unwrap();
+        std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+        let (shown, key) = (certificate.display(), key.display());
+        let tls = format!("  tls:\n    certificate: {shown}\n    key: {key}\n");
+        (Self::start_in(folder, &tls), certificate)
+    }
+
+    fn start_in(folder: tempfile::TempDir, more: &str) -> Self {
         let config = folder.path().join("config.yml");
         let storage = folder.path().join("storage");
         let text = format!(
-            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:0\n",
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:0\n{more}",
             storage.display()
         );
         std::fs::write(&config, text).unwrap();
