@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// Program, Debian package, what it is for.
-const NEEDS: [(&str, &str, &str); 7] = [
+const NEEDS: [(&str, &str, &str); 12] = [
     ("etcdctl", "etcd-client", "etcd's own client against our store"),
     ("etcd", "etcd-server", "differential tests against etcd"),
     ("curl", "curl", "the README's commands"),
@@ -13,6 +13,11 @@ const NEEDS: [(&str, &str, &str); 7] = [
     ("script", "bsdutils", "terminals inside machines"),
     ("setpriv", "util-linux", "tests as an ordinary user"),
     ("unshare", "util-linux", "tests with namespaces denied"),
+    ("docker-registry", "docker-registry", "pulls from and pushes to a real registry"),
+    ("skopeo", "skopeo", "images in every form"),
+    ("umoci", "umoci", "images, and the trees they unpack to"),
+    ("podman", "podman", "the trees that images unpack to"),
+    ("setcap", "libcap2-bin", "images with file capabilities"),
 ];
 
 pub(crate) fn check() -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod demo;
 mod examples;
+mod image;
 mod scope;
 
 use std::net::SocketAddr;
@@ -11,6 +12,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
+pub(crate) use image::{
+    ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
+    ImageRemove, ImageSave, ImageTag, RegistryOptions,
+};
 
 /// Where sockets are when nothing else is said.
 pub(crate) const RUNTIME_DIR: &str = "/run/argosy";
@@ -157,6 +162,15 @@ pub(crate) enum Command {
     /// Show what units printed and what happened to them.
     #[command(visible_alias = "logs")]
     Journal(Journal),
+    /// Pull, list, send and remove container images of this machine.
+    #[command(subcommand)]
+    Image(ImageAction),
+    /// Bring a container image from a registry; the same as image pull.
+    Pull(ImagePull),
+    /// List the container images of this machine; the same as image list.
+    Images(ImageList),
+    /// Remove container images from this machine; the same as image rm.
+    Rmi(ImageRemove),
     /// Reread this machine's own unit files (with --local).
     DaemonReload,
     /// Have this machine's daemon begin anew, with the program as it is on disk now.

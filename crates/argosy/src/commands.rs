@@ -4,6 +4,7 @@ mod apply;
 mod cluster;
 mod context;
 mod generate;
+mod image;
 pub(crate) mod journal;
 mod list;
 mod local;
@@ -72,6 +73,10 @@ async fn dispatch(
         Command::IsFailed(units) => return list::is_failed(&units, global, printer).await,
         Command::Journal(options) => journal::run(&options, global, printer).await?,
         Command::DaemonReexec(options) => return reexec::run(&options, global, printer).await,
+        Command::Image(action) => image::run(action, printer).await?,
+        Command::Pull(options) => image::pull(&options, printer).await?,
+        Command::Images(options) => image::list(&options, printer)?,
+        Command::Rmi(options) => image::remove(&options, printer)?,
         Command::DaemonReload => local::daemon_reload(global, printer).await?,
         Command::Completion { shell } => generate::completion(shell),
         Command::ManPages { directory } => generate::man_pages(&directory)?,

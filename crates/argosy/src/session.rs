@@ -89,6 +89,7 @@ pub(crate) fn refuse_local(global: &Global, command: &Command) -> Result<(), Fai
         Command::Destroy(_) => "destroy",
         Command::Scale(_) => "scale",
         Command::DaemonReexec(_) => "daemon-reexec",
+        Command::Image(_) => "image",
         _ => return Ok(()),
     };
     if !global.local {

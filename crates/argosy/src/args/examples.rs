@@ -62,6 +62,53 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "argosy --local journal --disk-usage",
         ],
     ),
+    ("image", &["argosy image pull busybox", "argosy image list"]),
+    (
+        "image pull",
+        &[
+            "argosy image pull busybox",
+            "argosy image pull quay.io/team/app:1.4 127.0.0.1:5000/app",
+            "argosy image pull --platform linux/arm64 alpine",
+        ],
+    ),
+    ("image list", &["argosy image list", "argosy image list -o json"]),
+    ("image inspect", &["argosy image inspect busybox"]),
+    ("image tag", &["argosy image tag busybox registry.example.org/busybox:mine"]),
+    ("image rm", &["argosy image rm busybox", "argosy image rm --force 3f57d9401f8d"]),
+    (
+        "image import",
+        &[
+            "argosy image import rootfs.tar.gz app:1",
+            "argosy image import rootfs.tar app -- /bin/app --serve",
+            "tar -C root -c . | argosy image import - app",
+        ],
+    ),
+    (
+        "image save",
+        &[
+            "argosy image save busybox --to busybox.tar",
+            "argosy image save app --layout app-layout/",
+        ],
+    ),
+    (
+        "image load",
+        &[
+            "argosy image load busybox.tar",
+            "argosy image load layout/ --name app:1",
+            "argosy image load < images.tar.zst",
+        ],
+    ),
+    (
+        "image push",
+        &[
+            "argosy image push registry.example.org/app:1",
+            "argosy image push app:1 127.0.0.1:5000/app:1",
+        ],
+    ),
+    ("image gc", &["argosy image gc", "argosy image gc --all"]),
+    ("pull", &["argosy pull busybox", "argosy pull --missing quay.io/team/app:1.4"]),
+    ("images", &["argosy images", "argosy images -o json"]),
+    ("rmi", &["argosy rmi busybox"]),
     ("daemon-reload", &["argosy --local daemon-reload"]),
     (
         "daemon-reexec",

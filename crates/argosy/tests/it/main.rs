@@ -8,6 +8,7 @@ mod demo;
 mod fence;
 mod first_unit;
 mod health;
+mod image;
 mod joining;
 mod journal;
 mod killed_proxy;

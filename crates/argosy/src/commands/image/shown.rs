@@ -1,0 +1,159 @@
+//! Lists images and shows all about one.
+
+use argosy_image::{Image, ImageUse, Reference, Store, Usage};
+
+use super::{failed, familiar, store};
+use crate::args::{ImageInspect, ImageList};
+use crate::failure::{Exit, Failure};
+use crate::printer::{Printer, table};
+
+pub(in crate::commands) fn list(options: &ImageList, printer: &Printer) -> Result<(), Failure> {
+    let usage = store(&options.data)?.usage().map_err(|error| failed(error.into()))?;
+    if options.quiet {
+        let ids: Vec<&str> = usage.images.iter().map(|image| image.id.short()).collect();
+        return if ids.is_empty() { Ok(()) } else { printer.line(&ids.join("\n")) };
+    }
+    let images: Vec<serde_json::Value> = usage.images.iter().map(listed).collect();
+    let value = serde_json::json!({
+        "images": images,
+        "layer_bytes": usage.layer_bytes,
+        "blob_bytes": usage.blob_bytes,
+        "partial_bytes": usage.partial_bytes,
+        "disk": {
+            "total_bytes": usage.disk.total_bytes,
+            "available_bytes": usage.disk.available_bytes,
+            "used_percent": usage.disk.used_percent,
+        },
+    });
+    printer.show(&value, |_| people(&usage))
+}
+
+fn people(usage: &Usage) -> String {
+    let mut rows = Vec::new();
+    for image in &usage.images {
+        let rest = |name: String, tag: String| {
+            vec![
+                name,
+                tag,
+                image.id.short().to_owned(),
+                date(image),
+                size(image.bytes),
+                size(image.unique_bytes()),
+                if image.holders.is_empty() { "-".into() } else { image.holders.join(",") },
+            ]
+        };
+        if image.names.is_empty() {
+            rows.push(rest("<none>".into(), "<none>".into()));
+        }
+        rows.extend(image.names.iter().map(|name| {
+            let (name, tag) = split(name);
+            rest(name, tag)
+        }));
+    }
+    rows.sort();
+    let head = ["REPOSITORY", "TAG", "ID", "CREATED", "SIZE", "UNIQUE", "USED BY"];
+    let total = format!(
+        "{} images; layers {}, blobs {}, disk {} % full",
+        usage.images.len(),
+        size(usage.layer_bytes),
+        size(usage.blob_bytes + usage.partial_bytes),
+        usage.disk.used_percent,
+    );
+    format!("{}\n\n{total}", table(&head, rows))
+}
+
+/// Repository and tag as people write them; a digest stands in the tag's place.
+fn split(name: &Reference) -> (String, String) {
+    let familiar = name.familiar();
+    if let Some(digest) = name.digest() {
+        let repository = familiar.split('@').next().unwrap_or_default().to_owned();
+        return (repository, format!("@{}", digest.short()));
+    }
+    match familiar.rsplit_once(':') {
+        Some((repository, tag)) => (repository.to_owned(), tag.to_owned()),
+        None => (familiar, String::new()),
+    }
+}
+
+fn date(image: &ImageUse) -> String {
+    let day = image.created.as_ref().and_then(|created| created.get(..10));
+    day.map_or_else(|| "-".into(), str::to_owned)
+}
+
+fn listed(image: &ImageUse) -> serde_json::Value {
+    serde_json::json!({
+        "id": image.id,
+        "manifest": image.manifest,
+        "names": familiar(&image.names),
+        "created": image.created,
+        "bytes": image.bytes,
+        "unique_bytes": image.unique_bytes(),
+        "shared_bytes": image.shared_bytes,
+        "used_by": image.holders,
+    })
+}
+
+pub(super) fn inspect(options: &ImageInspect, printer: &Printer) -> Result<(), Failure> {
+    let store = store(&options.data)?;
+    let mut images = Vec::new();
+    for name in &options.images {
+        let image = store.find(name).map_err(|error| failed(error.into()))?;
+        images.push(value(&store, &image)?);
+    }
+    let text = serde_json::to_string_pretty(&images)
+        .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
+    printer.line(&text)
+}
+
+/// An image in full.
+pub(super) fn value(store: &Store, image: &Image) -> Result<serde_json::Value, Failure> {
+    let names = store.names_of(&image.manifest).map_err(|error| failed(error.into()))?;
+    let config: serde_json::Value = serde_json::from_str(&image.config_text)
+        .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
+    Ok(serde_json::json!({
+        "id": image.id,
+        "manifest": image.manifest,
+        "names": familiar(&names),
+        "bytes": image.bytes,
+        "layers": image.layers,
+        "config": config,
+    }))
+}
+
+/// Bytes as people read them, in powers of a thousand.
+pub(super) fn size(bytes: u64) -> String {
+    let mut value = bytes;
+    let mut rest = 0;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 1000 || unit == "TB" {
+            return if value < 10 && unit != "B" {
+                format!("{value}.{} {unit}", rest / 100)
+            } else {
+                format!("{value} {unit}")
+            };
+        }
+        rest = value % 1000;
+        value /= 1000;
+    }
+    format!("{bytes} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (4_459_000, "4.4 MB"),
+            (204_800_000, "204 MB"),
+            (7_990_000_000, "7.9 GB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Images come and go: pull, push, import, save, load.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::Path;
+
+use argosy_image::{
+    Image, ImportOptions, Limits, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store,
+    When,
+};
+
+use super::bars::Bars;
+use super::{client, failed, familiar, policy, shown, store, store_with};
+use crate::args::{ImageImport, ImageLoad, ImagePull, ImagePush, ImageSave};
+use crate::failure::{Exit, Failure};
+use crate::printer::Printer;
+
+pub(in crate::commands) async fn pull(
+    options: &ImagePull,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let usual = Limits::default();
+    let limits = Limits {
+        refuse_percent: options.disk_limit,
+        stop_percent: usual.stop_percent.max(options.disk_limit),
+        ..usual
+    };
+    let store = store_with(&options.data, limits)?;
+    let (client, policy) = (client(&options.registry)?, policy()?);
+    let pull = PullOptions {
+        platform: options.platform.clone(),
+        when: if options.missing { When::Missing } else { When::Always },
+        holder: None,
+    };
+    let mut pulled = Vec::new();
+    for reference in &options.images {
+        let bars = Bars::new(&reference.familiar(), printer.json() || options.quiet);
+        let image =
+            argosy_image::pull(&store, &client, &policy, reference, &pull, bars.progress()).await;
+        bars.end();
+        let image = image.map_err(failed)?;
+        if options.quiet && !printer.json() {
+            printer.line(image.id.short())?;
+        } else if !printer.json() {
+            printer.line(&line(&image, std::slice::from_ref(reference)))?;
+        }
+        pulled.push(shown::value(&store, &image)?);
+    }
+    if printer.json() { printer.show(&pulled, |_| String::new()) } else { Ok(()) }
+}
+
+/// One line about an image that is here now.
+fn line(image: &Image, names: &[Reference]) -> String {
+    let names = if names.is_empty() { "<none>".to_owned() } else { familiar(names).join(", ") };
+    format!("{} {} ({})", image.id.short(), names, shown::size(image.bytes))
+}
+
+pub(super) async fn push(options: &ImagePush, printer: &Printer) -> Result<(), Failure> {
+    let store = store(&options.data)?;
+    let client = client(&options.registry)?;
+    let to = match &options.to {
+        Some(to) => to.clone(),
+        None => options.image.parse().map_err(|error| {
+            Failure::from_error(Exit::BadInput, &error)
+                .with_help("name where it goes: argosy image push IMAGE NAME")
+        })?,
+    };
+    let bars = Bars::new(&to.familiar(), printer.json());
+    let pushed = argosy_image::push(&store, &client, &options.image, &to, &bars.progress()).await;
+    bars.end();
+    let manifest = pushed.map_err(failed)?;
+    let value = serde_json::json!({"name": to.familiar(), "manifest": manifest});
+    printer.show(&value, |_| format!("{} {manifest}", to.familiar()))
+}
+
+pub(super) fn import(options: ImageImport, printer: &Printer) -> Result<(), Failure> {
+    let store = store(&options.data)?;
+    let source = source(&options.file)?;
+    let import = ImportOptions {
+        platform: options.platform,
+        name: options.name.clone(),
+        cmd: options.command,
+        entrypoint: Vec::new(),
+        env: options.env,
+        working_dir: options.workdir,
+        user: options.user,
+        created: Some(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        comment: options.message,
+    };
+    let image = argosy_image::import(&store, source, &import).map_err(failed)?;
+    let names: Vec<Reference> = options.name.into_iter().collect();
+    printer.show(&shown::value(&store, &image)?, |_| line(&image, &names))
+}
+
+fn source(path: &Path) -> Result<Box<dyn Read>, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path).map_err(|error| {
+        Failure::new(Exit::BadInput, format!("cannot open {}: {error}", path.display()))
+    })?;
+    Ok(Box::new(file))
+}
+
+pub(super) fn save(options: &ImageSave) -> Result<(), Failure> {
+    let store = store(&options.data)?;
+    if let Some(folder) = &options.layout {
+        return argosy_image::save(&store, &options.images, SaveTo::Folder(folder)).map_err(failed);
+    }
+    if let Some(path) = &options.to {
+        let file = File::create(path).map_err(|error| {
+            Failure::new(Exit::BadInput, format!("cannot make {}: {error}", path.display()))
+        })?;
+        return write(&store, options, BufWriter::new(file));
+    }
+    if io::stdout().is_terminal() {
+        return Err(Failure::new(Exit::BadInput, "an archive does not go to a terminal")
+            .with_help("name a file with --to, or a directory with --layout"));
+    }
+    write(&store, options, io::stdout().lock())
+}
+
+fn write(store: &Store, options: &ImageSave, mut out: impl Write) -> Result<(), Failure> {
+    argosy_image::save(store, &options.images, SaveTo::Stream(&mut out)).map_err(failed)
+}
+
+pub(super) fn load(options: ImageLoad, printer: &Printer) -> Result<(), Failure> {
+    let store = store(&options.data)?;
+    let name = options.from.as_ref().map_or_else(|| "-".into(), |path| path.display().to_string());
+    let from = match options.from {
+        Some(path) if path != Path::new("-") => LoadFrom::Path(path),
+        _ if io::stdin().is_terminal() => {
+            return Err(Failure::new(Exit::BadInput, "no archive is given")
+                .with_help("name a file, or pipe an archive in"));
+        }
+        _ => LoadFrom::Stream(Box::new(io::stdin())),
+    };
+    let load = LoadOptions { platform: options.platform, name: options.name };
+    let bars = Bars::new(&name, printer.json());
+    let loaded = argosy_image::load(&store, from, &load, &bars.progress());
+    bars.end();
+    let loaded = loaded.map_err(failed)?;
+    let values: Vec<serde_json::Value> = loaded
+        .iter()
+        .map(|loaded| shown::value(&store, &loaded.image))
+        .collect::<Result<_, _>>()?;
+    printer.show(&values, |_| {
+        let lines = loaded.iter().map(|loaded| line(&loaded.image, &loaded.names));
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
