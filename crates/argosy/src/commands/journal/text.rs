@@ -22,7 +22,7 @@ pub(crate) fn short(line: &JournalLine, all: bool) -> String {
     text.push_str(&shown(identifier));
     if let Some(pid) = pid {
         // Writing to a string does not fail.
-        drop(write!(text, "[{pid}]"));
+        let _ = write!(text, "[{pid}]");
     }
     text.push_str(": ");
     text.push_str(&shown(message));
