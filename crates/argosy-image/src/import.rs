@@ -8,10 +8,11 @@ use crate::assemble::{ReadyLayer, Tree, assemble};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::ingest::{Expected, ingest};
+use crate::limits::SPACE_CHECK_BYTES;
 use crate::manifest::{self, Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Image, NameRecord, Session, Store, StoreError};
+use crate::store::{Image, NameRecord, Pressure, Session, Store, StoreError};
 
 /// What an imported image says about itself.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +45,8 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
         .mode(0o600)
         .open(&path)
         .map_err(failed("make"))?;
+    check_disk(store)?;
+    let mut looked_at = 0;
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut source = source;
     let mut buffer = vec![0; 256 << 10];
@@ -53,6 +56,11 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
             break;
         }
         hasher.update(&buffer[..read]);
+        // A stream without an end must not take what the machine needs to go on.
+        if hasher.bytes() >= looked_at + SPACE_CHECK_BYTES {
+            looked_at = hasher.bytes();
+            check_disk(store)?;
+        }
         file.write_all(&buffer[..read]).map_err(failed("write"))?;
     }
     let size = hasher.bytes();
@@ -70,6 +78,15 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
         tree: Tree::Staged(ingested.staged),
     };
     publish(&session, layer, options)
+}
+
+/// Refuses to go on where pulls are refused.
+fn check_disk(store: &Store) -> Result<(), Error> {
+    let (disk, refuse) = (store.disk()?, store.limits().refuse_percent);
+    match disk.pressure(refuse) {
+        Pressure::Refuse => Err(Error::DiskFull { used: disk.used_percent, refuse }),
+        _ => Ok(()),
+    }
 }
 
 fn publish(session: &Session, layer: ReadyLayer, options: &ImportOptions) -> Result<Image, Error> {

@@ -43,6 +43,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_api::bind_unix;
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,6 +59,9 @@ use listeners::Listen;
 
 /// Owner and group may connect; who may change things is decided by the peer's user id.
 const API_SOCKET_MODE: u32 = 0o660;
+
+/// How long requests of operators may still be answered once the end has begun.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// In the runtime directory: why the last daemon ended, for commands that find no socket.
 pub(crate) const LAST_WORDS: &str = "daemon.error";
@@ -134,8 +138,13 @@ fn begin_anew() -> Failure {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "argosy".into());
     let program = program::on_disk();
-    let error = Command::new(&program).arg0(name).args(arguments).exec();
-    Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program.display()))
+    let arguments: Vec<_> = arguments.collect();
+    let run = |program: &Path| Command::new(program).arg0(&name).args(&arguments).exec();
+    let error = run(&program);
+    // It was tried before, and may have been replaced since.
+    tracing::error!(program = %program.display(), %error, "the program that runs begins anew");
+    let error = run(program::RUNNING.as_ref());
+    Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program::RUNNING))
 }
 
 async fn serve(places: Places, listen: Listen) -> Result<Ended, Failure> {
@@ -153,7 +162,7 @@ async fn serve(places: Places, listen: Listen) -> Result<Ended, Failure> {
     let app = App::open(places.clone(), listen, broken).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut until = stopped.clone();
-    let server = tokio::spawn(argosy_api::serve_unix(
+    let mut server = tokio::spawn(argosy_api::serve_unix(
         listener,
         routes::router(Arc::clone(&app), stopped),
         async move { drop(until.wait_for(|stop| *stop).await) },
@@ -167,8 +176,11 @@ async fn serve(places: Places, listen: Listen) -> Result<Ended, Failure> {
     };
     tracing::info!("daemon stops; units run on");
     stop.send_replace(true);
-    if let Ok(Err(error)) = server.await {
-        tracing::warn!(%error, "the operator socket closed badly");
+    match tokio::time::timeout(DRAIN_MAX, &mut server).await {
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the operator socket closed badly"),
+        Ok(_) => {}
+        // A verb that waits for a unit may do so for a day.
+        Err(_) => server.abort(),
     }
     app.shutdown().await;
     // Whoever finds no socket knows at once that nobody listens.

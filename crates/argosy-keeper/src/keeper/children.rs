@@ -30,6 +30,8 @@ pub(super) struct SystemChild {
     started: Duration,
     backoff: Backoff,
     start_at: Option<Duration>,
+    /// What lies where the program was could not be executed: the next try is with the one that runs.
+    own_program: bool,
 }
 
 impl SystemChild {
@@ -37,7 +39,15 @@ impl SystemChild {
     pub(super) fn new(name: &'static str, argv: Vec<OsString>, longest: Duration) -> SystemChild {
         let backoff = Backoff::new(longest);
         let started = Duration::ZERO;
-        SystemChild { name, argv, pid: None, started, backoff, start_at: Some(Duration::ZERO) }
+        SystemChild {
+            name,
+            argv,
+            pid: None,
+            started,
+            backoff,
+            start_at: Some(Duration::ZERO),
+            own_program: false,
+        }
     }
 
     /// Returns when it is to be started.
@@ -84,6 +94,7 @@ impl SystemChild {
     fn was_started(&mut self, now: Duration, made: Result<i32, String>) {
         self.started = now;
         self.start_at = None;
+        self.own_program = made.is_err();
         match made {
             Ok(pid) => self.pid = Some(pid),
             Err(error) => {
@@ -103,13 +114,14 @@ impl Keeper {
             let made = self.start_supervisor();
             self.supervisor.was_started(now, made);
         }
-        let program = self.program();
+        let usual = self.program();
         let due = |child: &&mut SystemChild| child.start_at.is_some_and(|at| at <= now);
         for child in self.companions.iter_mut().filter(due) {
             let theirs = match child.name {
                 PROXY => self.held.begin(&mut self.poller).map(Some),
                 _ => Ok(None),
             };
+            let program = if child.own_program { OWN_PROGRAM.into() } else { usual.clone() };
             let variables = [(HOLDER_FD_VARIABLE, "3".to_owned())];
             let made = theirs.map_err(|error| error.to_string()).and_then(|theirs| {
                 let variables = if theirs.is_some() { &variables[..] } else { &[] };
@@ -133,7 +145,9 @@ impl Keeper {
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .map_err(|error| error.to_string())?;
         let variables = [(KEEPER_FD_VARIABLE, "3".to_owned())];
-        let (program, argv) = (self.program(), &self.supervisor.argv);
+        let own = self.supervisor.own_program;
+        let program = if own { OWN_PROGRAM.into() } else { self.program() };
+        let argv = &self.supervisor.argv;
         let prepared = Prepared::system(program.as_os_str(), argv, &variables, Some(theirs), false)
             .map_err(|error| error.to_string())?;
         let token = self

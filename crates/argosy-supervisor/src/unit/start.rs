@@ -45,8 +45,11 @@ impl Unit {
         let service = &self.loaded.spec.service;
         if !self.start_limit.admit(step.now.boottime, service) {
             self.log(step, 4, "Start request repeated too quickly.".to_owned());
+            // What the last run ended with is said once.
+            if self.result != UnitResult::StartLimitHit {
+                self.detail = self.too_many_starts();
+            }
             self.result = UnitResult::Success;
-            self.detail = self.too_many_starts();
             self.enter_dead(UnitResult::StartLimitHit, false, step);
             return StartAnswer::Refused;
         }

@@ -114,6 +114,11 @@ async fn admit(node: &Node, request: JoinRequest) -> Result<JoinReply, JoinRefus
         let message = format!("the request is not understood: {error}");
         refused(JoinRefusalKind::Refused, message, "run the cluster's version of argosy here too")
     })?;
+    // Nobody without a good token has this machine connect anywhere.
+    let who = (request.machine, request.signing_request.key().0);
+    let state = held(node)?.view();
+    admission::use_token(&state, &request.token_id, request.secret.hash(), who, now())
+        .map_err(token_refused)?;
     reach(node, &request, &payload).await?;
     let member = enter(node, &request, &payload).await?;
     let unavailable =

@@ -19,6 +19,7 @@ use super::listeners::Listen;
 use super::node::{Node, Origin, Parts};
 use super::{Places, glance, join};
 use crate::failure::{Exit, Failure};
+use crate::program;
 
 /// How long a long grant is waited for: it takes a beat, a commit and another beat, and there may
 /// be an election just then.
@@ -135,6 +136,12 @@ impl App {
     /// Has this daemon end and the next begin in its place, once the cluster lets the machine be
     /// away for a while.
     pub(crate) async fn begin_anew(&self, force: bool) -> Result<ReexecReply, ApiError> {
+        let program = program::on_disk();
+        program::check(&program).await.map_err(|why| {
+            let message = format!("{} does not run: {why}", program.display());
+            ApiError::new(ErrorCode::Conflict, message)
+                .with_help("nothing was changed; put a program there that runs on this machine")
+        })?;
         let node = self.node.lock().await.clone();
         let until = match &node {
             Some(node) => node.obtain_long_grant(LONG_GRANT_WAIT).await,

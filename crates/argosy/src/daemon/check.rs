@@ -16,7 +16,8 @@ pub(crate) async fn check(node: &Node, request: CheckRequest) -> Result<Vec<Stri
     let names = request.units.iter().cloned().map(UnitName::new);
     let mut names = names.collect::<Result<Vec<_>, _>>().map_err(bad)?;
     let picture = node.fresh_picture().await?;
-    let refusals = names.iter().filter_map(|name| refusal(&picture, &request.verb, name).err());
+    let refusal = |name| refusal(&picture, &request.verb, name, &names).err();
+    let refusals = names.iter().filter_map(refusal);
     if let Some(refusal) = all_of(refusals.collect()) {
         return Err(refusal);
     }
@@ -26,8 +27,19 @@ pub(crate) async fn check(node: &Node, request: CheckRequest) -> Result<Vec<Stri
     Ok(names.iter().map(UnitName::to_string).collect())
 }
 
-fn refusal(picture: &Picture, verb: &str, name: &UnitName) -> Result<(), ApiError> {
+fn refusal(
+    picture: &Picture,
+    verb: &str,
+    name: &UnitName,
+    all: &[UnitName],
+) -> Result<(), ApiError> {
     edit::can_run(name)?;
+    if verb == "destroy" {
+        let stays = |other: &UnitName| !all.contains(other) && picture.needs(other, name);
+        if let Some(other) = picture.view.unit_names().into_iter().find(stays) {
+            return Err(edit::needed(name, &other));
+        }
+    }
     let mut edit = Edit::new(&picture.view);
     let made = match verb {
         "start" => edit.start(name),

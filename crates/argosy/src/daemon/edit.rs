@@ -276,13 +276,17 @@ pub(crate) fn unknown(name: &UnitName) -> ApiError {
         .with_help("list what is: argosy list-units")
 }
 
+/// Refuses to destroy a unit that another one cannot be without.
+pub(super) fn needed(name: &UnitName, other: &UnitName) -> ApiError {
+    ApiError::new(ErrorCode::Conflict, format!("{other} requires {name}"))
+        .with_help(format!("destroy {other} first, or change what it requires"))
+}
+
 /// Destroys a unit that nobody needs, and returns when it is gone everywhere.
 pub(crate) async fn destroy(node: &Node, name: &UnitName) -> Result<(), ApiError> {
     let picture = node.fresh_picture().await?;
     if let Some(other) = picture.needed_by(name) {
-        let message = format!("{other} requires {name}");
-        return Err(ApiError::new(ErrorCode::Conflict, message)
-            .with_help(format!("destroy {other} first, or change what it requires")));
+        return Err(needed(name, &other));
     }
     change(node, |edit| edit.destroy(name)).await?;
     let gone = |picture: &Picture| match name.is_template() {

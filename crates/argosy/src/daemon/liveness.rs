@@ -87,6 +87,20 @@ fn voters(store: &StoreAccess) -> BTreeSet<MemberId> {
     store.voters()
 }
 
+/// Ends the asking for a long grant that did not come, also when nobody waits for it any more.
+struct Asking<'a> {
+    shared: &'a Shared,
+    obtained: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.obtained {
+            self.shared.asks_long.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The control loop's end.
 #[derive(Clone)]
 pub(crate) struct Liveness {
@@ -177,14 +191,12 @@ impl Liveness {
     pub(crate) async fn obtain_long_grant(&self, patience: Duration) -> Option<Duration> {
         let mut long_until = self.long_until.clone();
         long_until.mark_unchanged();
+        let mut asking = Asking { shared: &self.shared, obtained: false };
         self.shared.asks_long.store(true, Ordering::Relaxed);
         self.shared.due.notify_one();
         let changed = tokio::time::timeout(patience, long_until.changed()).await;
-        let obtained = matches!(changed, Ok(Ok(())));
-        if !obtained {
-            self.shared.asks_long.store(false, Ordering::Relaxed);
-        }
-        obtained.then(|| *long_until.borrow())
+        asking.obtained = matches!(changed, Ok(Ok(())));
+        asking.obtained.then(|| *long_until.borrow())
     }
 
     /// Changes when a machine beats that is new, was lost or asks for a long grant.

@@ -76,6 +76,38 @@ fn a_leader_may_be_away_for_longer_than_its_grants_hold() {
 }
 
 #[test]
+fn a_program_that_does_not_run_changes_nothing_and_waiting_verbs_do_not_hold_it_up() {
+    let mut machine = Machine::at_addresses(1).remove(0);
+    let program = machine.own_program();
+    machine.start(&[]);
+    machine.run(&["cluster", "init", "--name", "m1"]).ok();
+    let (text, next) = (program.with_extension("text"), program.with_extension("new"));
+    fs::write(&text, "half a copy").unwrap();
+    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(&text, &next);
+    fs::rename(&next, &program).unwrap();
+    let refused = machine.run(&["daemon-reexec"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("does not run"), "{}", refused.stderr);
+    // Nor is it what a daemon that dies is followed by.
+    let before = machine.kill_child("daemon");
+    machine.wait("the next daemon", |m| {
+        m.child("daemon").is_some_and(|pid| pid != before) && m.run(&["status"]).code == 0
+    });
+    copy_program(Path::new(ARGOSY), &next);
+    fs::rename(&next, &program).unwrap();
+    // Somebody waits for a unit that takes its time.
+    machine.file("slow.service", "[Service]\nType=notify\nExecStart=/bin/sleep infinity\n");
+    let mut waits =
+        machine.command(&["apply", "slow.service", "--timeout", "600"]).spawn().unwrap();
+    machine.wait("the unit", |m| m.run(&["list-units"]).stdout.contains("activating"));
+    let begun = machine.json(&["daemon-reexec"]);
+    assert!(begun["away_ms"].as_u64().unwrap() < 20_000, "{begun}");
+    waits.kill().unwrap();
+    waits.wait().unwrap();
+}
+
+#[test]
 fn without_a_leader_it_is_refused_unless_forced() {
     let mut machines = Machine::at_addresses(3);
     for machine in &mut machines {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use argosy_image::{
     Image, ImportOptions, Limits, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store,
@@ -108,16 +108,40 @@ pub(super) fn save(options: &ImageSave) -> Result<(), Failure> {
         return argosy_image::save(&store, &options.images, SaveTo::Folder(folder)).map_err(failed);
     }
     if let Some(path) = &options.to {
-        let file = File::create(path).map_err(|error| {
-            Failure::new(Exit::BadInput, format!("cannot make {}: {error}", path.display()))
-        })?;
-        return write(&store, options, BufWriter::new(file));
+        return save_to(&store, options, path);
     }
     if io::stdout().is_terminal() {
         return Err(Failure::new(Exit::BadInput, "an archive does not go to a terminal")
             .with_help("name a file with --to, or a directory with --layout"));
     }
     write(&store, options, io::stdout().lock())
+}
+
+/// Writes a file that is there only when all of it is; one of before stays until then.
+fn save_to(store: &Store, options: &ImageSave, path: &Path) -> Result<(), Failure> {
+    let cannot = |what: &str, path: &Path, error: io::Error| {
+        Failure::new(Exit::BadInput, format!("cannot {what} {}: {error}", path.display()))
+    };
+    // A pipe or a device is written to as it is.
+    if path.exists() && !path.is_file() {
+        let file = File::options().write(true).open(path);
+        let file = file.map_err(|error| cannot("open", path, error))?;
+        return write(store, options, BufWriter::new(file));
+    }
+    let mut next = path.as_os_str().to_owned();
+    next.push(format!(".{}.part", std::process::id()));
+    let next = PathBuf::from(next);
+    let file = File::create(&next).map_err(|error| cannot("make", &next, error))?;
+    let mut out = BufWriter::new(file);
+    let written = write(store, options, &mut out).and_then(|()| {
+        let file = out.into_inner().map_err(|error| cannot("write", &next, error.into_error()))?;
+        file.sync_all().map_err(|error| cannot("write", &next, error))?;
+        std::fs::rename(&next, path).map_err(|error| cannot("rename", &next, error))
+    });
+    if written.is_err() {
+        drop(std::fs::remove_file(&next));
+    }
+    written
 }
 
 fn write(store: &Store, options: &ImageSave, mut out: impl Write) -> Result<(), Failure> {
