@@ -18,6 +18,9 @@ use crate::config::OWN_PROGRAM;
 use crate::exec::Prepared;
 use crate::{HOLDER_FD_VARIABLE, KEEPER_FD_VARIABLE};
 
+/// How a child ends whose program could not be executed (systemd.exec(5)).
+const EXIT_EXEC: u8 = 203;
+
 /// The one whose descriptors are held for its successor.
 pub(super) const PROXY: &str = "proxy";
 
@@ -84,6 +87,7 @@ impl SystemChild {
 
     fn ended(&mut self, now: Duration, outcome: ExitOutcome, again: bool) {
         self.pid = None;
+        self.own_program = outcome == ExitOutcome::Code(EXIT_EXEC);
         if again {
             let wait = self.backoff.after(now.saturating_sub(self.started));
             self.start_at = Some(now + wait);
@@ -94,7 +98,6 @@ impl SystemChild {
     fn was_started(&mut self, now: Duration, made: Result<i32, String>) {
         self.started = now;
         self.start_at = None;
-        self.own_program = made.is_err();
         match made {
             Ok(pid) => self.pid = Some(pid),
             Err(error) => {
