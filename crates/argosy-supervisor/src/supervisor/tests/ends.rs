@@ -154,62 +154,61 @@ fn start_limit() {
         spec,
         script,
         &expect![[r#"
-        start a
-          # Starting a.service...
-          spawn a.service /a
-          a.service activating/start
-        spawned
-          # Started a.service.
-          job a.service Done
-          a.service active/running pid=101
-        exit main 1
-          # a.service: Main process exited, code=exited, status=1/FAILURE
-          signal a.service group 15
-          signal a.service group 18
-          a.service deactivating/stop-sigterm exit-code
-        empty a
-          # a.service: Failed with result 'exit-code'.
-          remove group a.service
-          a.service activating/auto-restart exit-code
-        +1s
-          # a.service: Scheduled restart job, restart counter is at 1.
-          # Stopped a.service.
-          # Starting a.service...
-          spawn a.service /a
-          a.service activating/start restarts=1
-        spawned
-          # Started a.service.
-          a.service active/running pid=102 restarts=1
-        exit main 1
-          # a.service: Main process exited, code=exited, status=1/FAILURE
-          signal a.service group 15
-          signal a.service group 18
-          a.service deactivating/stop-sigterm exit-code restarts=1
-        empty a
-          # a.service: Failed with result 'exit-code'.
-          remove group a.service
-          a.service activating/auto-restart exit-code restarts=1
-        +1s
-          # a.service: Scheduled restart job, restart counter is at 2.
-          # Stopped a.service.
-          # a.service: Start request repeated too quickly.
-          # a.service: Failed with result 'start-limit-hit'.
-          # Failed to start a.service.
-          a.service failed/failed start-limit-hit restarts=2
-        start a
-          # a.service: Start request repeated too quickly.
-          # a.service: Failed with result 'start-limit-hit'.
-          # Failed to start a.service.
-          job a.service Failed
-          a.service failed/failed start-limit-hit restarts=2
-        reset-failed a
-          job a.service Done
-          a.service inactive/dead
-        start a
-          # Starting a.service...
-          spawn a.service /a
-          a.service activating/start
-    "#]],
+            start a
+              # Starting a.service...
+              spawn a.service /a
+              a.service activating/start
+            spawned
+              # Started a.service.
+              job a.service Done
+              a.service active/running pid=101
+            exit main 1
+              # a.service: Main process exited, code=exited, status=1/FAILURE
+              signal a.service group 15
+              signal a.service group 18
+              a.service deactivating/stop-sigterm exit-code
+            empty a
+              # a.service: Failed with result 'exit-code'.
+              remove group a.service
+              a.service activating/auto-restart exit-code
+            +1s
+              # a.service: Scheduled restart job, restart counter is at 1.
+              # Stopped a.service.
+              # Starting a.service...
+              spawn a.service /a
+              a.service activating/start restarts=1
+            spawned
+              # Started a.service.
+              a.service active/running pid=102 restarts=1
+            exit main 1
+              # a.service: Main process exited, code=exited, status=1/FAILURE
+              signal a.service group 15
+              signal a.service group 18
+              a.service deactivating/stop-sigterm exit-code restarts=1
+            empty a
+              # a.service: Failed with result 'exit-code'.
+              remove group a.service
+              a.service activating/auto-restart exit-code restarts=1
+            +1s
+              # a.service: Scheduled restart job, restart counter is at 2.
+              # Stopped a.service.
+              # a.service: Start request repeated too quickly.
+              # a.service: Failed with result 'start-limit-hit'.
+              # Failed to start a.service.
+              a.service failed/failed start-limit-hit restarts=2
+            start a
+              # a.service: Start request repeated too quickly.
+              # a.service: Failed with result 'start-limit-hit'.
+              # Failed to start a.service.
+              job a.service Failed
+            reset-failed a
+              job a.service Done
+              a.service inactive/dead
+            start a
+              # Starting a.service...
+              spawn a.service /a
+              a.service activating/start
+        "#]],
     );
 }
 
