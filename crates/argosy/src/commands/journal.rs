@@ -114,7 +114,7 @@ async fn size(options: &Journal, global: &Global, printer: &Printer) -> Result<(
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 /// Reads a number of bytes with journalctl's suffixes.
