@@ -1,8 +1,8 @@
 //! The keeper's own children: the supervisor, the daemon and the proxy.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use argosy_model::{ExitOutcome, signal_name};
@@ -13,13 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::link::Link;
 use super::poller::Source;
 use super::{Keeper, boottime, say};
+use crate::ExecStep;
 use crate::backoff::Backoff;
 use crate::config::OWN_PROGRAM;
 use crate::exec::Prepared;
 use crate::{HOLDER_FD_VARIABLE, KEEPER_FD_VARIABLE};
-
-/// How a child ends whose program could not be executed (systemd.exec(5)).
-const EXIT_EXEC: u8 = 203;
 
 /// The one whose descriptors are held for its successor.
 pub(super) const PROXY: &str = "proxy";
@@ -63,6 +61,15 @@ impl SystemChild {
         self.pid.is_some()
     }
 
+    /// Returns what to start it with. Another version may have been put in the program's place, or
+    /// be on its way there.
+    fn program<'p>(&self, usual: &'p Path) -> &'p OsStr {
+        match !self.own_program && usual.is_file() {
+            true => usual.as_os_str(),
+            false => OWN_PROGRAM.as_ref(),
+        }
+    }
+
     /// Does not start it again.
     pub(super) fn retire(&mut self) {
         self.start_at = None;
@@ -87,7 +94,7 @@ impl SystemChild {
 
     fn ended(&mut self, now: Duration, outcome: ExitOutcome, again: bool) {
         self.pid = None;
-        self.own_program = outcome == ExitOutcome::Code(EXIT_EXEC);
+        self.own_program = outcome == ExitOutcome::Code(ExecStep::Exec.exit_code());
         if again {
             let wait = self.backoff.after(now.saturating_sub(self.started));
             self.start_at = Some(now + wait);
@@ -117,19 +124,18 @@ impl Keeper {
             let made = self.start_supervisor();
             self.supervisor.was_started(now, made);
         }
-        let usual = self.program();
         let due = |child: &&mut SystemChild| child.start_at.is_some_and(|at| at <= now);
         for child in self.companions.iter_mut().filter(due) {
             let theirs = match child.name {
                 PROXY => self.held.begin(&mut self.poller).map(Some),
                 _ => Ok(None),
             };
-            let program = if child.own_program { OWN_PROGRAM.into() } else { usual.clone() };
+            let program = child.program(&self.config.program);
             let variables = [(HOLDER_FD_VARIABLE, "3".to_owned())];
             let made = theirs.map_err(|error| error.to_string()).and_then(|theirs| {
                 let variables = if theirs.is_some() { &variables[..] } else { &[] };
                 // A keeper's successor starts one of its own, and there must not be two.
-                Prepared::system(program.as_os_str(), &child.argv, variables, theirs, true)
+                Prepared::system(program, &child.argv, variables, theirs, true)
                     .map_err(|error| error.to_string())
                     .and_then(spawn)
             });
@@ -137,21 +143,14 @@ impl Keeper {
         }
     }
 
-    /// Another version may have been put in the program's place, or be on its way there.
-    fn program(&self) -> PathBuf {
-        let program = &self.config.program;
-        if program.is_file() { program.clone() } else { PathBuf::from(OWN_PROGRAM) }
-    }
-
     fn start_supervisor(&mut self) -> Result<i32, String> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .map_err(|error| error.to_string())?;
         let variables = [(KEEPER_FD_VARIABLE, "3".to_owned())];
-        let own = self.supervisor.own_program;
-        let program = if own { OWN_PROGRAM.into() } else { self.program() };
+        let program = self.supervisor.program(&self.config.program);
         let argv = &self.supervisor.argv;
-        let prepared = Prepared::system(program.as_os_str(), argv, &variables, Some(theirs), false)
+        let prepared = Prepared::system(program, argv, &variables, Some(theirs), false)
             .map_err(|error| error.to_string())?;
         let token = self
             .poller

@@ -197,7 +197,7 @@ fn unsettled(picture: &Picture, name: &UnitName) -> Option<UnitName> {
 }
 
 /// Waits until something is so; false if it is not within the limit.
-async fn wait_until(
+pub(super) async fn wait_until(
     node: &Node,
     limit: Duration,
     is_so: impl FnMut(&Picture) -> bool,

@@ -7,7 +7,7 @@ use argosy_api::{ApiError, ErrorCode};
 use argosy_model::UnitName;
 use argosy_registry::{ChangeError, Desired};
 
-use super::edit::{WAIT_SECONDS_MAX, change, is_settled, unknown};
+use super::edit::{WAIT_SECONDS_MAX, change, is_settled, unknown, wait_until};
 use super::node::Node;
 use super::picture::Picture;
 
@@ -26,14 +26,9 @@ pub(crate) async fn scale(
     let numbers = instances(name, replicas.max(before));
     if request.verb.wait {
         let limit = Duration::from_secs(request.verb.timeout_seconds.min(WAIT_SECONDS_MAX));
-        let mut pictures = node.pictures();
         let settled = |picture: &Picture| unsettled(picture, &numbers).is_none();
-        match tokio::time::timeout(limit, pictures.wait_for(settled)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => {
-                return Err(ApiError::new(ErrorCode::Unavailable, "the daemon is stopping"));
-            }
-            Err(_) => return Err(not_in_time(&node.picture(), name, &numbers)),
+        if !wait_until(node, limit, settled).await? {
+            return Err(not_in_time(&node.picture(), name, &numbers));
         }
     }
     reply(&node.picture(), name, before).ok_or_else(|| unknown(name))
