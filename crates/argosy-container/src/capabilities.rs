@@ -85,6 +85,12 @@ pub(crate) fn one(number: u32) -> CapabilitySet {
     CapabilitySet::from_bits_retain(1 << number)
 }
 
+/// Returns the names of a set, for people.
+pub(crate) fn names(set: CapabilitySet) -> String {
+    let has = |it: &usize| set.contains(one(*it as u32));
+    (0..NAMES.len()).filter(has).map(|it| NAMES[it]).collect::<Vec<_>>().join(", ")
+}
+
 /// Returns all capabilities that have a name.
 pub(crate) fn all() -> CapabilitySet {
     CapabilitySet::from_bits_retain((1 << NAMES.len()) - 1)
@@ -99,9 +105,9 @@ pub(crate) fn numbers() -> std::ops::Range<u32> {
 pub(crate) fn wanted(security: &Security) -> Result<CapabilitySet, UnknownCapability> {
     let is_all = |name: &String| name.eq_ignore_ascii_case("ALL");
     let named = |list: &[String]| {
-        list.iter().filter(|name| !is_all(name)).try_fold(CapabilitySet::empty(), |set, name| {
-            Ok(set | one(number(name)?))
-        })
+        list.iter()
+            .filter(|name| !is_all(name))
+            .try_fold(CapabilitySet::empty(), |set, name| Ok(set | one(number(name)?)))
     };
     let (added, dropped) = (named(&security.cap_add)?, named(&security.cap_drop)?);
     if security.privileged {

@@ -1,19 +1,42 @@
 //! Runs one container from a root file system: what it is, how it starts, lives and ends.
+//!
+//! A container is created as files and started by a helper process, its monitor, which stays until
+//! it has ended. All other questions are answered from the files and the kernel, by anybody.
 
 mod capabilities;
+mod cgroup;
 mod clamped;
+mod error;
+mod exec;
+mod health;
+mod helper;
+mod launch;
+mod link;
+mod monitor;
 mod process;
 mod procfs;
+mod record;
+mod seal;
 mod seccomp;
+mod setup;
 mod spec;
+mod start;
+mod store;
 mod sys;
+mod terminal;
 mod user;
 
+pub use capabilities::UnknownCapability;
+pub use cgroup::{BadDeviceRule, Stats};
 pub use clamped::Clamped;
+pub use error::{ContainerError, FailureKind, StartFailure};
+pub use exec::ExecSpec;
+pub use health::{HealthState, Wellness};
+pub use helper::{HelperRequest, helper_main};
+pub use monitor::Streams;
 pub use process::{DEFAULT_PATH, NoCommand, Overrides, process_of};
+pub use procfs::ProcessName;
+pub use record::Exit;
+pub use seccomp::SeccompError;
 pub use spec::*;
-
-/// Runs the helper.
-pub fn helper_main(_arguments: impl Iterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
-}
+pub use store::{Containers, Inspection, State};

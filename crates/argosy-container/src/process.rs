@@ -67,7 +67,10 @@ pub fn process_of(
     Ok(Process {
         args,
         env,
-        cwd: overrides.cwd.clone().or_else(|| text(config.and_then(|it| it.working_dir().as_ref()))),
+        cwd: overrides
+            .cwd
+            .clone()
+            .or_else(|| text(config.and_then(|it| it.working_dir().as_ref()))),
         user: overrides
             .user
             .clone()

@@ -49,7 +49,10 @@ pub(crate) enum Test {
     Greater(u64),
     GreaterOrEqual(u64),
     /// `argument & mask == value`.
-    Masked { mask: u64, value: u64 },
+    Masked {
+        mask: u64,
+        value: u64,
+    },
 }
 
 /// One line of a profile.

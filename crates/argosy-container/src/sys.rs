@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::process::Signal;
 
@@ -133,20 +133,9 @@ pub(crate) fn close_from(first: u32) {
     }
 }
 
-/// Takes a descriptor that was inherited under a known number; `None` if it is not open.
-pub(crate) fn take_inherited(number: RawFd) -> Option<OwnedFd> {
-    // SAFETY: whoever started this helper passed the descriptor for this purpose, and the caller
-    // takes it once. F_SETFD on a closed number only fails.
-    unsafe {
-        (libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0)
-            .then(|| OwnedFd::from_raw_fd(number))
-    }
-}
-
 /// Loads a seccomp filter for this process and all it starts.
 pub(crate) fn load_filter(steps: &[FilterStep]) -> io::Result<()> {
-    let program =
-        libc::sock_fprog { len: steps.len() as u16, filter: steps.as_ptr().cast_mut() };
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_ptr().cast_mut() };
     let mode = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: the kernel copies the program; it does not write to it.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) };

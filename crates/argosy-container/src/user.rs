@@ -65,10 +65,8 @@ pub(crate) fn find(
     };
     let name = if name.is_empty() { "0" } else { name };
     let number = name.parse::<u32>().ok();
-    let line = passwd
-        .lines()
-        .filter_map(passwd_line)
-        .find(|it| it.name == name || number == Some(it.uid));
+    let line =
+        passwd.lines().filter_map(passwd_line).find(|it| it.name == name || number == Some(it.uid));
     let mut identity = match (&line, number) {
         (Some(line), _) => Identity {
             uid: line.uid,
@@ -76,9 +74,7 @@ pub(crate) fn find(
             groups: Vec::new(),
             home: if line.home.is_empty() { "/".to_owned() } else { line.home.to_owned() },
         },
-        (None, Some(uid)) => {
-            Identity { uid, gid: 0, groups: Vec::new(), home: "/".to_owned() }
-        }
+        (None, Some(uid)) => Identity { uid, gid: 0, groups: Vec::new(), home: "/".to_owned() },
         (None, None) => return Err(UserError::NoUser(name.to_owned())),
     };
     match group_name {
@@ -162,13 +158,22 @@ mod tests {
     fn more_groups_are_added_whatever_the_user_is() {
         assert_eq!(check("web", &["shared", "777"]), "33:33 [4, 100, 777] /srv/www");
         assert_eq!(check("1:1", &["logs"]), "1:1 [4] /");
-        assert_eq!(check("web", &["none"]), "unable to find group none: no matching entries in group file");
+        assert_eq!(
+            check("web", &["none"]),
+            "unable to find group none: no matching entries in group file"
+        );
     }
 
     #[test]
     fn unknown_names_are_errors() {
-        assert_eq!(check("nobody", &[]), "unable to find user nobody: no matching entries in passwd file");
-        assert_eq!(check("web:none", &[]), "unable to find group none: no matching entries in group file");
+        assert_eq!(
+            check("nobody", &[]),
+            "unable to find user nobody: no matching entries in passwd file"
+        );
+        assert_eq!(
+            check("web:none", &[]),
+            "unable to find group none: no matching entries in group file"
+        );
         assert_eq!(check("-1", &[]), "unable to find user -1: no matching entries in passwd file");
     }
 }

@@ -67,8 +67,7 @@ fn verdicts(
     for rule in profile.rules.iter().filter(|rule| rule.when.holds(capabilities, kernel)) {
         for name in &rule.names {
             let Some(number) = table.number(name, convention) else { continue };
-            let verdict =
-                verdicts.entry(number).or_insert_with(|| Verdict::plain(profile.default));
+            let verdict = verdicts.entry(number).or_insert_with(|| Verdict::plain(profile.default));
             if rule.conditions.is_empty() {
                 verdict.otherwise = rule.action;
             } else {
@@ -114,8 +113,7 @@ fn tree(ranges: &[(u32, Verdict)]) -> Vec<FilterStep> {
             let (low, high) = ranges.split_at(ranges.len() / 2);
             let first = high.first().map_or(0, |(from, _)| *from);
             let mut below = tree(low);
-            let mut code =
-                vec![jump(IF_NOT_LESS, first, 0, 1), step(SKIP, below.len() as u32)];
+            let mut code = vec![jump(IF_NOT_LESS, first, 0, 1), step(SKIP, below.len() as u32)];
             code.append(&mut below);
             code.extend(tree(high));
             code

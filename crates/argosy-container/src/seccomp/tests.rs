@@ -89,10 +89,27 @@ fn docker_s_profile_allows_and_denies_by_capability() {
     for name in ["read", "write", "openat", "execve", "ptrace", "futex_wait", "seccomp", "chroot"] {
         assert_eq!(plain.ask(0, name, &[]), "allow", "{name}");
     }
-    for name in ["mount", "umount2", "unshare", "setns", "bpf", "keyctl", "add_key", "kexec_load",
-        "reboot", "init_module", "swapon", "open_by_handle_at", "mbind", "io_uring_setup",
-        "userfaultfd", "perf_event_open", "settimeofday", "syslog", "iopl"]
-    {
+    for name in [
+        "mount",
+        "umount2",
+        "unshare",
+        "setns",
+        "bpf",
+        "keyctl",
+        "add_key",
+        "kexec_load",
+        "reboot",
+        "init_module",
+        "swapon",
+        "open_by_handle_at",
+        "mbind",
+        "io_uring_setup",
+        "userfaultfd",
+        "perf_event_open",
+        "settimeofday",
+        "syslog",
+        "iopl",
+    ] {
         assert_eq!(plain.ask(0, name, &[]), "errno 1", "{name}");
     }
     let admin = Judge::docker(&["SYS_ADMIN", "SYS_NICE"]);
@@ -111,10 +128,18 @@ fn arguments_decide() {
     assert_eq!(Judge::docker(&["SYS_ADMIN"]).ask(0, "clone", &[new_user]), "allow");
     // Threads ask for clone3 first, and take clone when there is none.
     assert_eq!(plain.ask(0, "clone3", &[]), "errno 38");
-    for (family, expected) in
-        [(1, "allow"), (2, "allow"), (11, "allow"), (12, "errno 1"), (16, "allow"), (38, "errno 1"),
-         (40, "errno 1"), (45, "allow"), (46, "errno 1"), (1 << 32 | 1, "errno 1")]
-    {
+    for (family, expected) in [
+        (1, "allow"),
+        (2, "allow"),
+        (11, "allow"),
+        (12, "errno 1"),
+        (16, "allow"),
+        (38, "errno 1"),
+        (40, "errno 1"),
+        (45, "allow"),
+        (46, "errno 1"),
+        (1 << 32 | 1, "errno 1"),
+    ] {
         assert_eq!(plain.ask(0, "socket", &[family]), expected, "family {family}");
     }
     assert_eq!(plain.ask(0, "personality", &[0xffff_ffff]), "allow");
@@ -149,14 +174,26 @@ fn a_32_bit_call_is_no_way_around() {
 #[test]
 fn every_word_of_the_default_profile_is_known() {
     let table = Table::new();
-    let foreign = ["riscv_hwprobe", "arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2",
-        "breakpoint", "cacheflush", "set_tls", "fstatat64", "recv", "send", "utimensat_time64",
-        "timerfd_create"];
+    let foreign = [
+        "riscv_hwprobe",
+        "arm_fadvise64_64",
+        "arm_sync_file_range",
+        "sync_file_range2",
+        "breakpoint",
+        "cacheflush",
+        "set_tls",
+        "fstatat64",
+        "recv",
+        "send",
+        "utimensat_time64",
+        "timerfd_create",
+    ];
     for rule in default_profile().rules {
         let when = rule.when;
         assert!(when.capabilities.iter().chain(&when.no_capabilities).all(|it| *it < 41));
         for name in rule.names.iter().filter(|it| !foreign.contains(&it.as_str())) {
-            let known = [0, 1].map(|it| CONVENTIONS.get(it).is_some_and(|it| table.number(name, *it).is_some()));
+            let known = [0, 1]
+                .map(|it| CONVENTIONS.get(it).is_some_and(|it| table.number(name, *it).is_some()));
             assert!(known.contains(&true), "{name}");
         }
     }
@@ -205,8 +242,10 @@ fn a_profile_that_cannot_be_kept_is_refused() {
         "the seccomp profile p.json: SCMP_ACT_NOTIFY is not supported"
     );
     assert_eq!(
-        refuse(r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
-            "action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]}]}"#),
+        refuse(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
+            "action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]}]}"#
+        ),
         "the seccomp profile p.json: argument 6 is not supported"
     );
     assert_eq!(refuse("{"), "the seccomp profile p.json is no profile in docker's format");

@@ -1,0 +1,87 @@
+//! What the process that becomes a container does to its surroundings, in this order.
+
+mod dev;
+mod etc;
+mod hide;
+mod mounts;
+mod root;
+mod sysctl;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use crate::StartFailure;
+use crate::cgroup::{Cgroups, Hierarchies};
+use crate::clamped::Clamped;
+use crate::link::{Link, ToChild};
+use crate::spec::{ContainerSpec, Namespace};
+use crate::sys;
+
+pub(crate) use dev::{DeviceNode, device_nodes};
+pub(crate) use etc::write_files;
+pub(crate) use mounts::Inside;
+pub(crate) use sysctl::refusal as sysctl_refusal;
+
+/// All that is decided before the process is made.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) spec: ContainerSpec,
+    /// The container's directory on disk.
+    pub(crate) data: PathBuf,
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) cgroups: Cgroups,
+    pub(crate) devices: Vec<DeviceNode>,
+    /// Namespaces to enter, with their kinds.
+    pub(crate) joined: Vec<(OwnedFd, i32)>,
+    /// Whether it has a user namespace of its own: then devices are bound, not made.
+    pub(crate) own_user: bool,
+    /// Whether that is because whoever runs us is not root.
+    pub(crate) rootless: bool,
+}
+
+impl Surroundings {
+    /// Tells whether the container has a network of its own.
+    fn own_network(&self) -> bool {
+        self.spec.namespaces.net == Namespace::Private
+    }
+
+    /// Whether its kind of access to the kernel's file systems is everything.
+    fn privileged(&self) -> bool {
+        self.spec.security.privileged
+    }
+}
+
+/// Builds the container around this process; what remains is the terminal and to execute.
+/// Returns what could not be had.
+pub(crate) fn build(it: &Surroundings, link: &Link) -> Result<Vec<Clamped>, StartFailure> {
+    let mut clamped = Vec::new();
+    let namespaces = &it.spec.namespaces;
+    if namespaces.uts == Namespace::Private {
+        let name = it.spec.hostname();
+        rustix::system::sethostname(name.as_bytes())
+            .map_err(StartFailure::at("set the host name"))?;
+    }
+    if it.own_network() {
+        sys::loopback_up().map_err(StartFailure::at("bring up the loopback interface"))?;
+    }
+    root::detach_from_machine(&it.spec, &it.data)?;
+    let inside = root::mount_root(it)?;
+    mounts::kernel_file_systems(it, &inside, &mut clamped)?;
+    dev::populate(it, &inside)?;
+    etc::mount_files(it, &inside)?;
+    mounts::mount_wanted(it, &inside, &mut clamped)?;
+    // The cgroup namespace begins where the process is, so it has to be there by now.
+    link.expect(ToChild::Placed)?;
+    mounts::mount_cgroups(it, &inside, &mut clamped)?;
+    sysctl::apply(it, &inside)?;
+    if let Some(cwd) = &it.spec.process.cwd {
+        inside
+            .make_directory(cwd)
+            .map_err(StartFailure::at(format!("make the directory {cwd}")))?;
+    }
+    if !it.privileged() {
+        hide::hide(&it.spec.security, &inside, &mut clamped)?;
+    }
+    root::change_root(it, inside)?;
+    Ok(clamped)
+}

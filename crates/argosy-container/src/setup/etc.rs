@@ -1,0 +1,55 @@
+//! The three files of `/etc` that an engine gives its containers.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::mounts::is_replaced;
+use super::{Inside, Surroundings};
+use crate::StartFailure;
+use crate::record::replace;
+use crate::spec::{ContainerSpec, Namespace};
+
+/// Writes the files that are mounted into the container, on the machine.
+pub(crate) fn write_files(spec: &ContainerSpec, data: &Path) -> io::Result<()> {
+    let name = match spec.namespaces.uts {
+        Namespace::Host => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        _ => spec.hostname(),
+    };
+    let directory = data.join("etc");
+    match fs::create_dir(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let hosts = spec.hosts.clone().unwrap_or_else(|| {
+        format!(
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{name}\n"
+        )
+    });
+    let resolv_conf = spec.resolv_conf.clone().unwrap_or_else(|| match spec.namespaces.net {
+        Namespace::Host => fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        _ => String::new(),
+    });
+    for (file, text) in
+        [("hostname", format!("{name}\n")), ("hosts", hosts), ("resolv.conf", resolv_conf)]
+    {
+        let path = directory.join(file);
+        replace(&path, text.as_bytes())?;
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// Mounts them, except where the user mounts something else.
+pub(crate) fn mount_files(it: &Surroundings, inside: &Inside) -> Result<(), StartFailure> {
+    for name in ["hostname", "hosts", "resolv.conf"] {
+        let target = format!("/etc/{name}");
+        if is_replaced(it, &target) || is_replaced(it, "/etc") {
+            continue;
+        }
+        let source = it.data.join("etc").join(name);
+        inside.bind_file(&source, &target).map_err(StartFailure::at(format!("mount {target}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Which of the machine's users a container's users are.
+
+use std::fs;
+use std::process::Command;
+
+use crate::ContainerError;
+use crate::clamped::Clamped;
+use crate::setup::Surroundings;
+use crate::spec::{IdRange, UserNamespace};
+
+/// Maps the ids of a process in a new user namespace.
+pub(crate) fn map(pid: i32, surroundings: &Surroundings) -> Result<Vec<Clamped>, ContainerError> {
+    match &surroundings.spec.namespaces.user {
+        UserNamespace::Mapped { uids, gids } if !surroundings.rootless => {
+            write(pid, "uid_map", uids)?;
+            write(pid, "gid_map", gids)?;
+            Ok(Vec::new())
+        }
+        _ => map_own(pid),
+    }
+}
+
+/// Lets an ordinary user be root in the container, with further ids if the machine grants some.
+fn map_own(pid: i32) -> Result<Vec<Clamped>, ContainerError> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let granted = |program: &str, own: u32, file: &str| {
+        let range = granted(&fs::read_to_string(file).ok()?, rustix::process::geteuid().as_raw())?;
+        let own = [pid as u32, 0, own, 1].map(|it| it.to_string());
+        let more = [1, range.outside, range.count].map(|it| it.to_string());
+        let status = Command::new(program).args(own).args(more).status().ok()?;
+        status.success().then_some(())
+    };
+    let both = granted("newuidmap", uid, "/etc/subuid")
+        .and_then(|()| granted("newgidmap", gid, "/etc/subgid"));
+    if both.is_some() {
+        return Ok(Vec::new());
+    }
+    let own = |outside| [IdRange { inside: 0, outside, count: 1 }];
+    write(pid, "uid_map", &own(uid))?;
+    let setgroups = format!("/proc/{pid}/setgroups");
+    fs::write(&setgroups, "deny").map_err(ContainerError::file("write", setgroups))?;
+    write(pid, "gid_map", &own(gid))?;
+    let reason =
+        "newuidmap, newgidmap or the user's lines in /etc/subuid and /etc/subgid are missing";
+    Ok(vec![Clamped::new("users", "all of the image", "root alone", reason)])
+}
+
+fn write(pid: i32, file: &str, ranges: &[IdRange]) -> Result<(), ContainerError> {
+    let line = |it: &IdRange| format!("{} {} {}\n", it.inside, it.outside, it.count);
+    let path = format!("/proc/{pid}/{file}");
+    let text: String = ranges.iter().map(line).collect();
+    // In one write: the kernel takes no second one.
+    fs::write(&path, text).map_err(ContainerError::file("write", path))
+}
+
+/// Finds the first range of a user by number in the text of subuid(5). Names would have to be
+/// asked of the machine's directory of users; `id -u` is what every tool can write there.
+fn granted(text: &str, uid: u32) -> Option<IdRange> {
+    let own = uid.to_string();
+    let names = user_names(uid);
+    let line = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let name = fields.next()?;
+        let mine = name == own || names.iter().any(|it| it == name);
+        let (outside, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        mine.then_some(IdRange { inside: 1, outside, count })
+    };
+    text.lines().find_map(line)
+}
+
+/// Returns the names that the machine's own file has for a user.
+fn user_names(uid: u32) -> Vec<String> {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
+    };
+    text.lines().filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::granted;
+
+    #[test]
+    fn a_user_is_granted_the_first_range_of_its_number() {
+        let text = "other:1:2\n4242:100000:65536\n4242:5:5\n";
+        let range = granted(text, 4242).map(|it| (it.outside, it.count));
+        assert_eq!(range, Some((100_000, 65536)));
+        assert_eq!(granted(text, 4243), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! Real containers, from a file system of busybox.
+
+mod basics;
+mod stand;
