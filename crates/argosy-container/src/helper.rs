@@ -22,8 +22,8 @@ const FIRST_UNKNOWN: u32 = 3;
 /// What a helper is to do: its one argument.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HelperRequest {
-    /// Run a stored container in the foreground.
-    Run { containers: Containers, id: ContainerId, streams: Streams },
+    /// Run a stored container in the foreground; with `remove` nothing of it is left.
+    Run { containers: Containers, id: ContainerId, streams: Streams, remove: bool },
     /// Execute a process in one that runs.
     Exec { containers: Containers, id: ContainerId, streams: Streams, request: PathBuf },
 }
@@ -38,8 +38,8 @@ impl HelperRequest {
 
 impl Containers {
     /// Returns the request to run a container in the foreground.
-    pub fn run_request(&self, id: &ContainerId, streams: Streams) -> HelperRequest {
-        HelperRequest::Run { containers: self.clone(), id: id.clone(), streams }
+    pub fn run_request(&self, id: &ContainerId, streams: Streams, remove: bool) -> HelperRequest {
+        HelperRequest::Run { containers: self.clone(), id: id.clone(), streams, remove }
     }
 
     /// Returns the request to execute a process in a container. It goes through a file, since
@@ -78,8 +78,12 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
     let text = arguments.next().and_then(|it| it.into_string().ok()).unwrap_or_default();
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
     match serde_json::from_str(&text).map_err(failed)? {
-        HelperRequest::Run { containers, id, streams } => {
-            Ok(containers.run_foreground(&id, streams)?.code)
+        HelperRequest::Run { containers, id, streams, remove } => {
+            let ended = containers.run_foreground(&id, streams);
+            if remove && !matches!(ended, Err(ContainerError::Running { .. })) {
+                containers.delete(&id, true)?;
+            }
+            Ok(ended?.code)
         }
         HelperRequest::Exec { containers, id, streams, request } => {
             let missing = || ContainerError::NotRunning { id: id.clone() };

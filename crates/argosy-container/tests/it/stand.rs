@@ -149,7 +149,18 @@ impl Stand {
     /// The helper for a container, not started yet.
     pub(crate) fn command(&self, id: &ContainerId, streams: Streams) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_container-stand"));
-        command.arg(self.containers.run_request(id, streams).argument().unwrap());
+        command.arg(self.containers.run_request(id, streams, false).argument().unwrap());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The helper for a container within a shell script that changes something first.
+    pub(crate) fn command_after(&self, id: &ContainerId, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "--propagation", "private", "sh", "-ec"]);
+        command.arg(format!("{script}; exec \"$@\"")).arg("sh");
+        command.arg(env!("CARGO_BIN_EXE_container-stand"));
+        command.arg(self.containers.run_request(id, Streams::default(), false).argument().unwrap());
         command.stdin(Stdio::null());
         command
     }
@@ -199,13 +210,10 @@ impl Stand {
         }
         let mut command = self.command(&spec.id, Streams::default());
         let mut child = change(&mut command).spawn().unwrap();
+        // Its last run's end is known until it has begun.
         self.until(&spec.id, |it| {
-            assert!(
-                child.try_wait().unwrap().is_none() || matches!(it.state, State::Exited(_)),
-                "the helper has ended, and the container is {:?}",
-                it.state
-            );
-            matches!(it.state, State::Running | State::Paused | State::Exited(_))
+            let ended = child.try_wait().unwrap().is_some();
+            matches!(it.state, State::Running | State::Paused) || ended
         });
         child
     }
@@ -263,6 +271,25 @@ impl Drop for Stand {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// A program of a few instructions of x86-64.
+pub(crate) fn program(path: &Path, code: &[u8]) {
+    const BASE: u64 = 0x40_0000;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let length = 64 + 56 + code.len() as u64;
+    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    elf.extend((BASE + 120).to_le_bytes());
+    elf.extend(64_u64.to_le_bytes());
+    elf.extend(0_u64.to_le_bytes());
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+    elf.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for number in [0, BASE, BASE, length, length, 0x1000] {
+        elf.extend(number.to_le_bytes());
+    }
+    elf.extend(code);
+    fs::write(path, elf).unwrap();
+    chmod(path, 0o755);
 }
 
 /// Waits until something is there.
