@@ -68,9 +68,11 @@ impl Link {
         if let Some(descriptor) = &descriptors {
             control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(descriptor)));
         }
-        // The other end may be dead: that is its end, not ours.
-        sendmsg(&self.0, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL)?;
-        Ok(())
+        match sendmsg(&self.0, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL) {
+            // The other end is gone. What it said before tells why, and comes to who listens.
+            Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits for a message; `None` is that the other end is closed.
@@ -81,9 +83,9 @@ impl Link {
         let length = loop {
             let mut parts = [IoSliceMut::new(&mut text)];
             match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => {}
-                // It died with something of ours unread.
-                Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+                // Reset: it ended with something of ours unread. That is told once, and before what
+                // it had said.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
                 result => break result?.bytes,
             }
         };

@@ -120,7 +120,9 @@ impl<'a> Monitor<'a> {
             if let Some(checks) = &mut self.checks {
                 checks.advance(self.containers, self.id, now);
             }
-            let timeout = self.checks.as_ref().map(|it| it.due().saturating_duration_since(now));
+            let due = self.checks.as_ref().map(Checks::due).into_iter();
+            let due = due.chain(self.relay.behind_until()).min();
+            let timeout = due.map(|it| it.saturating_duration_since(now));
             let wanted = self.relay.wanted();
             let ready = wait_for(self.signals.as_fd(), &wanted, timeout)
                 .map_err(ContainerError::system("wait for events"))?;

@@ -35,12 +35,16 @@ impl Cgroups {
             return Ok(Vec::new());
         };
         let mut pids = Vec::new();
-        visit(&cgroup.path, &mut |path| {
+        let seen = visit(&cgroup.path, &mut |path| {
             let text = fs::read_to_string(path.join("cgroup.procs"))?;
             pids.extend(text.lines().filter_map(|it| it.parse::<i32>().ok()).filter(|it| *it > 0));
             Ok(())
-        })?;
-        Ok(pids)
+        });
+        match seen {
+            // Planned, and never made or gone again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(pids),
+            result => result.map(|()| pids),
+        }
     }
 
     /// Kills what is in them, so that none is left when it returns, or says that some are.

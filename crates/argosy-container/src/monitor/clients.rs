@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::{Errno, read, write};
@@ -17,9 +18,12 @@ use rustix::termios::Winsize;
 
 /// Who may attach at once. Each holds a queue; people attach by ones and twos.
 const CLIENTS_MAX: usize = 16;
-/// What waits for a client that does not read. Beyond it the client is dropped: the container does
-/// not wait for those who watch it.
-const QUEUE_MAX: usize = 256 << 10;
+/// What may wait for a client before no more is read from the container. Room for a burst; the
+/// memory is the monitor's.
+const QUEUE_MAX: usize = 64 << 10;
+/// How long the container waits for a client that reads nothing at all. Then the client is dropped:
+/// a network has hiccups, and somebody who only watches must not stop it.
+const STUCK_MAX: Duration = Duration::from_secs(1);
 /// Largest frame from a client.
 const FRAME_MAX: usize = 32 << 10;
 const HEADER: usize = 8;
@@ -40,6 +44,8 @@ struct Client {
     queue: VecDeque<u8>,
     received: Vec<u8>,
     open: bool,
+    /// When it last took something.
+    moved: Instant,
 }
 
 /// The socket and all who have connected to it.
@@ -89,7 +95,8 @@ impl Clients {
             && let Ok(socket) = accept_with(&self.listener, flags)
         {
             let (queue, received) = (VecDeque::new(), Vec::new());
-            self.list.push(Client { socket, queue, received, open: true });
+            let moved = Instant::now();
+            self.list.push(Client { socket, queue, received, open: true, moved });
         }
         let mut size = None;
         for client in &mut self.list {
@@ -105,15 +112,29 @@ impl Clients {
     /// Tells all what the container wrote.
     pub(crate) fn tell(&mut self, stream: Stream, bytes: &[u8]) {
         for client in &mut self.list {
+            if client.queue.is_empty() {
+                client.moved = Instant::now();
+            }
             if !self.tty {
                 client.queue.extend([stream as u8, 0, 0, 0]);
                 client.queue.extend((bytes.len() as u32).to_be_bytes());
             }
             client.queue.extend(bytes);
             client.write();
-            client.open &= client.queue.len() <= QUEUE_MAX;
         }
         self.list.retain(|client| client.open);
+    }
+
+    /// Returns until when the container waits for those who are behind; `None` if nobody is.
+    pub(crate) fn behind_until(&self) -> Option<Instant> {
+        let behind = self.list.iter().filter(|client| client.queue.len() > QUEUE_MAX);
+        behind.map(|client| client.moved + STUCK_MAX).min()
+    }
+
+    /// Drops those for whom the container has waited long enough.
+    pub(crate) fn drop_stuck(&mut self) {
+        let now = Instant::now();
+        self.list.retain(|it| it.queue.len() <= QUEUE_MAX || now < it.moved + STUCK_MAX);
     }
 
     /// Writes what can still be written.
@@ -126,7 +147,10 @@ impl Client {
     fn write(&mut self) {
         while !self.queue.is_empty() {
             match write(&self.socket, self.queue.as_slices().0) {
-                Ok(length) => drop(self.queue.drain(..length)),
+                Ok(length) => {
+                    self.queue.drain(..length);
+                    self.moved = Instant::now();
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
                 Err(_) => {

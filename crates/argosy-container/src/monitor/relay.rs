@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
@@ -121,8 +122,12 @@ impl Relay {
 
     fn places(&self) -> Vec<(Place, BorrowedFd<'_>, PollFlags)> {
         let mut list = Vec::new();
+        let waits = self.behind_until().is_some();
         for (number, output) in self.outputs.iter().enumerate() {
             if output.pending.is_empty() {
+                if waits {
+                    continue;
+                }
                 list.push((Place::Output(number), output.from.as_fd(), PollFlags::IN));
             } else {
                 list.push((Place::Own(number), own(output.stream), PollFlags::OUT));
@@ -141,6 +146,11 @@ impl Relay {
             list.extend(wanted.into_iter().map(|(fd, flags)| (Place::Clients, fd, flags)));
         }
         list
+    }
+
+    /// Returns until when the container waits for somebody who has attached.
+    pub(crate) fn behind_until(&self) -> Option<Instant> {
+        self.clients.as_ref()?.behind_until()
     }
 
     /// Returns what to wait for.
@@ -172,6 +182,9 @@ impl Relay {
         }
         for number in closed.into_iter().rev() {
             drop(self.outputs.remove(number));
+        }
+        if let Some(clients) = &mut self.clients {
+            clients.drop_stuck();
         }
     }
 

@@ -4,6 +4,7 @@ mod basics;
 mod files;
 mod life;
 mod limits;
+mod peers;
 mod rootless;
 mod security;
 mod stand;

@@ -121,7 +121,8 @@ impl Stand {
         self.directory.path().join(name)
     }
 
-    fn name(&self) -> String {
+    /// What all that belongs to this test has in its name.
+    pub(crate) fn name(&self) -> String {
         self.directory.path().file_name().unwrap().to_str().unwrap().to_owned()
     }
 

@@ -116,7 +116,12 @@ fn a_container_has_a_terminal_of_its_own() {
             (stand.containers.processes(&spec.id).unwrap().len() == 2 + usize::from(init))
                 .then_some(())
         });
-        screen.types("\u{3}");
+        // It goes to whatever is in front, which becomes the program a moment after its start.
+        wait(|| {
+            screen.types("\u{3}");
+            let count = stand.containers.processes(&spec.id).unwrap().len();
+            (count == 1 + usize::from(init)).then_some(())
+        });
         screen.types("echo al''ive; exit 6\n");
         screen.shows("alive");
         assert_eq!(child.wait().unwrap().code(), Some(6));
@@ -184,7 +189,8 @@ fn others_can_attach_and_none_of_them_holds_it_up() {
     both.sort();
     assert_eq!(both, [(1, "out a\n".to_owned()), (2, "err a\n".to_owned())]);
     // Standard input works beside it.
-    child.stdin.as_mut().unwrap().write_all(b"b\n").unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"b\n").unwrap();
     let mut both = [frame(&mut first), frame(&mut first)];
     both.sort();
     assert_eq!(both[0].1, "out b\n");
@@ -197,6 +203,6 @@ fn others_can_attach_and_none_of_them_holds_it_up() {
     }
     say(&mut first, "end\n");
     assert_eq!(child.wait().unwrap().code(), Some(2));
-    drop(lazy);
+    drop((lazy, input));
     stand.containers.delete(&spec.id, false).unwrap();
 }
