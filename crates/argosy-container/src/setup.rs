@@ -28,6 +28,8 @@ pub(crate) struct Surroundings {
     pub(crate) spec: ContainerSpec,
     /// The container's directory on disk.
     pub(crate) data: PathBuf,
+    /// The directory of this run.
+    pub(crate) run: PathBuf,
     pub(crate) hierarchies: Hierarchies,
     pub(crate) cgroups: Cgroups,
     pub(crate) devices: Vec<DeviceNode>,

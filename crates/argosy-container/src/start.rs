@@ -4,7 +4,7 @@ mod child;
 mod ids;
 mod joined;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -62,6 +62,7 @@ impl Containers {
         let surroundings = Surroundings {
             spec: spec.clone(),
             data: self.data(id),
+            run: self.run(id),
             hierarchies,
             cgroups: record.cgroups.clone(),
             devices,
@@ -84,7 +85,7 @@ impl Containers {
 
     /// Writes what has to be known before anything is made.
     fn begin(&self, spec: &ContainerSpec, record: &RunRecord) -> Result<(), ContainerError> {
-        let (run, data) = (self.run(&spec.id), self.data(&spec.id));
+        let run = self.run(&spec.id);
         fs::create_dir_all(&run).map_err(ContainerError::file("make", &run))?;
         record::write(&self.run_path(&spec.id), record)?;
         match fs::remove_file(self.exit_path(&spec.id)) {
@@ -93,9 +94,9 @@ impl Containers {
             }
             _ => {}
         }
-        let started = data.join("started");
-        record::replace(&started, b"").map_err(ContainerError::file("write", &started))?;
-        setup::write_files(spec, &data).map_err(ContainerError::file("write into", data))
+        let started = self.data(&spec.id).join("started");
+        File::create(&started).map_err(ContainerError::file("make", &started))?;
+        setup::write_files(spec, &run).map_err(ContainerError::file("write into", run))
     }
 
     /// Leads the process through its setup until it is the container's program.

@@ -23,7 +23,7 @@ pub(crate) fn open_inside(link: &Link, console: bool) -> Result<(), StartFailure
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let own = openat(CWD, "/dev/pts/ptmx", flags, Mode::empty()).map_err(StartFailure::at(step))?;
     // A container may have put anything there.
-    if i64::try_from(fstatfs(&own).map_err(StartFailure::at(step))?.f_type) != Ok(DEVPTS) {
+    if fstatfs(&own).map_err(StartFailure::at(step))?.f_type != DEVPTS {
         return Err(StartFailure::new("open a terminal", "/dev/pts holds no terminals"));
     }
     unlockpt(&own).map_err(StartFailure::at(step))?;

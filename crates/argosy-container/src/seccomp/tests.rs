@@ -201,15 +201,17 @@ fn every_word_of_the_default_profile_is_known() {
 
 #[test]
 fn every_way_of_comparing_is_right() {
-    let over = 1_u64 << 32;
-    let cases: [(&str, u64, u64, &[u64], &[u64]); 7] = [
-        ("EQ", 5, 0, &[5], &[4, 6, over | 5]),
-        ("NE", 5, 0, &[4, 6, over | 5], &[5]),
-        ("LT", over, 0, &[0, 5, over - 1], &[over, over + 1, 2 * over]),
-        ("LE", over, 0, &[0, over], &[over + 1, 2 * over]),
-        ("GT", over, 0, &[over + 1, 2 * over, 2 * over + 1], &[0, over, over - 1]),
-        ("GE", over + 5, 0, &[over + 5, over + 6, 2 * over], &[over + 4, 5, 6, 0]),
-        ("MASKED_EQ", over | 6, 4, &[4, 5, 4 | 2 * over], &[0, 6, 2, over | 4]),
+    const OVER: u64 = 1 << 32;
+    /// The word, its values, arguments for which it holds, arguments for which it does not.
+    type Case = (&'static str, u64, u64, &'static [u64], &'static [u64]);
+    let cases: [Case; 7] = [
+        ("EQ", 5, 0, &[5], &[4, 6, OVER | 5]),
+        ("NE", 5, 0, &[4, 6, OVER | 5], &[5]),
+        ("LT", OVER, 0, &[0, 5, OVER - 1], &[OVER, OVER + 1, 2 * OVER]),
+        ("LE", OVER, 0, &[0, OVER], &[OVER + 1, 2 * OVER]),
+        ("GT", OVER, 0, &[OVER + 1, 2 * OVER, 2 * OVER + 1], &[0, OVER, OVER - 1]),
+        ("GE", OVER + 5, 0, &[OVER + 5, OVER + 6, 2 * OVER], &[OVER + 4, 5, 6, 0]),
+        ("MASKED_EQ", OVER | 6, 4, &[4, 5, 4 | (2 * OVER)], &[0, 6, 2, OVER | 4]),
     ];
     for (op, value, value_two, holds, fails) in cases {
         let text = format!(

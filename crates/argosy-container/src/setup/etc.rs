@@ -2,25 +2,23 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::mounts::is_replaced;
 use super::{Inside, Surroundings};
 use crate::StartFailure;
-use crate::record::replace;
 use crate::spec::{ContainerSpec, Namespace};
 
-/// Writes the files that are mounted into the container, on the machine.
-pub(crate) fn write_files(spec: &ContainerSpec, data: &Path) -> io::Result<()> {
+/// Writes the files that are mounted into the container, on the machine. They are of one run, as
+/// the names and addresses in them are.
+pub(crate) fn write_files(spec: &ContainerSpec, run: &Path) -> io::Result<()> {
     let name = match spec.namespaces.uts {
         Namespace::Host => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         _ => spec.hostname(),
     };
-    let directory = data.join("etc");
-    match fs::create_dir(&directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    let directory = run.join("etc");
+    fs::create_dir_all(&directory)?;
     let hosts = spec.hosts.clone().unwrap_or_else(|| {
         format!(
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{name}\n"
@@ -34,8 +32,8 @@ pub(crate) fn write_files(spec: &ContainerSpec, data: &Path) -> io::Result<()> {
         [("hostname", format!("{name}\n")), ("hosts", hosts), ("resolv.conf", resolv_conf)]
     {
         let path = directory.join(file);
-        replace(&path, text.as_bytes())?;
-        use std::os::unix::fs::PermissionsExt;
+        fs::write(&path, text)?;
+        // Whatever the umask is.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
     }
     Ok(())
@@ -48,7 +46,7 @@ pub(crate) fn mount_files(it: &Surroundings, inside: &Inside) -> Result<(), Star
         if is_replaced(it, &target) || is_replaced(it, "/etc") {
             continue;
         }
-        let source = it.data.join("etc").join(name);
+        let source = it.run.join("etc").join(name);
         inside.bind_file(&source, &target).map_err(StartFailure::at(format!("mount {target}")))?;
     }
     Ok(())
