@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
-use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
 use crate::launch::{Extra, Launch};
@@ -185,8 +185,7 @@ fn enter_all(namespaces: &[(OwnedFd, i32)]) -> Result<(), StartFailure> {
 
 fn begin(tty: bool, link: &Link) -> Result<(), StartFailure> {
     // What was executed for somebody ends with him.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(StartFailure::at("end with the caller"))?;
+    link.end_with_other()?;
     rustix::process::setsid().map_err(StartFailure::at("begin a session"))?;
     if tty { terminal::open_inside(link, false) } else { Ok(()) }
 }

@@ -81,7 +81,7 @@ impl Launch {
         match self.prepare(link, &mut clamped) {
             Ok(identity) => match self.init {
                 true => init::run(&self, &identity, link),
-                false => execute::execute(&self, &identity),
+                false => execute::execute(&self, &identity, link),
             },
             Err(failure) => failure,
         }

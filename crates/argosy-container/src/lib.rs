@@ -24,6 +24,7 @@ mod start;
 mod store;
 mod sys;
 mod terminal;
+mod top;
 mod user;
 
 pub use capabilities::UnknownCapability;
@@ -40,3 +41,4 @@ pub use record::Exit;
 pub use seccomp::SeccompError;
 pub use spec::*;
 pub use store::{Containers, Inspection, State};
+pub use top::ContainerProcess;

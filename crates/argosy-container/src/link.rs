@@ -4,10 +4,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,8 @@ pub(crate) enum FromChild {
 /// To it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToChild {
+    /// A layer of its root file system, with shifted owners, comes with this message.
+    Layer,
     /// Its user and group ids are mapped.
     Mapped,
     /// It is in its cgroups.
@@ -97,6 +101,20 @@ impl Link {
             _ => None,
         });
         Ok(Some((serde_json::from_slice(&text[..length])?, descriptor)))
+    }
+
+    /// Has this process end when its parent, which has the other end, does.
+    pub(crate) fn end_with_other(&self) -> Result<(), StartFailure> {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(StartFailure::at("end with the monitor"))?;
+        // It may have ended before that.
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut list = [PollFd::new(&self.0, PollFlags::empty())];
+        match poll(&mut list, Some(&now)) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(StartFailure::new("go on", "the monitor is gone")),
+            Err(error) => Err(StartFailure::new("hear the monitor", error)),
+        }
     }
 
     /// Waits for exactly this order.

@@ -8,7 +8,9 @@ mod root;
 mod sysctl;
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::StartFailure;
 use crate::cgroup::{Cgroups, Hierarchies};
@@ -30,6 +32,8 @@ pub(crate) struct Surroundings {
     pub(crate) data: PathBuf,
     /// The directory of this run.
     pub(crate) run: PathBuf,
+    /// The layers with their owners shifted to the container's, if it has such a user namespace.
+    pub(crate) shifted: Vec<OwnedFd>,
     pub(crate) hierarchies: Hierarchies,
     pub(crate) cgroups: Cgroups,
     pub(crate) devices: Vec<DeviceNode>,
@@ -53,9 +57,32 @@ impl Surroundings {
     }
 }
 
+/// The container's directories, opened in its own mount namespace as the user that we are: the root
+/// of another user namespace may be kept from walking there.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    data: OwnedFd,
+    run: OwnedFd,
+}
+
+impl Opened {
+    pub(crate) fn open(it: &Surroundings) -> Result<Opened, StartFailure> {
+        let open = |path: &Path| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(CWD, path, flags, Mode::empty())
+                .map_err(StartFailure::at(format!("open {}", path.display())))
+        };
+        Ok(Opened { data: open(&it.data)?, run: open(&it.run)? })
+    }
+}
+
 /// Builds the container around this process; what remains is the terminal and to execute.
 /// Returns what could not be had.
-pub(crate) fn build(it: &Surroundings, link: &Link) -> Result<Vec<Clamped>, StartFailure> {
+pub(crate) fn build(
+    it: &Surroundings,
+    opened: &Opened,
+    link: &Link,
+) -> Result<Vec<Clamped>, StartFailure> {
     let mut clamped = Vec::new();
     let namespaces = &it.spec.namespaces;
     if namespaces.uts == Namespace::Private {
@@ -67,10 +94,10 @@ pub(crate) fn build(it: &Surroundings, link: &Link) -> Result<Vec<Clamped>, Star
         sys::loopback_up().map_err(StartFailure::at("bring up the loopback interface"))?;
     }
     root::detach_from_machine(&it.spec, &it.data)?;
-    let inside = root::mount_root(it)?;
+    let inside = root::mount_root(it, opened)?;
     mounts::kernel_file_systems(it, &inside, &mut clamped)?;
     dev::populate(it, &inside)?;
-    etc::mount_files(it, &inside)?;
+    etc::mount_files(it, opened, &inside)?;
     mounts::mount_wanted(it, &inside, &mut clamped)?;
     // The cgroup namespace begins where the process is, so it has to be there by now.
     link.expect(ToChild::Placed)?;

@@ -59,10 +59,11 @@ impl Containers {
         self.begin(spec, &record)?;
         clamped.extend(record.cgroups.create(spec, &rules));
         let rootless = !rustix::process::geteuid().is_root();
-        let surroundings = Surroundings {
+        let mut surroundings = Surroundings {
             spec: spec.clone(),
             data: self.data(id),
             run: self.run(id),
+            shifted: Vec::new(),
             hierarchies,
             cgroups: record.cgroups.clone(),
             devices,
@@ -70,7 +71,7 @@ impl Containers {
             own_user: rootless || spec.namespaces.user != UserNamespace::Host,
             rootless,
         };
-        let made = make(&surroundings, launch, joined.pid.as_ref());
+        let made = make(&mut surroundings, launch, joined.pid.as_ref());
         let started = made.and_then(|(pid, link)| {
             self.lead(&surroundings, &mut record, clamped, (pid, &link)).inspect_err(|_| kill(pid))
         });
@@ -110,6 +111,9 @@ impl Containers {
         let talk = |error: io::Error| StartFailure::new("talk to the container", error);
         if surroundings.own_user {
             clamped.extend(ids::map(pid, surroundings)?);
+            for layer in ids::shifted_layers(pid, surroundings, &mut clamped)? {
+                link.send_with(&ToChild::Layer, Some(&layer)).map_err(talk)?;
+            }
             link.send(&ToChild::Mapped).map_err(talk)?;
         }
         if let Err(error) = record.cgroups.enter(pid) {
@@ -154,7 +158,7 @@ fn refuse_sysctls(spec: &ContainerSpec) -> Result<(), ContainerError> {
 
 /// Makes the process that becomes the container; returns it and our end of the link to it.
 fn make(
-    surroundings: &Surroundings,
+    surroundings: &mut Surroundings,
     launch: Launch,
     pid_namespace: Option<&OwnedFd>,
 ) -> Result<(i32, Link), ContainerError> {

@@ -13,7 +13,7 @@ const CPU_PERIOD: u64 = 100_000;
 
 /// The leaf that a monitor moves into where the kernel wants a cgroup to have either processes or
 /// limited children.
-const MONITOR: &str = "monitor";
+pub(crate) const MONITOR: &str = "monitor";
 
 /// One file to write and what it stands for.
 struct Setting {

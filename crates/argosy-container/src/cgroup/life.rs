@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::Cgroups;
+use super::apply::MONITOR;
 
 /// How often a removal is tried, with pauses that begin at a millisecond and double up to
 /// [`PAUSE_MAX`]. The kernel keeps a cgroup busy until the last task of it is through its end,
@@ -103,12 +104,33 @@ impl Cgroups {
                 failed = Err(error);
             }
         }
+        if let Some(parent) = self.v2().and_then(Path::parent) {
+            come_back(parent);
+        }
         for path in &self.made {
             // Another container may be below it by now.
             drop(fs::remove_dir(path));
         }
         failed
     }
+}
+
+/// Moves this process back from the leaf that it stepped aside into, and removes the leaf, once it
+/// is the last one there. Others below this cgroup may still need it.
+fn come_back(parent: &Path) {
+    let leaf = parent.join(MONITOR);
+    let members = fs::read_to_string(leaf.join("cgroup.procs")).unwrap_or_default();
+    if members.trim() != std::process::id().to_string() {
+        return;
+    }
+    let control = parent.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&control).unwrap_or_default();
+    let disable = enabled.split_whitespace().map(|it| format!("-{it} ")).collect::<String>();
+    let moved = fs::write(&control, disable)
+        .and_then(|()| fs::write(parent.join("cgroup.procs"), "0"))
+        .and_then(|()| fs::remove_dir(&leaf));
+    // Somebody else's children need the controllers: then the last of them does this.
+    drop(moved);
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -11,13 +11,14 @@ use rustix::thread::{
 };
 
 use super::Launch;
+use crate::link::Link;
 use crate::process::{DEFAULT_PATH, variable};
 use crate::user::Identity;
 use crate::{FailureKind, StartFailure, sys};
 
 /// Executes the program; returns only why not.
-pub(crate) fn execute(launch: &Launch, identity: &Identity) -> StartFailure {
-    match drop_privileges(launch, identity) {
+pub(crate) fn execute(launch: &Launch, identity: &Identity, link: &Link) -> StartFailure {
+    match drop_privileges(launch, identity, link) {
         Ok(()) => program(launch),
         Err(failure) => failure,
     }
@@ -25,7 +26,11 @@ pub(crate) fn execute(launch: &Launch, identity: &Identity) -> StartFailure {
 
 /// Becomes the user, with the capabilities and under the filter that it is to have. The filter is
 /// loaded as late as can be: a profile may forbid what this needs.
-pub(crate) fn drop_privileges(launch: &Launch, identity: &Identity) -> Result<(), StartFailure> {
+pub(crate) fn drop_privileges(
+    launch: &Launch,
+    identity: &Identity,
+    link: &Link,
+) -> Result<(), StartFailure> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let cwd = launch.process.cwd.as_deref().unwrap_or("/");
     let entered = rustix::process::chdir(cwd);
@@ -41,6 +46,8 @@ pub(crate) fn drop_privileges(launch: &Launch, identity: &Identity) -> Result<()
     }
     set_keep_capabilities(true).map_err(StartFailure::at("keep capabilities for a moment"))?;
     become_user(identity)?;
+    // The change of user has cleared it.
+    link.end_with_other()?;
     if entered.is_err() {
         // The user may be allowed what root is not, on a network disk for example.
         rustix::process::chdir(cwd).map_err(StartFailure::at(format!("enter {cwd}")))?;

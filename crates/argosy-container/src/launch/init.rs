@@ -12,7 +12,7 @@ use crate::{StartFailure, sys};
 /// Starts the program as a child and stays; returns only why that failed.
 pub(crate) fn run(launch: &Launch, identity: &Identity, link: &Link) -> StartFailure {
     // Init is no more than its program: same user, same filter.
-    if let Err(failure) = drop_privileges(launch, identity) {
+    if let Err(failure) = drop_privileges(launch, identity, link) {
         return failure;
     }
     match sys::fork(0) {

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::mounts::is_replaced;
-use super::{Inside, Surroundings};
+use super::{Inside, Opened, Surroundings};
 use crate::StartFailure;
 use crate::spec::{ContainerSpec, Namespace};
 
@@ -40,14 +41,20 @@ pub(crate) fn write_files(spec: &ContainerSpec, run: &Path) -> io::Result<()> {
 }
 
 /// Mounts them, except where the user mounts something else.
-pub(crate) fn mount_files(it: &Surroundings, inside: &Inside) -> Result<(), StartFailure> {
+pub(crate) fn mount_files(
+    it: &Surroundings,
+    opened: &Opened,
+    inside: &Inside,
+) -> Result<(), StartFailure> {
     for name in ["hostname", "hosts", "resolv.conf"] {
         let target = format!("/etc/{name}");
         if is_replaced(it, &target) || is_replaced(it, "/etc") {
             continue;
         }
-        let source = it.run.join("etc").join(name);
-        inside.bind_file(&source, &target).map_err(StartFailure::at(format!("mount {target}")))?;
+        let source = format!("/proc/self/fd/{}/etc/{name}", opened.run.as_raw_fd());
+        inside
+            .bind_file(Path::new(&source), &target)
+            .map_err(StartFailure::at(format!("mount {target}")))?;
     }
     Ok(())
 }

@@ -5,18 +5,20 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
-    mount_remount, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount, mount_bind_recursive,
+    mount_change, mount_remount, move_mount, unmount,
 };
 
-use super::{Inside, Surroundings};
+use super::{Inside, Opened, Surroundings};
 use crate::StartFailure;
 use crate::spec::{ContainerSpec, MountKind, Propagation, Root};
 
 /// Longest options of a mount: a page, with its end (mount(2)).
 const OPTIONS_MAX: usize = 4095;
+/// What the words among the options take.
+const WORDS_MAX: usize = 64;
 
 /// Keeps this process's mounts from reaching the machine.
 pub(crate) fn detach_from_machine(spec: &ContainerSpec, data: &Path) -> Result<(), StartFailure> {
@@ -38,53 +40,97 @@ pub(crate) fn detach_from_machine(spec: &ContainerSpec, data: &Path) -> Result<(
 }
 
 /// Mounts the root file system, for this mount namespace alone.
-pub(crate) fn mount_root(it: &Surroundings) -> Result<Inside, StartFailure> {
-    let point = it.data.join("root");
+pub(crate) fn mount_root(it: &Surroundings, opened: &Opened) -> Result<Inside, StartFailure> {
+    let open = |name| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(&opened.data, name, flags, Mode::empty())
+            .map_err(StartFailure::at(format!("open the container's directory {name}")))
+    };
+    let place = open("root")?;
+    let point = name_of(&place);
     match &it.spec.root {
-        Root::Layers(layers) => mount_layers(it, layers, &point)?,
+        Root::Layers(layers) => {
+            let own = [open("upper")?, open("work")?];
+            mount_layers(it, opened, (layers, own), &point)?;
+        }
         Root::Directory(path) => mount_bind_recursive(path, &point)
             .map_err(StartFailure::at(format!("use the root {}", path.display())))?,
     }
-    let propagation = MountPropagationFlags::PRIVATE;
-    mount_change(&point, propagation).map_err(StartFailure::at("keep the root private"))?;
-    Inside::open(&point).map_err(StartFailure::at("open the root file system"))
+    // Opened anew, it is what was mounted.
+    let root = open("root")?;
+    mount_change(name_of(&root), MountPropagationFlags::PRIVATE)
+        .map_err(StartFailure::at("keep the root private"))?;
+    Ok(Inside::new(root))
 }
 
-fn mount_layers(it: &Surroundings, layers: &[PathBuf], point: &Path) -> Result<(), StartFailure> {
+/// Returns the name of what a descriptor is open for.
+fn name_of(descriptor: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}
+
+fn mount_layers(
+    it: &Surroundings,
+    opened: &Opened,
+    (layers, own): (&[PathBuf], [OwnedFd; 2]),
+    point: &str,
+) -> Result<(), StartFailure> {
     let failed = |error: rustix::io::Errno| {
         let count = layers.len();
         StartFailure::new(format!("mount the {count} layers of the root file system"), error)
     };
-    let paths = [it.data.join("upper"), it.data.join("work")];
-    let all = || layers.iter().rev().chain(&paths);
-    let plain =
-        |path: &&PathBuf| !path.as_os_str().as_bytes().iter().any(|it| b":,\\".contains(it));
+    let paths = ["upper", "work"].map(|name| it.data.join(name));
+    let plain = |path: &PathBuf| !path.as_os_str().as_bytes().iter().any(|it| b":,\\".contains(it));
+    let all = || layers.iter().chain(&paths);
     let length: usize = all().map(|it| it.as_os_str().len() + 1).sum();
+    let plain = all().all(plain) && length + WORDS_MAX < OPTIONS_MAX;
     // Long or strange paths go by descriptors, whose names are short and plain.
     let mut open: Vec<OwnedFd> = Vec::new();
-    let mut names: Vec<Vec<u8>> = Vec::new();
-    if all().all(|it| plain(&it)) && length + 64 < OPTIONS_MAX {
-        names.extend(all().map(|it| it.as_os_str().as_bytes().to_vec()));
+    let mut lower: Vec<Vec<u8>> = Vec::new();
+    if !it.shifted.is_empty() {
+        attach_shifted(it, opened, point)?;
+        lower.extend(it.shifted.iter().rev().map(|it| name_of(it).into_bytes()));
+    } else if plain {
+        lower.extend(layers.iter().rev().map(|it| it.as_os_str().as_bytes().to_vec()));
     } else {
-        for path in all() {
+        for path in layers.iter().rev() {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let descriptor = openat(CWD, path, flags, Mode::empty()).map_err(|error| {
                 StartFailure::new(format!("open the layer {}", path.display()), error)
             })?;
-            names.push(format!("/proc/self/fd/{}", descriptor.as_raw_fd()).into_bytes());
+            lower.push(name_of(&descriptor).into_bytes());
             open.push(descriptor);
         }
     }
-    let (lower, own) = names.split_at(layers.len());
+    // With names where that can be: people look at mounts.
+    let [upper, work] = match plain && !it.own_user {
+        true => paths.map(|it| it.display().to_string()),
+        false => own.each_ref().map(name_of),
+    };
     let mut options = [b"lowerdir=".as_slice(), &lower.join(&b':')].concat();
-    if let [upper, work] = own {
-        options.extend([b",upperdir=", upper.as_slice(), b",workdir=", work].concat());
-    }
+    options.extend(format!(",upperdir={upper},workdir={work}").into_bytes());
     if it.own_user {
         options.extend(b",userxattr");
     }
     let options = CString::new(options).map_err(StartFailure::at("name the layers"))?;
     mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str()).map_err(failed)
+}
+
+/// Attaches the shifted layers to this mount namespace, below what the root file system will cover:
+/// layers have to be mounts of it.
+fn attach_shifted(it: &Surroundings, opened: &Opened, point: &str) -> Result<(), StartFailure> {
+    let step = "attach the layers";
+    mount("tmpfs", point, "tmpfs", MountFlags::empty(), c"mode=700")
+        .map_err(StartFailure::at(step))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place =
+        openat(&opened.data, "root", flags, Mode::empty()).map_err(StartFailure::at(step))?;
+    for (number, layer) in it.shifted.iter().enumerate() {
+        let name = number.to_string();
+        mkdirat(&place, &name, Mode::RWXU).map_err(StartFailure::at(step))?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(layer, "", &place, name, flags).map_err(StartFailure::at(step))?;
+    }
+    Ok(())
 }
 
 /// Makes the root file system the root of all that this process sees.

@@ -3,15 +3,14 @@
 use std::os::fd::AsFd;
 
 use rustix::fs::{Gid, Uid};
-use rustix::process::Signal;
 
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
-use crate::setup::{self, Surroundings};
+use crate::setup::{self, Opened, Surroundings};
 use crate::{StartFailure, sys, terminal};
 
 /// Sets up the container around this process and becomes its program.
-pub(crate) fn run(surroundings: &Surroundings, launch: Launch, link: &Link) -> ! {
+pub(crate) fn run(surroundings: &mut Surroundings, launch: Launch, link: &Link) -> ! {
     let failure = match prepare(surroundings, link) {
         Ok(clamped) => launch.run(link, clamped),
         Err(failure) => failure,
@@ -21,27 +20,35 @@ pub(crate) fn run(surroundings: &Surroundings, launch: Launch, link: &Link) -> !
     sys::exit_now(i32::from(code))
 }
 
-fn prepare(it: &Surroundings, link: &Link) -> Result<Vec<crate::clamped::Clamped>, StartFailure> {
-    // A container without its monitor would be one whose end nobody sees. What the monitor did
-    // before this call it did with the link, which is then closed.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(StartFailure::at("end with the monitor"))?;
+fn prepare(
+    it: &mut Surroundings,
+    link: &Link,
+) -> Result<Vec<crate::clamped::Clamped>, StartFailure> {
+    // A container without its monitor would be one whose end nobody sees.
+    link.end_with_other()?;
+    let opened = Opened::open(it)?;
     for (namespace, kind) in &it.joined {
         sys::enter_namespace(namespace.as_fd(), *kind)
             .map_err(StartFailure::at("enter the namespaces of others"))?;
     }
     if it.own_user {
-        link.expect(ToChild::Mapped)?;
+        loop {
+            match link.receive::<ToChild>() {
+                Ok(Some((ToChild::Layer, layer))) => it.shifted.extend(layer),
+                Ok(Some((ToChild::Mapped, _))) => break,
+                Ok(_) => return Err(StartFailure::new("go on", "the monitor is gone")),
+                Err(error) => return Err(StartFailure::new("hear the monitor", error)),
+            }
+        }
         let (uid, gid) = (Uid::ROOT, Gid::ROOT);
         let step = || StartFailure::at("become root of the user namespace");
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(step())?;
         rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(step())?;
         // The change of user has cleared it.
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-            .map_err(StartFailure::at("end with the monitor"))?;
+        link.end_with_other()?;
     }
     rustix::process::setsid().map_err(StartFailure::at("begin a session"))?;
-    let clamped = setup::build(it, link)?;
+    let clamped = setup::build(it, &opened, link)?;
     if it.spec.process.tty {
         terminal::open_inside(link, true)?;
     }

@@ -1,12 +1,20 @@
 //! Which of the machine's users a container's users are.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
 use std::process::Command;
+
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::ContainerError;
 use crate::clamped::Clamped;
 use crate::setup::Surroundings;
-use crate::spec::{IdRange, UserNamespace};
+use crate::spec::{IdRange, Root, UserNamespace};
+use crate::sys::{self, MountChange};
 
 /// Maps the ids of a process in a new user namespace.
 pub(crate) fn map(pid: i32, surroundings: &Surroundings) -> Result<Vec<Clamped>, ContainerError> {
@@ -17,6 +25,44 @@ pub(crate) fn map(pid: i32, surroundings: &Surroundings) -> Result<Vec<Clamped>,
             Ok(Vec::new())
         }
         _ => map_own(pid),
+    }
+}
+
+/// Shows the image's layers to a new user namespace as if its root owned what root owns, and gives
+/// it the layer that it writes to.
+pub(crate) fn shifted_layers(
+    pid: i32,
+    surroundings: &Surroundings,
+    clamped: &mut Vec<Clamped>,
+) -> Result<Vec<OwnedFd>, ContainerError> {
+    let spec = &surroundings.spec;
+    let (Root::Layers(layers), UserNamespace::Mapped { uids, gids }, false) =
+        (&spec.root, &spec.namespaces.user, surroundings.rootless)
+    else {
+        return Ok(Vec::new());
+    };
+    let root = |ids: &[IdRange]| ids.iter().find(|it| it.inside == 0).map(|it| it.outside);
+    for name in ["upper", "work"] {
+        let path = surroundings.data.join(name);
+        chown(&path, root(uids), root(gids)).map_err(ContainerError::file("give away", &path))?;
+    }
+    let path = format!("/proc/{pid}/ns/user");
+    let namespace = File::open(&path).map_err(ContainerError::file("open", path))?;
+    let shift = |layer: &PathBuf| -> io::Result<OwnedFd> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let mount = open_tree(CWD, layer, flags)?;
+        let change = MountChange { id_map: Some(namespace.as_fd()), ..MountChange::default() };
+        sys::change_mount(mount.as_fd(), false, change)?;
+        Ok(mount)
+    };
+    match layers.iter().map(shift).collect() {
+        Ok(shifted) => Ok(shifted),
+        Err(error) => {
+            let (wanted, given) =
+                ("files of the image owned by its users", "files owned by nobody");
+            clamped.push(Clamped::new("userns", wanted, given, error));
+            Ok(Vec::new())
+        }
     }
 }
 

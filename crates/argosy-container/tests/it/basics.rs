@@ -2,9 +2,7 @@
 
 use std::process::Stdio;
 
-use argosy_container::{
-    Clamped, ContainerError, Namespace, Root, State, Streams, Ulimit, UserNamespace,
-};
+use argosy_container::{Clamped, ContainerError, Namespace, State, Streams, Ulimit, UserNamespace};
 
 use crate::stand::Stand;
 
@@ -188,29 +186,46 @@ fn what_the_machine_does_not_grant_is_reported_and_the_container_runs() {
 }
 
 #[test]
-fn a_mapped_root_is_nobody_on_the_machine() {
+fn a_mapped_root_is_nobody_on_the_machine_and_owns_its_image() {
     let stand = Stand::new();
-    let root = stand.path("root");
-    let copied = std::process::Command::new("cp").arg("-a").arg(stand.image()).arg(&root).status();
-    assert!(copied.unwrap().success());
-    let owned =
-        std::process::Command::new("chown").args(["-Rh", "100000:100000"]).arg(&root).status();
-    assert!(owned.unwrap().success());
-    let mut spec =
-        stand.script("id -u; cat /proc/self/uid_map; touch /new && ls -ln /new; sleep 1000");
-    spec.root = Root::Directory(root.clone());
+    let script = "id -u; cat /proc/self/uid_map; ls -ln /bin/busybox; echo x >> /etc/passwd; \
+                  chmod 600 /etc/group; touch /new /dev/shm/x; id -u > /dev/null; ls -ln /new; \
+                  cat /etc/hostname; touch /up; sleep 1000";
+    let mut spec = stand.script(script);
+    spec.hostname = Some("box".to_owned());
     let ids = argosy_container::IdRange { inside: 0, outside: 100_000, count: 65536 };
     spec.namespaces.user = UserNamespace::Mapped { uids: vec![ids], gids: vec![ids] };
-    let mut child = stand.start(&spec);
-    let init = stand.containers.inspect(&spec.id).unwrap().init.unwrap();
+    // Nobody else may even look into it.
+    crate::stand::chmod(&stand.path(""), 0o700);
+    stand.containers.create(&spec).unwrap();
+    crate::stand::chmod(&stand.containers.data_dir, 0o700);
+    let mut command = stand.command(&spec.id, Streams::default());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let upper = stand.containers.data_dir.join(spec.id.as_str()).join("upper");
+    crate::stand::wait(|| {
+        let ended = child.try_wait().unwrap().is_some();
+        (ended || upper.join("up").exists()).then_some(())
+    });
     use std::os::unix::fs::MetadataExt;
-    let new = crate::stand::wait(|| std::fs::metadata(root.join("new")).ok());
-    assert_eq!((new.uid(), new.gid()), (100_000, 100_000));
+    for name in ["new", "etc/passwd", "etc/group"] {
+        let file = std::fs::metadata(upper.join(name)).unwrap();
+        assert_eq!((file.uid(), file.gid()), (100_000, 100_000), "{name}");
+    }
+    let init = stand.containers.inspect(&spec.id).unwrap().init.unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", init.pid)).unwrap();
     assert!(status.contains("Uid:\t100000\t100000"), "{status}");
     assert_eq!(stand.exec(&spec.id, &["id", "-u"]), (0, "0".to_owned()));
-    stand.containers.delete(&spec.id, true).unwrap();
+    assert_eq!(stand.containers.inspect(&spec.id).unwrap().clamped, []);
+    stand.containers.stop(&spec.id, std::time::Duration::ZERO).unwrap();
     child.wait().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|it| it.split_whitespace().collect()).collect();
+    assert_eq!(lines[..2], [vec!["0"], vec!["0", "100000", "65536"]], "{text}");
+    // Who owns the program, and the new file.
+    assert_eq!([lines[2][2], lines[3][2]], ["0", "0"], "{text}");
+    assert_eq!(lines[4], ["box"], "{text}");
+    stand.containers.delete(&spec.id, false).unwrap();
 }
 
 #[test]

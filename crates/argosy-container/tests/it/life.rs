@@ -123,9 +123,10 @@ fn an_init_collects_orphans() {
 #[test]
 fn a_killed_monitor_takes_its_container_along_and_the_next_look_knows() {
     let stand = Stand::new();
-    for init in [false, true] {
+    for (init, user) in [(false, ""), (true, ""), (false, "web"), (true, "web")] {
         let mut spec = stand.script("sleep 1000 & sleep 1000");
         spec.init = init;
+        spec.process.user = user.to_owned();
         let mut child = stand.start(&spec);
         let first = stand.containers.inspect(&spec.id).unwrap().init.unwrap();
         signal(&child, libc::SIGKILL);
@@ -136,7 +137,7 @@ fn a_killed_monitor_takes_its_container_along_and_the_next_look_knows() {
         // How it ended is not guessed, and it can be started again.
         assert_eq!(stand.containers.exit(&spec.id).unwrap(), None);
         let mut child = stand.start(&spec);
-        stand.containers.stop(&spec.id, Duration::ZERO).unwrap();
+        stand.containers.kill(&spec.id, libc::SIGKILL).unwrap();
         assert_eq!(code(&mut child), Some(137));
         stand.containers.delete(&spec.id, false).unwrap();
     }
@@ -246,7 +247,8 @@ fn what_was_executed_ends_with_its_caller_and_with_the_container() {
     let mut child = stand.start(&spec);
     let run = || {
         let args = ["sleep", "999"].map(str::to_owned).to_vec();
-        let process = argosy_container::Process { args, ..Default::default() };
+        let user = "web".to_owned();
+        let process = argosy_container::Process { args, user, ..Default::default() };
         let exec = argosy_container::ExecSpec { process, privileged: false };
         let request = stand.containers.exec_request(&spec.id, &exec, Streams::default()).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_container-stand"));

@@ -14,7 +14,7 @@ use argosy_container::{
 };
 
 /// Nothing here takes longer, however busy the machine is.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 const APPLETS: [&str; 28] = [
     "sh", "true", "false", "sleep", "cat", "id", "ls", "mount", "umount", "ps", "echo", "kill",

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstatvfs, mkdirat, openat, openat2,
+    Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstatvfs, mkdirat, openat, openat2,
 };
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_bind, mount_remount};
@@ -18,9 +18,8 @@ use crate::sys::{self, MountChange};
 pub(crate) struct Inside(OwnedFd);
 
 impl Inside {
-    pub(crate) fn open(path: &Path) -> rustix::io::Result<Inside> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(CWD, path, flags, Mode::empty()).map(Inside)
+    pub(crate) fn new(root: OwnedFd) -> Inside {
+        Inside(root)
     }
 
     pub(crate) fn root(&self) -> &OwnedFd {
