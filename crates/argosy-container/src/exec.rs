@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::fork_through;
 use crate::launch::{Extra, Launch};
 use crate::link::{FromChild, Link, ToChild};
 use crate::monitor::Inner;
@@ -148,12 +149,13 @@ fn enter(
     tty: bool,
     link: &Link,
 ) -> ! {
-    let entered = run
-        .cgroups
-        .enter(0)
-        .map_err(StartFailure::at("enter the container's cgroups"))
-        .and_then(|()| enter_all(namespaces))
-        .and_then(|()| sys::fork(libc::CLONE_PARENT).map_err(StartFailure::at("make a process")));
+    let step = "enter the container's cgroups";
+    let entered = run.cgroups.enter_v1().map_err(StartFailure::at(step)).and_then(|()| {
+        let door = run.cgroups.door().map_err(StartFailure::at(step))?;
+        enter_all(namespaces)?;
+        let made = fork_through(door.as_ref(), libc::CLONE_PARENT);
+        made.map_err(StartFailure::at("make a process"))
+    });
     let failure = match entered {
         Ok(0) => match begin(tty, link) {
             Ok(()) => launch.run(link, Vec::new()),

@@ -38,8 +38,6 @@ pub(crate) enum ToChild {
     Layer,
     /// Its user and group ids are mapped.
     Mapped,
-    /// It is in its cgroups.
-    Placed,
     /// It is on record: go on.
     Execute,
 }

@@ -15,7 +15,6 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use crate::StartFailure;
 use crate::cgroup::{Cgroups, Hierarchies};
 use crate::clamped::Clamped;
-use crate::link::{Link, ToChild};
 use crate::spec::{ContainerSpec, Namespace};
 use crate::sys;
 
@@ -78,11 +77,7 @@ impl Opened {
 
 /// Builds the container around this process; what remains is the terminal and to execute.
 /// Returns what could not be had.
-pub(crate) fn build(
-    it: &Surroundings,
-    opened: &Opened,
-    link: &Link,
-) -> Result<Vec<Clamped>, StartFailure> {
+pub(crate) fn build(it: &Surroundings, opened: &Opened) -> Result<Vec<Clamped>, StartFailure> {
     let mut clamped = Vec::new();
     let namespaces = &it.spec.namespaces;
     if namespaces.uts == Namespace::Private {
@@ -99,8 +94,6 @@ pub(crate) fn build(
     dev::populate(it, &inside)?;
     etc::mount_files(it, opened, &inside)?;
     mounts::mount_wanted(it, &inside, &mut clamped)?;
-    // The cgroup namespace begins where the process is, so it has to be there by now.
-    link.expect(ToChild::Placed)?;
     mounts::mount_cgroups(it, &inside, &mut clamped)?;
     sysctl::apply(it, &inside)?;
     if let Some(cwd) = &it.spec.process.cwd {

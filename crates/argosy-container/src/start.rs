@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::cgroup::{Cgroups, Hierarchies};
+use crate::cgroup::{Cgroups, Hierarchies, fork_through};
 use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
@@ -116,10 +116,6 @@ impl Containers {
             }
             link.send(&ToChild::Mapped).map_err(talk)?;
         }
-        if let Err(error) = record.cgroups.enter(pid) {
-            clamped.push(Clamped::new("cgroup", "its own", "the engine's", error));
-        }
-        link.send(&ToChild::Placed).map_err(talk)?;
         let mut terminal = None;
         loop {
             match link.receive::<FromChild>().map_err(talk)? {
@@ -169,7 +165,8 @@ fn make(
         sys::enter_namespace(namespace.as_fd(), libc::CLONE_NEWPID)
             .map_err(ContainerError::system("enter the other PID namespace"))?;
     }
-    let pid = sys::fork(flags(surroundings))
+    let door = surroundings.cgroups.door().map_err(ContainerError::system("enter the cgroup"))?;
+    let pid = fork_through(door.as_ref(), flags(surroundings))
         .map_err(ContainerError::system("make a process in namespaces of its own"))?;
     if pid == 0 {
         drop(own);

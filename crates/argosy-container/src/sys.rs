@@ -25,6 +25,34 @@ pub(crate) fn fork(flags: i32) -> io::Result<i32> {
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid as i32) }
 }
 
+/// The same, with the copy in a cgroup of version 2 from its first moment (clone3(2)).
+pub(crate) fn fork_into(flags: i32, cgroup: BorrowedFd<'_>) -> io::Result<i32> {
+    #[repr(C)]
+    struct Arguments {
+        flags: u64,
+        /// pidfd, child_tid, parent_tid
+        unused: [u64; 3],
+        exit_signal: u64,
+        /// stack, stack_size, tls, set_tid, set_tid_size
+        also_unused: [u64; 5],
+        cgroup: u64,
+    }
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+    let as_sibling = flags & libc::CLONE_PARENT != 0;
+    let arguments = Arguments {
+        flags: flags as u32 as u64 | INTO_CGROUP,
+        unused: [0; 3],
+        // A sibling's is that of this process.
+        exit_signal: if as_sibling { 0 } else { libc::SIGCHLD as u64 },
+        also_unused: [0; 5],
+        cgroup: cgroup.as_raw_fd() as u64,
+    };
+    // SAFETY: as for `fork`; the kernel only reads the structure, of the size that is told.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<Arguments>()) };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid as i32) }
+}
+
 /// Ends this process at once, without running anything.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit is always sound.

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Gid, Uid};
 
+use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
 use crate::setup::{self, Opened, Surroundings};
@@ -20,13 +21,15 @@ pub(crate) fn run(surroundings: &mut Surroundings, launch: Launch, link: &Link) 
     sys::exit_now(i32::from(code))
 }
 
-fn prepare(
-    it: &mut Surroundings,
-    link: &Link,
-) -> Result<Vec<crate::clamped::Clamped>, StartFailure> {
+fn prepare(it: &mut Surroundings, link: &Link) -> Result<Vec<Clamped>, StartFailure> {
     // A container without its monitor would be one whose end nobody sees.
     link.end_with_other()?;
     let opened = Opened::open(it)?;
+    let mut clamped = Vec::new();
+    // Before the cgroup namespace, which begins where the process is.
+    if let Err(error) = it.cgroups.enter_v1() {
+        clamped.push(Clamped::new("cgroup", "its own", "the engine's", error));
+    }
     for (namespace, kind) in &it.joined {
         sys::enter_namespace(namespace.as_fd(), *kind)
             .map_err(StartFailure::at("enter the namespaces of others"))?;
@@ -48,7 +51,7 @@ fn prepare(
         link.end_with_other()?;
     }
     rustix::process::setsid().map_err(StartFailure::at("begin a session"))?;
-    let clamped = setup::build(it, &opened, link)?;
+    clamped.extend(setup::build(it, &opened)?);
     if it.spec.process.tty {
         terminal::open_inside(link, true)?;
     }

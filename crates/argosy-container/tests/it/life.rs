@@ -111,8 +111,9 @@ fn signals_to_the_monitor_are_the_program_s() {
 fn an_init_collects_orphans() {
     let stand = Stand::new();
     // The grandchild outlives its parent, ends, and is waited for by nobody else.
-    let script = "sh -c 'sleep 0.05 & ' ; i=0; while test $i -lt 100; do sleep 0.01; i=$((i+1)); \
-                  if ! ps -o stat | grep -q Z && ! ps -o args | grep -q '^sleep 0.05'; then break; fi; done; \
+    let script = "n=0.05; sh -c \"sleep $n &\"; i=0; \
+                  while test $i -lt 1000 && ps -o stat,args | grep -q -E '^Z|[s]leep 0[.]05'; \
+                  do sleep 0.01; i=$((i+1)); done; \
                   ps -o stat | grep -c Z; readlink /proc/1/exe | grep -c busybox";
     let mut spec = stand.script(script);
     spec.init = true;
