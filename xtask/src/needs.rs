@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// Program, Debian package, what it is for.
-const NEEDS: [(&str, &str, &str); 7] = [
+const NEEDS: [(&str, &str, &str); 10] = [
     ("etcdctl", "etcd-client", "etcd's own client against our store"),
     ("etcd", "etcd-server", "differential tests against etcd"),
     ("curl", "curl", "the README's commands"),
@@ -13,6 +13,9 @@ const NEEDS: [(&str, &str, &str); 7] = [
     ("script", "bsdutils", "terminals inside machines"),
     ("setpriv", "util-linux", "tests as an ordinary user"),
     ("unshare", "util-linux", "tests with namespaces denied"),
+    ("busybox", "busybox-static", "what runs in containers"),
+    ("runc", "runc", "containers beside those of runc"),
+    ("crun", "crun", "containers beside those of crun"),
 ];
 
 pub(crate) fn check() -> Result<()> {
