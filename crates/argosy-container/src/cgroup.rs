@@ -19,7 +19,7 @@ use crate::spec::{ContainerId, ContainerSpec};
 pub use devices::BadDeviceRule;
 pub(crate) use devices::DeviceRule;
 pub(crate) use hierarchies::Hierarchies;
-pub(crate) use life::fork_through;
+pub(crate) use life::{Forked, fork_through};
 pub use stats::Stats;
 
 /// Controllers of version 1 that every container gets a cgroup of: what limits it without being

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::fork_through;
+use crate::cgroup::{Forked, fork_through};
 use crate::launch::{Extra, Launch};
 use crate::link::{FromChild, Link, ToChild};
 use crate::monitor::Inner;
@@ -157,11 +157,14 @@ fn enter(
         made.map_err(StartFailure::at("make a process"))
     });
     let failure = match entered {
-        Ok(0) => match begin(tty, link) {
-            Ok(()) => launch.run(link, Vec::new()),
-            Err(failure) => failure,
-        },
-        Ok(pid) => {
+        Ok(Forked::Child(entered)) => {
+            let begun = entered.map_err(StartFailure::at(step)).and_then(|()| begin(tty, link));
+            match begun {
+                Ok(()) => launch.run(link, Vec::new()),
+                Err(failure) => failure,
+            }
+        }
+        Ok(Forked::Parent(pid)) => {
             drop(link.send(&FromChild::Made(pid)));
             sys::exit_now(0)
         }

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::cgroup::{Cgroups, Hierarchies, fork_through};
+use crate::cgroup::{Cgroups, Forked, Hierarchies, fork_through};
 use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
@@ -166,13 +166,15 @@ fn make(
             .map_err(ContainerError::system("enter the other PID namespace"))?;
     }
     let door = surroundings.cgroups.door().map_err(ContainerError::system("enter the cgroup"))?;
-    let pid = fork_through(door.as_ref(), flags(surroundings))
+    let forked = fork_through(door.as_ref(), flags(surroundings))
         .map_err(ContainerError::system("make a process in namespaces of its own"))?;
-    if pid == 0 {
-        drop(own);
-        child::run(surroundings, launch, &other);
+    match forked {
+        Forked::Parent(pid) => Ok((pid, own)),
+        Forked::Child(entered) => {
+            drop(own);
+            child::run(surroundings, entered, launch, &other)
+        }
     }
-    Ok((pid, own))
 }
 
 /// Returns the namespaces to make, for clone(2).

@@ -120,21 +120,30 @@ fn weight(shares: u64) -> u64 {
 /// not, its files are missing, and what would be written to them is reported.
 fn enable(path: &Path, controllers: &[&str]) {
     let Some(parent) = path.parent() else { return };
-    let available = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
-    let control = parent.join("cgroup.subtree_control");
-    let present = fs::read_to_string(&control).unwrap_or_default();
-    for controller in controllers {
-        let has = |text: &str| text.split_whitespace().any(|it| it == *controller);
-        if !has(&available) || has(&present) {
-            continue;
-        }
-        let enable = || fs::write(&control, format!("+{controller}"));
-        if enable().is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
-            && step_aside(parent).is_ok()
-        {
-            drop(enable());
-        }
+    let read = |file| fs::read_to_string(parent.join(file)).unwrap_or_default();
+    let (available, present) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
+    let has = |text: &str, name: &str| text.split_whitespace().any(|it| it == name);
+    let missing = controllers.iter().filter(|it| has(&available, it) && !has(&present, it));
+    let missing: Vec<String> = missing.map(|it| format!("+{it}")).collect();
+    // The root of all may have processes beside limited children; only it has no type.
+    let is_root = !parent.join("cgroup.type").exists();
+    if missing.is_empty() || !(is_root || is_clear(parent)) {
+        return;
     }
+    for controller in missing {
+        drop(fs::write(parent.join("cgroup.subtree_control"), controller));
+    }
+}
+
+/// Makes sure that a cgroup has no processes of its own: with some, giving its children limits
+/// would make all of them unusable.
+fn is_clear(parent: &Path) -> bool {
+    let members = || fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
+    let own = std::process::id().to_string();
+    if members().lines().eq([own.as_str()]) {
+        drop(step_aside(parent));
+    }
+    members().is_empty()
 }
 
 /// Moves this process out of a cgroup that has to have none of its own.

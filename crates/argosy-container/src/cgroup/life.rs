@@ -21,9 +21,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// could not see.
 const KILL_PASSES: usize = 20;
 
-/// How a process ends that cannot enter its cgroup; whoever made it sees its link close.
-const NOT_ENTERED: i32 = 125;
-
 impl Cgroups {
     /// Moves this process, which has one thread, into all of them that are of version 1. Moving
     /// oneself as a thread spares the kernel a lock that takes it some milliseconds (Linux 5.19).
@@ -153,22 +150,28 @@ pub(crate) struct Door {
     procs: File,
 }
 
-/// Makes a copy of this process, in a cgroup of version 2 if there is a door; returns 0 in the copy.
-pub(crate) fn fork_through(door: Option<&Door>, flags: i32) -> io::Result<i32> {
-    let Some(door) = door else { return sys::fork(flags) };
-    match sys::fork_into(flags, door.directory.as_fd()) {
-        Ok(pid) => Ok(pid),
-        // Kernels before 5.7, or sandboxes that do not know the call: it enters by itself.
-        Err(_) => match sys::fork(flags)? {
-            0 => {
-                if (&door.procs).write_all(b"0").is_err() {
-                    sys::exit_now(NOT_ENTERED);
-                }
-                Ok(0)
-            }
-            pid => Ok(pid),
-        },
+/// Who goes on behind a fork.
+#[derive(Debug)]
+pub(crate) enum Forked {
+    /// This process, which has made the other one.
+    Parent(i32),
+    /// The copy, and whether it is in the cgroup.
+    Child(io::Result<()>),
+}
+
+/// Makes a copy of this process, in a cgroup of version 2 if there is a door.
+pub(crate) fn fork_through(door: Option<&Door>, flags: i32) -> io::Result<Forked> {
+    let forked = |pid, entered: fn(&Door) -> io::Result<()>| match pid {
+        0 => Forked::Child(door.map_or(Ok(()), entered)),
+        pid => Forked::Parent(pid),
+    };
+    if let Some(door) = door
+        && let Ok(pid) = sys::fork_into(flags, door.directory.as_fd())
+    {
+        return Ok(forked(pid, |_| Ok(())));
     }
+    // Kernels before 5.7, or sandboxes that do not know the call: it enters by itself.
+    Ok(forked(sys::fork(flags)?, |door| (&door.procs).write_all(b"0")))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The process that becomes the container.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use rustix::fs::{Gid, Uid};
@@ -11,8 +12,13 @@ use crate::setup::{self, Opened, Surroundings};
 use crate::{StartFailure, sys, terminal};
 
 /// Sets up the container around this process and becomes its program.
-pub(crate) fn run(surroundings: &mut Surroundings, launch: Launch, link: &Link) -> ! {
-    let failure = match prepare(surroundings, link) {
+pub(crate) fn run(
+    surroundings: &mut Surroundings,
+    entered: io::Result<()>,
+    launch: Launch,
+    link: &Link,
+) -> ! {
+    let failure = match prepare(surroundings, entered, link) {
         Ok(clamped) => launch.run(link, clamped),
         Err(failure) => failure,
     };
@@ -21,13 +27,17 @@ pub(crate) fn run(surroundings: &mut Surroundings, launch: Launch, link: &Link) 
     sys::exit_now(i32::from(code))
 }
 
-fn prepare(it: &mut Surroundings, link: &Link) -> Result<Vec<Clamped>, StartFailure> {
+fn prepare(
+    it: &mut Surroundings,
+    entered: io::Result<()>,
+    link: &Link,
+) -> Result<Vec<Clamped>, StartFailure> {
     // A container without its monitor would be one whose end nobody sees.
     link.end_with_other()?;
     let opened = Opened::open(it)?;
     let mut clamped = Vec::new();
     // Before the cgroup namespace, which begins where the process is.
-    if let Err(error) = it.cgroups.enter_v1() {
+    if let Err(error) = entered.and_then(|()| it.cgroups.enter_v1()) {
         clamped.push(Clamped::new("cgroup", "its own", "the engine's", error));
     }
     for (namespace, kind) in &it.joined {
