@@ -38,7 +38,7 @@ impl Containers {
     /// monitor.
     pub(crate) fn start(&self, spec: &ContainerSpec) -> Result<Started, ContainerError> {
         let id = &spec.id;
-        let lock = self.try_lock(id)?.ok_or_else(|| ContainerError::Running { id: id.clone() })?;
+        let lock = self.lock_idle(id)?;
         self.clear_run(id, false)?;
         let launch = Launch::first(spec)?;
         let mut clamped = Vec::new();

@@ -4,10 +4,11 @@ mod end;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Stats;
@@ -23,6 +24,9 @@ const KILLED_MAX: Duration = Duration::from_secs(10);
 
 /// Beginning of names in the data directory that are no containers.
 const HIDDEN: char = '.';
+
+/// What is locked while containers are made or removed. No id looks like this behind the point.
+const LOCK: &str = ".+lock";
 
 /// All containers of one engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,18 +72,25 @@ pub(crate) struct Lock {
 impl Containers {
     /// Stores a new container. It does not run yet.
     pub fn create(&self, spec: &ContainerSpec) -> Result<(), ContainerError> {
-        let path = self.data(&spec.id);
         fs::create_dir_all(&self.data_dir).map_err(ContainerError::file("make", &self.data_dir))?;
-        fs::create_dir(&path).map_err(|error| match error.kind() {
+        let _changing = self.changing(FlockOperation::LockShared)?;
+        let (path, hidden) = (self.data(&spec.id), self.hidden(&spec.id));
+        let exists = |error: io::Error| match error.kind() {
             io::ErrorKind::AlreadyExists => ContainerError::Exists { id: spec.id.clone() },
             _ => ContainerError::file("make", &path)(error),
-        })?;
-        for (name, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755)] {
-            make_directory(&path.join(name), mode)
-                .map_err(ContainerError::file("make", path.join(name)))?;
-        }
-        // Last: what has no spec was never created.
-        record::write(&path.join("spec.json"), spec)
+        };
+        fs::create_dir(&hidden).map_err(exists)?;
+        let made = || {
+            for (name, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755)] {
+                make_directory(&hidden.join(name), mode)
+                    .map_err(ContainerError::file("make", hidden.join(name)))?;
+            }
+            record::write(&hidden.join("spec.json"), spec)?;
+            // Whole, or not there.
+            let never_over = RenameFlags::NOREPLACE;
+            renameat_with(CWD, &hidden, CWD, &path, never_over).map_err(|it| exists(it.into()))
+        };
+        made().inspect_err(|_| drop(fs::remove_dir_all(&hidden)))
     }
 
     /// Returns the ids of all containers, in order.
@@ -188,10 +199,33 @@ impl Containers {
             _ => ContainerError::file("open", &path)(error),
         })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(ContainerError::file("lock", &path)(error.into())),
+        }
+        // It may be the lock of a container that was removed meanwhile.
+        let number = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|it| it.ino());
+        if number(file.metadata()) != number(fs::metadata(&path)) {
+            return Err(ContainerError::NotFound { id: id.clone() });
+        }
+        Ok(Some(Lock { _file: file }))
+    }
+
+    /// Takes part in changing which containers there are; to collect what was left half done is to
+    /// do so alone.
+    fn changing(&self, operation: FlockOperation) -> Result<File, ContainerError> {
+        let path = self.data_dir.join(LOCK);
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(ContainerError::file("open", &path))?;
+        match flock(&file, operation) {
+            Ok(()) => Ok(file),
             Err(error) => Err(ContainerError::file("lock", &path)(error.into())),
         }
+    }
+
+    /// Where a container is while it is made or removed.
+    fn hidden(&self, id: &ContainerId) -> PathBuf {
+        self.data_dir.join(format!("{HIDDEN}{id}"))
     }
 
     /// The directory of a container that outlives a boot.
@@ -228,7 +262,6 @@ impl Containers {
 
 /// Makes a directory with a mode that the umask does not change.
 fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     fs::create_dir(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }

@@ -8,9 +8,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FlockOperation;
 use rustix::process::pidfd_send_signal;
 
-use super::{Containers, HIDDEN, KILLED_MAX, Lock};
+use super::{Containers, HIDDEN, KILLED_MAX, LOCK, Lock};
 use crate::record::RunRecord;
 use crate::spec::ContainerId;
 use crate::{ContainerError, sys};
@@ -66,23 +67,23 @@ impl Containers {
     /// Removes a container and all it has: files, cgroups, records. With `force` also one that
     /// runs.
     pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
-        let lock = match self.try_lock(id)? {
-            Some(lock) => lock,
-            None if !force => return Err(ContainerError::Running { id: id.clone() }),
-            None => {
-                match self.kill(id, libc::SIGKILL) {
-                    Err(ContainerError::NotRunning { .. }) => {}
-                    result => result?,
-                }
-                self.wait_unwatched(id)?
+        let lock = if force {
+            match self.kill(id, libc::SIGKILL) {
+                Err(ContainerError::NotRunning { .. }) => {}
+                result => result?,
             }
+            self.wait_unwatched(id)?
+        } else {
+            self.lock_idle(id)?
         };
         self.clear_run(id, force)?;
-        let (path, hidden) = (self.data(id), self.data_dir.join(format!("{HIDDEN}{id}")));
+        let _changing = self.changing(FlockOperation::LockShared)?;
+        let (path, hidden) = (self.data(id), self.hidden(id));
         // From here on there is no such container, however far the removal gets.
         fs::rename(&path, &hidden).map_err(ContainerError::file("rename", &path))?;
+        remove_tree(&hidden).map_err(ContainerError::file("remove", &hidden))?;
         drop(lock);
-        remove_tree(&hidden).map_err(ContainerError::file("remove", &hidden))
+        Ok(())
     }
 
     /// Ends and removes what an earlier run has left, if its monitor was killed. To be called with
@@ -112,24 +113,48 @@ impl Containers {
         }
     }
 
-    /// Removes what removals that were cut short have left, and runs whose monitors are gone.
+    /// Removes what creations and removals that were cut short have left, and what runs have whose
+    /// monitors are gone.
     pub fn collect(&self) -> Result<(), ContainerError> {
+        for id in self.list()? {
+            match self.try_lock(&id) {
+                Ok(Some(_lock)) => match self.clear_run(&id, false) {
+                    // Unwatched, and yet no reason to stop it.
+                    Err(ContainerError::Running { .. }) => {}
+                    result => result?,
+                },
+                // Somebody is about it, or has removed it.
+                Ok(None) | Err(ContainerError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let Ok(entries) = fs::read_dir(&self.data_dir) else { return Ok(()) };
+        // Waits for those who are about it.
+        let _changing = self.changing(FlockOperation::LockExclusive)?;
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name().into_string().unwrap_or_default();
-            let path = entry.path();
-            if name.starts_with(HIDDEN) {
-                remove_tree(&path).map_err(ContainerError::file("remove", &path))?;
-                continue;
-            }
-            let Ok(id) = ContainerId::new(name) else { continue };
-            let Some(_lock) = self.try_lock(&id)? else { continue };
-            self.clear_run(&id, true)?;
-            if !self.spec_path(&id).exists() {
+            if name.starts_with(HIDDEN) && name != LOCK {
+                let path = entry.path();
                 remove_tree(&path).map_err(ContainerError::file("remove", &path))?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a container that does not run, once whoever has just looked after it is done.
+    pub(crate) fn lock_idle(&self, id: &ContainerId) -> Result<Lock, ContainerError> {
+        let until = Instant::now() + KILLED_MAX;
+        loop {
+            if let Some(lock) = self.try_lock(id)? {
+                return Ok(lock);
+            }
+            let begins_or_runs =
+                |it: RunRecord| it.is_running() || it.init.is_none() && it.is_watched();
+            if self.run_record(id)?.is_some_and(begins_or_runs) || Instant::now() > until {
+                return Err(ContainerError::Running { id: id.clone() });
+            }
+            sleep(LOOK);
+        }
     }
 
     /// Waits until nobody holds a container whose end is certain.

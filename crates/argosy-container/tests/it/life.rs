@@ -175,10 +175,11 @@ fn a_removal_that_was_cut_short_is_finished_later() {
     let data = &stand.containers.data_dir;
     std::fs::rename(data.join(spec.id.as_str()), data.join(format!(".{}", spec.id))).unwrap();
     // And a creation.
-    std::fs::create_dir_all(data.join("half/upper")).unwrap();
+    std::fs::create_dir_all(data.join(".half/upper")).unwrap();
     assert_eq!(stand.containers.list().unwrap(), []);
     stand.containers.collect().unwrap();
-    assert_eq!(std::fs::read_dir(data).unwrap().count(), 0);
+    // But a lock.
+    assert_eq!(std::fs::read_dir(data).unwrap().count(), 1);
 }
 
 #[test]
@@ -269,4 +270,27 @@ fn what_was_executed_ends_with_its_caller_and_with_the_container() {
     assert_eq!(code(&mut helper), Some(137));
     assert_eq!(code(&mut child), Some(137));
     stand.containers.delete(&spec.id, false).unwrap();
+}
+
+#[test]
+fn creating_removing_and_collecting_do_not_disturb_each_other() {
+    let stand = Stand::new();
+    let specs: Vec<_> = (0..4).map(|_| stand.spec(&["true"])).collect();
+    std::thread::scope(|scope| {
+        for spec in &specs {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    stand.containers.create(spec).unwrap();
+                    let again = stand.containers.create(spec);
+                    assert!(matches!(again, Err(ContainerError::Exists { .. })), "{again:?}");
+                    stand.containers.delete(&spec.id, false).unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..50 {
+                stand.containers.collect().unwrap();
+            }
+        });
+    });
 }
