@@ -7,6 +7,7 @@ mod hierarchies;
 mod life;
 mod stats;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,14 +71,18 @@ impl Cgroups {
     /// Makes them and sets their limits. What cannot be had is reported.
     pub(crate) fn create(&mut self, spec: &ContainerSpec, rules: &[DeviceRule]) -> Vec<Clamped> {
         let mut clamped = Vec::new();
+        let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
         self.list.retain(|cgroup| match cgroup.create() {
             Ok(()) => true,
             Err(error) => {
                 let what = cgroup.controllers.as_ref().map_or("v2".to_owned(), |it| it.join(","));
-                clamped.push(Clamped::new(format!("cgroup {what}"), "own", "none", error));
+                missing.entry(error.to_string()).or_default().push(what);
                 false
             }
         });
+        for (reason, list) in missing {
+            clamped.push(Clamped::new("cgroup", list.join(" "), "those of the engine", reason));
+        }
         apply::limits(self, &spec.limits, &mut clamped);
         if !spec.security.privileged {
             devices::restrict(self, rules, &mut clamped);

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -69,26 +69,36 @@ pub(crate) fn shifted_layers(
 /// Lets an ordinary user be root in the container, with further ids if the machine grants some.
 fn map_own(pid: i32) -> Result<Vec<Clamped>, ContainerError> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let granted = |program: &str, own: u32, file: &str| {
-        let range = granted(&fs::read_to_string(file).ok()?, rustix::process::geteuid().as_raw())?;
-        let own = [pid as u32, 0, own, 1].map(|it| it.to_string());
-        let more = [1, range.outside, range.count].map(|it| it.to_string());
-        let status = Command::new(program).args(own).args(more).status().ok()?;
-        status.success().then_some(())
-    };
-    let both = granted("newuidmap", uid, "/etc/subuid")
-        .and_then(|()| granted("newgidmap", gid, "/etc/subgid"));
-    if both.is_some() {
+    let users = map_granted(pid, "newuidmap", uid, "/etc/subuid");
+    let groups = map_granted(pid, "newgidmap", gid, "/etc/subgid");
+    let own = |outside| [IdRange { inside: 0, outside, count: 1 }];
+    if !users {
+        write(pid, "uid_map", &own(uid))?;
+    }
+    if !groups {
+        let setgroups = format!("/proc/{pid}/setgroups");
+        fs::write(&setgroups, "deny").map_err(ContainerError::file("write", setgroups))?;
+        write(pid, "gid_map", &own(gid))?;
+    }
+    if users && groups {
         return Ok(Vec::new());
     }
-    let own = |outside| [IdRange { inside: 0, outside, count: 1 }];
-    write(pid, "uid_map", &own(uid))?;
-    let setgroups = format!("/proc/{pid}/setgroups");
-    fs::write(&setgroups, "deny").map_err(ContainerError::file("write", setgroups))?;
-    write(pid, "gid_map", &own(gid))?;
     let reason =
         "newuidmap, newgidmap or the user's lines in /etc/subuid and /etc/subgid are missing";
     Ok(vec![Clamped::new("users", "all of the image", "root alone", reason)])
+}
+
+/// Maps root to the user and all further ids to those that the machine grants him; returns whether
+/// that was done.
+fn map_granted(pid: i32, program: &str, own: u32, file: &str) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let Some(range) = granted(&text, user) else { return false };
+    let root = [pid as u32, 0, own, 1].map(|it| it.to_string());
+    let more = [1, range.outside, range.count].map(|it| it.to_string());
+    let mut command = Command::new(program);
+    command.args(root).args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn write(pid: i32, file: &str, ranges: &[IdRange]) -> Result<(), ContainerError> {
