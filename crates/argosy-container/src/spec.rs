@@ -158,7 +158,7 @@ impl ContainerSpec {
     }
 
     /// Returns the host name that it gets in a UTS namespace of its own.
-    pub(crate) fn hostname(&self) -> String {
+    pub fn hostname(&self) -> String {
         let short = || self.id.as_str().chars().take(12).collect();
         self.hostname.clone().unwrap_or_else(short)
     }

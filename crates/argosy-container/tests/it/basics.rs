@@ -155,6 +155,22 @@ fn a_container_can_share_another_one_s_namespaces() {
 }
 
 #[test]
+fn a_network_that_was_made_before_is_entered() {
+    let stand = Stand::new();
+    let mut holder =
+        std::process::Command::new("unshare").args(["-n", "sleep", "1000"]).spawn().unwrap();
+    let path = format!("/proc/{}/ns/net", holder.id());
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    let other =
+        crate::stand::wait(|| Some(std::fs::read_link(&path).ok()?).filter(|it| *it != own));
+    let mut spec = stand.spec(&["readlink", "/proc/self/ns/net"]);
+    spec.namespaces.net = Namespace::Path(path.into());
+    assert_eq!(stand.output(&spec), other.display().to_string());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+#[test]
 fn a_loopback_is_up_in_a_network_of_its_own() {
     let stand = Stand::new();
     assert_eq!(stand.output(&stand.script("ping -c 1 -W 5 127.0.0.1 >/dev/null && echo up")), "up");

@@ -294,3 +294,18 @@ fn creating_removing_and_collecting_do_not_disturb_each_other() {
         });
     });
 }
+
+#[test]
+fn nothing_outlives_the_first_process_whatever_can_be_seen() {
+    let stand = Stand::new();
+    for hide in ["true", "umount /sys/fs/cgroup/unified || true"] {
+        let mut spec = stand.script("sleep 1000 & sleep 1000 & exit 3");
+        spec.namespaces.pid = argosy_container::Namespace::Host;
+        stand.containers.create(&spec).unwrap();
+        // Its output is held by what it leaves, so that is not waited for.
+        let mut command = stand.command_after(&spec.id, hide);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        assert_eq!(code(&mut child), Some(3), "{hide}");
+        stand.containers.delete(&spec.id, false).unwrap();
+    }
+}
