@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstatvfs, mkdirat, openat, openat2,
+    Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstatvfs, mkdirat, openat, openat2, readlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_bind, mount_remount};
@@ -12,6 +12,26 @@ use rustix::mount::{MountFlags, mount_bind, mount_remount};
 use crate::StartFailure;
 use crate::clamped::Clamped;
 use crate::sys::{self, MountChange};
+
+/// Links on a path, beyond which the kernel gives up, too (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Returns, as a path from the root, what a link names that leads to nothing: it is made then, as
+/// if the program had made it, within the root.
+fn link_to_nothing(
+    at: &OwnedFd,
+    name: &str,
+    above: &str,
+    links: usize,
+) -> rustix::io::Result<String> {
+    if links == 0 {
+        return Err(Errno::LOOP);
+    }
+    let target = readlinkat(at, name, Vec::new())?;
+    let target = target.into_string().map_err(|_| Errno::ILSEQ)?;
+    // Not made shorter: what `..` leads to behind a link only the kernel knows.
+    Ok(if target.starts_with('/') { target } else { format!("{above}/{target}") })
+}
 
 /// The root of a container that this process is not in yet.
 #[derive(Debug)]
@@ -66,38 +86,58 @@ impl Inside {
 
     /// Finds a directory; makes it if it is missing.
     pub(crate) fn directory(&self, path: &str) -> rustix::io::Result<OwnedFd> {
-        if let Ok(found) =
-            self.find_with(path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::IN_ROOT)
-        {
+        self.directory_through(path, LINKS_MAX)
+    }
+
+    fn directory_through(&self, path: &str, links: usize) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        if let Ok(found) = self.find_with(path, flags, ResolveFlags::IN_ROOT) {
             return Ok(found);
         }
         let mut so_far = String::new();
         let mut at = self.find("/")?;
         for part in path.split('/').filter(|it| !it.is_empty()) {
-            so_far.push('/');
-            so_far.push_str(part);
-            at = match self.find(&so_far) {
+            let next = format!("{so_far}/{part}");
+            at = match self.find(&next) {
                 Err(Errno::NOENT) => {
-                    let mode = Mode::from_raw_mode(0o755);
-                    mkdirat(&at, part, mode)?;
-                    self.find(&so_far)?
+                    match mkdirat(&at, part, Mode::from_raw_mode(0o755)) {
+                        Ok(()) => {}
+                        Err(Errno::EXIST) => {
+                            let target = link_to_nothing(&at, part, &so_far, links)?;
+                            self.directory_through(&target, links - 1)?;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    self.find(&next)?
                 }
                 result => result?,
             };
+            so_far = next;
         }
         Ok(at)
     }
 
     /// Finds a file; makes an empty one if nothing is there.
     pub(crate) fn file(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        self.file_through(path, LINKS_MAX)
+    }
+
+    fn file_through(&self, path: &str, links: usize) -> rustix::io::Result<OwnedFd> {
         match self.find(path) {
             Err(Errno::NOENT) => {}
             result => return result,
         }
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let parent = self.directory(if parent.is_empty() { "/" } else { parent })?;
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = self.directory_through(if above.is_empty() { "/" } else { above }, links)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        drop(openat(&parent, name, flags, Mode::from_raw_mode(0o644))?);
+        match openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
+            Ok(made) => drop(made),
+            Err(Errno::EXIST) => {
+                let target = link_to_nothing(&parent, name, above, links)?;
+                self.file_through(&target, links - 1)?;
+            }
+            Err(error) => return Err(error),
+        }
         self.find(path)
     }
 
