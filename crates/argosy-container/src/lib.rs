@@ -2,6 +2,16 @@
 //!
 //! A container is created as files and started by a helper process, its monitor, which stays until
 //! it has ended. All other questions are answered from the files and the kernel, by anybody.
+//!
+//! 1. [`process_of`] makes the process from an image's configuration and the user's words;
+//!    [`ContainerSpec::new`] takes it with the layers, the lowest first.
+//! 2. [`Containers::create`] stores the container.
+//! 3. The program starts itself again as the helper, with [`Containers::run_request`] as the
+//!    argument and the streams that the container is to have. There [`helper_main`] comes before
+//!    anything that makes a thread. Its exit code is docker's.
+//! 4. [`Containers::stop`], `kill`, `pause`, `stats`, `top`, `inspect`, and `exec_request` for
+//!    another helper, from any process.
+//! 5. [`Containers::delete`], or `remove` in the request; [`Containers::collect`] now and then.
 
 mod capabilities;
 mod cgroup;

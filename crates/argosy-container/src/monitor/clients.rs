@@ -23,7 +23,7 @@ const CLIENTS_MAX: usize = 16;
 const QUEUE_MAX: usize = 64 << 10;
 /// How long the container waits for a client that reads nothing at all. Then the client is dropped:
 /// a network has hiccups, and somebody who only watches must not stop it.
-const STUCK_MAX: Duration = Duration::from_secs(1);
+const STUCK_MAX: Duration = Duration::from_secs(2);
 /// Largest frame from a client.
 const FRAME_MAX: usize = 32 << 10;
 const HEADER: usize = 8;

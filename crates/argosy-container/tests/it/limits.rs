@@ -145,7 +145,7 @@ fn a_health_command_tells_how_the_container_is() {
     let check = ["sh", "-c", "test -e /slow && sleep 1000; test -e /well"];
     spec.health = Some(Health {
         interval: Duration::from_millis(20),
-        timeout: Duration::from_millis(1000),
+        timeout: Duration::from_millis(2000),
         retries: 2,
         ..Health::new(check.map(str::to_owned).to_vec())
     });
