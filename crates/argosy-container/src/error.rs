@@ -21,6 +21,8 @@ pub enum ContainerError {
     Running { id: ContainerId },
     #[error("container {id} does not run")]
     NotRunning { id: ContainerId },
+    #[error("container {id} is paused: resume it first")]
+    Paused { id: ContainerId },
     #[error("container {id} still has processes")]
     NotEnding { id: ContainerId },
     #[error(transparent)]

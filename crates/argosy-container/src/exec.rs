@@ -55,6 +55,10 @@ impl Containers {
         exec: ExecSpec,
     ) -> Result<Executed, ContainerError> {
         let run = self.running(id)?;
+        if run.cgroups.is_frozen() {
+            // What enters a frozen cgroup stands still, and who waits for it would, too.
+            return Err(ContainerError::Paused { id: id.clone() });
+        }
         let spec = self.spec(id)?;
         let not_running = || ContainerError::NotRunning { id: id.clone() };
         let init = run.init.ok_or_else(not_running)?;

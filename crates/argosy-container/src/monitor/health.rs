@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use super::code_of;
+use crate::ContainerError;
 use crate::exec::ExecSpec;
 use crate::health::HealthState;
 use crate::record;
@@ -62,6 +63,8 @@ impl Checks {
                         let until = now + self.health.timeout;
                         self.running = Some(Running { pid, until, late: false });
                     }
+                    // Nobody can tell how it is.
+                    Err(ContainerError::Paused { .. }) => self.next = now + self.health.interval,
                     Err(error) => self.answer(Some(error.exit_code()), containers, id),
                 }
             }

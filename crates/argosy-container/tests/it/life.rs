@@ -36,6 +36,8 @@ fn states_follow_each_other_and_the_last_run_is_remembered() {
     assert!(second.contains(&format!("container {} runs", spec.id)), "{second}");
     stand.containers.pause(&spec.id).unwrap();
     assert_eq!(state(), State::Paused);
+    let (refused, text) = stand.exec(&spec.id, &["true"]);
+    assert!(refused == 125 && text.contains("is paused"), "{text}");
     stand.containers.resume(&spec.id).unwrap();
     assert_eq!(state(), State::Running);
     stand.containers.stop(&spec.id, LIMIT).unwrap();
