@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// Program, Debian package, what it is for.
-const NEEDS: [(&str, &str, &str); 10] = [
+const NEEDS: [(&str, &str, &str); 11] = [
     ("etcdctl", "etcd-client", "etcd's own client against our store"),
     ("etcd", "etcd-server", "differential tests against etcd"),
     ("curl", "curl", "the README's commands"),
@@ -16,6 +16,7 @@ const NEEDS: [(&str, &str, &str); 10] = [
     ("busybox", "busybox-static", "what runs in containers"),
     ("runc", "runc", "containers beside those of runc"),
     ("crun", "crun", "containers beside those of crun"),
+    ("linux.uml", "user-mode-linux", "containers where cgroups are of version 2 alone"),
 ];
 
 pub(crate) fn check() -> Result<()> {

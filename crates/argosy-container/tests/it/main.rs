@@ -10,3 +10,4 @@ mod rootless;
 mod security;
 mod stand;
 mod terminals;
+mod version2;
