@@ -79,7 +79,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
     match serde_json::from_str(&text).map_err(failed)? {
         HelperRequest::Run { containers, id, streams, remove } => {
-            let ended = containers.run_foreground(&id, streams);
+            let ended = containers.run_foreground(&id, streams, remove);
             if remove && !matches!(ended, Err(ContainerError::Running { .. })) {
                 containers.delete(&id, true)?;
             }

@@ -43,11 +43,13 @@ pub struct Streams {
 
 impl Containers {
     /// Runs a container and stays until it has ended and nothing of it is left but its files;
-    /// returns how it ended. The process has one thread.
+    /// returns how it ended. What is written to one that is thrown away need not be kept. The process
+    /// has one thread.
     pub(crate) fn run_foreground(
         &self,
         id: &ContainerId,
         streams: Streams,
+        throw_away: bool,
     ) -> Result<Exit, ContainerError> {
         let spec = self.spec(id)?;
         let signals =
@@ -55,7 +57,7 @@ impl Containers {
         let started_ms = now_ms();
         let (relay, inner) = Relay::prepare(streams, spec.process.tty)
             .map_err(ContainerError::system("make the container's streams"))?;
-        let started = inner.replaced(|| self.start(&spec)).inspect_err(|error| {
+        let started = inner.replaced(|| self.start(&spec, throw_away)).inspect_err(|error| {
             let exit = Exit {
                 code: error.exit_code(),
                 oom_killed: false,
@@ -179,7 +181,9 @@ impl<'a> Monitor<'a> {
             clamped: record.clamped.clone(),
         };
         // First the news, then the traces: a monitor that dies in between leaves only traces.
-        record::write(&self.containers.exit_path(self.id), &exit)?;
+        if !self.started.throw_away {
+            record::write(&self.containers.exit_path(self.id), &exit)?;
+        }
         self.containers.clear_run(self.id, true)?;
         drop(self.started.lock);
         Ok(exit)

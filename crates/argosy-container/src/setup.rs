@@ -42,6 +42,8 @@ pub(crate) struct Surroundings {
     pub(crate) own_user: bool,
     /// Whether that is because whoever runs us is not root.
     pub(crate) rootless: bool,
+    /// Whether nothing that it writes to its root is kept.
+    pub(crate) throw_away: bool,
 }
 
 impl Surroundings {

@@ -4,9 +4,11 @@ mod child;
 mod ids;
 mod joined;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::cgroup::{Cgroups, Forked, Hierarchies, fork_through};
 use crate::clamped::Clamped;
@@ -31,12 +33,18 @@ pub(crate) struct Started {
     pub(crate) terminal: Option<OwnedFd>,
     /// Held for as long as it runs.
     pub(crate) lock: Lock,
+    /// Whether it is removed at its end.
+    pub(crate) throw_away: bool,
 }
 
 impl Containers {
     /// Starts a container as a child of this process, which has one thread and stays as its
     /// monitor.
-    pub(crate) fn start(&self, spec: &ContainerSpec) -> Result<Started, ContainerError> {
+    pub(crate) fn start(
+        &self,
+        spec: &ContainerSpec,
+        throw_away: bool,
+    ) -> Result<Started, ContainerError> {
         let id = &spec.id;
         let lock = self.lock_idle(id)?;
         self.clear_run(id, false)?;
@@ -56,7 +64,7 @@ impl Containers {
             clamped: Vec::new(),
             started_ms: now_ms(),
         };
-        self.begin(spec, &record)?;
+        self.begin(spec, &record, &lock)?;
         clamped.extend(record.cgroups.create(spec, &rules));
         let rootless = !rustix::process::geteuid().is_root();
         let mut surroundings = Surroundings {
@@ -70,13 +78,14 @@ impl Containers {
             joined: joined.descriptors,
             own_user: rootless || spec.namespaces.user != UserNamespace::Host,
             rootless,
+            throw_away,
         };
         let made = make(&mut surroundings, launch, joined.pid.as_ref());
         let started = made.and_then(|(pid, link)| {
             self.lead(&surroundings, &mut record, clamped, (pid, &link)).inspect_err(|_| kill(pid))
         });
         match started {
-            Ok((pid, terminal)) => Ok(Started { record, pid, terminal, lock }),
+            Ok((pid, terminal)) => Ok(Started { record, pid, terminal, lock, throw_away }),
             Err(error) => {
                 drop(self.clear_run(id, true));
                 Err(error)
@@ -85,7 +94,12 @@ impl Containers {
     }
 
     /// Writes what has to be known before anything is made.
-    fn begin(&self, spec: &ContainerSpec, record: &RunRecord) -> Result<(), ContainerError> {
+    fn begin(
+        &self,
+        spec: &ContainerSpec,
+        record: &RunRecord,
+        lock: &Lock,
+    ) -> Result<(), ContainerError> {
         let run = self.run(&spec.id);
         fs::create_dir_all(&run).map_err(ContainerError::file("make", &run))?;
         record::write(&self.run_path(&spec.id), record)?;
@@ -95,8 +109,9 @@ impl Containers {
             }
             _ => {}
         }
-        let started = self.data(&spec.id).join("started");
-        File::create(&started).map_err(ContainerError::file("make", &started))?;
+        let work = self.data(&spec.id).join("work");
+        reuse(&work).map_err(ContainerError::file("use again", work))?;
+        lock.note_start().map_err(ContainerError::system("note the start"))?;
         setup::write_files(spec, &run).map_err(ContainerError::file("write into", run))
     }
 
@@ -138,6 +153,21 @@ impl Containers {
             Some(_) => Err(died().into()),
             None => Ok((pid, terminal)),
         }
+    }
+}
+
+/// Removes the kernel's mark of a layer that it has not written to the disk. It was to be thrown
+/// away, and is used again; unless the machine has crashed, all of it is there.
+fn reuse(work: &Path) -> io::Result<()> {
+    let inner = work.join("work");
+    if !inner.exists() {
+        return Ok(());
+    }
+    // overlayfs leaves it without any permission.
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o700))?;
+    match fs::remove_dir_all(inner.join("incompat")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

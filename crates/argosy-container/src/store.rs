@@ -3,7 +3,7 @@
 mod end;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,7 +66,17 @@ pub struct Inspection {
 /// The only one that starts or removes a container.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Lock {
+    /// Notes that the container was started once; its file says so from now on.
+    pub(crate) fn note_start(&self) -> io::Result<()> {
+        match self.file.metadata()?.len() {
+            0 => (&self.file).write_all(b"started\n"),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Containers {
@@ -122,7 +132,7 @@ impl Containers {
             (Some(run), None) if run.init.is_none() && run.is_watched() => State::Starting,
             (_, Some(exit)) => State::Exited(exit),
             (Some(_), None) => State::Lost,
-            (None, None) if self.data(id).join("started").exists() => State::Lost,
+            (None, None) if self.was_started(id) => State::Lost,
             (None, None) => State::Created,
         };
         let clamped = match (&run, &exit) {
@@ -139,6 +149,10 @@ impl Containers {
             health: record::read(&self.health_path(id))?,
             clamped,
         })
+    }
+
+    fn was_started(&self, id: &ContainerId) -> bool {
+        fs::metadata(self.data(id).join("lock")).is_ok_and(|it| it.len() > 0)
     }
 
     /// Returns how a container ended, if it did and somebody saw it.
@@ -208,7 +222,7 @@ impl Containers {
         if number(file.metadata()) != number(fs::metadata(&path)) {
             return Err(ContainerError::NotFound { id: id.clone() });
         }
-        Ok(Some(Lock { _file: file }))
+        Ok(Some(Lock { file }))
     }
 
     /// Takes part in changing which containers there are; to collect what was left half done is to

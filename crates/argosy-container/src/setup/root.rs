@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount, mount_bind_recursive,
     mount_change, mount_remount, move_mount, unmount,
@@ -74,7 +75,7 @@ fn mount_layers(
     (layers, own): (&[PathBuf], [OwnedFd; 2]),
     point: &str,
 ) -> Result<(), StartFailure> {
-    let failed = |error: rustix::io::Errno| {
+    let failed = |error: Errno| {
         let count = layers.len();
         StartFailure::new(format!("mount the {count} layers of the root file system"), error)
     };
@@ -111,8 +112,16 @@ fn mount_layers(
     if it.own_user {
         options.extend(b",userxattr");
     }
-    let options = CString::new(options).map_err(StartFailure::at("name the layers"))?;
-    mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str()).map_err(failed)
+    let mount_with = |more: &[u8]| {
+        let options = CString::new([&options, more].concat()).map_err(|_| Errno::INVAL)?;
+        mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str())
+    };
+    // At its end the kernel writes all of the disk that the upper layer is on, others' data too,
+    // unless it is told that nobody needs it.
+    if it.throw_away && mount_with(b",volatile").is_ok() {
+        return Ok(());
+    }
+    mount_with(b"").map_err(failed)
 }
 
 /// Attaches the shifted layers to this mount namespace, below what the root file system will cover:

@@ -311,3 +311,22 @@ fn nothing_outlives_the_first_process_whatever_can_be_seen() {
         stand.containers.delete(&spec.id, false).unwrap();
     }
 }
+
+#[test]
+fn what_was_to_be_thrown_away_can_be_used_again_when_it_was_not() {
+    let stand = Stand::new();
+    let spec = stand.script("echo x >> /kept; sleep 1000");
+    stand.containers.create(&spec).unwrap();
+    let request = stand.containers.run_request(&spec.id, Streams::default(), true);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_container-stand"));
+    let mut child = command.arg(request.argument().unwrap()).stdin(Stdio::null()).spawn().unwrap();
+    let kept = stand.containers.data_dir.join(spec.id.as_str()).join("upper/kept");
+    wait(|| kept.exists().then_some(()));
+    signal(&child, libc::SIGKILL);
+    child.wait().unwrap();
+    wait(|| (stand.containers.inspect(&spec.id).unwrap().state == State::Lost).then_some(()));
+    let mut child = stand.start(&spec);
+    wait(|| (std::fs::read_to_string(&kept).unwrap() == "x\nx\n").then_some(()));
+    stand.containers.delete(&spec.id, true).unwrap();
+    child.wait().unwrap();
+}
