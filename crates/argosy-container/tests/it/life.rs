@@ -21,12 +21,15 @@ fn code(child: &mut Child) -> Option<i32> {
 #[test]
 fn states_follow_each_other_and_the_last_run_is_remembered() {
     let stand = Stand::new();
-    let spec = stand.script("trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done");
+    let spec = stand.script("trap 'exit 9' TERM; touch /up; while :; do sleep 0.01; done");
     stand.containers.create(&spec).unwrap();
     let state = || stand.containers.inspect(&spec.id).unwrap().state;
     assert_eq!(state(), State::Created);
     assert!(matches!(stand.containers.kill(&spec.id, 15), Err(ContainerError::NotRunning { .. })));
     let mut child = stand.start(&spec);
+    // Before it listens, a first process has no ear for signals.
+    let up = stand.containers.data_dir.join(spec.id.as_str()).join("upper/up");
+    wait(|| up.exists().then_some(()));
     assert_eq!(state(), State::Running);
     assert!(matches!(
         stand.containers.delete(&spec.id, false),
