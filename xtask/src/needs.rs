@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// Program, Debian package, what it is for.
-const NEEDS: [(&str, &str, &str); 12] = [
+const NEEDS: [(&str, &str, &str); 16] = [
     ("etcdctl", "etcd-client", "etcd's own client against our store"),
     ("etcd", "etcd-server", "differential tests against etcd"),
     ("curl", "curl", "the README's commands"),
@@ -18,6 +18,10 @@ const NEEDS: [(&str, &str, &str); 12] = [
     ("umoci", "umoci", "images, and the trees they unpack to"),
     ("podman", "podman", "the trees that images unpack to"),
     ("setcap", "libcap2-bin", "images with file capabilities"),
+    ("busybox", "busybox-static", "what runs in containers"),
+    ("runc", "runc", "containers beside those of runc"),
+    ("crun", "crun", "containers beside those of crun"),
+    ("linux.uml", "user-mode-linux", "containers where cgroups are of version 2 alone"),
 ];
 
 pub(crate) fn check() -> Result<()> {

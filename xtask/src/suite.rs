@@ -16,11 +16,12 @@ use serde::Deserialize;
 use crate::run::root;
 
 /// Crates whose integration tests mostly wait, the longest first.
-const WAITING: [&str; 7] = [
+const WAITING: [&str; 8] = [
     "argosy",
     "argosy-native",
     "argosy-store",
     "argosy-keeper",
+    "argosy-container",
     "argosy-testbed",
     "argosy-etcd",
     "argosy-proxy",

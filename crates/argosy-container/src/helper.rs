@@ -1,0 +1,108 @@
+//! The helper: a process of one thread that becomes the monitor of a container, or of a process in
+//! one. The program starts itself again as this.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exec::ExecSpec;
+use crate::monitor::Streams;
+use crate::record;
+use crate::spec::ContainerId;
+use crate::store::Containers;
+use crate::{ContainerError, seal, sys};
+
+/// Descriptors from here on are none of a helper's business.
+const FIRST_UNKNOWN: u32 = 3;
+
+/// What a helper is to do: its one argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HelperRequest {
+    /// Run a stored container in the foreground; with `remove` nothing of it is left.
+    Run { containers: Containers, id: ContainerId, streams: Streams, remove: bool },
+    /// Execute a process in one that runs.
+    Exec { containers: Containers, id: ContainerId, streams: Streams, request: PathBuf },
+}
+
+impl HelperRequest {
+    /// Returns the argument to start the helper with.
+    pub fn argument(&self) -> Result<String, ContainerError> {
+        let failed = |source| ContainerError::Record { path: "helper request".into(), source };
+        serde_json::to_string(self).map_err(failed)
+    }
+}
+
+impl Containers {
+    /// Returns the request to run a container in the foreground.
+    pub fn run_request(&self, id: &ContainerId, streams: Streams, remove: bool) -> HelperRequest {
+        HelperRequest::Run { containers: self.clone(), id: id.clone(), streams, remove }
+    }
+
+    /// Returns the request to execute a process in a container. It goes through a file, since
+    /// everybody can read arguments, and variables may be secrets; the helper removes it.
+    pub fn exec_request(
+        &self,
+        id: &ContainerId,
+        exec: &ExecSpec,
+        streams: Streams,
+    ) -> Result<HelperRequest, ContainerError> {
+        self.running(id)?;
+        let name = (0..).map(|number| format!("exec-{}-{number}.json", std::process::id()));
+        let mut paths = name.map(|name| self.run(id).join(name)).filter(|path| !path.exists());
+        let request = paths.next().unwrap_or_default();
+        record::write(&request, exec)?;
+        Ok(HelperRequest::Exec { containers: self.clone(), id: id.clone(), streams, request })
+    }
+}
+
+/// Is the helper: does what its argument says, and ends with the container's exit code.
+pub fn helper_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match seal::seal_own_program()
+        .map_err(ContainerError::system("seal the helper's program"))
+        .and_then(|()| run(arguments))
+    {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerError> {
+    sys::close_on_exec_from(FIRST_UNKNOWN);
+    let text = arguments.next().and_then(|it| it.into_string().ok()).unwrap_or_default();
+    let failed = |source| ContainerError::Record { path: "helper request".into(), source };
+    match serde_json::from_str(&text).map_err(failed)? {
+        HelperRequest::Run { containers, id, streams, remove } => {
+            let ended = containers.run_foreground(&id, streams, remove);
+            if remove && !matches!(ended, Err(ContainerError::Running { .. })) {
+                containers.delete(&id, true)?;
+            }
+            Ok(ended?.code)
+        }
+        HelperRequest::Exec { containers, id, streams, request } => {
+            let missing = || ContainerError::NotRunning { id: id.clone() };
+            let exec: ExecSpec = record::read(&request)?.ok_or_else(missing)?;
+            fs::remove_file(&request).map_err(ContainerError::file("remove", &request))?;
+            containers.exec_foreground(&id, exec, streams)
+        }
+    }
+}
+
+/// Says, on the standard error, what went wrong and why.
+fn complain(error: &ContainerError) {
+    let mut text = format!("argosy: {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text.push('\n');
+    // Nobody may be there to read it.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}

@@ -1,0 +1,217 @@
+//! The foreground monitor: the parent of one container, from its start until nothing of it is left.
+
+mod clients;
+mod executed;
+mod health;
+mod relay;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, wait,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{self, Exit, RunRecord, now_ms};
+use crate::spec::{ContainerId, ContainerSpec};
+use crate::start::Started;
+use crate::store::Containers;
+use crate::terminal::{self, RawMode};
+use crate::{ContainerError, sys};
+
+use health::Checks;
+pub(crate) use relay::Inner;
+use relay::Relay;
+
+/// Signals that are the monitor's own: its children's ends, the size of its window, and what the
+/// kernel tells about its own writing and job control.
+const OWN: [i32; 6] =
+    [libc::SIGCHLD, libc::SIGWINCH, libc::SIGPIPE, libc::SIGURG, libc::SIGTTIN, libc::SIGTTOU];
+
+/// How the monitor treats its standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Streams {
+    /// Whether its standard input reaches the container (`-i`).
+    pub interactive: bool,
+    /// Whether it passes all output on itself, so that others can attach to the container. If not,
+    /// the container has the monitor's own streams, which costs nothing.
+    pub attachable: bool,
+}
+
+impl Containers {
+    /// Runs a container and stays until it has ended and nothing of it is left but its files;
+    /// returns how it ended. What is written to one that is thrown away need not be kept. The process
+    /// has one thread.
+    pub(crate) fn run_foreground(
+        &self,
+        id: &ContainerId,
+        streams: Streams,
+        throw_away: bool,
+    ) -> Result<Exit, ContainerError> {
+        let spec = self.spec(id)?;
+        let signals =
+            sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
+        let started_ms = now_ms();
+        let (relay, inner) = Relay::prepare(streams, spec.process.tty)
+            .map_err(ContainerError::system("make the container's streams"))?;
+        let started = inner.replaced(|| self.start(&spec, throw_away)).inspect_err(|error| {
+            let exit = Exit {
+                code: error.exit_code(),
+                oom_killed: false,
+                error: Some(error.to_string()),
+                started_ms,
+                finished_ms: now_ms(),
+                clamped: Vec::new(),
+            };
+            if !matches!(error, ContainerError::Running { .. }) {
+                drop(record::write(&self.exit_path(id), &exit));
+            }
+        })?;
+        drop(inner);
+        Monitor::new(self, &spec, started, relay, signals)?.watch()
+    }
+}
+
+/// What the loop holds.
+#[derive(Debug)]
+struct Monitor<'a> {
+    containers: &'a Containers,
+    id: &'a ContainerId,
+    started: Started,
+    init: OwnedFd,
+    relay: Relay,
+    checks: Option<Checks>,
+    signals: OwnedFd,
+    raw: Option<RawMode>,
+}
+
+impl<'a> Monitor<'a> {
+    fn new(
+        containers: &'a Containers,
+        spec: &'a ContainerSpec,
+        mut started: Started,
+        mut relay: Relay,
+        signals: OwnedFd,
+    ) -> Result<Monitor<'a>, ContainerError> {
+        let pid = Pid::from_raw(started.pid);
+        let pid = pid.ok_or_else(|| ContainerError::NotRunning { id: spec.id.clone() })?;
+        // It is a child of this process that nobody has collected: the number is its own.
+        let init = pidfd_open(pid, PidfdFlags::empty())
+            .map_err(|error| ContainerError::system("watch the container")(error.into()))?;
+        let mut raw = None;
+        if let Some(own) = started.terminal.take() {
+            terminal::copy_size(&own);
+            raw = relay.interactive().then(RawMode::enter).flatten();
+            relay.set_terminal(own).map_err(ContainerError::system("watch the terminal"))?;
+        }
+        relay.listen(&containers.attach_path(&spec.id));
+        let checks = spec.health.clone().map(|health| Checks::new(health, Instant::now()));
+        Ok(Monitor { containers, id: &spec.id, started, init, relay, checks, signals, raw })
+    }
+
+    /// Waits for events and deals with each, until the container has ended.
+    fn watch(mut self) -> Result<Exit, ContainerError> {
+        let status = loop {
+            if let Some(status) = self.collect() {
+                break status;
+            }
+            let now = Instant::now();
+            if let Some(checks) = &mut self.checks {
+                checks.advance(self.containers, self.id, now);
+            }
+            let due = self.checks.as_ref().map(Checks::due).into_iter();
+            let due = due.chain(self.relay.behind_until()).min();
+            let timeout = due.map(|it| it.saturating_duration_since(now));
+            let wanted = self.relay.wanted();
+            let ready = wait_for(self.signals.as_fd(), &wanted, timeout)
+                .map_err(ContainerError::system("wait for events"))?;
+            while let Some(signal) = sys::read_signal(&self.signals) {
+                self.signalled(signal);
+            }
+            self.relay.advance(&ready);
+        };
+        self.finish(status)
+    }
+
+    /// Collects children that have ended; returns the container's status if it is among them.
+    fn collect(&mut self) -> Option<WaitStatus> {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            if pid == self.started.pid {
+                return Some(status);
+            }
+            if let Some(checks) = &mut self.checks {
+                checks.ended(pid, status, self.containers, self.id);
+            }
+        }
+        None
+    }
+
+    fn signalled(&mut self, signal: i32) {
+        if signal == libc::SIGWINCH
+            && let Some(terminal) = self.relay.terminal()
+        {
+            terminal::copy_size(terminal);
+        }
+        if !OWN.contains(&signal)
+            && let Some(signal) = sys::signal(signal)
+        {
+            // One that has just ended needs no signal.
+            let _ = pidfd_send_signal(&self.init, signal);
+        }
+    }
+
+    /// Ends what the first process has left, says how it ended, and cleans up.
+    fn finish(mut self, status: WaitStatus) -> Result<Exit, ContainerError> {
+        let record: &RunRecord = &self.started.record;
+        // In a PID namespace of its own all have ended with the first one.
+        drop(record.cgroups.kill());
+        self.relay.drain();
+        drop(self.raw.take());
+        let oom_killed = record.cgroups.oom_kills().is_some_and(|count| count > 0);
+        let exit = Exit {
+            code: code_of(status),
+            oom_killed,
+            error: None,
+            started_ms: record.started_ms,
+            finished_ms: now_ms(),
+            clamped: record.clamped.clone(),
+        };
+        // First the news, then the traces: a monitor that dies in between leaves only traces.
+        if !self.started.throw_away {
+            record::write(&self.containers.exit_path(self.id), &exit)?;
+        }
+        self.containers.clear_run(self.id, true)?;
+        drop(self.started.lock);
+        Ok(exit)
+    }
+}
+
+/// Returns the exit code of `docker run`.
+pub(crate) fn code_of(status: WaitStatus) -> u8 {
+    let by_signal = status.terminating_signal().map(|it| 128 + it);
+    let code = status.exit_status().or(by_signal).unwrap_or(0);
+    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+}
+
+/// Waits until a signal or one of the wanted descriptors is ready; returns which of these are.
+fn wait_for(
+    signals: BorrowedFd<'_>,
+    wanted: &[(BorrowedFd<'_>, PollFlags)],
+    timeout: Option<Duration>,
+) -> std::io::Result<Vec<bool>> {
+    let mut list = vec![PollFd::from_borrowed_fd(signals, PollFlags::IN)];
+    list.extend(wanted.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)));
+    let timeout = timeout.map(|it| Timespec {
+        tv_sec: i64::try_from(it.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(it.subsec_nanos()),
+    });
+    match poll(&mut list, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(list[1..].iter().map(|it| !it.revents().is_empty()).collect())
+}

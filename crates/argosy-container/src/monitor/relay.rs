@@ -1,0 +1,308 @@
+//! Passing bytes between the container's streams, the monitor's own, and those who have attached.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::event::PollFlags;
+use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
+use rustix::io::{Errno, dup, read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
+
+use super::Streams;
+use super::clients::{Clients, Stream};
+
+/// Bytes that are passed on at once: what a pipe that is ready takes without waiting (PIPE_BUF).
+const CHUNK: usize = 4096;
+
+/// One of the container's outputs on its way out.
+#[derive(Debug)]
+struct Output {
+    stream: Stream,
+    from: OwnedFd,
+    /// What the monitor's own stream has not taken yet. Nothing more is read meanwhile.
+    pending: Vec<u8>,
+}
+
+/// All streams of a container, as the monitor has them.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    streams: Streams,
+    tty: bool,
+    outputs: Vec<Output>,
+    /// The container's standard input, if the monitor feeds it.
+    input: Option<OwnedFd>,
+    input_pending: Vec<u8>,
+    /// Whether the monitor's own input still has something to say.
+    own_input: bool,
+    terminal: Option<OwnedFd>,
+    clients: Option<Clients>,
+}
+
+/// The container's ends of its streams; `None` is the monitor's own.
+#[derive(Debug, Default)]
+pub(crate) struct Inner([Option<OwnedFd>; 3]);
+
+/// What a descriptor of [`Relay::wanted`] is, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Output(usize),
+    Own(usize),
+    Input,
+    OwnInput,
+    Clients,
+}
+
+impl Relay {
+    /// Makes what the container is to have as its streams.
+    pub(crate) fn prepare(streams: Streams, tty: bool) -> io::Result<(Relay, Inner)> {
+        let mut relay = Relay {
+            streams,
+            tty,
+            outputs: Vec::new(),
+            input: None,
+            input_pending: Vec::new(),
+            own_input: false,
+            terminal: None,
+            clients: None,
+        };
+        let mut inner = Inner::default();
+        if tty {
+            return Ok((relay, inner));
+        }
+        if streams.attachable {
+            for (place, stream) in [(1, Stream::Output), (2, Stream::Error)] {
+                let (from, to) = pipe_with(PipeFlags::CLOEXEC)?;
+                set_nonblocking(&from)?;
+                relay.outputs.push(Output { stream, from, pending: Vec::new() });
+                inner.0[place] = Some(to);
+            }
+            if streams.interactive {
+                let (from, to) = pipe_with(PipeFlags::CLOEXEC)?;
+                set_nonblocking(&to)?;
+                relay.input = Some(to);
+                relay.own_input = true;
+                inner.0[0] = Some(from);
+            }
+        }
+        if !streams.interactive {
+            let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            inner.0[0] = Some(null);
+        }
+        Ok((relay, inner))
+    }
+
+    pub(crate) fn interactive(&self) -> bool {
+        self.streams.interactive
+    }
+
+    pub(crate) fn terminal(&self) -> Option<&OwnedFd> {
+        self.terminal.as_ref()
+    }
+
+    /// Takes the monitor's end of the container's terminal: its output and its input.
+    pub(crate) fn set_terminal(&mut self, own: OwnedFd) -> io::Result<()> {
+        set_nonblocking(&own)?;
+        self.outputs =
+            vec![Output { stream: Stream::Output, from: dup(&own)?, pending: Vec::new() }];
+        self.input = Some(dup(&own)?);
+        self.own_input = self.streams.interactive;
+        self.terminal = Some(own);
+        Ok(())
+    }
+
+    /// Lets others attach, where the monitor passes the output on. It goes on without if it cannot.
+    pub(crate) fn listen(&mut self, path: &Path) {
+        if self.streams.attachable || self.tty {
+            self.clients = Clients::listen(path, self.tty);
+        }
+    }
+
+    fn places(&self) -> Vec<(Place, BorrowedFd<'_>, PollFlags)> {
+        let mut list = Vec::new();
+        let waits = self.behind_until().is_some();
+        for (number, output) in self.outputs.iter().enumerate() {
+            if output.pending.is_empty() {
+                if waits {
+                    continue;
+                }
+                list.push((Place::Output(number), output.from.as_fd(), PollFlags::IN));
+            } else {
+                list.push((Place::Own(number), own(output.stream), PollFlags::OUT));
+            }
+        }
+        if let Some(input) = &self.input {
+            if !self.input_pending.is_empty() {
+                list.push((Place::Input, input.as_fd(), PollFlags::OUT));
+            } else if self.own_input {
+                list.push((Place::OwnInput, stdin(), PollFlags::IN));
+            }
+        }
+        let takes = self.input.is_some() && self.input_pending.is_empty();
+        if let Some(clients) = &self.clients {
+            let wanted = clients.wanted(takes);
+            list.extend(wanted.into_iter().map(|(fd, flags)| (Place::Clients, fd, flags)));
+        }
+        list
+    }
+
+    /// Returns until when the container waits for somebody who has attached.
+    pub(crate) fn behind_until(&self) -> Option<Instant> {
+        self.clients.as_ref()?.behind_until()
+    }
+
+    /// Returns what to wait for.
+    pub(crate) fn wanted(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        self.places().into_iter().map(|(_, fd, flags)| (fd, flags)).collect()
+    }
+
+    /// Passes on what is ready. `ready` is in the order of [`Relay::wanted`].
+    pub(crate) fn advance(&mut self, ready: &[bool]) {
+        let places: Vec<Place> = self
+            .places()
+            .into_iter()
+            .zip(ready)
+            .filter_map(|((place, ..), ready)| ready.then_some(place))
+            .collect();
+        let mut closed = Vec::new();
+        for place in places {
+            match place {
+                Place::Output(number) => {
+                    if !self.take_output(number) {
+                        closed.push(number);
+                    }
+                }
+                Place::Own(number) => self.write_own(number),
+                Place::Input => self.write_input(),
+                Place::OwnInput => self.read_own_input(),
+                Place::Clients => self.serve_clients(),
+            }
+        }
+        for number in closed.into_iter().rev() {
+            drop(self.outputs.remove(number));
+        }
+        if let Some(clients) = &mut self.clients {
+            clients.drop_stuck();
+        }
+    }
+
+    /// Reads from the container; returns whether there may be more.
+    fn take_output(&mut self, number: usize) -> bool {
+        let mut bytes = [0; CHUNK];
+        let output = &mut self.outputs[number];
+        match read(&output.from, &mut bytes) {
+            // A terminal whose other ends are all closed.
+            Ok(0) | Err(Errno::IO) => false,
+            Ok(length) => {
+                let bytes = &bytes[..length];
+                if let Some(clients) = &mut self.clients {
+                    clients.tell(output.stream, bytes);
+                }
+                output.pending.extend_from_slice(bytes);
+                true
+            }
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        }
+    }
+
+    fn write_own(&mut self, number: usize) {
+        let output = &mut self.outputs[number];
+        match write(own(output.stream), &output.pending) {
+            Ok(length) => drop(output.pending.drain(..length)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // Nobody reads any more. The container's output still goes to those who attach.
+            Err(_) => output.pending.clear(),
+        }
+    }
+
+    fn write_input(&mut self) {
+        let Some(input) = &self.input else { return };
+        match write(input, &self.input_pending) {
+            Ok(length) => drop(self.input_pending.drain(..length)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => {
+                self.input_pending.clear();
+                self.input = None;
+            }
+        }
+    }
+
+    fn read_own_input(&mut self) {
+        let mut bytes = [0; CHUNK];
+        match read(stdin(), &mut bytes) {
+            Ok(0) => {
+                self.own_input = false;
+                // The program sees the end of its input; a terminal has none.
+                if !self.tty {
+                    self.input = None;
+                }
+            }
+            Ok(length) => self.input_pending.extend_from_slice(&bytes[..length]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.own_input = false,
+        }
+    }
+
+    fn serve_clients(&mut self) {
+        let takes = self.input.is_some() && self.input_pending.is_empty();
+        if let Some(clients) = &mut self.clients {
+            let size = clients.serve(takes, &mut self.input_pending);
+            if let (Some(size), Some(terminal)) = (size, &self.terminal) {
+                let _ = rustix::termios::tcsetwinsize(terminal, size);
+            }
+        }
+    }
+
+    /// Passes on all that is left, once nobody writes any more.
+    pub(crate) fn drain(&mut self) {
+        for number in (0..self.outputs.len()).rev() {
+            loop {
+                while !self.outputs[number].pending.is_empty() {
+                    self.write_own(number);
+                }
+                if !self.take_output(number) || self.outputs[number].pending.is_empty() {
+                    break;
+                }
+            }
+        }
+        if let Some(clients) = &mut self.clients {
+            clients.flush();
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(streams: [Option<OwnedFd>; 3]) -> Inner {
+        Inner(streams)
+    }
+
+    /// Has these as the standard streams while `act` runs, for the child that it makes.
+    pub(crate) fn replaced<T>(&self, act: impl FnOnce() -> T) -> T {
+        let saved =
+            [stdin(), stdout(), stderr()].map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3).ok());
+        self.place();
+        let result = act();
+        Inner(saved).place();
+        result
+    }
+
+    fn place(&self) {
+        let [input, output, error] = &self.0;
+        let _ = input.as_ref().map(dup2_stdin);
+        let _ = output.as_ref().map(dup2_stdout);
+        let _ = error.as_ref().map(dup2_stderr);
+    }
+}
+
+fn own(stream: Stream) -> BorrowedFd<'static> {
+    match stream {
+        Stream::Output => stdout(),
+        Stream::Error => stderr(),
+    }
+}
+
+fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    Ok(fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?)
+}

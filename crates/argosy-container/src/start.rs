@@ -1,0 +1,230 @@
+//! From a stored container to its first process, and what belongs to both the monitor and it.
+
+mod child;
+mod ids;
+mod joined;
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::cgroup::{Cgroups, Forked, Hierarchies, fork_through};
+use crate::clamped::Clamped;
+use crate::launch::Launch;
+use crate::link::{FromChild, Link, ToChild};
+use crate::procfs::ProcessName;
+use crate::record::{self, RunRecord, boot, now_ms};
+use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
+use crate::spec::{ContainerSpec, Namespace, UserNamespace};
+use crate::store::{Containers, Lock};
+use crate::{ContainerError, StartFailure, sys};
+
+pub(crate) use joined::of_process;
+
+/// A container that runs.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) record: RunRecord,
+    /// A child of this process.
+    pub(crate) pid: i32,
+    /// Our end of its terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+    /// Held for as long as it runs.
+    pub(crate) lock: Lock,
+    /// Whether it is removed at its end.
+    pub(crate) throw_away: bool,
+}
+
+impl Containers {
+    /// Starts a container as a child of this process, which has one thread and stays as its
+    /// monitor.
+    pub(crate) fn start(
+        &self,
+        spec: &ContainerSpec,
+        throw_away: bool,
+    ) -> Result<Started, ContainerError> {
+        let id = &spec.id;
+        let lock = self.lock_idle(id)?;
+        self.clear_run(id, false)?;
+        let launch = Launch::first(spec)?;
+        let mut clamped = Vec::new();
+        let (devices, rules) = device_nodes(spec, &mut clamped)?;
+        refuse_sysctls(spec)?;
+        let joined = self.joined(&spec.namespaces)?;
+        let hierarchies =
+            Hierarchies::read().map_err(ContainerError::system("find the cgroups"))?;
+        let mut record = RunRecord {
+            boot: boot(),
+            monitor: ProcessName::of(std::process::id() as i32)
+                .ok_or(ContainerError::Refused { what: "there is no /proc".to_owned() })?,
+            init: None,
+            cgroups: Cgroups::plan(spec, &hierarchies),
+            clamped: Vec::new(),
+            started_ms: now_ms(),
+        };
+        self.begin(spec, &record, &lock)?;
+        clamped.extend(record.cgroups.create(spec, &rules));
+        let rootless = !rustix::process::geteuid().is_root();
+        let mut surroundings = Surroundings {
+            spec: spec.clone(),
+            data: self.data(id),
+            run: self.run(id),
+            shifted: Vec::new(),
+            hierarchies,
+            cgroups: record.cgroups.clone(),
+            devices,
+            joined: joined.descriptors,
+            own_user: rootless || spec.namespaces.user != UserNamespace::Host,
+            rootless,
+            throw_away,
+        };
+        let made = make(&mut surroundings, launch, joined.pid.as_ref());
+        let started = made.and_then(|(pid, link)| {
+            self.lead(&surroundings, &mut record, clamped, (pid, &link)).inspect_err(|_| kill(pid))
+        });
+        match started {
+            Ok((pid, terminal)) => Ok(Started { record, pid, terminal, lock, throw_away }),
+            Err(error) => {
+                drop(self.clear_run(id, true));
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes what has to be known before anything is made.
+    fn begin(
+        &self,
+        spec: &ContainerSpec,
+        record: &RunRecord,
+        lock: &Lock,
+    ) -> Result<(), ContainerError> {
+        let run = self.run(&spec.id);
+        fs::create_dir_all(&run).map_err(ContainerError::file("make", &run))?;
+        record::write(&self.run_path(&spec.id), record)?;
+        match fs::remove_file(self.exit_path(&spec.id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ContainerError::file("remove", self.exit_path(&spec.id))(error));
+            }
+            _ => {}
+        }
+        let work = self.data(&spec.id).join("work");
+        reuse(&work).map_err(ContainerError::file("use again", work))?;
+        lock.note_start().map_err(ContainerError::system("note the start"))?;
+        setup::write_files(spec, &run).map_err(ContainerError::file("write into", run))
+    }
+
+    /// Leads the process through its setup until it is the container's program.
+    fn lead(
+        &self,
+        surroundings: &Surroundings,
+        record: &mut RunRecord,
+        mut clamped: Vec<Clamped>,
+        (mut pid, link): (i32, &Link),
+    ) -> Result<(i32, Option<OwnedFd>), ContainerError> {
+        let talk = |error: io::Error| StartFailure::new("talk to the container", error);
+        if surroundings.own_user {
+            clamped.extend(ids::map(pid, surroundings)?);
+            for layer in ids::shifted_layers(pid, surroundings, &mut clamped)? {
+                link.send_with(&ToChild::Layer, Some(&layer)).map_err(talk)?;
+            }
+            link.send(&ToChild::Mapped).map_err(talk)?;
+        }
+        let mut terminal = None;
+        loop {
+            match link.receive::<FromChild>().map_err(talk)? {
+                Some((FromChild::Made(found), _)) => pid = found,
+                Some((FromChild::Terminal, descriptor)) => terminal = descriptor,
+                Some((FromChild::Ready(more), _)) => {
+                    clamped.extend(more);
+                    break;
+                }
+                Some((FromChild::Failed(failure), _)) => return Err(failure.into()),
+                None => return Err(died().into()),
+            }
+        }
+        record.init = ProcessName::of(pid);
+        record.clamped = clamped;
+        record::write(&self.run_path(&surroundings.spec.id), record)?;
+        link.send(&ToChild::Execute).map_err(talk)?;
+        match link.receive::<FromChild>().map_err(talk)? {
+            Some((FromChild::Failed(failure), _)) => Err(failure.into()),
+            Some(_) => Err(died().into()),
+            None => Ok((pid, terminal)),
+        }
+    }
+}
+
+/// Removes the kernel's mark of a layer that it has not written to the disk. It was to be thrown
+/// away, and is used again; unless the machine has crashed, all of it is there.
+fn reuse(work: &Path) -> io::Result<()> {
+    let inner = work.join("work");
+    if !inner.exists() {
+        return Ok(());
+    }
+    // overlayfs leaves it without any permission.
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o700))?;
+    match fs::remove_dir_all(inner.join("incompat")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn died() -> StartFailure {
+    StartFailure::new("set up the container", "the process that did it has died")
+}
+
+fn refuse_sysctls(spec: &ContainerSpec) -> Result<(), ContainerError> {
+    match spec.sysctls.keys().find_map(|name| sysctl_refusal(spec, name)) {
+        Some(what) => Err(ContainerError::Refused { what }),
+        None => Ok(()),
+    }
+}
+
+/// Makes the process that becomes the container; returns it and our end of the link to it.
+fn make(
+    surroundings: &mut Surroundings,
+    launch: Launch,
+    pid_namespace: Option<&OwnedFd>,
+) -> Result<(i32, Link), ContainerError> {
+    let (own, other) = Link::pair().map_err(ContainerError::system("make a socket"))?;
+    if let Some(namespace) = pid_namespace {
+        use std::os::fd::AsFd;
+        // Only for what this process makes from now on, which is this one process.
+        sys::enter_namespace(namespace.as_fd(), libc::CLONE_NEWPID)
+            .map_err(ContainerError::system("enter the other PID namespace"))?;
+    }
+    let door = surroundings.cgroups.door().map_err(ContainerError::system("enter the cgroup"))?;
+    let forked = fork_through(door.as_ref(), flags(surroundings))
+        .map_err(ContainerError::system("make a process in namespaces of its own"))?;
+    match forked {
+        Forked::Parent(pid) => Ok((pid, own)),
+        Forked::Child(entered) => {
+            drop(own);
+            child::run(surroundings, entered, launch, &other)
+        }
+    }
+}
+
+/// Returns the namespaces to make, for clone(2).
+fn flags(surroundings: &Surroundings) -> i32 {
+    let namespaces = &surroundings.spec.namespaces;
+    let new = |namespace: &Namespace, flag| if *namespace == Namespace::Private { flag } else { 0 };
+    let user = if surroundings.own_user { libc::CLONE_NEWUSER } else { 0 };
+    libc::CLONE_NEWNS
+        | user
+        | new(&namespaces.net, libc::CLONE_NEWNET)
+        | new(&namespaces.pid, libc::CLONE_NEWPID)
+        | new(&namespaces.ipc, libc::CLONE_NEWIPC)
+        | new(&namespaces.uts, libc::CLONE_NEWUTS)
+}
+
+/// Ends a process that did not become a container, and collects it.
+fn kill(pid: i32) {
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = waitpid(Some(pid), WaitOptions::empty());
+    }
+}

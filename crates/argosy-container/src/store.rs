@@ -1,0 +1,281 @@
+//! The containers of a machine: their directories, and the truth about each.
+
+mod end;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Stats;
+use crate::clamped::Clamped;
+use crate::health::HealthState;
+use crate::record::{self, Exit, RunRecord};
+use crate::spec::{ContainerId, ContainerSpec};
+use crate::{ContainerError, ProcessName};
+
+/// How long an end is waited for that has been ordered with SIGKILL. A process that hangs in the
+/// kernel, on a dead network disk for example, may take for ever.
+const KILLED_MAX: Duration = Duration::from_secs(10);
+
+/// Beginning of names in the data directory that are no containers.
+const HIDDEN: char = '.';
+
+/// What is locked while containers are made or removed. No id looks like this behind the point.
+const LOCK: &str = ".+lock";
+
+/// All containers of one engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containers {
+    /// What does not outlive the machine's boot: `/run/argosy/containers`.
+    pub run_dir: PathBuf,
+    /// What does: `/var/lib/argosy/containers`.
+    pub data_dir: PathBuf,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum State {
+    /// It has never run.
+    Created,
+    Starting,
+    Running,
+    Paused,
+    Exited(Exit),
+    /// It has ended and nobody saw how: its monitor was killed, or the machine.
+    Lost,
+}
+
+/// All that is known of a container.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inspection {
+    pub spec: ContainerSpec,
+    pub state: State,
+    /// Its first process, if it runs.
+    pub init: Option<ProcessName>,
+    pub started_ms: Option<u64>,
+    pub health: Option<HealthState>,
+    /// What this machine does not grant it.
+    pub clamped: Vec<Clamped>,
+}
+
+/// The only one that starts or removes a container.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Notes that the container was started once; its file says so from now on.
+    pub(crate) fn note_start(&self) -> io::Result<()> {
+        match self.file.metadata()?.len() {
+            0 => (&self.file).write_all(b"started\n"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Containers {
+    /// Stores a new container. It does not run yet.
+    pub fn create(&self, spec: &ContainerSpec) -> Result<(), ContainerError> {
+        fs::create_dir_all(&self.data_dir).map_err(ContainerError::file("make", &self.data_dir))?;
+        let _changing = self.changing(FlockOperation::LockShared)?;
+        let (path, hidden) = (self.data(&spec.id), self.hidden(&spec.id));
+        let exists = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => ContainerError::Exists { id: spec.id.clone() },
+            _ => ContainerError::file("make", &path)(error),
+        };
+        fs::create_dir(&hidden).map_err(exists)?;
+        let made = || {
+            for (name, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755)] {
+                make_directory(&hidden.join(name), mode)
+                    .map_err(ContainerError::file("make", hidden.join(name)))?;
+            }
+            record::write(&hidden.join("spec.json"), spec)?;
+            // Whole, or not there.
+            let never_over = RenameFlags::NOREPLACE;
+            renameat_with(CWD, &hidden, CWD, &path, never_over).map_err(|it| exists(it.into()))
+        };
+        made().inspect_err(|_| drop(fs::remove_dir_all(&hidden)))
+    }
+
+    /// Returns the ids of all containers, in order.
+    pub fn list(&self) -> Result<Vec<ContainerId>, ContainerError> {
+        let entries = match fs::read_dir(&self.data_dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result.map_err(ContainerError::file("list", &self.data_dir))?,
+        };
+        let mut ids: Vec<ContainerId> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !name.starts_with(HIDDEN))
+            .filter_map(|name| ContainerId::new(name).ok())
+            .filter(|id| self.spec_path(id).exists())
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Tells all about a container, as it is at this moment.
+    pub fn inspect(&self, id: &ContainerId) -> Result<Inspection, ContainerError> {
+        let spec = self.spec(id)?;
+        let run = self.run_record(id)?;
+        let exit = self.exit(id)?;
+        let state = match (&run, exit.clone()) {
+            (Some(run), _) if run.is_running() => match run.cgroups.is_frozen() {
+                true => State::Paused,
+                false => State::Running,
+            },
+            (Some(run), None) if run.init.is_none() && run.is_watched() => State::Starting,
+            (_, Some(exit)) => State::Exited(exit),
+            (Some(_), None) => State::Lost,
+            (None, None) if self.was_started(id) => State::Lost,
+            (None, None) => State::Created,
+        };
+        let clamped = match (&run, &exit) {
+            (Some(run), _) => run.clamped.clone(),
+            (None, Some(exit)) => exit.clamped.clone(),
+            (None, None) => Vec::new(),
+        };
+        let running = run.filter(RunRecord::is_running);
+        Ok(Inspection {
+            spec,
+            state,
+            init: running.as_ref().and_then(|it| it.init),
+            started_ms: running.map(|it| it.started_ms),
+            health: record::read(&self.health_path(id))?,
+            clamped,
+        })
+    }
+
+    fn was_started(&self, id: &ContainerId) -> bool {
+        fs::metadata(self.data(id).join("lock")).is_ok_and(|it| it.len() > 0)
+    }
+
+    /// Returns how a container ended, if it did and somebody saw it.
+    pub fn exit(&self, id: &ContainerId) -> Result<Option<Exit>, ContainerError> {
+        record::read(&self.exit_path(id))
+    }
+
+    /// Measures a running container.
+    pub fn stats(&self, id: &ContainerId) -> Result<Stats, ContainerError> {
+        Ok(self.running(id)?.cgroups.stats())
+    }
+
+    /// Returns the processes of a running container, by the machine's numbers.
+    pub fn processes(&self, id: &ContainerId) -> Result<Vec<i32>, ContainerError> {
+        let run = self.running(id)?;
+        run.cgroups.members().map_err(ContainerError::system("list the container's processes"))
+    }
+
+    /// Stops every process of a container where it is.
+    pub fn pause(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        self.freeze(id, true)
+    }
+
+    /// Lets a paused container go on.
+    pub fn resume(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        self.freeze(id, false)
+    }
+
+    fn freeze(&self, id: &ContainerId, frozen: bool) -> Result<(), ContainerError> {
+        let run = self.running(id)?;
+        run.cgroups.freeze(frozen).map_err(ContainerError::system("freeze or thaw the container"))
+    }
+
+    pub(crate) fn spec(&self, id: &ContainerId) -> Result<ContainerSpec, ContainerError> {
+        let found = record::read(&self.spec_path(id))?;
+        found.ok_or_else(|| ContainerError::NotFound { id: id.clone() })
+    }
+
+    pub(crate) fn run_record(&self, id: &ContainerId) -> Result<Option<RunRecord>, ContainerError> {
+        record::read(&self.run_path(id))
+    }
+
+    /// Returns the record of a container that runs.
+    pub(crate) fn running(&self, id: &ContainerId) -> Result<RunRecord, ContainerError> {
+        if !self.spec_path(id).exists() {
+            return Err(ContainerError::NotFound { id: id.clone() });
+        }
+        let run = self.run_record(id)?.filter(RunRecord::is_running);
+        run.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })
+    }
+
+    /// Takes a container for a start or a removal; `None` if somebody has it.
+    pub(crate) fn try_lock(&self, id: &ContainerId) -> Result<Option<Lock>, ContainerError> {
+        let path = self.data(id).join("lock");
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ContainerError::NotFound { id: id.clone() },
+            _ => ContainerError::file("open", &path)(error),
+        })?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(ContainerError::file("lock", &path)(error.into())),
+        }
+        // It may be the lock of a container that was removed meanwhile.
+        let number = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|it| it.ino());
+        if number(file.metadata()) != number(fs::metadata(&path)) {
+            return Err(ContainerError::NotFound { id: id.clone() });
+        }
+        Ok(Some(Lock { file }))
+    }
+
+    /// Takes part in changing which containers there are; to collect what was left half done is to
+    /// do so alone.
+    fn changing(&self, operation: FlockOperation) -> Result<File, ContainerError> {
+        let path = self.data_dir.join(LOCK);
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(ContainerError::file("open", &path))?;
+        match flock(&file, operation) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(ContainerError::file("lock", &path)(error.into())),
+        }
+    }
+
+    /// Where a container is while it is made or removed.
+    fn hidden(&self, id: &ContainerId) -> PathBuf {
+        self.data_dir.join(format!("{HIDDEN}{id}"))
+    }
+
+    /// The directory of a container that outlives a boot.
+    pub(crate) fn data(&self, id: &ContainerId) -> PathBuf {
+        self.data_dir.join(id.as_str())
+    }
+
+    /// The directory of a run.
+    pub(crate) fn run(&self, id: &ContainerId) -> PathBuf {
+        self.run_dir.join(id.as_str())
+    }
+
+    fn spec_path(&self, id: &ContainerId) -> PathBuf {
+        self.data(id).join("spec.json")
+    }
+
+    pub(crate) fn exit_path(&self, id: &ContainerId) -> PathBuf {
+        self.data(id).join("exit.json")
+    }
+
+    pub(crate) fn run_path(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("run.json")
+    }
+
+    pub(crate) fn health_path(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("health.json")
+    }
+
+    /// Where whoever attaches to a container connects.
+    pub fn attach_path(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("attach.sock")
+    }
+}
+
+/// Makes a directory with a mode that the umask does not change.
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    fs::create_dir(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}

@@ -1,0 +1,203 @@
+//! Signalling, stopping and removing containers.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FlockOperation;
+use rustix::process::pidfd_send_signal;
+
+use super::{Containers, HIDDEN, KILLED_MAX, LOCK, Lock};
+use crate::record::RunRecord;
+use crate::spec::ContainerId;
+use crate::{ContainerError, sys};
+
+/// How often the end of a monitor is looked for, once its container has ended.
+const LOOK: Duration = Duration::from_millis(2);
+
+impl Containers {
+    /// Sends a signal to the first process of a container.
+    pub fn kill(&self, id: &ContainerId, signal: i32) -> Result<(), ContainerError> {
+        let run = self.running(id)?;
+        let number = signal;
+        let invalid = || ContainerError::Refused { what: format!("there is no signal {number}") };
+        let signal = sys::signal(number).ok_or_else(invalid)?;
+        let descriptor = run.init.and_then(|it| it.open());
+        let descriptor = descriptor.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })?;
+        pidfd_send_signal(descriptor, signal)
+            .map_err(|error| ContainerError::Signal { id: id.clone(), source: error.into() })?;
+        if number == libc::SIGKILL && run.cgroups.is_frozen() {
+            // Version 1 lets a frozen process die only when it thaws.
+            drop(run.cgroups.freeze(false));
+        }
+        Ok(())
+    }
+
+    /// Stops a container: its stop signal, and SIGKILL when the grace is over. Returns when it has
+    /// ended and its monitor is done with it. One that does not run is left as it is.
+    pub fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), ContainerError> {
+        let signal = self.spec(id)?.stop_signal.unwrap_or(libc::SIGTERM);
+        let run = match self.running(id) {
+            Err(ContainerError::NotRunning { .. }) => return Ok(()),
+            result => result?,
+        };
+        if run.cgroups.is_frozen() {
+            drop(run.cgroups.freeze(false));
+        }
+        match self.kill(id, signal) {
+            Err(ContainerError::NotRunning { .. }) => {}
+            result => result?,
+        }
+        if !ends_within(&run, grace) {
+            match self.kill(id, libc::SIGKILL) {
+                Err(ContainerError::NotRunning { .. }) => {}
+                result => result?,
+            }
+            if !ends_within(&run, KILLED_MAX) {
+                return Err(ContainerError::NotEnding { id: id.clone() });
+            }
+        }
+        self.wait_unwatched(id).map(drop)
+    }
+
+    /// Removes a container and all it has: files, cgroups, records. With `force` also one that
+    /// runs.
+    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
+        let lock = if force {
+            match self.kill(id, libc::SIGKILL) {
+                Err(ContainerError::NotRunning { .. }) => {}
+                result => result?,
+            }
+            self.wait_unwatched(id)?
+        } else {
+            self.lock_idle(id)?
+        };
+        self.clear_run(id, force)?;
+        let _changing = self.changing(FlockOperation::LockShared)?;
+        let (path, hidden) = (self.data(id), self.hidden(id));
+        // From here on there is no such container, however far the removal gets.
+        fs::rename(&path, &hidden).map_err(ContainerError::file("rename", &path))?;
+        remove_tree(&hidden).map_err(ContainerError::file("remove", &hidden))?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// Ends and removes what an earlier run has left, if its monitor was killed. To be called with
+    /// the lock, so that no monitor is there.
+    pub(crate) fn clear_run(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
+        if let Some(run) = self.run_record(id)? {
+            if run.is_running() && !force {
+                return Err(ContainerError::Running { id: id.clone() });
+            }
+            run.cgroups.kill().map_err(ContainerError::system("kill what the container left"))?;
+            // Not every machine has a cgroup that kills.
+            let first = run.init.filter(|_| run.is_running()).and_then(|it| it.open());
+            if let (Some(first), Some(kill)) = (first, sys::signal(libc::SIGKILL)) {
+                let _ = pidfd_send_signal(first, kill);
+                ends_within(&run, KILLED_MAX);
+            }
+            run.cgroups
+                .remove()
+                .map_err(ContainerError::system("remove the container's cgroups"))?;
+        }
+        let path = self.run(id);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ContainerError::file("remove", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what creations and removals that were cut short have left, and what runs have whose
+    /// monitors are gone.
+    pub fn collect(&self) -> Result<(), ContainerError> {
+        for id in self.list()? {
+            match self.try_lock(&id) {
+                Ok(Some(_lock)) => match self.clear_run(&id, false) {
+                    // Unwatched, and yet no reason to stop it.
+                    Err(ContainerError::Running { .. }) => {}
+                    result => result?,
+                },
+                // Somebody is about it, or has removed it.
+                Ok(None) | Err(ContainerError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Ok(entries) = fs::read_dir(&self.data_dir) else { return Ok(()) };
+        // Waits for those who are about it.
+        let _changing = self.changing(FlockOperation::LockExclusive)?;
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if name.starts_with(HIDDEN) && name != LOCK {
+                let path = entry.path();
+                remove_tree(&path).map_err(ContainerError::file("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a container that does not run, once whoever has just looked after it is done.
+    pub(crate) fn lock_idle(&self, id: &ContainerId) -> Result<Lock, ContainerError> {
+        let until = Instant::now() + KILLED_MAX;
+        loop {
+            if let Some(lock) = self.try_lock(id)? {
+                return Ok(lock);
+            }
+            let begins_or_runs =
+                |it: RunRecord| it.is_running() || it.init.is_none() && it.is_watched();
+            if self.run_record(id)?.is_some_and(begins_or_runs) || Instant::now() > until {
+                return Err(ContainerError::Running { id: id.clone() });
+            }
+            sleep(LOOK);
+        }
+    }
+
+    /// Waits until nobody holds a container whose end is certain.
+    fn wait_unwatched(&self, id: &ContainerId) -> Result<Lock, ContainerError> {
+        let until = Instant::now() + KILLED_MAX;
+        loop {
+            if let Some(lock) = self.try_lock(id)? {
+                return Ok(lock);
+            }
+            if Instant::now() > until {
+                return Err(ContainerError::NotEnding { id: id.clone() });
+            }
+            sleep(LOOK);
+        }
+    }
+}
+
+/// Waits for the end of the first process; returns whether it came.
+fn ends_within(run: &RunRecord, time: Duration) -> bool {
+    let Some(descriptor) = run.init.and_then(|it| it.open()) else { return true };
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => {}
+            ready => return ready.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
+/// Removes a directory with all that is in it, what its owner may not read included.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let inner = path.join("work/work");
+    if inner.exists() {
+        // overlayfs leaves it without any permission.
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o700))?;
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

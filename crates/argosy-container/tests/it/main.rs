@@ -1,0 +1,13 @@
+//! Real containers, from a file system of busybox.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod basics;
+mod files;
+mod life;
+mod limits;
+mod peers;
+mod rootless;
+mod security;
+mod stand;
+mod terminals;
+mod version2;

@@ -1,0 +1,93 @@
+//! Containers of somebody who is not root.
+
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use argosy_container::{Clamped, Containers, Root, State, Streams};
+
+use crate::stand::{Stand, chmod, wait};
+
+/// A user that no machine has.
+const USER: u32 = 54_321;
+
+#[test]
+fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
+    let stand = Stand::new();
+    let home = stand.path("home");
+    std::fs::create_dir_all(&home).unwrap();
+    let image = stand.path("image");
+    assert!(
+        Command::new("cp").arg("-a").arg(stand.image()).arg(&image).status().unwrap().success()
+    );
+    assert!(
+        Command::new("chown")
+            .args(["-Rh", "54321:54321"])
+            .args([&image, &home])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let helper = stand.path("helper");
+    std::fs::copy(env!("CARGO_BIN_EXE_container-stand"), &helper).unwrap();
+    chmod(&helper, 0o755);
+    let containers = Containers { run_dir: home.join("run"), data_dir: home.join("data") };
+    let mut spec = stand.script(
+        "id -u; ls -ln /bin/busybox | grep -c ' 0 '; touch /new && rm /etc/group && echo written; \
+         hostname; ping -c 1 -W 5 127.0.0.1 >/dev/null 2>&1 && echo up; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo dev; \
+         ps -o pid | wc -l; until test -e /end; do sleep 0.01; done; exit 5",
+    );
+    spec.root = Root::Layers(vec![image]);
+    spec.limits.memory = Some(64 << 20);
+    spec.hostname = Some("mine".to_owned());
+    spec.process.args[2]
+        .insert_str(0, "grep -q 'Seccomp:.2' /proc/self/status || echo unfiltered; ");
+    containers.create(&spec).unwrap();
+    for entry in [&containers.data_dir, &containers.data_dir.join(spec.id.as_str())] {
+        chown(entry, Some(USER), Some(USER)).unwrap();
+    }
+    let inner = containers.data_dir.join(spec.id.as_str());
+    for entry in std::fs::read_dir(&inner).unwrap() {
+        chown(entry.unwrap().path(), Some(USER), Some(USER)).unwrap();
+    }
+    let request = containers.run_request(&spec.id, Streams::default(), false).argument().unwrap();
+    let as_user = |argument: String| {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=54321", "--regid=54321", "--clear-groups"])
+            .arg(&helper)
+            .arg(argument);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let child = as_user(request).spawn().unwrap();
+    wait(|| matches!(containers.inspect(&spec.id).unwrap().state, State::Running).then_some(()));
+    wait(|| inner.join("upper/new").exists().then_some(()));
+    let exec = argosy_container::ExecSpec {
+        process: argosy_container::Process {
+            args: ["sh", "-c", "id -u; touch /end"].map(str::to_owned).to_vec(),
+            ..Default::default()
+        },
+        privileged: false,
+    };
+    let request = containers.exec_request(&spec.id, &exec, Streams::default()).unwrap();
+    let argosy_container::HelperRequest::Exec { request: path, .. } = &request else {
+        unreachable!()
+    };
+    chown(path, Some(USER), Some(USER)).unwrap();
+    let executed = as_user(request.argument().unwrap()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&executed.stdout), "0\n", "{executed:?}");
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    assert!(text.starts_with("0\n1\nwritten\nmine\nup\ndev\n"), "{text}");
+    let exit = containers.exit(&spec.id).unwrap().unwrap();
+    let lines: Vec<String> = exit.clamped.iter().map(Clamped::to_string).collect();
+    for setting in ["memory", "devices"] {
+        assert!(lines.iter().any(|it| it.starts_with(setting)), "{lines:?}");
+    }
+    // Not his to give: a user of the image beside root.
+    let mapped = !lines.iter().any(|it| it.starts_with("users: all of the image"));
+    assert!(!mapped || Path::new("/etc/subuid").exists(), "{lines:?}");
+    containers.delete(&spec.id, false).unwrap();
+}
