@@ -37,6 +37,7 @@ pub(crate) fn build(
         set("LANG", language);
     }
     set("INVOCATION_ID", request.invocation.to_string());
+    set("ARGOSY_UNIT", request.unit.to_string());
     if let Some(user) = user {
         set("USER", user.name.clone());
         set("LOGNAME", user.name.clone());

@@ -99,6 +99,8 @@ pub(crate) struct Shell {
     seen: u64,
     acknowledged: u64,
     pending: Pending,
+    /// Where the container engine keeps things: the data and the runtime directory.
+    engine_places: [PathBuf; 2],
     /// Files that an orderly end takes away.
     passing: [PathBuf; 3],
     /// Whether the processes of a unit know each other by PIDs of their own.

@@ -14,24 +14,37 @@ const EXIT_GROUP: u8 = 216;
 const EXIT_USER: u8 = 217;
 const EXIT_EXEC: u8 = 203;
 
+/// The keeper's own program, which executes the record.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// Looks up everything a process needs, so that the keeper has nothing left to decide.
 pub(crate) fn record(
     request: &SpawnRequest,
     accounts: &Accounts,
     own: impl Fn(&str) -> Option<String>,
+    engine_places: &[(&str, &Path)],
 ) -> Result<SpawnRecord, SpawnFailure> {
     let service = &request.loaded.spec.service;
     let (user, identity) = match request.command.prefix.privileged {
         true => (None, None),
         false => identity(service, accounts)?,
     };
-    let variables = environment::build(request, user.as_ref(), own)
+    let mut variables = environment::build(request, user.as_ref(), own)
         .map_err(|error| SpawnFailure { status: None, detail: error.to_string() })?;
     let argv = match request.command.prefix.no_environment {
         true => request.command.argv.clone(),
         false => expand(&request.command.argv, &variables),
     };
-    let program = find(&request.command.program)?;
+    let program = match is_engine(&request.command.program) {
+        // The engine is this program, and the containers are with the unit's machine.
+        true => {
+            for (name, path) in engine_places {
+                variables.entry((*name).to_owned()).or_insert_with(|| path.display().to_string());
+            }
+            OWN_PROGRAM.to_owned()
+        }
+        false => find(&request.command.program)?,
+    };
     let mut pid_variables = vec!["SYSTEMD_EXEC_PID".to_owned()];
     if request.role == ExecRole::Main && service.watchdog.duration().is_some() {
         pid_variables.push("WATCHDOG_PID".to_owned());
@@ -138,6 +151,18 @@ fn directory(
         path => path.to_owned(),
     };
     Some(WorkingDirectory { path, missing_ok: wanted.missing_ok })
+}
+
+/// Tells whether a command is for docker, and this machine has none: then the engine is this program.
+/// An installed docker is left alone, and used.
+fn is_engine(program: &str) -> bool {
+    match program {
+        "docker" => {
+            !SEARCH_PATH.split(':').any(|dir| is_executable(&Path::new(dir).join("docker")))
+        }
+        "/usr/bin/docker" | "/bin/docker" => !Path::new(program).exists(),
+        _ => false,
+    }
 }
 
 /// Finds a program in the search path, unless its path is given.

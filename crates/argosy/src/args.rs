@@ -1,16 +1,19 @@
 //! The command line: every command, option and help text. Completion and man pages come from
 //! these definitions.
 
+mod container;
 mod demo;
 mod examples;
 mod image;
 mod scope;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use container::{Container, ContainerAction, ContainerExec, ContainerRun, PullWhen};
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
     ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
@@ -39,10 +42,10 @@ impl Arguments {
         examples::with(scope::within(Arguments::command()))
     }
 
-    /// Reads this process's command line.
-    pub(crate) fn read() -> Result<Arguments, clap::Error> {
+    /// Reads a command line; the program's name comes first.
+    pub(crate) fn read(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
         let mut command = Arguments::whole();
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = command.try_get_matches_from_mut(line)?;
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 }
@@ -209,6 +212,8 @@ pub(crate) enum Command {
     /// Exit status: 0 if every step was done within its limit and no request through a load
     /// balancer of a machine that stays failed, 1 if not.
     Demo(Demo),
+    /// Run containers, and look at those that run: docker's commands.
+    Container(Box<Container>),
     /// Be one of the demonstration's units.
     #[command(hide = true)]
     DemoUnit(DemoUnit),

@@ -11,7 +11,7 @@ mod local;
 mod reexec;
 mod scale;
 mod status;
-mod time;
+pub(crate) mod time;
 mod verbs;
 mod verify;
 mod why;
@@ -85,6 +85,7 @@ async fn dispatch(
         | Command::Daemon(_)
         | Command::Proxy(_)
         | Command::ProxyProcess(_)
+        | Command::Container(_)
         | Command::Demo(_)
         | Command::DemoUnit(_) => {
             return Err(Failure::new(Exit::BadInput, "this command runs a process of its own"));

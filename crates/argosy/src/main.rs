@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod container;
 mod context;
 mod daemon;
 mod demo;
@@ -28,7 +29,10 @@ fn main() -> ExitCode {
     if let Some(code) = argosy_testbed::hidden_role() {
         return code;
     }
-    let arguments = match Arguments::read() {
+    if let Some(code) = container::hidden_role() {
+        return code;
+    }
+    let arguments = match Arguments::read(container::as_docker(std::env::args_os().collect())) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output and are no error.
@@ -57,6 +61,7 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
         Some(Command::Proxy(options)) => proxy::main(&arguments.global, options),
         Some(Command::ProxyProcess(options)) => proxy::process(&arguments.global, options),
         Some(Command::Demo(options)) => demo::run(options, &arguments.global, printer),
+        Some(Command::Container(options)) => container::main(&options, &arguments.global, printer),
         Some(Command::DemoUnit(options)) => demo::unit(&options, printer),
         command => commands::run(command, &arguments.global, printer),
     }

@@ -89,14 +89,18 @@ impl Shell {
             true => Accounts::read("/etc".as_ref()),
             false => Accounts::default(),
         };
-        let record = spawn::record(request, &accounts, |name| std::env::var(name).ok())?;
+        let [data, runtime] = &self.engine_places;
+        let places =
+            [("ARGOSY_DATA_DIR", data.as_path()), ("ARGOSY_RUNTIME_DIR", runtime.as_path())];
+        let record = spawn::record(request, &accounts, |name| std::env::var(name).ok(), &places)?;
         if record.fenced && !self.fences {
             let detail = "Its keeper is of a version without fences, which OnPartition=stop needs; \
                           stop and start argosy on this machine";
             return Err(SpawnFailure { status: None, detail: detail.to_owned() });
         }
         let program = record.program.clone();
-        let base = program.rsplit('/').next().unwrap_or(&program).to_owned();
+        let named = &request.command.program;
+        let base = named.rsplit('/').next().unwrap_or(named).to_owned();
         let identifier = service.syslog_identifier.clone().unwrap_or(base);
         let unit = request.unit.clone();
         let run = Run { unit, invocation: Some(request.invocation), identifier, program };

@@ -57,7 +57,9 @@ impl Shell {
         );
         let (supervisor, commands) = Supervisor::restore(supervisor_config, units, &processes, now);
         let (events, _) = broadcast::channel(EVENTS_MAX);
+        let engine_places = [config.data_dir, config.runtime_dir.clone()];
         let mut shell = Shell {
+            engine_places,
             outputs: Outputs::new(config.runtime_dir),
             files: UnitFiles::new(config.unit_dirs),
             keeper,

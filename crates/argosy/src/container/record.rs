@@ -1,0 +1,47 @@
+//! What the engine keeps of a container beside what it runs: its name, its image, whose it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use argosy_container::{ContainerId, Containers};
+use serde::{Deserialize, Serialize};
+
+/// The record's name in the container's directory.
+const FILE: &str = "engine.json";
+
+/// One container's record. Written once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EngineRecord {
+    pub(super) name: String,
+    /// As the user named it.
+    pub(super) image: String,
+    /// The digest of its manifest.
+    pub(super) manifest: String,
+    /// Milliseconds since 1970, for display.
+    pub(super) created_ms: u64,
+    /// The unit that started it.
+    pub(super) unit: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+impl EngineRecord {
+    fn path(containers: &Containers, id: &ContainerId) -> PathBuf {
+        containers.data_dir.join(id.as_str()).join(FILE)
+    }
+
+    /// Returns the record of a container; one whose creation was cut off has none.
+    pub(super) fn read(containers: &Containers, id: &ContainerId) -> Option<EngineRecord> {
+        serde_json::from_slice(&fs::read(Self::path(containers, id)).ok()?).ok()
+    }
+
+    /// Returns a container's name, or the beginning of its id.
+    pub(super) fn name_of(containers: &Containers, id: &ContainerId) -> String {
+        let short = || id.as_str().chars().take(12).collect();
+        Self::read(containers, id).map_or_else(short, |record| record.name)
+    }
+
+    pub(super) fn write(&self, containers: &Containers, id: &ContainerId) -> std::io::Result<()> {
+        fs::write(Self::path(containers, id), serde_json::to_vec(self)?)
+    }
+}

@@ -1,0 +1,167 @@
+//! What is shown of containers.
+
+use argosy_container::{ContainerId, Inspection, State, Stats};
+use serde::Serialize;
+
+use super::record::EngineRecord;
+use super::{Engine, failed};
+use crate::commands::time;
+use crate::failure::Failure;
+use crate::printer::{Printer, table};
+
+/// One line of `ps`.
+#[derive(Debug, Serialize)]
+struct Line {
+    id: ContainerId,
+    name: String,
+    image: String,
+    command: String,
+    created_ms: u64,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+}
+
+/// Everything about one container.
+#[derive(Debug, Serialize)]
+struct Whole {
+    engine: Option<EngineRecord>,
+    #[serde(flatten)]
+    inspection: Inspection,
+}
+
+pub(super) fn list(
+    engine: &Engine,
+    all: bool,
+    quiet: bool,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    for id in engine.containers.list().map_err(|error| failed(&error))? {
+        // One that is removed just now is none.
+        let Ok(inspection) = engine.containers.inspect(&id) else { continue };
+        let runs = matches!(inspection.state, State::Running | State::Paused | State::Starting);
+        if !all && !runs {
+            continue;
+        }
+        let record = EngineRecord::read(&engine.containers, &id);
+        lines.push(Line {
+            name: EngineRecord::name_of(&engine.containers, &id),
+            image: record.as_ref().map_or_else(|| "-".to_owned(), |it| it.image.clone()),
+            command: inspection.spec.process.args.join(" "),
+            created_ms: record.as_ref().map_or(0, |it| it.created_ms),
+            unit: record.and_then(|it| it.unit),
+            state: inspection.state,
+            id,
+        });
+    }
+    if quiet {
+        return lines.iter().try_for_each(|line| printer.line(&short(&line.id)));
+    }
+    printer.show(&lines, |lines| {
+        let rows = lines.iter().map(|line| {
+            vec![
+                short(&line.id),
+                line.name.clone(),
+                line.image.clone(),
+                state_text(&line.state),
+                time::since(line.created_ms * 1_000),
+                line.command.clone(),
+            ]
+        });
+        table(&["ID", "NAME", "IMAGE", "STATE", "CREATED", "COMMAND"], rows.collect())
+    })
+}
+
+fn short(id: &ContainerId) -> String {
+    id.as_str().chars().take(12).collect()
+}
+
+fn state_text(state: &State) -> String {
+    match state {
+        State::Created => "created".into(),
+        State::Starting => "starting".into(),
+        State::Running => "running".into(),
+        State::Paused => "paused".into(),
+        State::Exited(exit) if exit.oom_killed => format!("exited ({}), out of memory", exit.code),
+        State::Exited(exit) => format!("exited ({})", exit.code),
+        State::Lost => "ended, nobody saw how".into(),
+    }
+}
+
+pub(super) fn inspect(engine: &Engine, names: &[String], printer: &Printer) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for name in names {
+        let id = engine.find(name)?;
+        let inspection = engine.containers.inspect(&id).map_err(|error| failed(&error))?;
+        found.push(Whole { engine: EngineRecord::read(&engine.containers, &id), inspection });
+    }
+    // JSON whatever was asked for, as docker has it.
+    let text = serde_json::to_string_pretty(&found).unwrap_or_default();
+    printer.line(&text)
+}
+
+pub(super) fn top(engine: &Engine, name: &str, printer: &Printer) -> Result<(), Failure> {
+    let processes = engine.containers.top(&engine.find(name)?).map_err(|error| failed(&error))?;
+    printer.show(&processes, |processes| {
+        let rows = processes.iter().map(|process| {
+            vec![
+                process.pid.to_string(),
+                process.parent.to_string(),
+                process.uid.to_string(),
+                process.command.clone(),
+            ]
+        });
+        table(&["PID", "PARENT", "UID", "COMMAND"], rows.collect())
+    })
+}
+
+/// What one container uses.
+#[derive(Debug, Serialize)]
+struct Use {
+    name: String,
+    #[serde(flatten)]
+    stats: Stats,
+}
+
+pub(super) fn stats(engine: &Engine, names: &[String], printer: &Printer) -> Result<(), Failure> {
+    let ids = match names.is_empty() {
+        true => engine.containers.list().map_err(|error| failed(&error))?,
+        false => names.iter().map(|name| engine.find(name)).collect::<Result<_, _>>()?,
+    };
+    let mut uses = Vec::new();
+    for id in ids {
+        match engine.containers.stats(&id) {
+            Ok(stats) => {
+                let name = EngineRecord::name_of(&engine.containers, &id);
+                uses.push(Use { name, stats });
+            }
+            Err(_) if names.is_empty() => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    printer.show(&uses, |uses| {
+        let mega = |bytes: Option<u64>| {
+            bytes.map_or_else(
+                || "-".to_owned(),
+                |it| format!("{}.{} MiB", it >> 20, (it >> 10) % 1024 * 10 / 1024),
+            )
+        };
+        let rows = uses.iter().map(|Use { name, stats }| {
+            vec![
+                name.clone(),
+                mega(stats.memory),
+                mega(stats.memory_limit),
+                stats.cpu_us.map_or_else(
+                    || "-".into(),
+                    |it| format!("{}.{:02} s", it / 1_000_000, it / 10_000 % 100),
+                ),
+                stats.pids.map_or_else(|| "-".into(), |it| it.to_string()),
+                mega(stats.read_bytes),
+                mega(stats.written_bytes),
+            ]
+        });
+        let head = ["NAME", "MEMORY", "LIMIT", "CPU", "PIDS", "READ", "WRITTEN"];
+        table(&head, rows.collect())
+    })
+}
