@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a failed test shows the logs")]
 
 mod bad_input;
+mod containers;
 mod demo;
 mod fence;
 mod first_unit;

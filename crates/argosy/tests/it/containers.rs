@@ -1,0 +1,87 @@
+//! Containers on a machine without docker: the unit of a user who has one, as it stands.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::machine::Machine;
+
+/// From the mission: as somebody wrote it for docker.
+const HELLO: &str = "[Unit]\nRequires=docker.service\nAfter=docker.service\n\n[Service]\n\
+    ExecStart=/usr/bin/docker run busybox /bin/sh -c \"while true; do echo Hello World; sleep 1; done\"\n\n\
+    [Install]\nWantedBy=multi-user.target\n";
+
+/// Makes an image of Debian's static busybox, and gives it a name.
+fn with_busybox(machine: &Machine) {
+    let root = machine.path("rootfs");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    for directory in ["tmp", "etc", "dev", "proc", "sys"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for name in ["sh", "true", "sleep", "echo", "id", "cat", "ls", "kill"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+    let archive = machine.path("rootfs.tar");
+    let tar = Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status();
+    assert!(tar.unwrap().success());
+    machine.run(&["image", "import", archive.to_str().unwrap(), "busybox"]).ok();
+}
+
+/// Returns the ids of all containers.
+fn containers(machine: &Machine) -> Vec<serde_json::Value> {
+    machine.json(&["container", "ps", "--all"]).as_array().unwrap().clone()
+}
+
+#[test]
+fn a_unit_written_for_docker_runs_as_it_stands() {
+    if Path::new("/usr/bin/docker").exists() {
+        return;
+    }
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    machine.file("hello.service", HELLO);
+    machine.run(&["apply", "hello.service"]).ok();
+    machine.wait("what it says", |m| {
+        m.run(&["journal", "hello", "--cat"]).stdout.lines().any(|line| line == "Hello World")
+    });
+    let [container] = &containers(&machine)[..] else { panic!("not one container") };
+    assert_eq!(container["state"], "Running");
+    assert_eq!(container["unit"], "hello.service");
+    // Its life is the unit's: the daemon's and the supervisor's are not.
+    machine.kill_child("daemon");
+    machine.kill_child("supervisor-process");
+    machine.wait("it still runs", |m| m.run(&["is-active", "hello"]).code == 0);
+    assert_eq!(containers(&machine)[0]["id"], container["id"]);
+    // The next run is another container, and the one before is gone.
+    machine.run(&["restart", "hello"]).ok();
+    machine.wait("one container", |m| {
+        let [now] = &containers(m)[..] else { return false };
+        now["id"] != container["id"] && now["state"] == "Running"
+    });
+    machine.run(&["stop", "hello"]).ok();
+    let [last] = &containers(&machine)[..] else { panic!("the last one is kept") };
+    assert!(last["state"]["Exited"].is_object(), "{last}");
+    machine.run(&["container", "rm", last["id"].as_str().unwrap()]).ok();
+    assert!(containers(&machine).is_empty());
+}
+
+#[test]
+fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let run = |arguments: &[&str]| {
+        machine.run(&[&["container", "run", "--rm", "--network", "none"], arguments].concat())
+    };
+    assert_eq!(run(&["busybox", "sh", "-c", "exit 7"]).code, 7);
+    assert_eq!(run(&["busybox", "sh", "-c", "kill -9 $$"]).code, 137);
+    assert_eq!(run(&["busybox", "/no/such/program"]).code, 127);
+    assert_eq!(run(&["busybox", "/etc"]).code, 126);
+    let unknown = run(&["--pull", "never", "nobody/nothing", "true"]);
+    assert_eq!(unknown.code, 125, "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("argosy image pull nobody/nothing"), "{}", unknown.stderr);
+    let shown = run(&["-e", "COLOR=blue", "-w", "/tmp", "--hostname", "box", "busybox", "sh", "-c",
+        "echo $COLOR $PWD $HOSTNAME; id -u"]);
+    assert_eq!(shown.stdout, "blue /tmp box\n0\n", "{}", shown.stderr);
+    assert!(containers(&machine).is_empty());
+}
