@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecSpec;
 use crate::monitor::Streams;
+use crate::ready::Ready;
 use crate::record;
 use crate::spec::ContainerId;
 use crate::store::Containers;
@@ -22,11 +23,30 @@ const FIRST_UNKNOWN: u32 = 3;
 /// What a helper is to do: its one argument.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HelperRequest {
-    /// Run a stored container in the foreground; with `remove` nothing of it is left.
-    Run { containers: Containers, id: ContainerId, streams: Streams, remove: bool },
+    /// Run a stored container, and stay until it has ended.
+    Run { containers: Containers, id: ContainerId, options: RunOptions },
     /// Execute a process in one that runs.
     Exec { containers: Containers, id: ContainerId, streams: Streams, request: PathBuf },
 }
+
+/// How a container is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunOptions {
+    pub streams: Streams,
+    /// Whether nothing of it is left when it has ended.
+    pub remove: bool,
+    /// Whether the helper leaves its caller once the container has started: it says `started` on
+    /// its standard output, and then has no streams.
+    pub background: bool,
+    /// Whether what the container prints is kept beside it, for [`Containers::log`]. Then others can
+    /// attach, too.
+    pub log: bool,
+    /// Whether and when a supervisor is told.
+    pub ready: Option<Ready>,
+}
+
+/// What a helper in the background says when the container has started.
+pub const STARTED: &str = "started\n";
 
 impl HelperRequest {
     /// Returns the argument to start the helper with.
@@ -37,9 +57,9 @@ impl HelperRequest {
 }
 
 impl Containers {
-    /// Returns the request to run a container in the foreground.
-    pub fn run_request(&self, id: &ContainerId, streams: Streams, remove: bool) -> HelperRequest {
-        HelperRequest::Run { containers: self.clone(), id: id.clone(), streams, remove }
+    /// Returns the request to run a container.
+    pub fn run_request(&self, id: &ContainerId, options: RunOptions) -> HelperRequest {
+        HelperRequest::Run { containers: self.clone(), id: id.clone(), options }
     }
 
     /// Returns the request to execute a process in a container. It goes through a file, since
@@ -78,9 +98,9 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
     let text = arguments.next().and_then(|it| it.into_string().ok()).unwrap_or_default();
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
     match serde_json::from_str(&text).map_err(failed)? {
-        HelperRequest::Run { containers, id, streams, remove } => {
-            let ended = containers.run_foreground(&id, streams, remove);
-            if remove && !matches!(ended, Err(ContainerError::Running { .. })) {
+        HelperRequest::Run { containers, id, options } => {
+            let ended = containers.run_foreground(&id, options);
+            if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
                 containers.delete(&id, true)?;
             }
             Ok(ended?.code)
@@ -94,15 +114,19 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
     }
 }
 
-/// Says, on the standard error, what went wrong and why.
+/// Says something on the standard error.
+pub(crate) fn say(text: &str) {
+    // Nobody may be there to read it.
+    drop(std::io::stderr().write_all(format!("argosy: {text}\n").as_bytes()));
+}
+
+/// Says what went wrong and why.
 fn complain(error: &ContainerError) {
-    let mut text = format!("argosy: {error}");
+    let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
         text.push_str(&format!(": {error}"));
         source = error.source();
     }
-    text.push('\n');
-    // Nobody may be there to read it.
-    drop(std::io::stderr().write_all(text.as_bytes()));
+    say(&text);
 }

@@ -1,6 +1,7 @@
 //! The foreground monitor: the parent of one container, from its start until nothing of it is left.
 
 mod clients;
+mod companion;
 mod executed;
 mod health;
 mod relay;
@@ -15,6 +16,9 @@ use rustix::process::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::helper::{self, RunOptions, STARTED};
+use crate::log::LogWriter;
+use crate::ready::{self, Ready};
 use crate::record::{self, Exit, RunRecord, now_ms};
 use crate::spec::{ContainerId, ContainerSpec};
 use crate::start::Started;
@@ -22,6 +26,8 @@ use crate::store::Containers;
 use crate::terminal::{self, RawMode};
 use crate::{ContainerError, sys};
 
+pub(crate) use clients::Stream;
+pub(crate) use companion::Attendance;
 use health::Checks;
 pub(crate) use relay::Inner;
 use relay::Relay;
@@ -48,30 +54,43 @@ impl Containers {
     pub(crate) fn run_foreground(
         &self,
         id: &ContainerId,
-        streams: Streams,
-        throw_away: bool,
+        options: RunOptions,
     ) -> Result<Exit, ContainerError> {
         let spec = self.spec(id)?;
+        if options.background {
+            // Its caller's terminal and signals are none of its business any more.
+            let _ = rustix::process::setsid();
+        }
         let signals =
             sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
         let started_ms = now_ms();
-        let (relay, inner) = Relay::prepare(streams, spec.process.tty)
+        let mut streams = options.streams;
+        streams.attachable |= options.log;
+        let log = options.log.then(|| LogWriter::open(self.log_path(id)));
+        let log = log.transpose().map_err(ContainerError::file("open", self.log_path(id)))?;
+        let (relay, inner) = Relay::prepare(streams, spec.process.tty, log)
             .map_err(ContainerError::system("make the container's streams"))?;
-        let started = inner.replaced(|| self.start(&spec, throw_away)).inspect_err(|error| {
-            let exit = Exit {
-                code: error.exit_code(),
-                oom_killed: false,
-                error: Some(error.to_string()),
-                started_ms,
-                finished_ms: now_ms(),
-                clamped: Vec::new(),
-            };
-            if !matches!(error, ContainerError::Running { .. }) {
-                drop(record::write(&self.exit_path(id), &exit));
-            }
-        })?;
+        let started =
+            inner.replaced(|| self.start(&spec, options.remove)).inspect_err(|error| {
+                let exit = Exit {
+                    code: error.exit_code(),
+                    oom_killed: false,
+                    error: Some(error.to_string()),
+                    started_ms,
+                    finished_ms: now_ms(),
+                    clamped: Vec::new(),
+                };
+                if !matches!(error, ContainerError::Running { .. }) {
+                    drop(record::write(&self.exit_path(id), &exit));
+                }
+            })?;
         drop(inner);
-        Monitor::new(self, &spec, started, relay, signals)?.watch()
+        if options.background {
+            leave_caller().map_err(ContainerError::system("leave the caller"))?;
+        }
+        let mut monitor = Monitor::new(self, &spec, started, relay, signals)?;
+        monitor.ready = options.ready;
+        monitor.watch()
     }
 }
 
@@ -86,6 +105,8 @@ struct Monitor<'a> {
     checks: Option<Checks>,
     signals: OwnedFd,
     raw: Option<RawMode>,
+    /// What a supervisor has not been told yet.
+    ready: Option<Ready>,
 }
 
 impl<'a> Monitor<'a> {
@@ -109,7 +130,17 @@ impl<'a> Monitor<'a> {
         }
         relay.listen(&containers.attach_path(&spec.id));
         let checks = spec.health.clone().map(|health| Checks::new(health, Instant::now()));
-        Ok(Monitor { containers, id: &spec.id, started, init, relay, checks, signals, raw })
+        Ok(Monitor {
+            containers,
+            id: &spec.id,
+            started,
+            init,
+            relay,
+            checks,
+            signals,
+            raw,
+            ready: None,
+        })
     }
 
     /// Waits for events and deals with each, until the container has ended.
@@ -118,11 +149,16 @@ impl<'a> Monitor<'a> {
             if let Some(status) = self.collect() {
                 break status;
             }
+            self.say_ready();
             let now = Instant::now();
             if let Some(checks) = &mut self.checks {
                 checks.advance(self.containers, self.id, now);
             }
+            if let Some(attendance) = &mut self.started.attendance {
+                attendance.advance(now);
+            }
             let due = self.checks.as_ref().map(Checks::due).into_iter();
+            let due = due.chain(self.started.attendance.as_ref().and_then(Attendance::due));
             let due = due.chain(self.relay.behind_until()).min();
             let timeout = due.map(|it| it.saturating_duration_since(now));
             let wanted = self.relay.wanted();
@@ -136,12 +172,28 @@ impl<'a> Monitor<'a> {
         self.finish(status)
     }
 
+    /// Tells the supervisor that the container has started, once it has.
+    fn say_ready(&mut self) {
+        let healthy = || self.checks.as_ref().is_some_and(Checks::is_healthy);
+        if self.ready == Some(Ready::Started) || (self.ready == Some(Ready::Healthy) && healthy()) {
+            self.ready = None;
+            if let Err(error) = ready::say_ready() {
+                helper::say(&format!(
+                    "cannot tell the supervisor that the container has started: {error}"
+                ));
+            }
+        }
+    }
+
     /// Collects children that have ended; returns the container's status if it is among them.
     fn collect(&mut self) -> Option<WaitStatus> {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
             if pid == self.started.pid {
                 return Some(status);
+            }
+            if let Some(attendance) = &mut self.started.attendance {
+                attendance.ended(pid, Instant::now());
             }
             if let Some(checks) = &mut self.checks {
                 checks.ended(pid, status, self.containers, self.id);
@@ -184,10 +236,21 @@ impl<'a> Monitor<'a> {
         if !self.started.throw_away {
             record::write(&self.containers.exit_path(self.id), &exit)?;
         }
+        drop(self.started.attendance);
         self.containers.clear_run(self.id, true)?;
         drop(self.started.lock);
         Ok(exit)
     }
+}
+
+/// Tells the caller that the container has started, and has no streams of the caller's any more.
+fn leave_caller() -> std::io::Result<()> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    // A caller that has ended meanwhile needs no word.
+    let _ = rustix::io::write(rustix::stdio::stdout(), STARTED.as_bytes());
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(rustix::stdio::dup2_stderr(&null)?)
 }
 
 /// Returns the exit code of `docker run`.

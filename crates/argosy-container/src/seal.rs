@@ -16,7 +16,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::sys::{self, MountChange};
 
-const OWN: &str = "/proc/self/exe";
+pub(crate) const OWN: &str = "/proc/self/exe";
 
 /// Makes sure that this process's program is sealed. Executes it again if it was not.
 pub(crate) fn seal_own_program() -> io::Result<()> {

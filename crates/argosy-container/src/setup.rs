@@ -20,6 +20,7 @@ use crate::sys;
 
 pub(crate) use dev::{DeviceNode, device_nodes};
 pub(crate) use etc::write_files;
+pub use hide::{MASKED_PATHS, READ_ONLY_PATHS};
 pub(crate) use mounts::Inside;
 pub(crate) use sysctl::refusal as sysctl_refusal;
 

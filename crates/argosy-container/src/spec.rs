@@ -127,6 +127,21 @@ pub struct ContainerSpec {
     pub oom_score_adj: Option<i32>,
     #[serde(default)]
     pub health: Option<Health>,
+    #[serde(default)]
+    pub companion: Option<Companion>,
+}
+
+/// A process of this program that gives the container its network while it runs.
+///
+/// It is started when the container's namespaces are there and before its program is: with the
+/// network namespace as standard input, and a pipe as standard output on which it says `ready`, or
+/// `failed` and why. It ends with the container, and is started again when it dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Companion {
+    /// The hidden command of the program.
+    pub role: String,
+    /// The file that tells it what to do.
+    pub request: PathBuf,
 }
 
 impl ContainerSpec {
@@ -154,6 +169,7 @@ impl ContainerSpec {
             stop_signal: None,
             oom_score_adj: None,
             health: None,
+            companion: None,
         }
     }
 

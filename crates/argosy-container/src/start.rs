@@ -14,6 +14,7 @@ use crate::cgroup::{Cgroups, Forked, Hierarchies, fork_through};
 use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
+use crate::monitor::Attendance;
 use crate::procfs::ProcessName;
 use crate::record::{self, RunRecord, boot, now_ms};
 use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
@@ -35,6 +36,8 @@ pub(crate) struct Started {
     pub(crate) lock: Lock,
     /// Whether it is removed at its end.
     pub(crate) throw_away: bool,
+    /// What serves its network.
+    pub(crate) attendance: Option<Attendance>,
 }
 
 impl Containers {
@@ -85,7 +88,9 @@ impl Containers {
             self.lead(&surroundings, &mut record, clamped, (pid, &link)).inspect_err(|_| kill(pid))
         });
         match started {
-            Ok((pid, terminal)) => Ok(Started { record, pid, terminal, lock, throw_away }),
+            Ok(Led { pid, terminal, attendance }) => {
+                Ok(Started { record, pid, terminal, lock, throw_away, attendance })
+            }
             Err(error) => {
                 drop(self.clear_run(id, true));
                 Err(error)
@@ -122,7 +127,7 @@ impl Containers {
         record: &mut RunRecord,
         mut clamped: Vec<Clamped>,
         (mut pid, link): (i32, &Link),
-    ) -> Result<(i32, Option<OwnedFd>), ContainerError> {
+    ) -> Result<Led, ContainerError> {
         let talk = |error: io::Error| StartFailure::new("talk to the container", error);
         if surroundings.own_user {
             clamped.extend(ids::map(pid, surroundings)?);
@@ -147,13 +152,24 @@ impl Containers {
         record.init = ProcessName::of(pid);
         record.clamped = clamped;
         record::write(&self.run_path(&surroundings.spec.id), record)?;
+        let companion = surroundings.spec.companion.as_ref().zip(record.init);
+        let attendance =
+            companion.map(|(companion, init)| Attendance::begin(companion, init)).transpose()?;
         link.send(&ToChild::Execute).map_err(talk)?;
         match link.receive::<FromChild>().map_err(talk)? {
             Some((FromChild::Failed(failure), _)) => Err(failure.into()),
             Some(_) => Err(died().into()),
-            None => Ok((pid, terminal)),
+            None => Ok(Led { pid, terminal, attendance }),
         }
     }
+}
+
+/// A process that has become the container's program.
+#[derive(Debug)]
+struct Led {
+    pid: i32,
+    terminal: Option<OwnedFd>,
+    attendance: Option<Attendance>,
 }
 
 /// Removes the kernel's mark of a layer that it has not written to the disk. It was to be thrown

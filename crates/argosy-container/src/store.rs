@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cgroup::Stats;
 use crate::clamped::Clamped;
 use crate::health::HealthState;
+use crate::log::LogReader;
 use crate::record::{self, Exit, RunRecord};
 use crate::spec::{ContainerId, ContainerSpec};
 use crate::{ContainerError, ProcessName};
@@ -151,6 +152,12 @@ impl Containers {
         })
     }
 
+    /// Reads what a container has printed, if its run was asked to keep it.
+    pub fn log(&self, id: &ContainerId) -> Result<LogReader, ContainerError> {
+        let path = self.log_path(id);
+        LogReader::open(path.clone()).map_err(ContainerError::file("read", path))
+    }
+
     fn was_started(&self, id: &ContainerId) -> bool {
         fs::metadata(self.data(id).join("lock")).is_ok_and(|it| it.len() > 0)
     }
@@ -258,6 +265,10 @@ impl Containers {
 
     pub(crate) fn exit_path(&self, id: &ContainerId) -> PathBuf {
         self.data(id).join("exit.json")
+    }
+
+    pub(crate) fn log_path(&self, id: &ContainerId) -> PathBuf {
+        self.data(id).join("log")
     }
 
     pub(crate) fn run_path(&self, id: &ContainerId) -> PathBuf {

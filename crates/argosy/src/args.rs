@@ -13,7 +13,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-pub(crate) use container::{Container, ContainerAction, ContainerExec, ContainerRun, PullWhen};
+pub(crate) use container::{
+    Container, ContainerAction, ContainerExec, ContainerLogs, ContainerRun, Names, NotifyWhen,
+    PullWhen, Tail, Volume, VolumeAction,
+};
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
     ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
@@ -214,6 +217,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run containers, and look at those that run: docker's commands.
     Container(Box<Container>),
+    /// Keep directories that outlive containers.
+    Volume(Volume),
     /// Be one of the demonstration's units.
     #[command(hide = true)]
     DemoUnit(DemoUnit),

@@ -4,7 +4,7 @@ mod apply;
 mod cluster;
 mod context;
 mod generate;
-mod image;
+pub(crate) mod image;
 pub(crate) mod journal;
 mod list;
 mod local;
@@ -86,6 +86,7 @@ async fn dispatch(
         | Command::Proxy(_)
         | Command::ProxyProcess(_)
         | Command::Container(_)
+        | Command::Volume(_)
         | Command::Demo(_)
         | Command::DemoUnit(_) => {
             return Err(Failure::new(Exit::BadInput, "this command runs a process of its own"));

@@ -2,26 +2,35 @@
 //! engine process: each command works on the files, and a container's monitor is the command that
 //! runs it.
 
+mod docker;
+mod images;
+mod logs;
 mod options;
 mod record;
 mod run;
 mod show;
+mod volume;
+mod volumes;
 
-use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use argosy_container::{ContainerError, ContainerId, Containers, ExecSpec, HelperRequest, Streams};
 use argosy_image::{Limits, Store};
-use argosy_model::signal_number;
 
-use crate::args::{Container, ContainerAction, ContainerExec, Global};
+use crate::args::{Container, ContainerAction, ContainerExec, Global, Names};
 use crate::failure::{Exit, Failure, chain};
 use crate::printer::Printer;
 use crate::program;
+pub(crate) use docker::as_docker;
 use record::EngineRecord;
+pub(crate) use volume::main as volume;
+use volumes::Volumes;
+
+/// Between the stop signal and SIGKILL when nothing is said, as with docker.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The hidden command with which the program becomes a container's monitor.
 pub(crate) const HELPER: &str = "container-helper";
@@ -31,6 +40,7 @@ pub(crate) const HELPER: &str = "container-helper";
 pub(crate) struct Engine {
     containers: Containers,
     images: PathBuf,
+    volumes: Volumes,
 }
 
 impl Engine {
@@ -39,7 +49,8 @@ impl Engine {
             run_dir: global.runtime_dir().join("containers"),
             data_dir: data_dir.join("containers"),
         };
-        Engine { containers, images: data_dir.join("images") }
+        let volumes = Volumes::at(data_dir.join("volumes"));
+        Engine { containers, images: data_dir.join("images"), volumes }
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -49,10 +60,9 @@ impl Engine {
 
     /// Returns the container that a user means: by name, id, or the beginning of one.
     fn find(&self, wanted: &str) -> Result<ContainerId, Failure> {
-        let ids = self.containers.list().map_err(|error| failed(&error))?;
+        let ids = self.ids()?;
         let named = |id: &&ContainerId| {
-            id.as_str() == wanted
-                || EngineRecord::read(&self.containers, id).is_some_and(|it| it.name == wanted)
+            id.as_str() == wanted || self.record(id).is_some_and(|it| it.name == wanted)
         };
         if let Some(id) = ids.iter().find(named) {
             return Ok(id.clone());
@@ -69,8 +79,21 @@ impl Engine {
         }
     }
 
-    /// Removes a container and lets go of its image.
-    fn remove(&self, id: &ContainerId, force: bool) -> Result<(), Failure> {
+    /// Stops a container: SIGKILL after a time, or after what it was run with.
+    fn stop(&self, name: &str, time: Option<Duration>, ignore: bool) -> Result<(), Failure> {
+        let id = match self.find(name) {
+            Err(_) if ignore => return Ok(()),
+            found => found?,
+        };
+        let own = || self.record(&id).and_then(|it| it.stop_timeout).map(Duration::from_secs);
+        let grace = time.or_else(own).unwrap_or(STOP_GRACE);
+        self.containers.stop(&id, grace).map_err(|error| failed(&error))
+    }
+
+    /// Removes a container, with `force` one that runs, and lets go of its image; with `volumes`
+    /// also those that were made for it.
+    fn remove(&self, id: &ContainerId, force: bool, volumes: bool) -> Result<(), Failure> {
+        let record = self.record(id);
         match self.containers.delete(id, force) {
             Ok(()) => {}
             Err(ContainerError::Running { .. }) => {
@@ -81,9 +104,27 @@ impl Engine {
             }
             Err(error) => return Err(failed(&error)),
         }
+        self.release(id, record.filter(|_| volumes))
+    }
+
+    /// Lets go of what a container has had that is gone: its image, and the volumes that were
+    /// made for it.
+    fn release(&self, id: &ContainerId, record: Option<EngineRecord>) -> Result<(), Failure> {
+        for name in record.iter().flat_map(|it| &it.nameless) {
+            // Somebody may have named it, and use it, or have removed it.
+            drop(self.volumes.remove(self, name));
+        }
         self.store()?
             .release(id.as_str())
             .map_err(|error| Failure::from_error(Exit::BadInput, &error))
+    }
+
+    fn ids(&self) -> Result<Vec<ContainerId>, Failure> {
+        self.containers.list().map_err(|error| failed(&error))
+    }
+
+    fn record(&self, id: &ContainerId) -> Option<EngineRecord> {
+        EngineRecord::read(&self.containers, id)
     }
 }
 
@@ -101,35 +142,55 @@ pub(crate) fn main(
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     let engine = Engine::of(global, &options.data.data_dir);
+    let containers = &engine.containers;
+    let each = |names: &Names, act: &dyn Fn(&ContainerId) -> Result<(), ContainerError>| {
+        each(&names.containers, printer, |name| act(&engine.find(name)?).map_err(|it| failed(&it)))
+    };
     match &options.action {
         ContainerAction::Run(options) => return run::run(&engine, options, printer),
         ContainerAction::Exec(options) => return exec(&engine, options),
+        ContainerAction::Logs(options) => logs::show(&engine, options, printer)?,
         ContainerAction::Ps { all, quiet } => show::list(&engine, *all, *quiet, printer)?,
-        ContainerAction::Inspect { containers } => show::inspect(&engine, containers, printer)?,
+        ContainerAction::Inspect { containers } => {
+            show::inspect(&engine, &containers.containers, printer)?;
+        }
         ContainerAction::Top { container } => show::top(&engine, container, printer)?,
         ContainerAction::Stats { containers } => show::stats(&engine, containers, printer)?,
-        ContainerAction::Stop { time, containers } => {
-            let grace = Duration::from_secs(*time);
-            return each(containers, printer, |name| {
-                engine.containers.stop(&engine.find(name)?, grace).map_err(|error| failed(&error))
+        ContainerAction::Pause { containers: names } => {
+            return each(names, &|id| containers.pause(id));
+        }
+        ContainerAction::Unpause { containers: names } => {
+            return each(names, &|id| containers.resume(id));
+        }
+        ContainerAction::Wait { containers: names } => {
+            return wait(&engine, &names.containers, printer);
+        }
+        ContainerAction::Stop { time, ignore, containers } => {
+            return self::each(&containers.containers, printer, |name| {
+                engine.stop(name, time.map(Duration::from_secs), *ignore)
             });
         }
-        ContainerAction::Kill { signal, containers } => {
-            let number = signal_number(signal).ok_or_else(|| {
-                Failure::new(Exit::BadInput, format!("there is no signal {signal:?}"))
-                    .with_help("name it as in kill(1): SIGTERM, TERM or 15")
-            })?;
-            return each(containers, printer, |name| {
-                engine.containers.kill(&engine.find(name)?, number).map_err(|error| failed(&error))
-            });
+        ContainerAction::Kill { signal, containers: names } => {
+            let number = options::signal(signal)?;
+            return each(names, &|id| containers.kill(id, number));
         }
-        ContainerAction::Rm { force, containers } => {
-            return each(containers, printer, |name| match engine.find(name) {
+        ContainerAction::Rm { force, ignore, volumes, containers } => {
+            return self::each(&containers.containers, printer, |name| match engine.find(name) {
                 // As docker has it: it is gone, which is what was wanted.
-                Err(_) if *force => Ok(()),
-                found => engine.remove(&found?, *force),
+                Err(_) if *force || *ignore => Ok(()),
+                found => engine.remove(&found?, *force, *volumes),
             });
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the end of each container and prints its exit status.
+fn wait(engine: &Engine, names: &[String], printer: &Printer) -> Result<ExitCode, Failure> {
+    for name in names {
+        let exit = engine.containers.wait(&engine.find(name)?).map_err(|error| failed(&error))?;
+        // One whose end nobody saw has no status.
+        printer.line(&exit.map_or_else(|| "unknown".to_owned(), |exit| exit.code.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -180,18 +241,23 @@ fn become_helper(request: &HelperRequest) -> Failure {
     Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program.display()))
 }
 
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns as many random bytes as hexadecimal digits.
+fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
+    let mut bytes = [0_u8; BYTES];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| Failure::new(Exit::BadInput, format!("cannot get random bytes: {error}")),
+    )?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Is the helper, if the command line asks for it.
 pub(crate) fn hidden_role() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let is_helper = arguments.next().is_some_and(|first| first == HELPER);
     is_helper.then(|| argosy_container::helper_main(arguments))
-}
-
-/// Under the name `docker` the program takes docker's commands.
-pub(crate) fn as_docker(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let name = arguments.first().map(|it| Path::new(it).file_name() == Some("docker".as_ref()));
-    if name == Some(true) {
-        arguments.insert(1, "container".into());
-    }
-    arguments
 }

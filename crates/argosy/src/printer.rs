@@ -59,8 +59,13 @@ impl Printer {
 
     /// Prints text as it is, without adding a line end.
     pub(crate) fn raw(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Prints bytes as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| {
             Failure::new(Exit::BadInput, format!("cannot write to standard output: {error}"))
         })
     }

@@ -22,7 +22,7 @@ impl Containers {
         use std::os::fd::AsFd;
         let signals =
             sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
-        let (mut relay, inner) = Relay::prepare(streams, exec.process.tty)
+        let (mut relay, inner) = Relay::prepare(streams, exec.process.tty, None)
             .map_err(ContainerError::system("make the process's streams"))?;
         let executed = inner.replaced(|| self.exec(id, exec))?;
         drop(inner);

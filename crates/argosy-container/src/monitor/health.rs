@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 use super::code_of;
 use crate::ContainerError;
 use crate::exec::ExecSpec;
-use crate::health::HealthState;
+use crate::health::{HealthState, Wellness};
 use crate::record;
 use crate::spec::{ContainerId, Health, Process};
 use crate::store::Containers;
@@ -34,6 +34,11 @@ impl Checks {
     pub(crate) fn new(health: Health, now: Instant) -> Checks {
         let next = now + health.interval;
         Checks { health, started: now, next, running: None, state: HealthState::default() }
+    }
+
+    /// Tells whether the last command that counted has succeeded.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.state.wellness == Wellness::Healthy
     }
 
     /// Returns when there is something to do again.

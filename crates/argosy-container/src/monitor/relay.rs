@@ -13,6 +13,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout}
 
 use super::Streams;
 use super::clients::{Clients, Stream};
+use crate::log::LogWriter;
 
 /// Bytes that are passed on at once: what a pipe that is ready takes without waiting (PIPE_BUF).
 const CHUNK: usize = 4096;
@@ -39,6 +40,7 @@ pub(crate) struct Relay {
     own_input: bool,
     terminal: Option<OwnedFd>,
     clients: Option<Clients>,
+    log: Option<LogWriter>,
 }
 
 /// The container's ends of its streams; `None` is the monitor's own.
@@ -57,7 +59,11 @@ enum Place {
 
 impl Relay {
     /// Makes what the container is to have as its streams.
-    pub(crate) fn prepare(streams: Streams, tty: bool) -> io::Result<(Relay, Inner)> {
+    pub(crate) fn prepare(
+        streams: Streams,
+        tty: bool,
+        log: Option<LogWriter>,
+    ) -> io::Result<(Relay, Inner)> {
         let mut relay = Relay {
             streams,
             tty,
@@ -67,6 +73,7 @@ impl Relay {
             own_input: false,
             terminal: None,
             clients: None,
+            log,
         };
         let mut inner = Inner::default();
         if tty {
@@ -200,6 +207,9 @@ impl Relay {
                 if let Some(clients) = &mut self.clients {
                     clients.tell(output.stream, bytes);
                 }
+                if let Some(log) = &mut self.log {
+                    log.take(output.stream, bytes);
+                }
                 output.pending.extend_from_slice(bytes);
                 true
             }
@@ -269,6 +279,9 @@ impl Relay {
         }
         if let Some(clients) = &mut self.clients {
             clients.flush();
+        }
+        if let Some(log) = &mut self.log {
+            log.finish();
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::clamped::Clamped;
 use crate::spec::Security;
 
 /// docker's masked paths.
-const MASKED: [&str; 12] = [
+pub const MASKED_PATHS: &[&str] = &[
     "/proc/asound",
     "/proc/acpi",
     "/proc/interrupts",
@@ -29,8 +29,8 @@ const MASKED: [&str; 12] = [
 ];
 
 /// docker's read-only paths.
-const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READ_ONLY_PATHS: &[&str] =
+    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Hides what is to be hidden. A path that is not there needs nothing.
 pub(crate) fn hide(
@@ -41,7 +41,7 @@ pub(crate) fn hide(
     let list = |own: &Option<Vec<String>>, defaults: &[&str]| {
         own.clone().unwrap_or_else(|| defaults.iter().map(|it| (*it).to_owned()).collect())
     };
-    for path in list(&security.read_only_paths, &READ_ONLY) {
+    for path in list(&security.read_only_paths, READ_ONLY_PATHS) {
         let step = || StartFailure::at(format!("make {path} read-only"));
         let found = match inside.find_plain(&path) {
             Err(Errno::NOENT | Errno::NOTDIR) => continue,
@@ -52,7 +52,7 @@ pub(crate) fn hide(
         mount_bind_recursive(&name, &name).map_err(step())?;
         inside.make_read_only(&path, true, clamped)?;
     }
-    for path in list(&security.masked_paths, &MASKED) {
+    for path in list(&security.masked_paths, MASKED_PATHS) {
         let step = || StartFailure::at(format!("mask {path}"));
         let found = match inside.find_plain(&path) {
             Err(Errno::NOENT | Errno::NOTDIR) => continue,

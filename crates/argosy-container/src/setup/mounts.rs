@@ -1,6 +1,7 @@
 //! Mounting within a root file system that nobody trusts: each target is found without ever
 //! leaving it.
 
+mod copy_up;
 mod inside;
 mod wanted;
 

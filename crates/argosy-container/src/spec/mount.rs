@@ -26,6 +26,10 @@ pub enum MountKind {
         propagation: Propagation,
         /// Whether a missing source becomes a directory, as docker's `-v` has it.
         make_source: bool,
+        /// Whether an empty source first gets what the container has at the target, as a new volume
+        /// does.
+        #[serde(default)]
+        copy_up: bool,
     },
     /// A temporary file system, with options of tmpfs(5) and mount flags as mount(8) names them.
     Tmpfs { options: Vec<String> },
@@ -51,6 +55,7 @@ impl Mount {
             recursive: true,
             propagation: Propagation::Private,
             make_source: true,
+            copy_up: false,
         };
         Mount { kind, target: target.into(), read_only: false }
     }

@@ -12,12 +12,15 @@ use rustix::fs::FlockOperation;
 use rustix::process::pidfd_send_signal;
 
 use super::{Containers, HIDDEN, KILLED_MAX, LOCK, Lock};
-use crate::record::RunRecord;
+use crate::record::{Exit, RunRecord};
 use crate::spec::ContainerId;
 use crate::{ContainerError, sys};
 
 /// How often the end of a monitor is looked for, once its container has ended.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How long one wait for an end lasts, before the next: any time does.
+const WAIT_STEP: Duration = Duration::from_secs(3600);
 
 impl Containers {
     /// Sends a signal to the first process of a container.
@@ -62,6 +65,21 @@ impl Containers {
             }
         }
         self.wait_unwatched(id).map(drop)
+    }
+
+    /// Waits until a container has ended and its monitor is done with it; returns how it ended,
+    /// if somebody saw it. One that is removed at its end leaves nothing to know.
+    pub fn wait(&self, id: &ContainerId) -> Result<Option<Exit>, ContainerError> {
+        match self.running(id) {
+            Ok(run) => while !ends_within(&run, WAIT_STEP) {},
+            Err(ContainerError::NotRunning { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match self.wait_unwatched(id) {
+            Ok(_) | Err(ContainerError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.exit(id)
     }
 
     /// Removes a container and all it has: files, cgroups, records. With `force` also one that

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use argosy_container::{ContainerError, State, Streams};
+use argosy_container::{ContainerError, RunOptions, State, Streams};
 
 use crate::stand::{LIMIT, Stand, wait};
 
@@ -212,7 +212,10 @@ fn nothing_is_left_where_it_was_said_so() {
     for args in [["true", ""], ["no-such-program", ""]] {
         let spec = stand.spec(&args[..1]);
         stand.containers.create(&spec).unwrap();
-        let request = stand.containers.run_request(&spec.id, Streams::default(), true);
+        let request = stand.containers.run_request(
+            &spec.id,
+            RunOptions { streams: Streams::default(), remove: true, ..RunOptions::default() },
+        );
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_container-stand"));
         let output = command.arg(request.argument().unwrap()).output().unwrap();
         assert_eq!(output.status.code(), Some(if args[0] == "true" { 0 } else { 127 }));
@@ -320,7 +323,10 @@ fn what_was_to_be_thrown_away_can_be_used_again_when_it_was_not() {
     let stand = Stand::new();
     let spec = stand.script("echo x >> /kept; sleep 1000");
     stand.containers.create(&spec).unwrap();
-    let request = stand.containers.run_request(&spec.id, Streams::default(), true);
+    let request = stand.containers.run_request(
+        &spec.id,
+        RunOptions { streams: Streams::default(), remove: true, ..RunOptions::default() },
+    );
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_container-stand"));
     let mut child = command.arg(request.argument().unwrap()).stdin(Stdio::null()).spawn().unwrap();
     let kept = stand.containers.data_dir.join(spec.id.as_str()).join("upper/kept");

@@ -4,7 +4,7 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use argosy_container::{Clamped, Containers, Root, State, Streams};
+use argosy_container::{Clamped, Containers, Root, RunOptions, State, Streams};
 
 use crate::stand::{Stand, chmod, wait};
 
@@ -50,7 +50,13 @@ fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
     for entry in std::fs::read_dir(&inner).unwrap() {
         chown(entry.unwrap().path(), Some(USER), Some(USER)).unwrap();
     }
-    let request = containers.run_request(&spec.id, Streams::default(), false).argument().unwrap();
+    let request = containers
+        .run_request(
+            &spec.id,
+            RunOptions { streams: Streams::default(), remove: false, ..RunOptions::default() },
+        )
+        .argument()
+        .unwrap();
     let as_user = |argument: String| {
         let mut command = Command::new("setpriv");
         command

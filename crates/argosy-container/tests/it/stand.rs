@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use argosy_container::{
-    ContainerId, ContainerSpec, Containers, ExecSpec, Inspection, Process, Root, State, Streams,
+    ContainerId, ContainerSpec, Containers, ExecSpec, Inspection, Process, Root, RunOptions, State,
+    Streams,
 };
 
 /// Nothing here takes longer, however busy the machine is.
@@ -150,7 +151,15 @@ impl Stand {
     /// The helper for a container, not started yet.
     pub(crate) fn command(&self, id: &ContainerId, streams: Streams) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_container-stand"));
-        command.arg(self.containers.run_request(id, streams, false).argument().unwrap());
+        command.arg(
+            self.containers
+                .run_request(
+                    id,
+                    RunOptions { streams: streams, remove: false, ..RunOptions::default() },
+                )
+                .argument()
+                .unwrap(),
+        );
         command.stdin(Stdio::null());
         command
     }
@@ -161,7 +170,19 @@ impl Stand {
         command.args(["-m", "--propagation", "private", "sh", "-ec"]);
         command.arg(format!("{script}; exec \"$@\"")).arg("sh");
         command.arg(env!("CARGO_BIN_EXE_container-stand"));
-        command.arg(self.containers.run_request(id, Streams::default(), false).argument().unwrap());
+        command.arg(
+            self.containers
+                .run_request(
+                    id,
+                    RunOptions {
+                        streams: Streams::default(),
+                        remove: false,
+                        ..RunOptions::default()
+                    },
+                )
+                .argument()
+                .unwrap(),
+        );
         command.stdin(Stdio::null());
         command
     }

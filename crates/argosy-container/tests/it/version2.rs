@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use argosy_container::{
-    ContainerId, ContainerSpec, Containers, Exit, Limits, Process, Root, Streams,
+    ContainerId, ContainerSpec, Containers, Exit, Limits, Process, Root, RunOptions, Streams,
 };
 
 use crate::stand::{Stand, chmod};
@@ -79,7 +79,13 @@ fn limits_devices_and_ends_are_those_of_version_2_where_it_is_alone() {
     let there = Containers { run_dir: "/mnt/v2/run".into(), data_dir: "/mnt/v2/data".into() };
     for spec in specs() {
         here.create(&spec).unwrap();
-        let request = there.run_request(&spec.id, Streams::default(), false).argument().unwrap();
+        let request = there
+            .run_request(
+                &spec.id,
+                RunOptions { streams: Streams::default(), remove: false, ..RunOptions::default() },
+            )
+            .argument()
+            .unwrap();
         fs::write(place.join(format!("{}.request", spec.id)), request).unwrap();
     }
     let init = INIT

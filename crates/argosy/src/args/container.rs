@@ -1,10 +1,11 @@
 //! `argosy container`: docker's commands and options, as far as the engine goes.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::DataDir;
+pub(crate) use run::{ContainerRun, NotifyWhen, PullWhen};
+
+mod run;
 
 #[derive(Debug, Args)]
 pub(crate) struct Container {
@@ -16,16 +17,14 @@ pub(crate) struct Container {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContainerAction {
-    /// Run a command in a new container, in the foreground.
+    /// Run a command in a new container.
     ///
-    /// Ends with the container's exit status: 125 when it could not be made, 126 when its program
-    /// cannot be executed, 127 when there is none, 128 and the signal's number when a signal ended it.
-    #[command(
-        after_help = "Examples:\n  argosy container run --rm busybox echo hello\n  argosy container run --rm -it --network host debian bash\n  argosy container run --name db -v /srv/db:/var/lib/db:rw -e MODE=fast registry.example/db:1.4"
-    )]
+    /// It stays in the foreground and ends with the container's exit status: 125 when the container
+    /// could not be made, 126 when its program cannot be executed, 127 when there is none, 128 and
+    /// the signal's number when a signal ended it. In a unit the container's life is the unit's.
     Run(Box<ContainerRun>),
     /// List containers: those that run, with --all every one.
-    #[command(after_help = "Examples:\n  argosy container ps\n  argosy container ps --all -o json")]
+    #[command(visible_alias = "ls")]
     Ps {
         /// Those that do not run as well.
         #[arg(short, long)]
@@ -35,59 +34,70 @@ pub(crate) enum ContainerAction {
         quiet: bool,
     },
     /// Run a command in a container that runs.
-    #[command(
-        after_help = "Examples:\n  argosy container exec -it db sh\n  argosy container exec -u 0 db id"
-    )]
     Exec(ContainerExec),
+    /// Show what a container has printed.
+    ///
+    /// A unit's container prints into the journal, which has it for longer: argosy journal UNIT.
+    Logs(ContainerLogs),
     /// Stop containers: their stop signal, and SIGKILL after a while.
-    #[command(
-        after_help = "Examples:\n  argosy container stop db\n  argosy container stop -t 2 db"
-    )]
     Stop {
-        /// Seconds until SIGKILL.
-        #[arg(short, long, default_value_t = 10, value_name = "SECONDS")]
-        time: u64,
-        /// Names, ids, or beginnings of ids.
-        #[arg(required = true, value_name = "CONTAINER")]
-        containers: Vec<String>,
+        /// Seconds until SIGKILL; those that the container was run with by default, or 10.
+        #[arg(short, long, value_name = "SECONDS")]
+        time: Option<u64>,
+        /// No error for one that is not there.
+        #[arg(long)]
+        ignore: bool,
+        #[command(flatten)]
+        containers: Names,
     },
     /// Send a signal to the first process of containers.
-    #[command(after_help = "Examples:\n  argosy container kill -s HUP db")]
     Kill {
         /// The signal, as kill(1) names it.
         #[arg(short, long, default_value = "SIGKILL")]
         signal: String,
-        /// Names, ids, or beginnings of ids.
-        #[arg(required = true, value_name = "CONTAINER")]
-        containers: Vec<String>,
+        #[command(flatten)]
+        containers: Names,
+    },
+    /// Stop every process of containers where it is.
+    Pause {
+        #[command(flatten)]
+        containers: Names,
+    },
+    /// Let paused containers go on.
+    Unpause {
+        #[command(flatten)]
+        containers: Names,
+    },
+    /// Wait until containers end, and print their exit statuses.
+    Wait {
+        #[command(flatten)]
+        containers: Names,
     },
     /// Remove containers that do not run.
-    #[command(after_help = "Examples:\n  argosy container rm db\n  argosy container rm -f db")]
     Rm {
         /// Also those that run; no error for one that is not there.
         #[arg(short, long)]
         force: bool,
-        /// Names, ids, or beginnings of ids.
-        #[arg(required = true, value_name = "CONTAINER")]
-        containers: Vec<String>,
+        /// No error for one that is not there.
+        #[arg(short, long)]
+        ignore: bool,
+        /// Their volumes without a name as well.
+        #[arg(short, long)]
+        volumes: bool,
+        #[command(flatten)]
+        containers: Names,
     },
     /// Show everything about containers, as JSON.
-    #[command(after_help = "Examples:\n  argosy container inspect db")]
     Inspect {
-        /// Names, ids, or beginnings of ids.
-        #[arg(required = true, value_name = "CONTAINER")]
-        containers: Vec<String>,
+        #[command(flatten)]
+        containers: Names,
     },
     /// List the processes of a container.
-    #[command(after_help = "Examples:\n  argosy container top db")]
     Top {
         /// Name, id, or beginning of an id.
         container: String,
     },
     /// Show what running containers use of the machine, once.
-    #[command(
-        after_help = "Examples:\n  argosy container stats\n  argosy container stats db -o json"
-    )]
     Stats {
         /// Names, ids, or beginnings of ids; all that run if none is given.
         #[arg(value_name = "CONTAINER")]
@@ -95,135 +105,12 @@ pub(crate) enum ContainerAction {
     },
 }
 
-/// When `run` asks the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PullWhen {
-    /// Always.
-    Always,
-    /// If the image is not on this machine.
-    Missing,
-    /// Never.
-    Never,
-}
-
+/// Which containers.
 #[derive(Debug, Args)]
-pub(crate) struct ContainerRun {
-    /// Remove the container when it has ended.
-    #[arg(long)]
-    pub(crate) rm: bool,
-    /// A name for it; none other may have it.
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Keep standard input open.
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-    /// Give it a terminal.
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    /// When to ask the registry for the image.
-    #[arg(long, value_enum, default_value_t = PullWhen::Missing)]
-    pub(crate) pull: PullWhen,
-    /// Set a variable; without a value, the caller's.
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub(crate) env: Vec<String>,
-    /// Read variables from a file, NAME=VALUE a line.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env_file: Vec<PathBuf>,
-    /// Its working directory.
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) workdir: Option<String>,
-    /// Its user: name or number, with :GROUP if wanted.
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub(crate) user: Option<String>,
-    /// More groups.
-    #[arg(long, value_name = "GROUP")]
-    pub(crate) group_add: Vec<String>,
-    /// What is executed instead of the image's entrypoint.
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) entrypoint: Option<String>,
-    /// Mount a directory of this machine: SOURCE:TARGET[:ro|rw,rprivate|rslave|rshared].
-    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
-    pub(crate) volume: Vec<String>,
-    /// Mount a temporary file system: TARGET[:OPTIONS].
-    #[arg(long, value_name = "TARGET[:OPTIONS]")]
-    pub(crate) tmpfs: Vec<String>,
-    /// Its network: none, host, container:NAME or ns:PATH.
-    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
-    pub(crate) network: Option<String>,
-    /// Its host name.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) hostname: Option<String>,
-    /// Its processes' namespace: host or container:NAME.
-    #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) pid: Option<String>,
-    /// Its namespace for System V IPC and message queues: private, host or container:NAME.
-    #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) ipc: Option<String>,
-    /// Its host name's namespace: host.
-    #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) uts: Option<String>,
-    /// All capabilities and devices, no filter of system calls.
-    #[arg(long)]
-    pub(crate) privileged: bool,
-    /// A capability more.
-    #[arg(long, value_name = "CAPABILITY")]
-    pub(crate) cap_add: Vec<String>,
-    /// A capability less.
-    #[arg(long, value_name = "CAPABILITY")]
-    pub(crate) cap_drop: Vec<String>,
-    /// no-new-privileges, seccomp=unconfined or seccomp=FILE.
-    #[arg(long, value_name = "OPTION")]
-    pub(crate) security_opt: Vec<String>,
-    /// A root file system that cannot be written.
-    #[arg(long)]
-    pub(crate) read_only: bool,
-    /// Most memory, such as 512m.
-    #[arg(short, long, value_name = "BYTES")]
-    pub(crate) memory: Option<String>,
-    /// Most memory and swap together; -1 for no limit of swap.
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    pub(crate) memory_swap: Option<String>,
-    /// Processors, such as 1.5.
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) cpus: Option<f64>,
-    /// Weight against others; 1024 is the usual one.
-    #[arg(long, value_name = "WEIGHT")]
-    pub(crate) cpu_shares: Option<u64>,
-    /// Processors it may run on, such as 0-2,4.
-    #[arg(long, value_name = "LIST")]
-    pub(crate) cpuset_cpus: Option<String>,
-    /// Most processes and threads; -1 for no limit.
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub(crate) pids_limit: Option<i64>,
-    /// A limit of getrlimit(2): nofile=1024 or nofile=1024:4096.
-    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
-    pub(crate) ulimit: Vec<String>,
-    /// A device of this machine: /dev/fuse or /dev/fuse:/dev/fuse:rwm.
-    #[arg(long, value_name = "SOURCE[:TARGET[:rwm]]")]
-    pub(crate) device: Vec<String>,
-    /// A kernel parameter of its namespaces.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) sysctl: Vec<String>,
-    /// Size of /dev/shm, such as 64m.
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) shm_size: Option<String>,
-    /// Run an init as its first process, which collects orphans.
-    #[arg(long)]
-    pub(crate) init: bool,
-    /// What `stop` sends.
-    #[arg(long, value_name = "SIGNAL")]
-    pub(crate) stop_signal: Option<String>,
-    /// A label, for `inspect`.
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub(crate) label: Vec<String>,
-    /// The image, and what to run in it.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "IMAGE [COMMAND [ARGUMENT]...]"
-    )]
-    pub(crate) image_and_command: Vec<String>,
+pub(crate) struct Names {
+    /// Names, ids, or beginnings of ids.
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -249,4 +136,114 @@ pub(crate) struct ContainerExec {
     /// The container, and what to run in it.
     #[arg(required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONTAINER COMMAND")]
     pub(crate) container_and_command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerLogs {
+    /// Wait for more.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines; `all` for every one.
+    #[arg(
+        short = 'n',
+        long,
+        visible_alias = "lines",
+        default_value = "all",
+        value_name = "NUMBER"
+    )]
+    pub(crate) tail: Tail,
+    /// Begin each line with its time.
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Name, id, or beginning of an id.
+    pub(crate) container: String,
+}
+
+/// How many lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    All,
+    Last(usize),
+}
+
+impl std::str::FromStr for Tail {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Tail, Self::Err> {
+        match text {
+            "all" => Ok(Tail::All),
+            number => number.parse().map(Tail::Last),
+        }
+    }
+}
+
+/// `argosy volume`.
+#[derive(Debug, Args)]
+pub(crate) struct Volume {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(subcommand)]
+    pub(crate) action: VolumeAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeAction {
+    /// Make a volume; prints its name.
+    Create {
+        /// No error, and no change, if there is one of that name.
+        #[arg(long)]
+        ignore: bool,
+        /// Who keeps it: `local`.
+        #[arg(short, long, default_value = "local")]
+        driver: String,
+        /// type=none,device=PATH,o=bind for a directory that is there; type=tmpfs; copy, nocopy.
+        #[arg(short, long, value_name = "NAME[=VALUE]")]
+        opt: Vec<String>,
+        /// A label, for `inspect`.
+        #[arg(short, long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+        /// Its name; one of 64 letters and digits if there is none.
+        name: Option<String>,
+    },
+    /// List volumes.
+    #[command(visible_alias = "list")]
+    Ls {
+        /// Print names only.
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Show everything about volumes, as JSON.
+    Inspect {
+        /// Their names.
+        #[arg(required = true, value_name = "VOLUME")]
+        volumes: Vec<String>,
+    },
+    /// Remove volumes, and what is in them.
+    Rm {
+        /// No error for one that is not there.
+        #[arg(short, long)]
+        force: bool,
+        /// Their names.
+        #[arg(required = true, value_name = "VOLUME")]
+        volumes: Vec<String>,
+    },
+    /// Remove volumes without a name that no container has; with --all named ones as well.
+    Prune {
+        /// Named volumes as well.
+        #[arg(short, long)]
+        all: bool,
+    },
+}
+
+/// An option of docker's that may be given as `--NAME`, `--NAME=true` or `--NAME=false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    True,
+    False,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Switch::True
+    }
 }

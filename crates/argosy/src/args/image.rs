@@ -50,6 +50,14 @@ pub(crate) struct RegistryOptions {
     pub(crate) auth_file: Option<PathBuf>,
 }
 
+impl RegistryOptions {
+    /// Where nothing is said: the files of this machine and its variables.
+    pub(crate) fn usual() -> RegistryOptions {
+        let registries = std::env::var_os("ARGOSY_REGISTRIES").map(PathBuf::from);
+        RegistryOptions { registries, auth_file: None }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ImagePull {
     /// Names of images, by docker's rules.

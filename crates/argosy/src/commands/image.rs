@@ -115,7 +115,7 @@ fn store_with(data: &DataDir, limits: Limits) -> Result<Store, Failure> {
     })
 }
 
-fn client(options: &RegistryOptions) -> Result<RegistryClient, Failure> {
+pub(crate) fn client(options: &RegistryOptions) -> Result<RegistryClient, Failure> {
     let auth_files = match &options.auth_file {
         Some(path) => AuthFiles::new(vec![path.clone()]),
         None => {
@@ -142,12 +142,12 @@ fn registries(options: &RegistryOptions) -> Result<Registries, Failure> {
     }
 }
 
-fn policy() -> Result<Policy, Failure> {
+pub(crate) fn policy() -> Result<Policy, Failure> {
     Policy::of_this_machine().map_err(|error| failed(error.into()))
 }
 
 /// A failure with the exit status that says whose it is.
-fn failed(error: Error) -> Failure {
+pub(crate) fn failed(error: Error) -> Failure {
     let exit = match error.blame() {
         Blame::Input => Exit::BadInput,
         Blame::Refusal => Exit::Refused,

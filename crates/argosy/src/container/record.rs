@@ -23,6 +23,23 @@ pub(super) struct EngineRecord {
     /// The unit that started it.
     pub(super) unit: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
+    /// Ports it is said to listen at.
+    #[serde(default)]
+    pub(super) exposed: Vec<String>,
+    /// The volumes it has.
+    #[serde(default)]
+    pub(super) volumes: Vec<String>,
+    /// Those of them that were made for it.
+    #[serde(default)]
+    pub(super) nameless: Vec<String>,
+    /// Seconds that `stop` waits before SIGKILL.
+    #[serde(default)]
+    pub(super) stop_timeout: Option<u64>,
+    /// Whether its end takes it away.
+    #[serde(default)]
+    pub(super) remove: bool,
 }
 
 impl EngineRecord {

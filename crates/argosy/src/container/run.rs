@@ -1,23 +1,28 @@
 //! `argosy container run`: gets the image, makes the container, and becomes its monitor.
 
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
 
-use argosy_container::{ContainerId, ContainerSpec, Root, State, Streams, process_of};
-use argosy_image::{
-    AuthFiles, Event, Image, Policy, Progress, PullOptions, Reference, Registries, RegistryClient,
-    Store, When,
+use argosy_container::{
+    ContainerId, ContainerSpec, Mount, MountKind, Ready, Root, RunOptions, STARTED, State, Streams,
+    process_of,
 };
+use argosy_image::Image;
 
+use super::options::Wanted;
 use super::record::EngineRecord;
-use super::{Engine, become_helper, failed, options};
-use crate::args::{ContainerRun, PullWhen};
+use super::{Engine, HELPER, become_helper, failed, images, now_ms, options, random_hex};
+use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::program;
 
 /// What a supervisor tells a unit's processes: which unit's they are.
 const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
+
+/// Where the supervisor's socket is in a container that speaks to it itself.
+const NOTIFY_INSIDE: &str = "/run/notify.sock";
 
 /// docker's exit status for a container that could not be made.
 const EXIT_NOT_MADE: u8 = 125;
@@ -27,42 +32,83 @@ pub(super) fn run(
     options: &ContainerRun,
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
-    // It returns only if the container has not begun.
-    let failure = match begin(engine, options, printer) {
-        Err(failure) => failure,
-        Ok(never) => match never {},
-    };
-    printer.failure(&failure);
-    Ok(ExitCode::from(EXIT_NOT_MADE))
+    // In the foreground it returns only if the container has not begun.
+    match begin(engine, options, printer) {
+        Ok(code) => Ok(code),
+        Err(failure) => {
+            printer.failure(&failure);
+            Ok(ExitCode::from(EXIT_NOT_MADE))
+        }
+    }
 }
 
-fn begin(
-    engine: &Engine,
-    options: &ContainerRun,
-    printer: &Printer,
-) -> Result<std::convert::Infallible, Failure> {
+fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<ExitCode, Failure> {
     let unit = std::env::var(UNIT_VARIABLE).ok();
+    for note in options::check(options, unit.is_some())? {
+        printer.note(&note);
+    }
     sweep(engine, unit.as_deref())?;
     let id = new_id()?;
-    check_name(engine, options.name.as_deref())?;
-    let store = engine.store()?;
-    let wanted = &options.image_and_command[0];
-    let image = image(&store, wanted, options.pull, &id, printer)?;
-    let made = make(engine, options, unit, &id, &image);
-    if made.is_err() {
+    take_name(engine, options)?;
+    let image = images::image(&engine.store()?, options, &id, printer)?;
+    let made =
+        make(engine, options, unit.clone(), &id, &image).and_then(|()| write_id(options, &id));
+    if let Err(failure) = made {
         // Nothing half made is left.
+        let record = engine.record(&id);
         drop(engine.containers.delete(&id, true));
-        drop(store.release(id.as_str()));
+        drop(engine.release(&id, record));
+        return Err(failure);
     }
-    made?;
-    if options.network.is_none() {
-        printer.note(
-            "note: there are no networks between containers yet: this one has only its loopback \
-             device (--network host gives it the machine's, --network none says nothing)",
-        );
+    let run = RunOptions {
+        streams: Streams { interactive: options.interactive, attachable: false },
+        remove: options.rm.is_on(),
+        background: options.detach,
+        // A unit's output is in the journal; of what somebody sees and throws away nothing is kept.
+        log: unit.is_none() && (options.detach || !options.rm.is_on()),
+        ready: match options.sdnotify {
+            Some(NotifyWhen::Started) => Some(Ready::Started),
+            Some(NotifyWhen::Healthy) => Some(Ready::Healthy),
+            Some(NotifyWhen::Container) | None => None,
+        },
+    };
+    let request = engine.containers.run_request(&id, run);
+    match options.detach {
+        true => start_in_background(&request, &id, printer),
+        false => Err(become_helper(&request)),
     }
-    let streams = Streams { interactive: options.interactive, attachable: false };
-    Err(become_helper(&engine.containers.run_request(&id, streams, options.rm)))
+}
+
+/// Starts the monitor and waits until the container runs.
+fn start_in_background(
+    request: &argosy_container::HelperRequest,
+    id: &ContainerId,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
+    let program = program::on_disk();
+    let cannot = |error: std::io::Error| {
+        Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program.display()))
+    };
+    let argument = request.argument().map_err(|error| failed(&error))?;
+    let mut child = Command::new(&program)
+        .arg0("argosy")
+        .args([HELPER, &argument])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(cannot)?;
+    let mut line = String::new();
+    if let Some(from) = child.stdout.take() {
+        BufReader::new(from).read_line(&mut line).map_err(cannot)?;
+    }
+    if line == STARTED {
+        printer.line(id.as_str())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // It has said why on the standard error, which is ours.
+    let status = child.wait().map_err(cannot)?;
+    let code = status.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(EXIT_NOT_MADE);
+    Ok(ExitCode::from(code))
 }
 
 fn make(
@@ -80,9 +126,12 @@ fn make(
     let mut spec = ContainerSpec::new(id.clone(), Root::Layers(image.layers.clone()), process);
     let stop_signal = image.config.config().as_ref().and_then(|it| it.stop_signal().clone());
     spec.stop_signal = stop_signal.as_deref().map(options::signal).transpose()?;
-    let by_image = spec.stop_signal;
-    options::apply(options, engine, &mut spec)?;
-    spec.stop_signal = spec.stop_signal.or(by_image);
+    spec.health = images::health(image);
+    let mut wanted = options::apply(options, engine, &mut spec)?;
+    add_image_volumes(image, &mut spec, &mut wanted);
+    pass_notify_socket(options, &mut spec)?;
+    let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
+    let nameless = options::make_volumes(&engine.volumes, wanted, &mut spec)?;
     let record = EngineRecord {
         name: options.name.clone().unwrap_or(short),
         image: options.image_and_command[0].clone(),
@@ -90,6 +139,12 @@ fn make(
         created_ms: now_ms(),
         unit,
         labels: options::pairs(&options.label)?,
+        annotations: options::pairs(&options.annotation)?,
+        exposed: options.expose.clone(),
+        volumes: named.into_iter().chain(nameless.iter().cloned()).collect(),
+        nameless,
+        stop_timeout: options.stop_timeout,
+        remove: options.rm.is_on(),
     };
     engine.containers.create(&spec).map_err(|error| failed(&error))?;
     record.write(&engine.containers, id).map_err(|error| {
@@ -97,19 +152,59 @@ fn make(
     })
 }
 
+/// Adds the volumes that the image asks for, where the user mounts nothing of his own.
+fn add_image_volumes(image: &Image, spec: &mut ContainerSpec, wanted: &mut Vec<Wanted>) {
+    for target in images::volumes(image) {
+        let place = |text: &str| text.trim_end_matches('/').to_owned();
+        let is_taken = spec.mounts.iter().any(|it| place(&it.target) == place(&target));
+        if !is_taken && target.starts_with('/') && !place(&target).is_empty() {
+            wanted.push(Wanted { name: None, place: spec.mounts.len(), copy: true });
+            spec.mounts.push(Mount::bind("", target));
+        }
+    }
+}
+
+/// Gives the container the supervisor's socket, if it is to speak for itself.
+fn pass_notify_socket(options: &ContainerRun, spec: &mut ContainerSpec) -> Result<(), Failure> {
+    if options.sdnotify != Some(NotifyWhen::Container) {
+        return Ok(());
+    }
+    let Some(socket) = std::env::var("NOTIFY_SOCKET").ok().filter(|it| !it.is_empty()) else {
+        return Ok(());
+    };
+    if !socket.starts_with('/') {
+        let message =
+            format!("the notify socket {socket:?} is no file that a container can be given");
+        return Err(Failure::new(Exit::BadInput, message));
+    }
+    let mut mount = Mount::bind(socket, NOTIFY_INSIDE);
+    if let MountKind::Bind { make_source, .. } = &mut mount.kind {
+        *make_source = false;
+    }
+    spec.mounts.push(mount);
+    spec.process.env.push(format!("NOTIFY_SOCKET={NOTIFY_INSIDE}"));
+    Ok(())
+}
+
+fn write_id(options: &ContainerRun, id: &ContainerId) -> Result<(), Failure> {
+    let Some(path) = &options.cidfile else { return Ok(()) };
+    std::fs::write(path, id.as_str()).map_err(|error| {
+        Failure::new(Exit::BadInput, format!("cannot write {}: {error}", path.display()))
+    })
+}
+
 /// Removes what earlier commands have left: a unit keeps its last container until it starts the next,
 /// and an image is held only by containers that are there.
 fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
-    let ids = engine.containers.list().map_err(|error| failed(&error))?;
-    for id in &ids {
-        let record = EngineRecord::read(&engine.containers, id);
-        let same_unit = record.is_some_and(|it| it.unit.is_some() && it.unit.as_deref() == unit);
-        let ended = || {
-            let state = engine.containers.inspect(id).map(|it| it.state);
-            matches!(state, Ok(State::Exited(_) | State::Lost | State::Created))
-        };
-        if same_unit && ended() {
-            engine.remove(id, false)?;
+    for id in &engine.ids()? {
+        let Some(record) = engine.record(id) else { continue };
+        let same_unit = record.unit.is_some() && record.unit.as_deref() == unit;
+        let state = || engine.containers.inspect(id).map(|it| it.state);
+        let ended = || matches!(state(), Ok(State::Exited(_) | State::Lost | State::Created));
+        // Its monitor was killed before it could take it away.
+        let left_over = || record.remove && matches!(state(), Ok(State::Lost));
+        if (same_unit && ended()) || left_over() {
+            engine.remove(id, false, true)?;
         }
     }
     let store = engine.store()?;
@@ -134,91 +229,24 @@ fn is_orphan(engine: &Engine, holder: &str) -> bool {
 
 /// Makes an id as docker has them, 64 hexadecimal digits; the first eight are this process's number.
 fn new_id() -> Result<ContainerId, Failure> {
-    let mut bytes = [0_u8; 28];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
-        |error| Failure::new(Exit::BadInput, format!("cannot get random bytes: {error}")),
-    )?;
-    let random: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = format!("{:08x}{random}", std::process::id());
+    let text = format!("{:08x}{}", std::process::id(), random_hex::<28>()?);
     ContainerId::new(text).map_err(|error| Failure::from_error(Exit::BadInput, &error))
 }
 
-fn check_name(engine: &Engine, name: Option<&str>) -> Result<(), Failure> {
-    let Some(name) = name else { return Ok(()) };
+/// Sees to it that nobody else has the name.
+fn take_name(engine: &Engine, options: &ContainerRun) -> Result<(), Failure> {
+    let Some(name) = options.name.as_deref() else { return Ok(()) };
     ContainerId::new(name).map_err(|error| {
         Failure::from_error(Exit::BadInput, &error).with_help("choose another --name")
     })?;
     match engine.find(name) {
+        Ok(id) if options.replace => engine.remove(&id, true, true),
         Ok(id) => {
             let message = format!("container {} has the name {name} already", id.as_str());
             Err(Failure::new(Exit::Refused, message).with_help(format!(
-                "remove it: argosy container rm {name}; or choose another --name"
+                "remove it: argosy container rm {name}; or choose another --name, or --replace"
             )))
         }
         Err(_) => Ok(()),
     }
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Returns the image, held for the container that is to be.
-fn image(
-    store: &Store,
-    wanted: &str,
-    pull: PullWhen,
-    id: &ContainerId,
-    printer: &Printer,
-) -> Result<Image, Failure> {
-    let images = |error: argosy_image::Error| {
-        Failure::from_error(Exit::BadInput, &error).with_help("list images: argosy image list")
-    };
-    // By an id, or one that is here: no registry is asked.
-    if pull != PullWhen::Always
-        && let Ok(image) = store.find(wanted)
-        && store.hold(&image.manifest, id.as_str()).is_ok()
-    {
-        return Ok(image);
-    }
-    if pull == PullWhen::Never {
-        return Err(Failure::new(Exit::BadInput, format!("there is no image {wanted:?} here"))
-            .with_help(format!("get it: argosy image pull {wanted}")));
-    }
-    let reference: Reference = wanted.parse().map_err(|error: argosy_image::ReferenceError| {
-        Failure::from_error(Exit::BadInput, &error)
-    })?;
-    let policy =
-        Policy::of_this_machine().map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
-    let variable = |name: &str| std::env::var_os(name).map(Into::into);
-    let auth = AuthFiles::usual(variable, rustix::process::getuid().as_raw());
-    let client = RegistryClient::new(Registries::default(), auth);
-    let options = PullOptions { holder: Some(id.as_str().to_owned()), ..PullOptions::default() };
-    let options = PullOptions {
-        when: if pull == PullWhen::Always { When::Always } else { When::Missing },
-        ..options
-    };
-    printer.progress(&format!("pulling {reference} ..."));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
-    runtime
-        .block_on(argosy_image::pull(store, &client, &policy, &reference, &options, told()))
-        .map_err(images)
-}
-
-/// Says what a person who waits wants to know; the journal of a unit has it, too.
-fn told() -> Progress {
-    Arc::new(|event| match event {
-        Event::Resolved { layers, bytes, .. } => {
-            crate::printer::note(&format!("{layers} layers, {} MiB", bytes >> 20));
-        }
-        Event::Retried { layer, error } => {
-            crate::printer::note(&format!("layer {}: {error}; tried again", layer.short()));
-        }
-        _ => {}
-    })
 }

@@ -80,8 +80,18 @@ fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
     let unknown = run(&["--pull", "never", "nobody/nothing", "true"]);
     assert_eq!(unknown.code, 125, "{}", unknown.stderr);
     assert!(unknown.stderr.contains("argosy image pull nobody/nothing"), "{}", unknown.stderr);
-    let shown = run(&["-e", "COLOR=blue", "-w", "/tmp", "--hostname", "box", "busybox", "sh", "-c",
-        "echo $COLOR $PWD $HOSTNAME; id -u"]);
+    let shown = run(&[
+        "-e",
+        "COLOR=blue",
+        "-w",
+        "/tmp",
+        "--hostname",
+        "box",
+        "busybox",
+        "sh",
+        "-c",
+        "echo $COLOR $PWD $HOSTNAME; id -u",
+    ]);
     assert_eq!(shown.stdout, "blue /tmp box\n0\n", "{}", shown.stderr);
     assert!(containers(&machine).is_empty());
 }

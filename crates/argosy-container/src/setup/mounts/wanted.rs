@@ -8,7 +8,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, mount_bind, mount_bind_recursive, mount_change,
 };
 
-use super::{Inside, mount_at};
+use super::{Inside, copy_up, mount_at};
 use crate::StartFailure;
 use crate::clamped::Clamped;
 use crate::setup::Surroundings;
@@ -32,7 +32,10 @@ pub(crate) fn mount_wanted(
             ));
         }
         match &mount.kind {
-            MountKind::Bind { source, recursive, propagation, make_source } => {
+            MountKind::Bind { source, recursive, propagation, make_source, copy_up } => {
+                if *copy_up {
+                    copy_up::fill(inside, &mount.target, source)?;
+                }
                 bind(inside, mount, source, (*recursive, *propagation, *make_source))?;
             }
             MountKind::Tmpfs { options } => {

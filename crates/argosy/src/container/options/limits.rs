@@ -1,0 +1,64 @@
+//! Sizes and limits.
+
+use argosy_container::{Limits, Ulimit};
+
+use super::bad;
+use crate::args::ContainerRun;
+use crate::failure::Failure;
+
+pub(super) fn limits(options: &ContainerRun) -> Result<Limits, Failure> {
+    let milli_cpus = match options.cpus {
+        Some(cpus) if cpus.is_finite() && cpus > 0.0 => Some((cpus * 1_000.0).round() as u64),
+        Some(cpus) => {
+            return Err(bad(format!("--cpus {cpus} is no number of processors"), "write 1.5"));
+        }
+        None => None,
+    };
+    let memory_swap = match options.memory_swap.as_deref() {
+        Some("-1") => Some(-1),
+        Some(text) => Some(i64::try_from(bytes(text)?).unwrap_or(i64::MAX)),
+        None => None,
+    };
+    Ok(Limits {
+        memory: options.memory.as_deref().map(bytes).transpose()?,
+        memory_swap,
+        milli_cpus,
+        cpu_shares: options.cpu_shares,
+        cpuset_cpus: options.cpuset_cpus.clone(),
+        pids: options.pids_limit.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0),
+        ..Limits::default()
+    })
+}
+
+/// Reads a size as docker writes it: bytes, or with k, m, g or t (powers of 1024), and perhaps a b.
+pub(super) fn bytes(text: &str) -> Result<u64, Failure> {
+    let lower = text.to_ascii_lowercase();
+    let number = lower.strip_suffix('b').unwrap_or(&lower);
+    let number = number.strip_suffix('i').unwrap_or(number);
+    let (number, shift) = match number.chars().last() {
+        Some('k') => (&number[..number.len() - 1], 10),
+        Some('m') => (&number[..number.len() - 1], 20),
+        Some('g') => (&number[..number.len() - 1], 30),
+        Some('t') => (&number[..number.len() - 1], 40),
+        _ => (number, 0),
+    };
+    let found = number.parse::<u64>().ok().and_then(|it| it.checked_mul(1 << shift));
+    found.ok_or_else(|| bad(format!("{text:?} is no size"), "write it 512m or 2g"))
+}
+
+pub(super) fn ulimits(texts: &[String]) -> Result<Vec<Ulimit>, Failure> {
+    // The machine's are those of the unit, which the container has anyway.
+    texts.iter().filter(|text| *text != "host").map(|text| ulimit(text)).collect()
+}
+
+fn ulimit(text: &str) -> Result<Ulimit, Failure> {
+    let wrong =
+        || bad(format!("--ulimit {text} is no limit"), "write it nofile=1024 or nofile=1024:4096");
+    let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let number = |text: &str| match text {
+        "-1" | "unlimited" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| wrong()),
+    };
+    Ok(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? })
+}

@@ -1,0 +1,75 @@
+//! `argosy volume`.
+
+use std::process::ExitCode;
+
+use super::volumes::{NewVolume, Volume, VolumeKind};
+use super::{Engine, each, options};
+use crate::args::{Global, Volume as VolumeOptions, VolumeAction};
+use crate::commands::time;
+use crate::failure::{Exit, Failure};
+use crate::printer::{Printer, table};
+
+pub(crate) fn main(
+    options: &VolumeOptions,
+    global: &Global,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
+    let engine = Engine::of(global, &options.data.data_dir);
+    match &options.action {
+        VolumeAction::Create { ignore, driver, opt, label, name } => {
+            if driver != "local" {
+                let message = format!("there is no driver {driver:?} of volumes");
+                return Err(Failure::new(Exit::BadInput, message).with_help("there is `local`"));
+            }
+            let new = NewVolume { options: opt.clone(), labels: options::pairs(label)? };
+            let volume = engine.volumes.make(name.as_deref(), &new, *ignore)?;
+            printer.line(&volume.name)?;
+        }
+        VolumeAction::Ls { quiet } => list(&engine.volumes.list()?, *quiet, printer)?,
+        VolumeAction::Inspect { volumes } => {
+            let found: Vec<_> = volumes
+                .iter()
+                .map(|name| {
+                    let volume = engine.volumes.find(name)?;
+                    let mut value = serde_json::to_value(&volume).unwrap_or_default();
+                    value["path"] = engine.volumes.data_of(&volume).display().to_string().into();
+                    value["used_by"] = engine.volumes.users(&engine, &volume)?.into();
+                    Ok(value)
+                })
+                .collect::<Result<_, Failure>>()?;
+            printer.line(&serde_json::to_string_pretty(&found).unwrap_or_default())?;
+        }
+        VolumeAction::Rm { force, volumes } => {
+            return each(volumes, printer, |name| match engine.volumes.find(name) {
+                Err(_) if *force => Ok(()),
+                found => engine.volumes.remove(&engine, &found?.name),
+            });
+        }
+        VolumeAction::Prune { all } => {
+            for volume in engine.volumes.list()?.iter().filter(|it| *all || it.nameless) {
+                if engine.volumes.users(&engine, volume)?.is_empty() {
+                    engine.volumes.remove(&engine, &volume.name)?;
+                    printer.line(&volume.name)?;
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(volumes: &[Volume], quiet: bool, printer: &Printer) -> Result<(), Failure> {
+    if quiet {
+        return volumes.iter().try_for_each(|volume| printer.line(&volume.name));
+    }
+    printer.show(&volumes, |volumes| {
+        let rows = volumes.iter().map(|volume| {
+            let kind = match &volume.kind {
+                VolumeKind::Own => "own".to_owned(),
+                VolumeKind::Directory { path } => path.display().to_string(),
+                VolumeKind::Tmpfs { .. } => "memory".to_owned(),
+            };
+            vec![volume.name.clone(), kind, time::since(volume.created_ms * 1_000)]
+        });
+        table(&["NAME", "WHERE", "CREATED"], rows.collect())
+    })
+}
