@@ -103,7 +103,13 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
             if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
                 containers.delete(&id, true)?;
             }
-            Ok(ended?.code)
+            let ended = ended?;
+            if let Some(signal) = ended.by_passed_on {
+                // Whoever sent it sees that it had its effect: a supervisor takes the unit for
+                // stopped, not for failed. A shell shows the same code in either case.
+                sys::end_by(signal);
+            }
+            Ok(ended.code)
         }
         HelperRequest::Exec { containers, id, streams, request } => {
             let missing = || ContainerError::NotRunning { id: id.clone() };

@@ -6,18 +6,20 @@ mod executed;
 mod health;
 mod relay;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, wait,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, wait,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::helper::{self, RunOptions, STARTED};
 use crate::log::LogWriter;
+use crate::procfs::is_dropped;
 use crate::ready::{self, Ready};
 use crate::record::{self, Exit, RunRecord, now_ms};
 use crate::spec::{ContainerId, ContainerSpec};
@@ -55,7 +57,7 @@ impl Containers {
         &self,
         id: &ContainerId,
         options: RunOptions,
-    ) -> Result<Exit, ContainerError> {
+    ) -> Result<Ended, ContainerError> {
         let spec = self.spec(id)?;
         if options.background {
             // Its caller's terminal and signals are none of its business any more.
@@ -105,6 +107,10 @@ struct Monitor<'a> {
     checks: Option<Checks>,
     signals: OwnedFd,
     raw: Option<RawMode>,
+    /// The signals that the container was sent through this process.
+    passed_on: BTreeSet<i32>,
+    /// The one whose default action was carried out, for the kernel does not for a first process.
+    carried_out: Option<i32>,
     /// What a supervisor has not been told yet.
     ready: Option<Ready>,
 }
@@ -139,12 +145,14 @@ impl<'a> Monitor<'a> {
             checks,
             signals,
             raw,
+            passed_on: BTreeSet::new(),
+            carried_out: None,
             ready: None,
         })
     }
 
     /// Waits for events and deals with each, until the container has ended.
-    fn watch(mut self) -> Result<Exit, ContainerError> {
+    fn watch(mut self) -> Result<Ended, ContainerError> {
         let status = loop {
             if let Some(status) = self.collect() {
                 break status;
@@ -202,30 +210,37 @@ impl<'a> Monitor<'a> {
         None
     }
 
-    fn signalled(&mut self, signal: i32) {
-        if signal == libc::SIGWINCH
+    fn signalled(&mut self, number: i32) {
+        if number == libc::SIGWINCH
             && let Some(terminal) = self.relay.terminal()
         {
             terminal::copy_size(terminal);
         }
-        if !OWN.contains(&signal)
-            && let Some(signal) = sys::signal(signal)
+        if !OWN.contains(&number)
+            && let Some(mut signal) = sys::signal(number)
         {
+            if is_dropped(self.started.pid, number) {
+                self.carried_out.get_or_insert(number);
+                signal = Signal::KILL;
+            }
+            self.passed_on.insert(number);
             // One that has just ended needs no signal.
             let _ = pidfd_send_signal(&self.init, signal);
         }
     }
 
     /// Ends what the first process has left, says how it ended, and cleans up.
-    fn finish(mut self, status: WaitStatus) -> Result<Exit, ContainerError> {
+    fn finish(mut self, status: WaitStatus) -> Result<Ended, ContainerError> {
         let record: &RunRecord = &self.started.record;
         // In a PID namespace of its own all have ended with the first one.
         drop(record.cgroups.kill());
         self.relay.drain();
         drop(self.raw.take());
         let oom_killed = record.cgroups.oom_kills().is_some_and(|count| count > 0);
+        let killed = status.terminating_signal() == Some(libc::SIGKILL);
+        let by_signal = self.carried_out.filter(|_| killed).or(status.terminating_signal());
         let exit = Exit {
-            code: code_of(status),
+            code: by_signal.map_or_else(|| code_of(status), code_by),
             oom_killed,
             error: None,
             started_ms: record.started_ms,
@@ -239,7 +254,8 @@ impl<'a> Monitor<'a> {
         drop(self.started.attendance);
         self.containers.clear_run(self.id, true)?;
         drop(self.started.lock);
-        Ok(exit)
+        let same = by_signal.filter(|it| self.passed_on.contains(it));
+        Ok(Ended { code: exit.code, by_passed_on: same })
     }
 }
 
@@ -253,11 +269,22 @@ fn leave_caller() -> std::io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(&null)?)
 }
 
+/// How a container ended, for its monitor's own end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) code: u8,
+    /// The signal that this process got, passed on, and that ended the container.
+    pub(crate) by_passed_on: Option<i32>,
+}
+
+fn code_by(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
 /// Returns the exit code of `docker run`.
 pub(crate) fn code_of(status: WaitStatus) -> u8 {
-    let by_signal = status.terminating_signal().map(|it| 128 + it);
-    let code = status.exit_status().or(by_signal).unwrap_or(0);
-    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+    let code = status.exit_status().and_then(|it| u8::try_from(it & 0xff).ok());
+    code.or_else(|| status.terminating_signal().map(code_by)).unwrap_or(0)
 }
 
 /// Waits until a signal or one of the wanted descriptors is ready; returns which of these are.

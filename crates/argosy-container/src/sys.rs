@@ -133,6 +133,13 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Ends this process by a signal; returns only if the signal does not end it.
+pub(crate) fn end_by(signal: i32) {
+    reset_signals();
+    // SAFETY: the signal has its default action, and this process has one thread.
+    unsafe { libc::raise(signal) };
+}
+
 /// Waits for any signal while all are blocked; returns its number.
 pub(crate) fn wait_signal() -> i32 {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();

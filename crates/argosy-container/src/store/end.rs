@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FlockOperation;
-use rustix::process::pidfd_send_signal;
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
 
 use super::{Containers, HIDDEN, KILLED_MAX, LOCK, Lock};
+use crate::procfs::is_dropped;
 use crate::record::{Exit, RunRecord};
 use crate::spec::ContainerId;
 use crate::{ContainerError, sys};
@@ -23,7 +25,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const WAIT_STEP: Duration = Duration::from_secs(3600);
 
 impl Containers {
-    /// Sends a signal to the first process of a container.
+    /// Sends a signal to the first process of a container. One that the kernel would drop, since
+    /// that process says nothing of it, ends the container, as it would end any other process.
     pub fn kill(&self, id: &ContainerId, signal: i32) -> Result<(), ContainerError> {
         let run = self.running(id)?;
         let number = signal;
@@ -31,8 +34,13 @@ impl Containers {
         let signal = sys::signal(number).ok_or_else(invalid)?;
         let descriptor = run.init.and_then(|it| it.open());
         let descriptor = descriptor.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })?;
-        pidfd_send_signal(descriptor, signal)
-            .map_err(|error| ContainerError::Signal { id: id.clone(), source: error.into() })?;
+        let dropped = run.init.is_some_and(|it| is_dropped(it.pid, number));
+        let number = if dropped { libc::SIGKILL } else { number };
+        let signal = if dropped { Signal::KILL } else { signal };
+        pidfd_send_signal(descriptor, signal).map_err(|error| match error {
+            Errno::SRCH => ContainerError::NotRunning { id: id.clone() },
+            error => ContainerError::Signal { id: id.clone(), source: error.into() },
+        })?;
         if number == libc::SIGKILL && run.cgroups.is_frozen() {
             // Version 1 lets a frozen process die only when it thaws.
             drop(run.cgroups.freeze(false));

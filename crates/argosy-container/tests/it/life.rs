@@ -1,9 +1,11 @@
 //! The life of a container, and what is known of it when something is killed.
 
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use argosy_container::{ContainerError, RunOptions, State, Streams};
+use argosy_container::{ContainerError, ContainerSpec, RunOptions, State, Streams};
 
 use crate::stand::{LIMIT, Stand, wait};
 
@@ -11,6 +13,11 @@ fn signal(child: &Child, signal: i32) {
     let pid = rustix::process::Pid::from_child(child);
     let named = rustix::process::Signal::from_named_raw(signal).unwrap();
     rustix::process::kill_process(pid, named).unwrap();
+}
+
+/// What a container has written.
+fn upper(stand: &Stand, spec: &ContainerSpec) -> PathBuf {
+    stand.containers.data_dir.join(spec.id.as_str()).join("upper")
 }
 
 /// Waits for a child, but not for ever.
@@ -28,7 +35,7 @@ fn states_follow_each_other_and_the_last_run_is_remembered() {
     assert!(matches!(stand.containers.kill(&spec.id, 15), Err(ContainerError::NotRunning { .. })));
     let mut child = stand.start(&spec);
     // Before it listens, a first process has no ear for signals.
-    let up = stand.containers.data_dir.join(spec.id.as_str()).join("upper/up");
+    let up = upper(&stand, &spec).join("up");
     wait(|| up.exists().then_some(()));
     assert_eq!(state(), State::Running);
     assert!(matches!(
@@ -58,8 +65,9 @@ fn states_follow_each_other_and_the_last_run_is_remembered() {
 #[test]
 fn stop_ends_what_does_not_listen_when_its_time_is_over() {
     let stand = Stand::new();
-    let spec = stand.script("trap '' TERM; while :; do sleep 0.01; done");
+    let spec = stand.script("trap '' TERM; touch /up; while :; do sleep 0.01; done");
     let mut child = stand.start(&spec);
+    wait(|| upper(&stand, &spec).join("up").exists().then_some(()));
     let begin = Instant::now();
     stand.containers.stop(&spec.id, Duration::from_millis(100)).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(100));
@@ -94,15 +102,7 @@ fn signals_to_the_monitor_are_the_program_s() {
             stand.containers.create(&spec).unwrap();
             let mut command = stand.command(&spec.id, Streams::default());
             let child = command.stdout(Stdio::piped()).spawn().unwrap();
-            wait(|| {
-                stand
-                    .containers
-                    .data_dir
-                    .join(spec.id.as_str())
-                    .join("upper/up")
-                    .exists()
-                    .then_some(())
-            });
+            wait(|| upper(&stand, &spec).join("up").exists().then_some(()));
             signal(&child, number);
             let output = child.wait_with_output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), format!("got {name}\n"));
@@ -110,6 +110,32 @@ fn signals_to_the_monitor_are_the_program_s() {
             stand.containers.delete(&spec.id, false).unwrap();
         }
     }
+}
+
+#[test]
+fn a_first_process_that_says_nothing_of_a_signal_ends_by_it_as_any_other_would() {
+    let stand = Stand::new();
+    for number in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+        let spec = stand.spec(&["sleep", "1000"]);
+        let mut child = stand.start(&spec);
+        signal(&child, libc::SIGCONT);
+        signal(&child, number);
+        let status = wait(|| child.try_wait().unwrap());
+        // The monitor ends by it, too, and a shell shows 128 and the number either way.
+        assert_eq!(status.signal(), Some(number));
+        let State::Exited(exit) = stand.containers.inspect(&spec.id).unwrap().state else {
+            panic!("it has not ended")
+        };
+        assert_eq!(i32::from(exit.code), 128 + number);
+        stand.containers.delete(&spec.id, false).unwrap();
+    }
+    let spec = stand.spec(&["sleep", "1000"]);
+    let mut child = stand.start(&spec);
+    let begin = Instant::now();
+    stand.containers.stop(&spec.id, LIMIT).unwrap();
+    assert!(begin.elapsed() < LIMIT);
+    drop(child.wait());
+    stand.containers.delete(&spec.id, false).unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod basics;
+mod company;
 mod files;
 mod life;
 mod limits;

@@ -153,10 +153,7 @@ impl Stand {
         let mut command = Command::new(env!("CARGO_BIN_EXE_container-stand"));
         command.arg(
             self.containers
-                .run_request(
-                    id,
-                    RunOptions { streams: streams, remove: false, ..RunOptions::default() },
-                )
+                .run_request(id, RunOptions { streams, ..RunOptions::default() })
                 .argument()
                 .unwrap(),
         );
@@ -170,19 +167,7 @@ impl Stand {
         command.args(["-m", "--propagation", "private", "sh", "-ec"]);
         command.arg(format!("{script}; exec \"$@\"")).arg("sh");
         command.arg(env!("CARGO_BIN_EXE_container-stand"));
-        command.arg(
-            self.containers
-                .run_request(
-                    id,
-                    RunOptions {
-                        streams: Streams::default(),
-                        remove: false,
-                        ..RunOptions::default()
-                    },
-                )
-                .argument()
-                .unwrap(),
-        );
+        command.arg(self.containers.run_request(id, RunOptions::default()).argument().unwrap());
         command.stdin(Stdio::null());
         command
     }

@@ -74,7 +74,7 @@ fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
         machine.run(&[&["container", "run", "--rm", "--network", "none"], arguments].concat())
     };
     assert_eq!(run(&["busybox", "sh", "-c", "exit 7"]).code, 7);
-    assert_eq!(run(&["busybox", "sh", "-c", "kill -9 $$"]).code, 137);
+    assert_eq!(run(&["--init", "busybox", "sh", "-c", "kill -9 $$"]).code, 137);
     assert_eq!(run(&["busybox", "/no/such/program"]).code, 127);
     assert_eq!(run(&["busybox", "/etc"]).code, 126);
     let unknown = run(&["--pull", "never", "nobody/nothing", "true"]);
