@@ -153,10 +153,11 @@ fn directory(
     Some(WorkingDirectory { path, missing_ok: wanted.missing_ok })
 }
 
-/// Tells whether a command is for docker, and this machine has none: then the engine is this program.
-/// An installed docker is left alone, and used.
+/// Tells whether a command is for the engine, which is this program: what Quadlet files become, and
+/// docker's on a machine that has none. An installed docker is left alone, and used.
 fn is_engine(program: &str) -> bool {
     match program {
+        argosy_unit::ENGINE => true,
         "docker" => {
             !SEARCH_PATH.split(':').any(|dir| is_executable(&Path::new(dir).join("docker")))
         }

@@ -24,7 +24,7 @@ pub use directives::{DIRECTIVES, DirectiveGroup, DirectiveRule, Harmless, Suppor
 pub use file::{Directive, Item, ItemKind, UnitFile, Value};
 pub use lower::lower;
 pub use quadlet::{
-    ENGINE, Form, MadeService, QUADLET_KEYS, QuadletGroup, QuadletKind, QuadletRule, Siblings,
-    Translated, not_run_yet, translate,
+    ENGINE, Form, HandedIn, JoinedService, MadeService, QUADLET_KEYS, QuadletGroup, QuadletKind,
+    QuadletRule, Siblings, Translated, join, not_run_yet, translate,
 };
 pub use specifier::{OsRelease, Specifiers};

@@ -9,6 +9,7 @@ mod checks;
 mod command;
 mod container;
 mod image;
+mod joined;
 mod keys;
 mod made;
 mod names;
@@ -25,7 +26,9 @@ use std::collections::BTreeSet;
 use argosy_model::{UnitKind, UnitName, UnitSpec};
 
 use self::command::Arg;
+use self::command::Command;
 pub use self::command::ENGINE;
+pub use self::joined::{HandedIn, JoinedService, join};
 use self::keys::Keys;
 use self::made::Made;
 pub(crate) use self::made::refer;
@@ -80,6 +83,8 @@ pub(crate) struct Found {
     pub(crate) translated: Option<Translated>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) mentions: Vec<Mention>,
+    /// The commands that were made.
+    commands: Vec<Command>,
 }
 
 /// Does the work of [`translate`].
@@ -94,6 +99,7 @@ pub(crate) fn translate_mentions(
         translated: None,
         diagnostics: sink.finish(),
         mentions: Vec::new(),
+        commands: Vec::new(),
     };
     let Some(kind) = QuadletKind::of(name) else {
         sink.error(0..0, refused_kind(name.kind()));
@@ -172,7 +178,6 @@ fn finish(
     replaced: &BTreeSet<usize>,
 ) -> Found {
     let errors = context.sink.errors();
-    let written = (errors == 0).then(|| text::write(&context, file, kind, &made, replaced));
     for command in &made.commands {
         drafts.add_command(command.key, command.spec());
     }
@@ -180,9 +185,10 @@ fn finish(
         drafts.add_relation(relation.key, relation.unit.clone());
     }
     drafts.add_service(&made.service, &context);
-    if let Some((span, what)) = made.data
-        && drafts.bind_to_data()
-    {
+    let bound = made.data.is_some() && drafts.bind_to_data();
+    let written =
+        (errors == 0).then(|| text::write(&context, file, kind, &made, (replaced, bound)));
+    if let Some((span, what)) = made.data.filter(|_| bound) {
         let problem = Problem::new(format!("the unit stays on the machine that has {what}"))
             .help("Data= in [X-Argosy] says otherwise");
         context.sink.note(span, problem);
@@ -194,7 +200,12 @@ fn finish(
         resource: resource.expanded,
         companions: made.companions,
     });
-    Found { translated, diagnostics: lowered.diagnostics, mentions: lowered.mentions }
+    Found {
+        translated,
+        diagnostics: lowered.diagnostics,
+        mentions: lowered.mentions,
+        commands: made.commands,
+    }
 }
 
 /// Returns what the file's resource is called.

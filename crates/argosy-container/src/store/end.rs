@@ -209,7 +209,7 @@ fn ends_within(run: &RunRecord, time: Duration) -> bool {
             tv_nsec: i64::from(left.subsec_nanos()),
         };
         match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             ready => return ready.is_ok_and(|count| count > 0),
         }
     }

@@ -2,6 +2,7 @@
 
 use argosy_model::ServiceType;
 
+use super::Siblings;
 use super::checks::{self, Check};
 use super::command::{Arg, Command};
 use super::keys::{Keys, Placed, single, words};
@@ -29,11 +30,11 @@ pub(super) fn make(
         useless(context, keys.last("Notify"), "with Type=oneshot");
     } else {
         out.push(Arg::plain(&format!("--sdnotify={}", notify(context, keys))));
-        out.push(Arg::plain("--detach"));
         made.service.service_type = Some(ServiceType::Notify);
         made.service.notify_all = true;
     }
-    made.service.delegate = true;
+    // systemd has to be told that the engine makes control groups of its own; ours knows.
+    made.service.delegate = !context.siblings.is_some_and(Siblings::are_joined);
     in_pod(context, keys, made, out);
     network::join(context, keys, made, out);
     keys.emit(context, "Container", out);
@@ -162,8 +163,9 @@ fn devices(context: &mut Context<'_>, keys: &Keys<'_>, out: &mut Vec<Arg>) {
 
 /// Removes the container after its end, whatever the end was.
 fn remove(name: &Arg, made: &mut Made) {
+    // By the container's own signal and in its own time.
+    let mut stop = Command::new("ExecStop", &["container", "stop", "--ignore"]);
     let words = ["container", "rm", "--force", "--ignore", "--volumes"];
-    let mut stop = Command::new("ExecStop", &words);
     stop.args.push(name.clone());
     let mut post = Command::new("ExecStopPost", &words);
     post.args.push(name.clone());

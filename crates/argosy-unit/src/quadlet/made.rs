@@ -6,6 +6,7 @@ use std::ops::Range;
 use argosy_model::UnitName;
 
 use super::command::{Arg, Command};
+use super::joined;
 use super::names::{QuadletKind, Sibling};
 use super::service::MadeService;
 use crate::diagnostic::Problem;
@@ -47,8 +48,20 @@ pub(crate) struct Referred {
     pub(crate) sibling: Sibling,
     /// Its service as it stands in a unit file: with `%i` if it is another for each instance.
     pub(super) service: String,
+    /// The name of the instance, or what stands for it, where that is left open.
+    instance: Option<String>,
     /// What its resource is called.
     pub(super) resource: Arg,
+}
+
+impl Referred {
+    pub(super) fn name(&self) -> &UnitName {
+        &self.name
+    }
+
+    pub(super) fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
 }
 
 impl Made {
@@ -78,6 +91,14 @@ impl Made {
             let problem = Problem::new(format!("`{}` is this file itself", found.name));
             context.sink.error(span.clone(), problem);
             return Err(Reported);
+        }
+        if let Some(siblings) = context.siblings.filter(|it| it.are_joined()) {
+            let commands = joined::commands_of(context, siblings, &found, span.clone())?;
+            // Two mounts of one volume make it once.
+            let lines: Vec<String> = self.commands.iter().map(Command::line).collect();
+            self.commands.extend(commands.into_iter().filter(|it| !lines.contains(&it.line())));
+            self.companions.insert(found.name.clone());
+            return Ok(found);
         }
         for key in [needs, "After"] {
             self.relate_as(key, service.clone(), found.service.clone());
@@ -141,5 +162,6 @@ pub(super) fn find(context: &Context<'_>, raw: &str, expanded: &str) -> Result<R
     let raw = sibling.resource(instance);
     let resource = sibling.resource(None);
     let expanded = Arg::specified(&resource, context.name, context.specifiers).expanded;
-    Ok(Referred { name, sibling, service, resource: Arg { raw, expanded } })
+    let instance = instance.map(str::to_owned);
+    Ok(Referred { name, sibling, service, instance, resource: Arg { raw, expanded } })
 }

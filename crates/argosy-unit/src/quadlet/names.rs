@@ -174,6 +174,7 @@ pub(crate) fn keeps_data(volume: &UnitFile) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct Siblings {
     directory: Option<String>,
+    joined: bool,
     files: BTreeMap<UnitName, (UnitFile, Option<Sibling>)>,
 }
 
@@ -186,7 +187,22 @@ impl Siblings {
     /// Says in which directory of the machine the files lie: paths that begin with `.` begin
     /// there.
     pub fn in_directory(directory: impl Into<String>) -> Siblings {
-        Siblings { directory: Some(directory.into()), files: BTreeMap::new() }
+        Siblings { directory: Some(directory.into()), ..Siblings::default() }
+    }
+
+    /// Makes what a container needs a part of its service.
+    pub(crate) fn joined(self) -> Siblings {
+        Siblings { joined: true, ..self }
+    }
+
+    pub(crate) fn are_joined(&self) -> bool {
+        self.joined
+    }
+
+    /// Returns a file, for an instance that of its template.
+    pub(crate) fn file(&self, name: &UnitName) -> Option<&UnitFile> {
+        let template = || self.files.get(&name.template()?);
+        self.files.get(name).or_else(template).map(|(file, _)| file)
     }
 
     /// Adds a file; one that is no Quadlet file changes nothing.

@@ -78,7 +78,6 @@ fn a_web_server_with_volume_and_port() {
             "--replace",
             "--rm",
             "--sdnotify=started",
-            "--detach",
             "--publish=8080:80",
             "--volume=systemd-data:/data",
             "docker.io/library/nginx:1.27",
@@ -88,7 +87,8 @@ fn a_web_server_with_volume_and_port() {
         ]
     );
     let remove = [ENGINE, "container", "rm", "--force", "--ignore", "--volumes", "systemd-web"];
-    assert_eq!(argv(&spec.service.exec_stop), remove);
+    let stop = [ENGINE, "container", "stop", "--ignore", "systemd-web"];
+    assert_eq!(argv(&spec.service.exec_stop), stop);
     assert_eq!(argv(&spec.service.exec_stop_post), remove);
     assert!(spec.service.exec_stop_post[0].prefix.ignore_failure);
     let dependencies = &spec.dependencies;

@@ -14,13 +14,14 @@ use crate::lower::context::Context;
 use crate::specifier::{Scope, expand};
 
 /// Writes the unit file: what the file says in the sections of systemd, then what is made of
-/// the rest. Directives that begin at one of `replaced` are left out.
+/// the rest. Directives that begin at one of `replaced` are left out; a service that is `bound` stays
+/// where its data is.
 pub(super) fn write(
     context: &Context<'_>,
     file: &UnitFile,
     kind: QuadletKind,
     made: &Made,
-    replaced: &BTreeSet<usize>,
+    (replaced, bound): (&BTreeSet<usize>, bool),
 ) -> String {
     let mut out = format!("# Made from {}.\n", file.name());
     let mut own = false;
@@ -48,6 +49,9 @@ pub(super) fn write(
     }
     unit_section(made, &mut out);
     service_section(made, &mut out);
+    if bound {
+        out.push_str("\n[X-Argosy]\nData=local\n");
+    }
     out
 }
 

@@ -197,7 +197,7 @@ pub(crate) enum VolumeAction {
         #[arg(short, long, default_value = "local")]
         driver: String,
         /// type=none,device=PATH,o=bind for a directory that is there; type=tmpfs; copy, nocopy.
-        #[arg(short, long, value_name = "NAME[=VALUE]")]
+        #[arg(long, value_name = "NAME[=VALUE]")]
         opt: Vec<String>,
         /// A label, for `inspect`.
         #[arg(short, long, value_name = "KEY=VALUE")]

@@ -48,7 +48,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "volume create",
         &[
             "argosy volume create data",
-            "argosy volume create -o type=none -o device=/srv/data data",
+            "argosy volume create --opt type=none --opt device=/srv/data data",
         ],
     ),
     ("volume ls", &["argosy volume ls", "argosy volume ls -q"]),

@@ -47,6 +47,7 @@ async fn send(
     let files = verify::read(files, printer)?;
     let stored = verify::stored_units(global).await?;
     verify::check(&files, &stored, printer)?;
+    verify::check_runs(&files, printer)?;
     let request = SubmitRequest { files, start, dry_run: false };
     Ok(session::daemon(global)?.send(Method::POST, "/v1/units", &request).await?)
 }

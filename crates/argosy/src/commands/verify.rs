@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use argosy_api::operator::{SubmittedFile, UnitView};
 use argosy_model::UnitName;
-use argosy_unit::{Diagnostic, Severity, Siblings, Style};
+use argosy_unit::{Diagnostic, HandedIn, Severity, Siblings, Style};
 
 use crate::args::{Files, Global};
 use crate::failure::{Exit, Failure};
@@ -143,19 +143,40 @@ pub(crate) fn check(
     let names: Vec<UnitName> =
         files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
     let known = |name: &UnitName| names.contains(name) || stored.contains(name.as_str());
-    let (mut errors, mut found) = (0, Vec::new());
-    for (diagnostic, text) in diagnostics(files, &known) {
+    refuse(&diagnostics(files, &known), printer)
+}
+
+/// Fails, and says why, if some of the files can be checked and not run.
+pub(crate) fn check_runs(files: &[SubmittedFile], printer: &Printer) -> Result<(), Failure> {
+    let names: Vec<UnitName> =
+        files.iter().filter_map(|file| UnitName::new(file.name.clone()).ok()).collect();
+    let given: Vec<HandedIn<'_>> = files
+        .iter()
+        .zip(&names)
+        .map(|(file, name)| HandedIn { name, file: &file.file, text: &file.text })
+        .collect();
+    let Err(found) = argosy_unit::join(&given) else { return Ok(()) };
+    let text = |file: &str| files.iter().find(|it| it.file == file).map_or("", |it| &it.text);
+    let shown: Vec<(Diagnostic, &str)> =
+        found.into_iter().map(|one| (one.clone(), text(&one.file))).collect();
+    refuse(&shown, printer)
+}
+
+/// Shows diagnostics and fails if one of them is an error.
+fn refuse(found: &[(Diagnostic, &str)], printer: &Printer) -> Result<(), Failure> {
+    let mut errors = 0;
+    for (diagnostic, text) in found {
         errors += usize::from(diagnostic.severity == Severity::Error);
         if !printer.json() {
-            show(&diagnostic, text, printer);
+            show(diagnostic, text, printer);
         }
-        found.push(diagnostic);
     }
     if errors == 0 {
         return Ok(());
     }
     if printer.json() {
-        printer.show(&found.iter().map(as_json).collect::<Vec<_>>(), |_| String::new())?;
+        let values: Vec<_> = found.iter().map(|(diagnostic, _)| as_json(diagnostic)).collect();
+        printer.show(&values, |_| String::new())?;
     }
     let message = format!("{errors} error{} found", if errors == 1 { "" } else { "s" });
     Err(Failure::shown(Exit::BadInput, message))

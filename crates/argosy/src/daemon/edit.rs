@@ -7,7 +7,7 @@ use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{ActiveState, UnitName, UnitResult, UnitStatus, Want};
 use argosy_reconcile::ended_by_fence;
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
-use argosy_unit::Severity;
+use argosy_unit::{HandedIn, Severity};
 
 use super::clock::now;
 use super::node::Node;
@@ -76,15 +76,16 @@ pub(crate) async fn submit(
     author: &str,
 ) -> Result<SubmitReply, ApiError> {
     let picture = node.fresh_picture().await?;
-    let (names, notes) = check(&picture, &request)?;
+    let (units, notes) = check(&picture, &request)?;
+    let names: Vec<UnitName> = units.iter().map(|(name, _)| name.clone()).collect();
     if request.dry_run {
         return Ok(SubmitReply { units: Vec::new(), notes });
     }
     let at = now();
     let submitted = change(node, |edit| {
         let mut results = Vec::new();
-        for (name, file) in names.iter().zip(&request.files) {
-            results.push(edit.submit(name, &file.text, author, at, None)?);
+        for (name, text) in &units {
+            results.push(edit.submit(name, text, author, at, None)?);
             if request.start {
                 edit.start(name)?;
             }
@@ -105,34 +106,62 @@ pub(crate) async fn submit(
     Ok(SubmitReply { units: names.iter().zip(submitted).map(unit).collect(), notes })
 }
 
-/// Refuses the whole submit if any file has an error. Returns the names and what to tell.
+/// Refuses the whole submit if any file has an error. Returns the units and what to tell.
 fn check(
     picture: &Picture,
     request: &SubmitRequest,
-) -> Result<(Vec<UnitName>, Vec<String>), ApiError> {
+) -> Result<(Vec<(UnitName, String)>, Vec<String>), ApiError> {
     let bad = |message: String| ApiError::new(ErrorCode::BadInput, message);
-    let mut names = Vec::new();
+    let mut given = Vec::new();
     for file in &request.files {
         let name = UnitName::new(file.name.clone()).map_err(|error| bad(error.to_string()))?;
-        if names.contains(&name) {
+        given.push((name, file.file.as_str(), file.text.as_str()));
+    }
+    let mut units: Vec<(UnitName, &str, String)> = Vec::new();
+    for (name, file, text) in joined(&given)? {
+        if units.iter().any(|(other, ..)| *other == name) {
             return Err(bad(format!("{name} is handed in twice")));
         }
         can_run(&name)?;
-        names.push(name);
+        units.push((name, file, text));
     }
+    let names: Vec<&UnitName> = units.iter().map(|(name, ..)| name).collect();
     let stored =
         |name: &UnitName| picture.view.unit(name).is_some_and(|stored| !stored.value.destroyed);
-    let known = |name: &UnitName| names.contains(name) || stored(name);
+    let known = |name: &UnitName| names.contains(&name) || stored(name);
     let (mut errors, mut notes) = (Vec::new(), Vec::new());
-    for (file, name) in request.files.iter().zip(&names) {
-        for diagnostic in argosy_unit::check(&file.file, &file.text, name, &known).diagnostics {
+    for (name, file, text) in &units {
+        for diagnostic in argosy_unit::check(file, text, name, &known).diagnostics {
             match diagnostic.severity {
                 Severity::Error => errors.push(diagnostic.to_string()),
                 Severity::Warning | Severity::Note => notes.push(diagnostic.to_string()),
             }
         }
     }
-    if errors.is_empty() { Ok((names, notes)) } else { Err(bad(errors.join("\n"))) }
+    if !errors.is_empty() {
+        return Err(bad(errors.join("\n")));
+    }
+    Ok((units.into_iter().map(|(name, _, text)| (name, text)).collect(), notes))
+}
+
+/// Returns the units that files are: Quadlet files become services, what these need goes into them.
+fn joined<'f>(
+    files: &[(UnitName, &'f str, &'f str)],
+) -> Result<Vec<(UnitName, &'f str, String)>, ApiError> {
+    let handed_in: Vec<HandedIn<'_>> =
+        files.iter().map(|(name, file, text)| HandedIn { name, file, text }).collect();
+    let services = argosy_unit::join(&handed_in).map_err(|wrong| {
+        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        ApiError::new(ErrorCode::BadInput, lines.join("\n"))
+    })?;
+    let unit = |(name, file, text): &(UnitName, &'f str, &'f str)| {
+        if !name.kind().is_quadlet() {
+            return Some((name.clone(), *file, (*text).to_owned()));
+        }
+        let service = services.iter().find(|it| it.source == *name)?;
+        Some((service.name.clone(), *file, service.text.clone()))
+    };
+    Ok(files.iter().filter_map(unit).collect())
 }
 
 /// Refuses a unit that may be checked but not started.

@@ -95,3 +95,46 @@ fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
     assert_eq!(shown.stdout, "blue /tmp box\n0\n", "{}", shown.stderr);
     assert!(containers(&machine).is_empty());
 }
+
+#[test]
+fn quadlet_files_run_with_what_they_need() {
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    machine.file("data.volume", "[Volume]\n");
+    machine.file(
+        "web.container",
+        "[Container]\nImage=busybox\nPull=never\nNetwork=host\nVolume=data.volume:/data\n\
+         Environment=NAME=web\nHealthCmd=cat /data/ready\nHealthInterval=100ms\nNotify=healthy\n\
+         Exec=sh -c \"echo started $${NAME} $$(cat /data/count); echo more >> /data/count; \
+         touch /data/ready; trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done\"\n\
+         [Service]\nRestart=always\nRestartSec=0\n",
+    );
+    // What it needs has to come along.
+    let alone = machine.run(&["apply", "web.container"]);
+    assert_eq!(alone.code, 1);
+    assert!(alone.stderr.contains("there is no Quadlet file `data.volume`"), "{}", alone.stderr);
+    let idle = machine.run(&["apply", "data.volume"]);
+    assert_eq!(idle.code, 1);
+    assert!(idle.stderr.contains("runs nothing by itself"), "{}", idle.stderr);
+    machine.run(&["apply", "web.container", "data.volume"]).ok();
+    let [container] = &containers(&machine)[..] else { panic!("not one container") };
+    assert_eq!(
+        (&container["name"], &container["unit"]),
+        (&"systemd-web".into(), &"web.service".into())
+    );
+    let volumes = machine.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["name"], "systemd-data");
+    let shown = machine.run(&["cat", "web"]).ok().stdout;
+    assert!(shown.contains("#   Volume=data.volume:/data"), "{shown}");
+    // A crash of the container is the unit's: it runs again, with the same data.
+    machine.run(&["container", "kill", "systemd-web"]).ok();
+    let lines = |m: &Machine| m.run(&["journal", "web", "--cat"]).stdout;
+    machine.wait("the second run", |m| lines(m).lines().any(|line| line == "started web more"));
+    machine.wait("it is well", |m| m.run(&["is-active", "web"]).code == 0);
+    // It is stopped by its own signal, and nothing is left but the volume.
+    machine.run(&["stop", "web"]).ok();
+    assert!(lines(&machine).contains("bye"), "{}", lines(&machine));
+    assert!(containers(&machine).is_empty());
+    assert_eq!(machine.json(&["volume", "ls"]).as_array().unwrap().len(), 1);
+    machine.run(&["destroy", "web"]).ok();
+}

@@ -22,9 +22,8 @@ const SINGLE: [&str; 8] = [
 const LISTS: [&str; 6] = ["After", "Before", "BindsTo", "PartOf", "Requires", "Wants"];
 
 /// Flags of podman that take no value.
-const SWITCHES: [&str; 16] = [
+const SWITCHES: [&str; 15] = [
     "--all-tags",
-    "--detach",
     "--disable-dns",
     "--env-host",
     "--force",
@@ -40,6 +39,9 @@ const SWITCHES: [&str; 16] = [
     "--tls-verify",
     "--volumes",
 ];
+
+/// How Podman stops a container.
+const REMOVE: &str = "container rm \"--force\" \"--ignore\" \"--volumes\"";
 
 /// Writes the facts of a service file, one per line.
 pub(super) fn of(service: &str, text: &str) -> String {
@@ -65,7 +67,12 @@ pub(super) fn of(service: &str, text: &str) -> String {
                 }
             }
             "Service" if key.starts_with("Exec") => {
-                commands.push(format!("{key}: {}", command(service, value)));
+                let mut facts = command(service, value);
+                if key == "ExecStop" {
+                    // Ours stops it by its own signal, and its end removes it.
+                    facts = facts.replace(REMOVE, "container stop \"--ignore\"");
+                }
+                commands.push(format!("{key}: {facts}"));
             }
             "Service" if value.starts_with("PODMAN_SYSTEMD_UNIT=") || key == "PIDFile" => {}
             "Service" if SINGLE.contains(&key) => {
@@ -159,7 +166,11 @@ fn podman(words: &mut Vec<String>) {
     let mut index = 2;
     while index < words.len() && words[index].starts_with('-') {
         match words[index].as_str() {
-            "-d" => words[index] = "--detach".to_owned(),
+            // Ours stays in the foreground: its process is the unit's.
+            "-d" => {
+                words.remove(index);
+                continue;
+            }
             "-v" => words[index] = "--volume".to_owned(),
             "--sdnotify=conmon" => words[index] = "--sdnotify=started".to_owned(),
             _ => {}

@@ -1,0 +1,164 @@
+//! Quadlet files as services that run on any machine: a container brings along what it needs.
+//!
+//! With Podman a volume, a network or an image is a service of its own beside the container's. In a
+//! cluster these belong to whichever machine the container is placed on, and have to be made there
+//! first. So their commands, all of which leave alone what is there already, come before the
+//! container's own.
+
+use argosy_model::UnitName;
+
+use super::command::{Arg, Command};
+use super::made::Referred;
+use super::names::QuadletKind;
+use super::{Siblings, translate_mentions};
+use crate::diagnostic::{Problem, Sink};
+use crate::lower::context::{Context, Reported};
+use crate::specifier::expand_names;
+use crate::{Diagnostic, Specifiers, UnitFile};
+
+/// A unit file as it was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandedIn<'a> {
+    /// The unit's name.
+    pub name: &'a UnitName,
+    /// The file, for diagnostics.
+    pub file: &'a str,
+    /// What is in it.
+    pub text: &'a str,
+}
+
+/// A service made of a Quadlet file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedService {
+    /// The file it is made of.
+    pub source: UnitName,
+    /// The service.
+    pub name: UnitName,
+    /// The service as a unit file.
+    pub text: String,
+}
+
+/// Turns the Quadlet files among `files` into services; the other files are not looked at.
+///
+/// Volumes, networks and images become part of the containers that name them. Returns what is wrong
+/// if anything is: what [`crate::check_with_siblings`] reports, and what is not run yet.
+pub fn join(files: &[HandedIn<'_>]) -> Result<Vec<JoinedService>, Vec<Diagnostic>> {
+    let mut siblings = Siblings::new().joined();
+    for file in files {
+        siblings.add(file.name, file.text);
+    }
+    let (mut services, mut wrong) = (Vec::new(), Vec::new());
+    let mut named = std::collections::BTreeSet::new();
+    for handed in files.iter().filter(|it| it.name.kind().is_quadlet()) {
+        let (file, mut found) = UnitFile::parse(handed.file, handed.text);
+        let made = translate_mentions(&file, handed.name, &Specifiers::default(), &siblings);
+        found.extend(made.diagnostics);
+        let errors: Vec<_> =
+            found.into_iter().filter(|it| it.severity == crate::Severity::Error).collect();
+        if !errors.is_empty() {
+            wrong.extend(errors);
+            continue;
+        }
+        let Some(made) = made.translated else { continue };
+        named.extend(made.companions.iter().map(|name| name.template().unwrap_or(name.clone())));
+        match QuadletKind::of(handed.name) {
+            Some(QuadletKind::Container) => services.push(JoinedService {
+                source: handed.name.clone(),
+                name: made.spec.name,
+                text: with_sources(handed.name, &made.companions, &made.text, files),
+            }),
+            Some(QuadletKind::Pod) => {
+                let problem = Problem::new(format!(
+                    "pods are not run yet: `{}` can only be verified",
+                    handed.name
+                ));
+                wrong.extend(reported(handed, problem));
+            }
+            _ => {}
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let companions = files.iter().filter(|it| {
+        let kind = QuadletKind::of(it.name);
+        kind.is_some_and(|kind| kind != QuadletKind::Container) && !named.contains(it.name)
+    });
+    let idle: Vec<Diagnostic> =
+        companions.flat_map(|it| reported(it, runs_nothing(it.name))).collect();
+    if idle.is_empty() { Ok(services) } else { Err(idle) }
+}
+
+/// Puts the files that a service is made of before it, as comments: they are what its author knows.
+fn with_sources(
+    source: &UnitName,
+    companions: &std::collections::BTreeSet<UnitName>,
+    text: &str,
+    files: &[HandedIn<'_>],
+) -> String {
+    let mut out = String::new();
+    let templates = companions.iter().filter_map(UnitName::template);
+    let names: Vec<UnitName> = std::iter::once(source.clone())
+        .chain(companions.iter().cloned())
+        .chain(templates)
+        .collect();
+    for file in names.iter().filter_map(|name| files.iter().find(|it| it.name == name)) {
+        out.push_str(&format!("# {}:\n", file.name));
+        for line in file.text.trim_start_matches('\u{feff}').trim_end().lines() {
+            out.push_str(format!("#   {line}").trim_end());
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+    out + text
+}
+
+fn runs_nothing(name: &UnitName) -> Problem {
+    Problem::new(format!("`{name}` runs nothing by itself"))
+        .label("no .container file that was handed in together with it names it")
+        .help("hand it in together with the .container file that needs it")
+}
+
+fn reported(file: &HandedIn<'_>, problem: Problem) -> Vec<Diagnostic> {
+    let mut sink = Sink::new(file.file, file.text);
+    sink.error(0..0, problem);
+    sink.finish()
+}
+
+/// Returns the commands that make what a container needs.
+pub(super) fn commands_of(
+    context: &mut Context<'_>,
+    siblings: &Siblings,
+    found: &Referred,
+    span: std::ops::Range<usize>,
+) -> Result<Vec<Command>, Reported> {
+    if !matches!(
+        QuadletKind::of(found.name()),
+        Some(QuadletKind::Volume | QuadletKind::Network | QuadletKind::Image)
+    ) {
+        let problem = Problem::new(format!("what shares `{}` is not run yet", found.name()))
+            .help("the file can only be verified");
+        context.sink.error(span, problem);
+        return Err(Reported);
+    }
+    let Some(file) = siblings.file(found.name()) else { return Ok(Vec::new()) };
+    let made = translate_mentions(file, found.name(), context.specifiers, siblings);
+    if made.translated.is_none() {
+        // Its own check says what is wrong with it.
+        let problem = Problem::new(format!("`{}` has errors", found.name()));
+        context.sink.error(span, problem);
+        return Err(Reported);
+    }
+    let service = &found.sibling.service;
+    let word = |arg: &Arg| {
+        let raw = expand_names(&arg.raw, service, found.instance());
+        Arg { raw, expanded: arg.expanded.clone() }
+    };
+    let before = |command: &Command| Command {
+        key: "ExecStartPre",
+        ignore_failure: command.ignore_failure,
+        args: command.args.iter().map(word).collect(),
+    };
+    let makes = |it: &&Command| matches!(it.key, "ExecStartPre" | "ExecStart");
+    Ok(made.commands.iter().filter(makes).map(before).collect())
+}
