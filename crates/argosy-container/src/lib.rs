@@ -19,6 +19,7 @@ mod clamped;
 mod error;
 mod exec;
 mod health;
+mod hearing;
 mod helper;
 mod launch;
 mod link;

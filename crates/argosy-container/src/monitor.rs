@@ -17,9 +17,9 @@ use rustix::process::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::hearing::Hearing;
 use crate::helper::{self, RunOptions, STARTED};
 use crate::log::LogWriter;
-use crate::procfs::is_dropped;
 use crate::ready::{self, Ready};
 use crate::record::{self, Exit, RunRecord, now_ms};
 use crate::spec::{ContainerId, ContainerSpec};
@@ -109,6 +109,8 @@ struct Monitor<'a> {
     raw: Option<RawMode>,
     /// The signals that the container was sent through this process.
     passed_on: BTreeSet<i32>,
+    /// One of them that may have been dropped.
+    hearing: Option<Hearing>,
     /// The one whose default action was carried out, for the kernel does not for a first process.
     carried_out: Option<i32>,
     /// What a supervisor has not been told yet.
@@ -146,6 +148,7 @@ impl<'a> Monitor<'a> {
             signals,
             raw,
             passed_on: BTreeSet::new(),
+            hearing: None,
             carried_out: None,
             ready: None,
         })
@@ -167,6 +170,8 @@ impl<'a> Monitor<'a> {
             }
             let due = self.checks.as_ref().map(Checks::due).into_iter();
             let due = due.chain(self.started.attendance.as_ref().and_then(Attendance::due));
+            self.listen(now);
+            let due = due.chain(self.hearing.as_ref().map(Hearing::due));
             let due = due.chain(self.relay.behind_until()).min();
             let timeout = due.map(|it| it.saturating_duration_since(now));
             let wanted = self.relay.wanted();
@@ -217,16 +222,30 @@ impl<'a> Monitor<'a> {
             terminal::copy_size(terminal);
         }
         if !OWN.contains(&number)
-            && let Some(mut signal) = sys::signal(number)
+            && let Some(signal) = sys::signal(number)
         {
-            if is_dropped(self.started.pid, number) {
-                self.carried_out.get_or_insert(number);
-                signal = Signal::KILL;
+            if let Some(hearing) = Hearing::begin(self.started.pid, number, Instant::now()) {
+                self.hearing = Some(hearing);
             }
             self.passed_on.insert(number);
             // One that has just ended needs no signal.
             let _ = pidfd_send_signal(&self.init, signal);
         }
+    }
+
+    /// Carries out what a signal that the kernel has dropped would have done to any other process.
+    fn listen(&mut self, now: Instant) {
+        let Some(hearing) = &mut self.hearing else { return };
+        let signal = hearing.signal;
+        match hearing.look(now) {
+            None => return,
+            Some(false) => {}
+            Some(true) => {
+                self.carried_out.get_or_insert(signal);
+                let _ = pidfd_send_signal(&self.init, Signal::KILL);
+            }
+        }
+        self.hearing = None;
     }
 
     /// Ends what the first process has left, says how it ended, and cleans up.

@@ -1,14 +1,10 @@
 //! What proc_pid_stat(5) says of a process.
 
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
-
-use crate::signals::ends_by_default;
 
 /// A process that no later one can be taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,59 +36,6 @@ impl ProcessName {
     }
 }
 
-/// How often a process is looked at before it is taken for deaf. While a thread waits for signals
-/// (sigwait(3)) the kernel shows them as not blocked, so one look between two waits would mislead.
-const LOOKS: u32 = 4;
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
-
-/// `rt_sigtimedwait`: of this machine, and of 32-bit programs of x86 with short and long times.
-const SIGNAL_WAITS: [i64; 3] = [libc::SYS_rt_sigtimedwait, 177, 421];
-
-/// Tells whether the kernel drops a signal on its way to a process, because that is the first one of
-/// its PID namespace and says nothing of the signal (pid_namespaces(7)). Anywhere else the process
-/// would end by it. What cannot be seen is taken for heard.
-pub(crate) fn is_dropped(pid: i32, signal: i32) -> bool {
-    ends_by_default(signal)
-        && (0..LOOKS).all(|look| {
-            if look > 0 {
-                std::thread::sleep(LOOK_AGAIN);
-            }
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            is_first(&status) && no_thread_hears(pid, signal).unwrap_or(false)
-        })
-}
-
-fn no_thread_hears(pid: i32, signal: i32) -> io::Result<bool> {
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = thread?.path();
-        let status = fs::read_to_string(path.join("status"))?;
-        let call = fs::read_to_string(path.join("syscall"))?;
-        let number = call.split(' ').next().and_then(|it| it.trim().parse::<i64>().ok());
-        if !is_unheard(&status, signal) || number.is_some_and(|it| SIGNAL_WAITS.contains(&it)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn line<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-}
-
-/// Of the numbers of a process in nested namespaces the innermost stands last.
-fn is_first(status: &str) -> bool {
-    line(status, "NSpid").and_then(|it| it.split_ascii_whitespace().last()) == Some("1")
-}
-
-/// Neither caught, nor ignored, nor kept waiting.
-fn is_unheard(status: &str, signal: i32) -> bool {
-    let bit = 1_u64 << (signal - 1).clamp(0, 63);
-    ["SigCgt", "SigIgn", "SigBlk"].into_iter().all(|name| {
-        let mask = line(status, name).and_then(|it| u64::from_str_radix(it, 16).ok());
-        mask.is_some_and(|mask| mask & bit == 0)
-    })
-}
-
 /// Returns a field by the manual's number, from 3 on. The second one is the name in parentheses
 /// and may hold anything.
 pub(crate) fn field(stat: &str, number: usize) -> Option<&str> {
@@ -101,20 +44,7 @@ pub(crate) fn field(stat: &str, number: usize) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProcessName, field, is_first, is_unheard};
-
-    #[test]
-    fn a_first_process_without_a_handler_hears_nothing() {
-        let status = "Name:\tsh\nNSpid:\t4711\t1\nSigBlk:\t0000000000000002\n\
-            SigIgn:\t0000000000000004\nSigCgt:\t0000000000010000\n";
-        assert!(is_first(status));
-        assert!(!is_first("NSpid:\t1\t17\n"));
-        let unheard = |signal| is_unheard(status, signal);
-        assert!(unheard(libc::SIGTERM));
-        assert!(!unheard(libc::SIGINT), "blocked");
-        assert!(!unheard(libc::SIGQUIT), "ignored");
-        assert!(!unheard(libc::SIGCHLD), "caught");
-    }
+    use super::{ProcessName, field};
 
     #[test]
     fn a_name_full_of_parentheses_does_not_shift_fields() {

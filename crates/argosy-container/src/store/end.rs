@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::{Containers, HIDDEN, KILLED_MAX, LOCK, Lock};
-use crate::procfs::is_dropped;
+use crate::hearing::Hearing;
 use crate::record::{Exit, RunRecord};
 use crate::spec::ContainerId;
 use crate::{ContainerError, sys};
@@ -34,13 +34,15 @@ impl Containers {
         let signal = sys::signal(number).ok_or_else(invalid)?;
         let descriptor = run.init.and_then(|it| it.open());
         let descriptor = descriptor.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })?;
-        let dropped = run.init.is_some_and(|it| is_dropped(it.pid, number));
-        let number = if dropped { libc::SIGKILL } else { number };
-        let signal = if dropped { Signal::KILL } else { signal };
-        pidfd_send_signal(descriptor, signal).map_err(|error| match error {
+        let failed = |error: Errno| match error {
             Errno::SRCH => ContainerError::NotRunning { id: id.clone() },
             error => ContainerError::Signal { id: id.clone(), source: error.into() },
-        })?;
+        };
+        let hearing = run.init.and_then(|it| Hearing::begin(it.pid, number, Instant::now()));
+        pidfd_send_signal(&descriptor, signal).map_err(failed)?;
+        if hearing.is_some_and(Hearing::wait) {
+            pidfd_send_signal(&descriptor, Signal::KILL).map_err(failed)?;
+        }
         if number == libc::SIGKILL && run.cgroups.is_frozen() {
             // Version 1 lets a frozen process die only when it thaws.
             drop(run.cgroups.freeze(false));
