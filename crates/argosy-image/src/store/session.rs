@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use tracing::warn;
 
 use super::durable::{open_lock, random_name};
@@ -127,18 +128,19 @@ pub(super) fn survey(store: &Store, session: &Session) -> Result<Pinned, StoreEr
     let mut pinned = BTreeSet::new();
     for (number, name) in names_in(&store.path("sessions"))?.iter().enumerate() {
         let folder = store.path("sessions").join(name);
-        let lock = File::open(folder.join(LOCK));
-        let alive = lock.is_ok_and(|lock| {
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
-        });
-        if !alive {
+        if !is_alive(&folder)? {
             // Nobody else finds it there.
             let aside = session.file_path(&format!("dead-{number}"));
             std::fs::rename(&folder, &aside).map_err(failed("move away", &folder))?;
             continue;
         }
-        // A session that has no pins yet counts on nothing yet.
-        let pins = std::fs::read_to_string(folder.join(PINS)).unwrap_or_default();
+        let path = folder.join(PINS);
+        let pins = match std::fs::read_to_string(&path) {
+            Ok(pins) => pins,
+            // It counts on nothing yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
         for line in pins.lines() {
             if let Some((kind, digest)) = line.split_once(' ')
                 && let Ok(digest) = digest.parse()
@@ -148,4 +150,21 @@ pub(super) fn survey(store: &Store, session: &Session) -> Result<Pinned, StoreEr
         }
     }
     Ok(pinned)
+}
+
+/// Whether somebody works in a session. What cannot be found out is an error: that its holder is
+/// dead would be a guess, and what a living one counts on would go.
+fn is_alive(folder: &Path) -> Result<bool, StoreError> {
+    let path = folder.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        // Whoever made it was killed before it had one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(failed("lock", &path)(error)),
+    }
 }
