@@ -303,6 +303,11 @@ fn wrong_contents_are_told_by_their_digests() {
     lying[0].diff_id = argosy_image::Digest::sha256(b"other");
     let error = refused(&MadeImage::new(lying));
     assert!(error.contains("but the image's configuration says"), "{error}");
+    // One blob is said to be two layers. The second would be known by the other's digest.
+    let mut lying = vec![image.layers[0].clone(), image.layers[0].clone()];
+    lying[1].diff_id = argosy_image::Digest::sha256(b"other");
+    let error = refused(&MadeImage::new(lying));
+    assert!(error.contains(&wanted) && error.contains("unpacks to"), "{error}");
     // More comes than the manifest says.
     let mut long = image.layers[0].blob.clone();
     long.extend([0; 100]);
