@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::durable::{open_lock, random_name};
 use super::trees::remove_tree;
-use super::{Store, StoreError, failed, names_in};
+use super::{ImageRecord, Store, StoreError, failed, names_in};
 use crate::digest::{Algorithm, Digest};
 use crate::layer::Target;
 
@@ -60,6 +60,17 @@ impl Session {
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Keeps the image that a user means as it is until the end of this operation: neither a
+    /// collection nor a removal takes it away.
+    pub(crate) fn pin_image(&self, name: &str) -> Result<ImageRecord, StoreError> {
+        let manifest = self.store.resolve(name)?;
+        let unknown = || StoreError::NotFound { name: name.to_owned() };
+        if self.pin("images", &manifest)? {
+            return self.store.record(&manifest)?.ok_or_else(unknown);
+        }
+        Err(unknown())
     }
 
     /// Keeps a content from being collected; true if it is there.

@@ -1,11 +1,11 @@
 //! Archives, layouts, imports and pushes, with the tools that others use on the other side.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use argosy_image::{
-    Error, Image, ImportOptions, LoadFrom, LoadOptions, Loaded, SaveTo, Store, import, load, push,
-    save, silent,
+    Collect, Error, Image, ImportOptions, LoadFrom, LoadOptions, Loaded, SaveTo, Store, import,
+    load, push, save, silent,
 };
 
 use crate::archive::{Archive, Layer, MadeImage, gzip};
@@ -98,6 +98,38 @@ fn what_is_saved_is_read_by_us_and_by_skopeo_in_both_forms() {
     );
 }
 
+/// Takes what it is given, and has a store collect and remove all it can in between.
+struct Collecting<'a> {
+    written: Vec<u8>,
+    store: &'a Store,
+}
+
+impl Write for Collecting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.store.collect(&Default::default(), Collect::Unused).unwrap();
+        let error = whole(&self.store.remove("local/app:1", &Default::default()).unwrap_err());
+        assert!(error.contains("in use"), "{error}");
+        self.written.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_saved_stays_until_it_is_written() {
+    let folder = folder();
+    let store = store(folder.path());
+    let image = imported(&store, "local/app:1");
+    let mut out = Collecting { written: Vec::new(), store: &store };
+    save(&store, &["local/app:1".to_owned()], SaveTo::Stream(&mut out)).unwrap();
+    let path = folder.path().join("saved.tar");
+    std::fs::write(&path, out.written).unwrap();
+    store.remove("local/app:1", &Default::default()).unwrap();
+    assert_eq!(loaded(&store, &path).unwrap()[0].image.manifest, image.manifest);
+}
+
 #[test]
 fn an_imported_archive_says_what_it_was_told_to() {
     let folder = folder();
@@ -162,7 +194,7 @@ fn hostile_archives_are_refused_and_leave_nothing() {
                 || part.contains("but the image") && error.contains("cannot be unpacked"),
             "{part}: {error}"
         );
-        store.collect(&Default::default(), argosy_image::Collect::Unused).unwrap();
+        store.collect(&Default::default(), Collect::Unused).unwrap();
         assert_eq!(contents(&store), Vec::<String>::new());
     }
     let good = archive(&entries("layer.tar", "config.json"));

@@ -331,6 +331,21 @@ fn an_operation_that_may_be_alive_keeps_what_it_counts_on() {
 }
 
 #[test]
+fn an_image_that_a_pull_under_way_has_just_made_is_not_removed() {
+    let fake = two();
+    let folder = folder();
+    let store = store(folder.path());
+    let image = try_pull(&store, &fake.name("one")).unwrap();
+    let under_way = UnderWay::with(&store, &format!("images {}\n", image.manifest));
+    let force = Removal { force: true, ..Removal::default() };
+    let error = whole(&store.remove(&fake.name("one"), &force).unwrap_err());
+    assert!(error.contains("in use by a pull"), "{error}");
+    assert_eq!(store.find(&fake.name("one")).unwrap().id, image.id);
+    drop(under_way);
+    assert_eq!(store.remove(&fake.name("one"), &force).unwrap().image, Some(image.id));
+}
+
+#[test]
 fn a_layer_that_an_image_has_twice_is_there_once() {
     let meta = Meta { mode: 0o750, uid: 77, ..FOLDER };
     let base = Layer::gzip(Archive::default().entry(b'5', "srv", "", &[], meta).end());
