@@ -10,16 +10,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
 use super::archive::{Entry, Kind};
 use super::privileges::Privileges;
 use super::unpack::UnpackError;
+use crate::within::open_within;
 
-/// How often a resolution is tried again that a rename elsewhere has disturbed.
-const RESOLVE_TRIES: usize = 16;
 const COPY_BYTES: usize = 256 << 10;
 /// What a directory gets that no entry describes.
 const PLAIN_DIRECTORY: DirectoryState = DirectoryState { mode: 0o755, modified: (0, 0) };
@@ -347,24 +346,11 @@ impl Tree {
     }
 
     fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
+        open_within(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
     }
 
     fn open_path(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)
-    }
-
-    fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        let path = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
-        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let mut tries = 0;
-        loop {
-            let flags = flags | OFlags::CLOEXEC;
-            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), how) {
-                Err(Errno::AGAIN) if tries < RESOLVE_TRIES => tries += 1,
-                other => return other,
-            }
-        }
+        open_within(&self.root, path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
     fn own(&self, file: &OwnedFd, path: &[u8], entry: &Entry) -> Result<(), UnpackError> {

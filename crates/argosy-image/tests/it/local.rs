@@ -219,3 +219,40 @@ fn a_layout_cannot_point_out_of_its_folder() {
     let error = whole(&loaded(&other, &layout).unwrap_err());
     assert!(error.contains("cannot open"), "{error}");
 }
+
+#[test]
+fn a_folder_of_docker_cannot_name_what_is_outside_of_it() {
+    let folder = folder();
+    let store = store(folder.path());
+    let image = MadeImage::new(vec![Layer::plain(Archive::default().file("a", b"a").end())]);
+    let saved = folder.path().join("saved");
+    std::fs::create_dir(&saved).unwrap();
+    let write = |path: &Path, bytes: &[u8]| std::fs::write(path, bytes).unwrap();
+    write(&folder.path().join("config.json"), &image.config);
+    write(&folder.path().join("layer.tar"), &image.layers[0].blob);
+    write(&saved.join("layer.tar"), &image.layers[0].blob);
+    run("mkfifo", &[text(&saved.join("pipe"))]);
+    let load_with = |config: &str, layer: &str| {
+        let manifest = format!(r#"[{{"Config": "{config}", "Layers": ["{layer}"]}}]"#);
+        write(&saved.join("manifest.json"), manifest.as_bytes());
+        loaded(&store, &saved).map_err(|error| whole(&error))
+    };
+    // Both are there and are what they should be, but outside.
+    let absolute = folder.path().join("config.json");
+    for outside in ["../config.json", text(&absolute)] {
+        let error = load_with(outside, "layer.tar").unwrap_err();
+        assert!(error.contains(&format!("{outside:?} is missing")), "{error}");
+    }
+    std::fs::rename(&absolute, saved.join("config.json")).unwrap();
+    std::fs::rename(saved.join("layer.tar"), saved.join("other.tar")).unwrap();
+    for (layer, part) in [
+        ("../layer.tar", "is missing"),
+        ("/dev/zero", "is missing"),
+        ("pipe", "is not a file"),
+        ("", "is not a file"),
+    ] {
+        let error = load_with("config.json", layer).unwrap_err();
+        assert!(error.contains(part), "{layer}: {error}");
+    }
+    load_with("config.json", "./other.tar").unwrap();
+}
