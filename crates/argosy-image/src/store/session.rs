@@ -16,7 +16,7 @@ use super::durable::{open_lock, random_name};
 use super::trees::remove_tree;
 use super::{ImageRecord, Store, StoreError, failed, names_in};
 use crate::digest::{Algorithm, Digest};
-use crate::layer::Target;
+use crate::layer::{Memory, Target};
 
 const LOCK: &str = "lock";
 const PINS: &str = "pins";
@@ -28,6 +28,8 @@ pub(crate) struct Session {
     folder: PathBuf,
     pins: Mutex<File>,
     layers: AtomicU64,
+    /// What is remembered of its layers' directories.
+    memory: Memory,
     _lock: OwnedFd,
 }
 
@@ -47,7 +49,9 @@ impl Session {
             .open(&pins_path)
             .map_err(failed("make", &pins_path))?;
         let layers = AtomicU64::new(0);
-        Ok(Self { store: store.clone(), folder, pins: Mutex::new(pins), layers, _lock: lock })
+        let memory = Memory::of(store.limits().directory_bytes_max);
+        let (store, pins) = (store.clone(), Mutex::new(pins));
+        Ok(Self { store, folder, pins, layers, memory, _lock: lock })
     }
 
     /// Begins, and removes at its end what killed operations have left as well.
@@ -102,6 +106,7 @@ impl Session {
             root: open_folder(&root)?,
             trash: open_folder(&trash)?,
             privileges: self.store.privileges(),
+            memory: self.memory.clone(),
             limits: *self.store.limits(),
             algorithm,
         };
