@@ -148,6 +148,11 @@ impl Client {
         Client { connect, on_note: None }
     }
 
+    /// Returns the server's name for messages.
+    pub fn server(&self) -> String {
+        self.connect.name()
+    }
+
     /// Hands the notes of answers to `on_note`.
     #[must_use]
     pub fn with_notes(self, on_note: impl Fn(&str) + Send + Sync + 'static) -> Client {

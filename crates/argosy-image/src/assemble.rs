@@ -76,15 +76,30 @@ impl KnownLayers {
 }
 
 /// The digests of an image's layers as its configuration has them, one for each of the manifest.
-pub(crate) fn diff_ids(config: &ImageConfiguration, layers: usize) -> Result<Vec<Digest>, Error> {
+/// A blob that the manifest names twice is brought once, so it cannot be two layers.
+pub(crate) fn diff_ids(
+    config: &ImageConfiguration,
+    layers: &[Descriptor],
+) -> Result<Vec<Digest>, Error> {
     let stated = config.rootfs().diff_ids();
-    if stated.len() != layers {
-        return Err(Error::LayerCount { config: stated.len(), manifest: layers });
+    if stated.len() != layers.len() {
+        return Err(Error::LayerCount { config: stated.len(), manifest: layers.len() });
     }
-    stated
-        .iter()
-        .map(|text| text.parse().map_err(|source| Error::DiffId { text: text.clone(), source }))
-        .collect()
+    let mut diff_ids: Vec<Digest> = Vec::with_capacity(stated.len());
+    let mut first: BTreeMap<&Digest, usize> = BTreeMap::new();
+    for (number, (text, blob)) in stated.iter().zip(layers).enumerate() {
+        let diff_id: Digest =
+            text.parse().map_err(|source| Error::DiffId { text: text.clone(), source })?;
+        let place = *first.entry(&blob.digest).or_insert(number);
+        if let Some(earlier) = diff_ids.get(place)
+            && *earlier != diff_id
+        {
+            let (layer, first) = (blob.digest.clone(), earlier.clone());
+            return Err(Error::TwoDiffIds { layer, first, second: diff_id });
+        }
+        diff_ids.push(diff_id);
+    }
+    Ok(diff_ids)
 }
 
 /// Refuses an image for another machine than is wanted. One that says nothing is trusted.

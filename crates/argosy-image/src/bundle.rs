@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::digest::{Algorithm, Digest};
 use crate::layer::{Archive, ArchiveError, Guard, Kind, decompressed, relative};
 use crate::limits::{ARCHIVE_ENTRIES_MAX, Limits};
+use crate::within::open_within;
 
 /// Links between entries of an archive that are followed; docker writes one.
 const LINKS_MAX: usize = 4;
@@ -30,6 +34,8 @@ pub enum BundleError {
     Entries,
     #[error("{name:?} is missing in it")]
     Missing { name: String },
+    #[error("{name:?} in it is not a file")]
+    NotAFile { name: String },
     #[error("{name:?} in it has {found} bytes, at most {max} are allowed")]
     TooLarge { name: String, found: u64, max: u64 },
     #[error("{name:?} in it is not what its digest says")]
@@ -48,7 +54,7 @@ pub enum BundleError {
 
 /// Files by name, from a directory or an archive.
 pub(crate) enum Bundle {
-    Folder(PathBuf),
+    Folder { folder: OwnedFd, path: PathBuf },
     Archive { file: Arc<File>, entries: BTreeMap<String, Place> },
 }
 
@@ -66,7 +72,8 @@ impl Bundle {
     pub(crate) fn open(path: &Path, spool: &Path, limits: &Limits) -> Result<Self, BundleError> {
         let failed = |doing| move |source| BundleError::Io { doing, path: path.to_owned(), source };
         if path.is_dir() {
-            return Ok(Self::Folder(path.to_owned()));
+            let folder = File::open(path).map_err(failed("open"))?.into();
+            return Ok(Self::Folder { folder, path: path.to_owned() });
         }
         let mut file = File::open(path).map_err(failed("open"))?;
         let seekable = file.stream_position().is_ok();
@@ -148,18 +155,23 @@ impl Bundle {
     /// Opens a file of it; nothing if there is none.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Content>, BundleError> {
         match self {
-            Self::Folder(folder) => {
-                let path = folder.join(name);
-                let failed = |source| BundleError::Io { doing: "open", path: path.clone(), source };
-                let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-                match OpenOptions::new().read(true).custom_flags(no_follow).open(&path) {
-                    Ok(file) => {
-                        let size = file.metadata().map_err(failed)?.len();
-                        Ok(Some((Box::new(file), size)))
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(failed(error)),
+            Self::Folder { folder, path } => {
+                let failed = |source| {
+                    let path = path.join(name);
+                    BundleError::Io { doing: "open", path, source }
+                };
+                // A pipe that nobody writes to must not be waited for.
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+                let file = match open_within(folder, name.as_bytes(), flags) {
+                    Ok(file) => File::from(file),
+                    Err(Errno::NOENT) => return Ok(None),
+                    Err(error) => return Err(failed(error.into())),
+                };
+                let found = file.metadata().map_err(failed)?;
+                if !found.is_file() {
+                    return Err(BundleError::NotAFile { name: name.to_owned() });
                 }
+                Ok(Some((Box::new(file), found.len())))
             }
             Self::Archive { file, entries } => {
                 let mut name = name;

@@ -35,6 +35,8 @@ pub enum Error {
     LayerCount { config: usize, manifest: usize },
     #[error("the image's configuration names the layer {text:?}")]
     DiffId { text: String, source: DigestError },
+    #[error("the image's configuration says that layer {layer} unpacks to {first} and to {second}")]
+    TwoDiffIds { layer: Digest, first: Digest, second: Digest },
     #[error(
         "the filesystem of the image store is {used} % full; pulls are refused from {refuse} % on. `argosy image gc --all` removes what is not used"
     )]

@@ -2,6 +2,7 @@
 
 mod archive;
 mod decompress;
+mod directories;
 mod guard;
 mod metadata;
 mod privileges;
@@ -16,5 +17,6 @@ pub use unpack::UnpackError;
 
 pub(crate) use archive::{Archive, Kind, relative};
 pub(crate) use decompress::{Compression, decompressed};
+pub(crate) use directories::{Implied, Memory};
 pub(crate) use metadata::inherit;
 pub(crate) use unpack::{Target, Unpacked, unpack};

@@ -33,6 +33,7 @@ mod reference;
 mod registry;
 mod save;
 mod store;
+mod within;
 
 pub use bundle::BundleError;
 pub use digest::{Algorithm, Digest, DigestError};

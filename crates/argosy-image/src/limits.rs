@@ -12,6 +12,9 @@ pub struct Limits {
     pub layers_max: usize,
     /// Entries of one layer's archive. The largest images have some 500,000 files.
     pub entries_max: u64,
+    /// Bytes that are remembered of the directories of a pull's layers, all together: some 400 and a
+    /// name each. The largest images have some 100,000 directories in all.
+    pub directory_bytes_max: u64,
     /// Bytes that one layer may unpack to. No filesystem here should be filled by one layer.
     pub unpacked_bytes_max: u64,
     /// How many times larger than its compressed form a layer may be once it is larger than
@@ -33,6 +36,7 @@ impl Default for Limits {
             config_bytes_max: 8 << 20,
             layers_max: 500,
             entries_max: 2_000_000,
+            directory_bytes_max: 256 << 20,
             unpacked_bytes_max: 64 << 30,
             unpacked_ratio_max: 200,
             ratio_free_bytes: 1 << 30,

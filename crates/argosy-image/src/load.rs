@@ -256,7 +256,7 @@ impl Load<'_> {
     ) -> Result<Digest, Error> {
         let configuration = parse_config(config)?;
         check_platform(&configuration, &self.wanted)?;
-        let diff_ids = diff_ids(&configuration, manifest.layers.len())?;
+        let diff_ids = diff_ids(&configuration, &manifest.layers)?;
         let chain = chain_ids(&diff_ids);
         let mut layers: Vec<ReadyLayer> = Vec::new();
         for (number, blob) in manifest.layers.iter().enumerate() {

@@ -122,7 +122,7 @@ impl Pull {
         let config = self.config(&fetched.source, &manifest.config).await?;
         let configuration = parse_config(&config)?;
         check_platform(&configuration, &self.wanted)?;
-        let diff_ids = diff_ids(&configuration, manifest.layers.len())?;
+        let diff_ids = diff_ids(&configuration, &manifest.layers)?;
         (self.progress)(Event::Resolved {
             manifest: fetched.digest.clone(),
             platform: self.wanted.clone(),

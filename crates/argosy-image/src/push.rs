@@ -8,7 +8,7 @@ use crate::progress::{Event, Progress};
 use crate::pull::blocking;
 use crate::reference::Reference;
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Store, StoreError};
+use crate::store::{Session, Store};
 
 /// Sends an image to where a reference says. What the registry has already is not sent again.
 /// Tells the digest of the manifest there.
@@ -20,11 +20,11 @@ pub async fn push(
     progress: &Progress,
 ) -> Result<Digest, Error> {
     let (reading, name) = (store.clone(), image.to_owned());
-    let (record, manifest) = blocking(move || {
-        let digest = reading.resolve(&name)?;
-        let record = reading.record(&digest)?.ok_or(StoreError::NotFound { name })?;
-        let manifest = reading.read_blob(&digest)?;
-        Ok((record, manifest))
+    let (session, record, manifest) = blocking(move || {
+        let session = Session::begin(&reading)?;
+        let record = session.pin_image(&name)?;
+        let manifest = reading.read_blob(&record.manifest.digest)?;
+        Ok((session, record, manifest))
     })
     .await?;
     let failed =
@@ -47,5 +47,10 @@ pub async fn push(
     }
     let kind = record.manifest.media_type.as_str();
     client.send_manifest(to, kind, &manifest).await.map_err(failed)?;
+    blocking(move || {
+        drop(session);
+        Ok(())
+    })
+    .await?;
     Ok(record.manifest.digest)
 }

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::reference::Reference;
-use crate::store::{ImageRecord, Store, StoreError};
+use crate::store::{ImageRecord, Session, Store};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -39,19 +39,16 @@ struct Saved {
 /// Writes images, by name or id; a name is written with them, an id with all its names. It waits
 /// for the disk: call it where that is allowed.
 pub fn save(store: &Store, images: &[String], to: SaveTo<'_>) -> Result<(), Error> {
+    let session = Session::begin(store)?;
     let mut saved: Vec<Saved> = Vec::new();
     for name in images {
-        let manifest = store.resolve(name)?;
-        let known = store.names_of(&manifest)?;
+        let record = session.pin_image(name)?;
+        let known = store.names_of(&record.manifest.digest)?;
         let given = name.parse().ok().filter(|reference| known.contains(reference));
         let names = given.map_or(known, |reference| vec![reference]);
-        match saved.iter_mut().find(|image| image.record.manifest.digest == manifest) {
+        match saved.iter_mut().find(|image| image.record.manifest == record.manifest) {
             Some(image) => image.names.extend(names),
-            None => {
-                let unknown = || StoreError::NotFound { name: name.clone() };
-                let record = store.record(&manifest)?.ok_or_else(unknown)?;
-                saved.push(Saved { record, names });
-            }
+            None => saved.push(Saved { record, names }),
         }
     }
     let mut out = match to {

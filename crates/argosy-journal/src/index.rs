@@ -6,15 +6,15 @@
 //! or of another length of the segment is not used, and the segment is read from end to end.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
 use prost::encoding::{decode_varint, encode_varint};
 
-use crate::segment;
+use crate::{segment, whole};
 
 const MAGIC: &[u8; 4] = b"ARGX";
 const FORMAT: u32 = 1;
@@ -116,16 +116,8 @@ impl IndexBuilder {
     /// length.
     pub(crate) fn write(&self, dir: &Path, number: u64, segment_bytes: u64) -> io::Result<u64> {
         let bytes = self.encode(number, segment_bytes);
-        let making = dir.join(format!("index-{number:016x}.new"));
-        // One that was left half-made may be open to all.
-        drop(fs::remove_file(&making));
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&making)?
-            .write_all(&bytes)?;
-        fs::rename(&making, path(dir, number))?;
+        // Readers make indices too, of the same segment at the same moment.
+        whole::write(&path(dir, number), &bytes)?;
         Ok(bytes.len() as u64)
     }
 

@@ -6,16 +6,15 @@
 //! frames of their own kind in the order of their cursors. It is made anew each time.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::index::{self, Index, IndexBuilder};
 use crate::place::Place;
 use crate::reader::{Query, ReadError, Stored};
 use crate::segment::{self, Frame, Glance, KeptRecord};
-use crate::{Cursor, entry};
+use crate::{Cursor, entry, whole};
 
 pub(crate) const FILE: &str = "journal-kept.log";
 /// Lines that are kept of a unit, those in segments included: what one looks at first.
@@ -160,12 +159,8 @@ fn write(dir: &Path, lines: Vec<Line>) -> io::Result<u64> {
     }
     let mut bytes = segment::header(0).to_vec();
     lines.iter().for_each(|line| bytes.extend_from_slice(&line.frame));
-    let making = dir.join("kept.new");
-    // One that was left half-made may be open to all.
-    drop(fs::remove_file(&making));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(&making)?.write_all(&bytes)?;
-    fs::rename(&making, &path)?;
+    // The segment that the lines come from is removed next.
+    whole::write_durably(&path, &bytes)?;
     Ok(bytes.len() as u64)
 }
 

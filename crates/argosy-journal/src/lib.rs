@@ -17,6 +17,7 @@ mod place;
 mod reader;
 mod segment;
 mod walk;
+mod whole;
 mod writer;
 
 pub use cursor::{Cursor, InvalidCursor};

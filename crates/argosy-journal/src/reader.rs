@@ -11,6 +11,7 @@ use crate::index::Index;
 use crate::place::Place;
 use crate::segment::Glance;
 use crate::walk::Walk;
+use crate::whole::UNFINISHED;
 use crate::{Cursor, Entry, index, kept, segment};
 
 /// Which entries are wanted.
@@ -74,9 +75,6 @@ pub struct Usage {
 pub struct JournalReader {
     dir: PathBuf,
 }
-
-/// How the name of a file ends that is being made.
-pub(crate) const UNFINISHED: &str = ".new";
 
 /// The files of a journal.
 #[derive(Debug, Default)]

@@ -437,6 +437,35 @@ fn what_a_killed_writer_was_making_is_removed() {
 }
 
 #[test]
+fn the_index_of_a_segment_is_made_by_many_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).append(&[entry("a", 1)]).unwrap();
+    std::thread::scope(|scope| {
+        let make = || (0..200).try_for_each(|_| index::make(dir.path(), 1).map(drop));
+        let makers: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        makers.into_iter().for_each(|maker| maker.join().unwrap().unwrap());
+    });
+    let length = fs::metadata(segment::path(dir.path(), 1)).unwrap().len();
+    assert!(index::Index::open(dir.path(), 1, length).is_some());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing unfinished is left");
+}
+
+#[test]
+fn what_another_one_left_half_made_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    // Of a killed process that had this one's id.
+    let left = |number: u64| {
+        let name = format!("journal-{:016x}.idx.{}-{number}.new", 1, std::process::id());
+        dir.path().join(name)
+    };
+    open(dir.path()).append(&[entry("a", 1)]).unwrap();
+    // The next names; other tests may take some of them meanwhile.
+    (0..50).for_each(|number| fs::write(left(number), "half").unwrap());
+    index::make(dir.path(), 1).unwrap();
+    assert!((0..50).all(|number| fs::read(left(number)).unwrap() == b"half"));
+}
+
+#[test]
 fn a_walk_goes_on_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = Journal::open_with(dir.path(), limits(400, 1 << 20)).unwrap();

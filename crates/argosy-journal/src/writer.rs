@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::entry::{Entry, EntryRecord, PositionRecord, SpoolPosition, Stream, Transport};
@@ -12,7 +12,7 @@ use crate::kept::{self, Remaining};
 use crate::limits::{self, JournalLimits};
 use crate::reader::Files;
 use crate::segment::{self, Frame, PositionsRecord, Stop, UnitPositionRecord};
-use crate::{Cursor, Usage};
+use crate::{Cursor, Usage, whole};
 
 /// The journal could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +178,8 @@ impl Journal {
         while self.used() > bytes
             && let Some((number, length)) = self.closed.pop_first()
         {
+            // Of each unit less is kept by what it has in newer segments: that must last, too.
+            self.sync()?;
             let before = self.used() + length;
             let remaining = Remaining {
                 closed: &self.closed,
@@ -269,18 +271,10 @@ fn create_segment(dir: &Path, number: u64, positions: &Positions) -> Result<Newe
     let path = segment::path(dir, number);
     let mut bytes = segment::header(number).to_vec();
     segment::put_positions(&mut bytes, &positions_record(positions));
-    // Made under another name, so that a reader never meets half a header.
-    let making = dir.join("journal.new");
-    // One that was left half-made may be open to all.
-    drop(fs::remove_file(&making));
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&making)
-        .and_then(|mut file| file.write_all(&bytes))
-        .map_err(failed(&making, "created"))?;
-    fs::rename(&making, &path).map_err(failed(&path, "created"))?;
+    // A reader never meets half a header, and what is synced later has a name then.
+    whole::write(&path, &bytes)
+        .and_then(|()| whole::sync_dir_of(&path))
+        .map_err(failed(&path, "created"))?;
     let (length, index) = (bytes.len() as u64, IndexBuilder::default());
     Ok(Newest { file: open_segment(&path, "created")?, number, length, index })
 }

@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod namespace;
+mod parent;
 mod probe;
 mod tree;
 

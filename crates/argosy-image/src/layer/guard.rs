@@ -21,6 +21,8 @@ pub enum Refusal {
     Ratio { max: u64 },
     #[error("the layer has more than {max} entries")]
     Entries { max: u64 },
+    #[error("the image has so many directories that more than {max} bytes are needed to know them")]
+    Directories { max: u64 },
     #[error("the filesystem of the image store is {used} % full; unpacking stops at {max} %")]
     Space { used: u8, max: u8 },
 }

@@ -4,7 +4,6 @@
 //! it. A layer that holds `srv/data/file` without entries for `srv` and `srv/data` would so change
 //! both, as it does with engines that unpack each layer alone.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +11,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
 
+use super::directories::Implied;
 use super::privileges::Privileges;
 use super::tree::{failed, is_directory, times};
 use super::unpack::UnpackError;
@@ -30,28 +30,27 @@ enum Below {
 /// Gives implied directories what the nearest of `below` (highest first) has for them.
 pub(crate) fn inherit(
     layer: &Path,
-    implied: &BTreeSet<Vec<u8>>,
+    implied: &Implied,
     below: &[&Path],
     privileges: Privileges,
 ) -> Result<(), UnpackError> {
     let layer = open(layer, b".")?;
     // The deepest first: touching a directory's content would change its times.
-    for path in implied.iter().rev() {
+    implied.each_upwards(|path| {
         for lower in below {
             let lower = open(lower, b".")?;
             match look(lower, path, privileges) {
                 Below::Directory(found) => {
                     let own = open_at(layer.as_fd(), path)
                         .map_err(|error| failed("open", path, error))?;
-                    copy(&found, &own, path, privileges)?;
-                    break;
+                    return copy(&found, &own, path, privileges);
                 }
                 Below::Nothing => {}
                 Below::Hidden => break,
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn look(root: OwnedFd, path: &[u8], privileges: Privileges) -> Below {

@@ -3,33 +3,25 @@
 //! Every path is resolved by the kernel with the directory as root (`RESOLVE_IN_ROOT`): links,
 //! absolute ones too, lead to somewhere inside or nowhere. The last name is never followed.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
 use super::archive::{Entry, Kind};
+use super::directories::{Directories, Implied, Look, Memory};
 use super::privileges::Privileges;
 use super::unpack::UnpackError;
+use crate::within::open_within;
 
-/// How often a resolution is tried again that a rename elsewhere has disturbed.
-const RESOLVE_TRIES: usize = 16;
 const COPY_BYTES: usize = 256 << 10;
 /// What a directory gets that no entry describes.
-const PLAIN_DIRECTORY: DirectoryState = DirectoryState { mode: 0o755, modified: (0, 0) };
-
-/// What a directory gets when all its entries are in it.
-#[derive(Debug, Clone, Copy)]
-struct DirectoryState {
-    mode: u32,
-    modified: (i64, u32),
-}
+const PLAIN_DIRECTORY: Look = Look { mode: 0o755, modified: (0, 0) };
 
 /// The directory that a layer becomes.
 pub(crate) struct Tree {
@@ -40,14 +32,18 @@ pub(crate) struct Tree {
     privileges: Privileges,
     /// The directory that the last entry was in.
     last: Option<(Vec<u8>, OwnedFd)>,
-    directories: BTreeMap<Vec<u8>, DirectoryState>,
-    implied: BTreeSet<Vec<u8>>,
+    directories: Directories,
     buffer: Vec<u8>,
 }
 
 impl Tree {
-    pub(crate) fn new(root: OwnedFd, trash: OwnedFd, privileges: Privileges) -> Self {
-        let directories = BTreeMap::from([(Vec::new(), PLAIN_DIRECTORY)]);
+    pub(crate) fn new(
+        root: OwnedFd,
+        trash: OwnedFd,
+        privileges: Privileges,
+        memory: Memory,
+    ) -> Self {
+        let directories = Directories::new(memory, PLAIN_DIRECTORY);
         Self {
             root,
             trash,
@@ -55,7 +51,6 @@ impl Tree {
             privileges,
             last: None,
             directories,
-            implied: BTreeSet::new(),
             buffer: vec![0; COPY_BYTES],
         }
     }
@@ -63,7 +58,7 @@ impl Tree {
     /// Makes a directory, or takes over the one that is there.
     pub(crate) fn directory(&mut self, names: &[&[u8]], entry: &Entry) -> Result<(), UnpackError> {
         let path = names.join(&b'/');
-        let state = DirectoryState { mode: entry.mode, modified: entry.modified };
+        let look = Look { mode: entry.mode, modified: entry.modified };
         if let Some((name, above)) = names.split_last() {
             let name = OsStr::from_bytes(name);
             let parent = self.parent(above)?;
@@ -71,7 +66,7 @@ impl Tree {
             let hid = existing.as_ref().is_ok_and(is_whiteout);
             if !existing.as_ref().is_ok_and(is_directory) {
                 if existing.is_ok() {
-                    self.clear(&parent, name, &path)?;
+                    self.clear(&parent, names)?;
                 }
                 self.make_directory(&parent, name, &path, hid)?;
             }
@@ -83,9 +78,7 @@ impl Tree {
             rustix::fs::fsetxattr(&directory, name, value, XattrFlags::empty())
                 .map_err(|error| failed("set an extended attribute of", &path, error))?;
         }
-        self.implied.remove(&path);
-        self.directories.insert(path, state);
-        Ok(())
+        Ok(self.directories.describe(names, look)?)
     }
 
     /// Makes a file of what `data` gives.
@@ -102,7 +95,7 @@ impl Tree {
         };
         let opened = match open() {
             Err(Errno::EXIST) => {
-                self.clear(&parent, name, &path)?;
+                self.clear(&parent, names)?;
                 open()
             }
             other => other,
@@ -159,7 +152,7 @@ impl Tree {
             if (existing.st_dev, existing.st_ino) == (found.st_dev, found.st_ino) {
                 return Ok(true);
             }
-            self.clear(&parent, name, &path)?;
+            self.clear(&parent, names)?;
         }
         rustix::fs::linkat(&target_parent, target_name, &parent, name, AtFlags::empty())
             .map_err(|error| failed("link", &path, error))?;
@@ -171,7 +164,7 @@ impl Tree {
     pub(crate) fn special(&mut self, names: &[&[u8]], entry: &Entry) -> Result<(), UnpackError> {
         let (name, path, parent) = self.place(names)?;
         if stat(parent.as_fd(), name).is_ok() {
-            self.clear(&parent, name, &path)?;
+            self.clear(&parent, names)?;
         }
         let kind = match entry.kind {
             Kind::CharDevice => FileType::CharacterDevice,
@@ -242,17 +235,17 @@ impl Tree {
 
     /// Gives the directories their modes and times. What is told are the directories that no
     /// entry described: how they look is up to the layers below.
-    pub(crate) fn finish(self) -> Result<BTreeSet<Vec<u8>>, UnpackError> {
-        for (path, state) in self.directories.iter().rev() {
-            let Ok(directory) = self.open(path) else { continue };
+    pub(crate) fn finish(self) -> Result<Implied, UnpackError> {
+        self.directories.each_upwards(|path, look| {
+            let Ok(directory) = self.open(path) else { return Ok(()) };
             // A directory that its owner may not write to could not be moved to its place.
             let movable = if path.is_empty() && !self.privileges.owners { 0o700 } else { 0 };
-            rustix::fs::fchmod(&directory, Mode::from_raw_mode(state.mode | movable))
+            rustix::fs::fchmod(&directory, Mode::from_raw_mode(look.mode | movable))
                 .map_err(|error| failed("set the mode of", path, error))?;
-            rustix::fs::futimens(&directory, &times(state.modified))
-                .map_err(|error| failed("set the times of", path, error))?;
-        }
-        Ok(self.implied)
+            rustix::fs::futimens(&directory, &times(look.modified))
+                .map_err(|error| failed("set the times of", path, error))
+        })?;
+        Ok(self.directories.implied())
     }
 
     fn mark_opaque(&self, path: &[u8]) -> Result<(), UnpackError> {
@@ -263,7 +256,7 @@ impl Tree {
     }
 
     fn make_directory(
-        &mut self,
+        &self,
         parent: &OwnedFd,
         name: &OsStr,
         path: &[u8],
@@ -271,7 +264,6 @@ impl Tree {
     ) -> Result<(), UnpackError> {
         rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700))
             .map_err(|error| failed("make", path, error))?;
-        self.directories.insert(path.to_vec(), PLAIN_DIRECTORY);
         if hides { self.mark_opaque(path) } else { Ok(()) }
     }
 
@@ -309,12 +301,12 @@ impl Tree {
                     let existing = stat(above.as_fd(), name);
                     let hid = existing.as_ref().is_ok_and(is_whiteout);
                     if hid {
-                        self.clear(&above, name, &path)?;
+                        self.clear(&above, &names[..count])?;
                     } else if existing.is_ok() {
                         return Err(UnpackError::NotADirectory { path: shown(&path) });
                     }
                     self.make_directory(&above, name, &path, hid)?;
-                    self.implied.insert(path.clone());
+                    self.directories.imply(&names[..count], PLAIN_DIRECTORY)?;
                     self.open_path(&path).map_err(|error| failed("open", &path, error))?
                 }
                 Err(error) => return Err(failed("open", &path, error)),
@@ -328,43 +320,31 @@ impl Tree {
     }
 
     /// Removes what has a name; directories are moved away whole.
-    fn clear(&mut self, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<(), UnpackError> {
-        let found = stat(parent.as_fd(), name).map_err(|error| failed("look at", path, error))?;
+    fn clear(&mut self, parent: &OwnedFd, names: &[&[u8]]) -> Result<(), UnpackError> {
+        let Some(name) = names.last() else { return Err(UnpackError::RootReplaced) };
+        let name = OsStr::from_bytes(name);
+        let fail = |doing, error| failed(doing, &names.join(&b'/'), error);
+        let found = stat(parent.as_fd(), name).map_err(|error| fail("look at", error))?;
         if is_directory(&found) {
             self.trashed += 1;
             let aside = self.trashed.to_string();
             rustix::fs::renameat(parent, name, &self.trash, aside)
-                .map_err(|error| failed("replace", path, error))?;
-            let mut below = path.to_vec();
-            below.push(b'/');
-            self.directories.retain(|known, _| known != path && !known.starts_with(&below));
-            self.implied.retain(|known| known != path && !known.starts_with(&below));
+                .map_err(|error| fail("replace", error))?;
         } else {
             rustix::fs::unlinkat(parent, name, AtFlags::empty())
-                .map_err(|error| failed("replace", path, error))?;
+                .map_err(|error| fail("replace", error))?;
         }
+        // Nor does what was below a link have these names any more.
+        self.directories.forget(names);
         Ok(())
     }
 
     fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
+        open_within(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
     }
 
     fn open_path(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        self.resolve(path, OFlags::PATH | OFlags::DIRECTORY)
-    }
-
-    fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        let path = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
-        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let mut tries = 0;
-        loop {
-            let flags = flags | OFlags::CLOEXEC;
-            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), how) {
-                Err(Errno::AGAIN) if tries < RESOLVE_TRIES => tries += 1,
-                other => return other,
-            }
-        }
+        open_within(&self.root, path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
     fn own(&self, file: &OwnedFd, path: &[u8], entry: &Entry) -> Result<(), UnpackError> {

@@ -1,6 +1,5 @@
 //! One layer from its stream into a directory: entries, hard links, whiteouts.
 
-use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use thiserror::Error;
 
 use super::archive::{Archive, ArchiveError, Entry, Kind, relative};
 use super::decompress::{Compression, decompressed};
+use super::directories::{Implied, Memory};
 use super::guard::{Guard, Refusal};
 use super::privileges::Privileges;
 use super::tree::{Tree, shown};
@@ -71,6 +71,12 @@ impl From<io::Error> for UnpackError {
     }
 }
 
+impl From<Refusal> for UnpackError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl From<ArchiveError> for UnpackError {
     fn from(error: ArchiveError) -> Self {
         match error {
@@ -88,8 +94,8 @@ pub(crate) struct Unpacked {
     /// Its length.
     pub(crate) bytes: u64,
     pub(crate) compression: Compression,
-    /// Directories that no entry describes, from the root down.
-    pub(crate) implied: BTreeSet<Vec<u8>>,
+    /// Directories that no entry describes.
+    pub(crate) implied: Implied,
 }
 
 /// Where a layer is unpacked to, and by which rules.
@@ -97,6 +103,7 @@ pub(crate) struct Target {
     pub(crate) root: OwnedFd,
     pub(crate) trash: OwnedFd,
     pub(crate) privileges: Privileges,
+    pub(crate) memory: Memory,
     pub(crate) limits: Limits,
     pub(crate) algorithm: Algorithm,
 }
@@ -107,7 +114,7 @@ pub(crate) fn unpack(
     compressed: Arc<AtomicU64>,
     target: Target,
 ) -> Result<Unpacked, UnpackError> {
-    let Target { root, trash, privileges, limits, algorithm } = target;
+    let Target { root, trash, privileges, memory, limits, algorithm } = target;
     let (compression, stream) = decompressed(source)?;
     let filesystem = root.try_clone().map_err(|source| UnpackError::Write {
         doing: "open",
@@ -116,10 +123,10 @@ pub(crate) fn unpack(
     })?;
     let guard = Guard::new(stream, algorithm, limits, compressed, filesystem);
     let mut archive = Archive::new(BufReader::with_capacity(BUFFER_BYTES, guard));
-    let mut tree = Tree::new(root, trash, privileges);
+    let mut tree = Tree::new(root, trash, privileges, memory);
     while let Some(entry) = archive.next()? {
         if archive.entries() > limits.entries_max {
-            return Err(UnpackError::Refused(Refusal::Entries { max: limits.entries_max }));
+            return Err(Refusal::Entries { max: limits.entries_max }.into());
         }
         apply(&mut tree, &mut archive, &entry, privileges)?;
     }

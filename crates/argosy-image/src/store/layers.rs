@@ -1,6 +1,5 @@
 //! Layers on disk: published once, shared by every image that has them.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -8,12 +7,13 @@ use rustix::io::Errno;
 use super::durable::sync_folder_of;
 use super::{Session, StoreError, failed};
 use crate::digest::Digest;
+use crate::layer::Implied;
 
 /// A layer that is unpacked but not visible yet.
 #[derive(Debug)]
 pub(crate) struct StagedLayer {
     pub(crate) folder: PathBuf,
-    pub(crate) implied: BTreeSet<Vec<u8>>,
+    pub(crate) implied: Implied,
 }
 
 /// For each layer the digest of itself upon all below it, as the OCI specification defines it.

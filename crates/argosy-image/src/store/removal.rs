@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Collect, Store, StoreError};
+use super::session::survey;
+use super::{Collect, Session, Store, StoreError};
 use crate::digest::Digest;
 use crate::reference::Reference;
 
@@ -29,7 +30,9 @@ impl Store {
     /// Removes a name, and the image if that was its last one. An image in use keeps its last
     /// name; so it is never left behind without one.
     pub fn remove(&self, name: &str, removal: &Removal) -> Result<Removed, StoreError> {
+        let session = Session::begin(self)?;
         let lock = self.exclude()?;
+        let pinned = survey(self, &session)?;
         let manifest = self.resolve(name)?;
         let unknown = || StoreError::NotFound { name: name.to_owned() };
         let record = self.record(&manifest)?.ok_or_else(unknown)?;
@@ -49,6 +52,9 @@ impl Store {
         if removal.in_use.contains(&manifest) && holders.is_empty() {
             holders.push("a running unit".to_owned());
         }
+        if pinned.contains(&("images".to_owned(), manifest.clone())) {
+            holders.push("a pull, load, save or push that is under way".to_owned());
+        }
         if !holders.is_empty() {
             return Err(StoreError::InUse { name: name.to_owned(), holders });
         }
@@ -57,6 +63,7 @@ impl Store {
         }
         self.remove_record(&manifest)?;
         drop(lock);
+        drop(session);
         let swept = self.collect(&removal.in_use, Collect::Nothing)?;
         let bytes = swept.bytes + record.bytes();
         Ok(Removed { names, image: Some(record.config.digest), bytes })

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use tracing::warn;
 
 use super::durable::{open_lock, random_name};
 use super::trees::remove_tree;
-use super::{Store, StoreError, failed, names_in};
+use super::{ImageRecord, Store, StoreError, failed, names_in};
 use crate::digest::{Algorithm, Digest};
-use crate::layer::Target;
+use crate::layer::{Memory, Target};
 
 const LOCK: &str = "lock";
 const PINS: &str = "pins";
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     folder: PathBuf,
     pins: Mutex<File>,
     layers: AtomicU64,
+    /// What is remembered of its layers' directories.
+    memory: Memory,
     _lock: OwnedFd,
 }
 
@@ -46,7 +49,9 @@ impl Session {
             .open(&pins_path)
             .map_err(failed("make", &pins_path))?;
         let layers = AtomicU64::new(0);
-        Ok(Self { store: store.clone(), folder, pins: Mutex::new(pins), layers, _lock: lock })
+        let memory = Memory::of(store.limits().directory_bytes_max);
+        let (store, pins) = (store.clone(), Mutex::new(pins));
+        Ok(Self { store, folder, pins, layers, memory, _lock: lock })
     }
 
     /// Begins, and removes at its end what killed operations have left as well.
@@ -59,6 +64,17 @@ impl Session {
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Keeps the image that a user means as it is until the end of this operation: neither a
+    /// collection nor a removal takes it away.
+    pub(crate) fn pin_image(&self, name: &str) -> Result<ImageRecord, StoreError> {
+        let manifest = self.store.resolve(name)?;
+        let unknown = || StoreError::NotFound { name: name.to_owned() };
+        if self.pin("images", &manifest)? {
+            return self.store.record(&manifest)?.ok_or_else(unknown);
+        }
+        Err(unknown())
     }
 
     /// Keeps a content from being collected; true if it is there.
@@ -90,6 +106,7 @@ impl Session {
             root: open_folder(&root)?,
             trash: open_folder(&trash)?,
             privileges: self.store.privileges(),
+            memory: self.memory.clone(),
             limits: *self.store.limits(),
             algorithm,
         };
@@ -127,18 +144,19 @@ pub(super) fn survey(store: &Store, session: &Session) -> Result<Pinned, StoreEr
     let mut pinned = BTreeSet::new();
     for (number, name) in names_in(&store.path("sessions"))?.iter().enumerate() {
         let folder = store.path("sessions").join(name);
-        let lock = File::open(folder.join(LOCK));
-        let alive = lock.is_ok_and(|lock| {
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
-        });
-        if !alive {
+        if !is_alive(&folder)? {
             // Nobody else finds it there.
             let aside = session.file_path(&format!("dead-{number}"));
             std::fs::rename(&folder, &aside).map_err(failed("move away", &folder))?;
             continue;
         }
-        // A session that has no pins yet counts on nothing yet.
-        let pins = std::fs::read_to_string(folder.join(PINS)).unwrap_or_default();
+        let path = folder.join(PINS);
+        let pins = match std::fs::read_to_string(&path) {
+            Ok(pins) => pins,
+            // It counts on nothing yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
         for line in pins.lines() {
             if let Some((kind, digest)) = line.split_once(' ')
                 && let Ok(digest) = digest.parse()
@@ -148,4 +166,21 @@ pub(super) fn survey(store: &Store, session: &Session) -> Result<Pinned, StoreEr
         }
     }
     Ok(pinned)
+}
+
+/// Whether somebody works in a session. What cannot be found out is an error: that its holder is
+/// dead would be a guess, and what a living one counts on would go.
+fn is_alive(folder: &Path) -> Result<bool, StoreError> {
+    let path = folder.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        // Whoever made it was killed before it had one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(failed("lock", &path)(error)),
+    }
 }

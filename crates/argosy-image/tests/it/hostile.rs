@@ -244,6 +244,45 @@ fn long_paths_headers_and_attributes_have_limits() {
 }
 
 #[test]
+fn directories_without_number_are_refused() {
+    let few = Limits { directory_bytes_max: 1 << 20, ..limits() };
+    // Two entries are thousands of directories, and millions of bytes of their paths.
+    let deep = |number: u32| format!("{number}/{}f", "d/".repeat(2000));
+    let archive = Archive::default().file(&deep(1), b"").file(&deep(2), b"");
+    let error = refused_with(&one(archive), few);
+    assert!(error.contains("so many directories"), "{error}");
+    // What several layers have counts together.
+    let layer = |number| Layer::gzip(Archive::default().file(&deep(number), b"").end());
+    let error = refused_with(&MadeImage::new(vec![layer(1), layer(2)]), few);
+    assert!(error.contains("so many directories"), "{error}");
+    let fake = Fake::with(&MadeImage::new(vec![layer(1)]));
+    let folder = folder();
+    let store = Store::open(folder.path().join("images"), few).unwrap();
+    for _ in 0..2 {
+        try_pull(&store, &fake.name("app")).unwrap();
+        store.remove(&fake.name("app"), &Default::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_and_one_again_looks_as_its_last_entry_says() {
+    let meta = Meta { mode: 0o700, ..FOLDER };
+    let archive = Archive::default()
+        .folder("real")
+        .symlink("a", "real")
+        .file("a/below/file", b"x")
+        .entry(b'5', "a", "", &[], meta)
+        .file("a/other/file", b"x")
+        .end();
+    let base = Archive::default().folder("a").folder("a/below").folder("a/other").end();
+    let fake = Fake::with(&MadeImage::new(vec![Layer::gzip(base), Layer::gzip(archive)]));
+    let folder = folder();
+    let image = try_pull(&store(folder.path()), &fake.name("app")).unwrap();
+    let mode = |path: &str| std::fs::metadata(image.layers[1].join(path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("a"), mode("a/other")), (0o700, 0o755));
+}
+
+#[test]
 fn a_tree_deeper_than_open_files_is_unpacked_and_removed() {
     // Each piece is within the limit of one path; links make it deeper.
     let piece = "d/".repeat(500);
@@ -303,6 +342,11 @@ fn wrong_contents_are_told_by_their_digests() {
     lying[0].diff_id = argosy_image::Digest::sha256(b"other");
     let error = refused(&MadeImage::new(lying));
     assert!(error.contains("but the image's configuration says"), "{error}");
+    // One blob is said to be two layers. The second would be known by the other's digest.
+    let mut lying = vec![image.layers[0].clone(), image.layers[0].clone()];
+    lying[1].diff_id = argosy_image::Digest::sha256(b"other");
+    let error = refused(&MadeImage::new(lying));
+    assert!(error.contains(&wanted) && error.contains("unpacks to"), "{error}");
     // More comes than the manifest says.
     let mut long = image.layers[0].blob.clone();
     long.extend([0; 100]);

@@ -1,11 +1,11 @@
 //! Archives, layouts, imports and pushes, with the tools that others use on the other side.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use argosy_image::{
-    Error, Image, ImportOptions, LoadFrom, LoadOptions, Loaded, SaveTo, Store, import, load, push,
-    save, silent,
+    Collect, Error, Image, ImportOptions, LoadFrom, LoadOptions, Loaded, SaveTo, Store, import,
+    load, push, save, silent,
 };
 
 use crate::archive::{Archive, Layer, MadeImage, gzip};
@@ -98,6 +98,41 @@ fn what_is_saved_is_read_by_us_and_by_skopeo_in_both_forms() {
     );
 }
 
+/// Takes what it is given, and has a store collect and remove all it can in between.
+struct Collecting<'a> {
+    written: Vec<u8>,
+    store: &'a Store,
+}
+
+impl Write for Collecting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let collected = self.store.collect(&Default::default(), Collect::Unused);
+        collected.map_err(std::io::Error::other)?;
+        match self.store.remove("local/app:1", &Default::default()) {
+            Err(error) if whole(&error).contains("in use") => self.written.write(bytes),
+            // The archive writes when it is dropped, too: a panic would end all tests.
+            other => Err(std::io::Error::other(format!("not refused: {other:?}"))),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_saved_stays_until_it_is_written() {
+    let folder = folder();
+    let store = store(folder.path());
+    let image = imported(&store, "local/app:1");
+    let mut out = Collecting { written: Vec::new(), store: &store };
+    save(&store, &["local/app:1".to_owned()], SaveTo::Stream(&mut out)).unwrap();
+    let path = folder.path().join("saved.tar");
+    std::fs::write(&path, out.written).unwrap();
+    store.remove("local/app:1", &Default::default()).unwrap();
+    assert_eq!(loaded(&store, &path).unwrap()[0].image.manifest, image.manifest);
+}
+
 #[test]
 fn an_imported_archive_says_what_it_was_told_to() {
     let folder = folder();
@@ -162,7 +197,7 @@ fn hostile_archives_are_refused_and_leave_nothing() {
                 || part.contains("but the image") && error.contains("cannot be unpacked"),
             "{part}: {error}"
         );
-        store.collect(&Default::default(), argosy_image::Collect::Unused).unwrap();
+        store.collect(&Default::default(), Collect::Unused).unwrap();
         assert_eq!(contents(&store), Vec::<String>::new());
     }
     let good = archive(&entries("layer.tar", "config.json"));
@@ -186,4 +221,41 @@ fn a_layout_cannot_point_out_of_its_folder() {
     let other = Store::open(folder.path().join("second"), crate::tools::limits()).unwrap();
     let error = whole(&loaded(&other, &layout).unwrap_err());
     assert!(error.contains("cannot open"), "{error}");
+}
+
+#[test]
+fn a_folder_of_docker_cannot_name_what_is_outside_of_it() {
+    let folder = folder();
+    let store = store(folder.path());
+    let image = MadeImage::new(vec![Layer::plain(Archive::default().file("a", b"a").end())]);
+    let saved = folder.path().join("saved");
+    std::fs::create_dir(&saved).unwrap();
+    let write = |path: &Path, bytes: &[u8]| std::fs::write(path, bytes).unwrap();
+    write(&folder.path().join("config.json"), &image.config);
+    write(&folder.path().join("layer.tar"), &image.layers[0].blob);
+    write(&saved.join("layer.tar"), &image.layers[0].blob);
+    run("mkfifo", &[text(&saved.join("pipe"))]);
+    let load_with = |config: &str, layer: &str| {
+        let manifest = format!(r#"[{{"Config": "{config}", "Layers": ["{layer}"]}}]"#);
+        write(&saved.join("manifest.json"), manifest.as_bytes());
+        loaded(&store, &saved).map_err(|error| whole(&error))
+    };
+    // Both are there and are what they should be, but outside.
+    let absolute = folder.path().join("config.json");
+    for outside in ["../config.json", text(&absolute)] {
+        let error = load_with(outside, "layer.tar").unwrap_err();
+        assert!(error.contains(&format!("{outside:?} is missing")), "{error}");
+    }
+    std::fs::rename(&absolute, saved.join("config.json")).unwrap();
+    std::fs::rename(saved.join("layer.tar"), saved.join("other.tar")).unwrap();
+    for (layer, part) in [
+        ("../layer.tar", "is missing"),
+        ("/dev/zero", "is missing"),
+        ("pipe", "is not a file"),
+        ("", "is not a file"),
+    ] {
+        let error = load_with("config.json", layer).unwrap_err();
+        assert!(error.contains(part), "{layer}: {error}");
+    }
+    load_with("config.json", "./other.tar").unwrap();
 }

@@ -7,7 +7,7 @@ use argosy_image::{Collect, Privileges, PullOptions, Reference, Removal, Store, 
 
 use crate::archive::{Archive, FOLDER, Layer, MadeImage, Meta, PLAIN};
 use crate::fake::Fake;
-use crate::tools::{client, contents, folder, limits, store, try_pull, try_pull_with, whole};
+use crate::tools::{client, contents, folder, limits, store, text, try_pull, try_pull_with, whole};
 use crate::tree::{Mounted, snapshot};
 
 fn layer(name: &str) -> Layer {
@@ -287,6 +287,62 @@ fn what_a_killed_pull_left_goes_with_the_next_one() {
     assert!(!contents(&store).iter().any(|path| path.starts_with("sessions")));
     store.collect(&BTreeSet::new(), Collect::Nothing).unwrap();
     assert!(!contents(&store).iter().any(|path| path.starts_with("partial")));
+}
+
+/// What an operation has that is under way: its lock, and what it counts on.
+struct UnderWay {
+    folder: std::path::PathBuf,
+    _lock: std::fs::File,
+}
+
+impl UnderWay {
+    fn with(store: &Store, pins: &str) -> Self {
+        let folder = store.root().join("sessions/0123");
+        std::fs::create_dir(&folder).unwrap();
+        let lock = std::fs::File::create(folder.join("lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        std::fs::write(folder.join("pins"), pins).unwrap();
+        Self { folder, _lock: lock }
+    }
+}
+
+#[test]
+fn an_operation_that_may_be_alive_keeps_what_it_counts_on() {
+    let fake = two();
+    let folder = folder();
+    let store = store(folder.path());
+    let image = try_pull(&store, &fake.name("one")).unwrap();
+    let under_way = UnderWay::with(&store, &format!("images {}\n", image.manifest));
+    let collect = || store.collect(&BTreeSet::new(), Collect::Unused);
+    assert!(collect().unwrap().images.is_empty());
+    // Neither its lock nor its pins can be read: nobody knows whether it lives and needs what.
+    for file in ["lock", "pins"] {
+        let (path, aside) = (under_way.folder.join(file), folder.path().join("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        std::os::unix::fs::symlink(file, &path).unwrap();
+        let error = whole(&collect().unwrap_err());
+        assert!(error.contains(text(&path)), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+        assert!(image.layers.iter().all(|layer| layer.is_dir()));
+    }
+    drop(under_way);
+    assert_eq!(collect().unwrap().images, [image.id]);
+}
+
+#[test]
+fn an_image_that_a_pull_under_way_has_just_made_is_not_removed() {
+    let fake = two();
+    let folder = folder();
+    let store = store(folder.path());
+    let image = try_pull(&store, &fake.name("one")).unwrap();
+    let under_way = UnderWay::with(&store, &format!("images {}\n", image.manifest));
+    let force = Removal { force: true, ..Removal::default() };
+    let error = whole(&store.remove(&fake.name("one"), &force).unwrap_err());
+    assert!(error.contains("in use by a pull"), "{error}");
+    assert_eq!(store.find(&fake.name("one")).unwrap().id, image.id);
+    drop(under_way);
+    assert_eq!(store.remove(&fake.name("one"), &force).unwrap().image, Some(image.id));
 }
 
 #[test]

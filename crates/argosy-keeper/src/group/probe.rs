@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use super::Group;
 use super::cgroup::{Cgroup, Version};
 use super::namespace::Namespace;
+use super::parent;
 use super::tree::Tree;
 use crate::{GroupMode, KeeperError};
 
@@ -28,6 +29,8 @@ pub(crate) struct Driver {
     kind: Kind,
     /// The directory of all cgroups, or of all namespace records.
     parent: PathBuf,
+    /// Keeps others from sweeping the cgroups.
+    _held: Option<fs::File>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,11 +98,18 @@ impl Driver {
             }
             GroupMode::ProcessTree => (runtime_dir.join(RECORDS), Kind::Tree),
         };
-        match fs::create_dir(&parent) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let driver = Driver { mode, kind, parent };
+        let held = match kind {
+            Kind::Cgroup(version) => {
+                let held = parent::hold(&parent, runtime_dir)?;
+                parent::sweep(&parent, version);
+                Some(held)
+            }
+            Kind::Namespace { .. } | Kind::Tree => match fs::create_dir(&parent) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => None,
+            },
+        };
+        let driver = Driver { mode, kind, parent, _held: held };
         driver.try_out().inspect_err(|_| driver.close())?;
         Ok(driver)
     }

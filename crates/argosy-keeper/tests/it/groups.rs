@@ -3,7 +3,7 @@
 use argosy_keeper::{Action, EventKind, SpawnId};
 use argosy_model::ExitOutcome;
 
-use crate::stand::{Setup, Stand, unit, wait_for, ways};
+use crate::stand::{Setup, Stand, cgroups_of, firm_ways, unit, wait_for, ways};
 
 /// Forks for ever; its children ignore SIGTERM, and some leave the session.
 const STORM: &str = "trap '' TERM; while :; do setsid sleep 1000 & sleep 1000 & sleep 0.01; done";
@@ -71,5 +71,55 @@ fn signal_group_reaches_every_process() {
         assert_eq!(supervisor.exit_of(1), ExitOutcome::Signal { signal: 15, core: false });
         supervisor.until_group_is_empty("a.service");
         stand.end(supervisor);
+    }
+}
+
+/// Returns the names of the groups that a stand's cgroup holds; `None`: it is gone.
+fn groups_of(stand: &Stand) -> Option<Vec<String>> {
+    let parent = cgroups_of(&stand.runtime_dir()).pop()?;
+    let entries = std::fs::read_dir(parent).unwrap().map(Result::unwrap);
+    let groups = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    Some(groups.map(|entry| entry.file_name().into_string().unwrap()).collect())
+}
+
+#[test]
+fn what_killed_keepers_left_empty_goes_with_the_next_keeper_anywhere() {
+    for (mode, user, _) in firm_ways().into_iter().filter(|(mode, ..)| *mode != "pid") {
+        let start = || {
+            let stand = Stand::start(Setup { mode, user, ..Setup::default() });
+            let mut supervisor = stand.supervisor();
+            supervisor.spawn(stand.shell(1, "ended.service", "exit 0"));
+            supervisor.exit_of(1);
+            supervisor.until_group_is_empty("ended.service");
+            supervisor.spawn(stand.shell(2, "runs.service", "exec sleep 1000"));
+            (stand, supervisor)
+        };
+        let ((mut dead, lost), (alive, supervisor)) = (start(), start());
+        let both = |stand: &Stand| groups_of(stand).is_some_and(|groups| groups.len() == 2);
+        wait_for(|| (both(&dead) && both(&alive)).then_some(()));
+        drop(lost);
+        dead.kill_keeper();
+        // Its children end with it, but for the unit. One that is just starting holds on to its
+        // cgroup for a moment, so the next keeper may be too early, and the one after it not.
+        let next = || {
+            let next = Stand::start(Setup { mode, user, ..Setup::default() });
+            let supervisor = next.supervisor();
+            next.end(supervisor);
+        };
+        wait_for(|| {
+            next();
+            (groups_of(&dead)? == ["runs.service"]).then_some(())
+        });
+        assert!(both(&alive), "{mode}: a living keeper's groups are its own");
+        for pid in dead.processes_of("runs.service") {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+        wait_for(|| {
+            next();
+            groups_of(&dead).is_none().then_some(())
+        });
+        assert!(both(&alive), "{mode}");
+        alive.end(supervisor);
     }
 }

@@ -86,10 +86,15 @@ impl Stand {
         (second.wait().unwrap(), text)
     }
 
-    /// Kills the keeper and starts the next one.
-    pub(crate) fn replace_keeper(&mut self) {
+    /// Kills the keeper; no other one comes to its directory.
+    pub(crate) fn kill_keeper(&mut self) {
         self.keeper.kill().unwrap();
         self.keeper.wait().unwrap();
+    }
+
+    /// Kills the keeper and starts the next one.
+    pub(crate) fn replace_keeper(&mut self) {
+        self.kill_keeper();
         self.keeper = command(self.directory.path(), &self.setup).spawn().unwrap();
     }
 

@@ -4,11 +4,31 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use argosy_model::{Reason, UnitName, Want};
-use argosy_registry::{ClusterView, LeaderMark, PlanCommit};
+use argosy_registry::{ClusterView, LeaderMark, PlanCommit, StoredMachine};
 use argosy_scheduler::{PlanAction, PlanStep};
 
 use super::facts::hold;
 use super::{LeaderEffect, LeaderMachine, Moment};
+
+/// What is to be stored of a machine.
+#[derive(Debug, Clone, Copy)]
+enum MachineChange {
+    /// Whether it is lost.
+    Lost(bool),
+    /// Whether it may hold a long grant.
+    LongGrant(bool),
+}
+
+impl MachineChange {
+    fn describe(self) -> &'static str {
+        match self {
+            MachineChange::Lost(true) => "is lost",
+            MachineChange::Lost(false) => "is back",
+            MachineChange::LongGrant(true) => "may be away: its daemon begins anew",
+            MachineChange::LongGrant(false) => "has no long grant",
+        }
+    }
+}
 
 impl LeaderMachine {
     /// Stores which machines are lost and which are back, before anything is decided on it.
@@ -18,26 +38,15 @@ impl LeaderMachine {
         mark: LeaderMark,
         at: Moment<'_>,
     ) -> Option<LeaderEffect> {
-        let mut commit = self.begin(view, mark);
-        let mut lines = Vec::new();
-        for (id, stored) in view.machines() {
+        self.commit_machines(view, mark, |leader, machine| {
             // A machine comes back by a beat; until then a new leader knows no better than
             // the record.
-            let (lost, changed) = match stored.value.lost {
-                false => (true, self.is_silent(&stored.value, at)),
-                true => (false, self.is_there(*id, at)),
+            let changed = match machine.lost {
+                false => leader.is_silent(machine, at),
+                true => leader.is_there(machine.id, at),
             };
-            if !changed {
-                continue;
-            }
-            if commit.is_full() {
-                break;
-            }
-            commit.lost(*id, lost);
-            let what = if lost { "is lost" } else { "is back" };
-            lines.push(format!("{} {what}", stored.value.name));
-        }
-        commit.finish().map(|txn| self.commit(txn, lines))
+            changed.then_some(MachineChange::Lost(!machine.lost))
+        })
     }
 
     /// Stores which machines may hold a long grant, before one is sent, and which hold none any
@@ -48,20 +57,35 @@ impl LeaderMachine {
         mark: LeaderMark,
         at: Moment<'_>,
     ) -> Option<LeaderEffect> {
+        self.commit_machines(view, mark, |leader, machine| {
+            leader.long_grant_wanted(machine, at).map(MachineChange::LongGrant)
+        })
+    }
+
+    /// Stores what `decide` says of machines, as many as fit into one transaction.
+    fn commit_machines(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+        decide: impl Fn(&LeaderMachine, &StoredMachine) -> Option<MachineChange>,
+    ) -> Option<LeaderEffect> {
         let mut commit = self.begin(view, mark);
         let mut lines = Vec::new();
         for (id, stored) in view.machines() {
-            let Some(long) = self.long_grant_wanted(&stored.value, at) else { continue };
+            let Some(change) = decide(self, &stored.value) else { continue };
             if commit.is_full() {
                 break;
             }
-            commit.long_grant(*id, long);
-            if !long {
-                self.taking_back.insert(*id, stored.mod_revision);
+            match change {
+                MachineChange::Lost(lost) => commit.lost(*id, lost),
+                MachineChange::LongGrant(long) => {
+                    commit.long_grant(*id, long);
+                    if !long {
+                        self.taking_back.insert(*id, stored.mod_revision);
+                    }
+                }
             }
-            let what =
-                if long { "may be away: its daemon begins anew" } else { "has no long grant" };
-            lines.push(format!("{} {what}", stored.value.name));
+            lines.push(format!("{} {}", stored.value.name, change.describe()));
         }
         commit.finish().map(|txn| self.commit(txn, lines))
     }

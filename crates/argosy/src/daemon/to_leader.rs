@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_api::{ApiError, Client, ClientError, ErrorCode, Forwarded, HOPS_HEADER, NOTE_HEADER};
-use argosy_store::MemberId;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -14,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
+use super::edit::WAIT_SECONDS_MAX;
 use super::node::Node;
 use super::routes::BODY_BYTES_MAX;
 use crate::failure::chain;
@@ -25,6 +25,12 @@ const HOPS_MAX: u32 = 2;
 const ATTEMPTS_MAX: usize = 2;
 /// How long a change waits for an election to end.
 const LEADER_WAIT: Duration = Duration::from_secs(10);
+/// How long whoever leads is waited for with a read. It answers from memory: one that takes longer
+/// hangs or is not there any more, and what was last known here is better than nothing.
+const READ_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long it is waited for with a change: the longest wait that a request may ask for, and an
+/// hour for what comes before it. Before that, a leader that is lost ends the wait.
+const CHANGE_ANSWER_MAX: Duration = Duration::from_secs(WAIT_SECONDS_MAX + 3_600);
 
 /// Passes a request on to the machine that leads, unless it is this one. Without a leader that
 /// answers, a member shows what it last knew, and says so; a worker asks a member that is there.
@@ -41,29 +47,30 @@ pub(super) async fn pass_on(State(app): State<Arc<App>>, request: Request, next:
         return lead(&node, request, next).await;
     }
     let (parts, body) = request.into_parts();
+    let hops = hops(&parts);
     let body = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err(error) => {
             return ApiError::from_chain(ErrorCode::BadInput, &error).into_response();
         }
     };
-    let hops = hops(&parts);
+    let asked = Asked { parts, body, hops: hops + 1, answer_max: answer_max(changes, hops) };
     for _ in 0..ATTEMPTS_MAX {
         let others = if hops < HOPS_MAX { node.better_informed() } else { Vec::new() };
         tokio::select! {
-            answer = ask(&others, &parts, &body, hops + 1) => match answer {
+            answer = asked.of(&others) => match answer {
                 Some(answer) => return answer,
                 None => break,
             },
             // It may be stopped in the middle of the answer.
-            () = until_led_by_another(&node) => {
+            message = until_led_otherwise(&node) => {
                 if changes {
-                    let message = "another machine has come to lead meanwhile";
                     return unknown_outcome(message.to_owned()).into_response();
                 }
             }
         }
     }
+    let Asked { parts, body, .. } = asked;
     if let Err(error) = node.store() {
         return error.into_response();
     }
@@ -91,12 +98,28 @@ async fn until_led(node: &Node) {
     drop(tokio::time::timeout(LEADER_WAIT, led).await);
 }
 
-/// Returns once a machine leads that is not the one that leads now.
-async fn until_led_by_another(node: &Node) {
+/// How long each of the others is waited for: longer than it waits itself for whom it asks.
+fn answer_max(changes: bool, hops: u32) -> Duration {
+    if changes { CHANGE_ANSWER_MAX } else { READ_ANSWER_MAX * HOPS_MAX.saturating_sub(hops) }
+}
+
+/// Returns once a machine leads that is not the one that leads now, or none has led for a while;
+/// says which.
+async fn until_led_otherwise(node: &Node) -> &'static str {
+    const BY_ANOTHER: &str = "another machine has come to lead meanwhile";
     let mut leadership = node.access().leadership();
     let before = leadership.borrow().leader;
-    let by_another = |leader: Option<MemberId>| leader != before && leader.is_some();
-    drop(leadership.wait_for(|now| by_another(now.leader)).await);
+    loop {
+        match leadership.wait_for(|now| now.leader != before).await {
+            Ok(now) if now.leader.is_none() => {}
+            // An error means that the daemon ends.
+            Ok(_) | Err(_) => return BY_ANOTHER,
+        }
+        let led = leadership.wait_for(|now| now.leader.is_some());
+        if tokio::time::timeout(LEADER_WAIT, led).await.is_err() {
+            return "the cluster has come to be without a leader";
+        }
+    }
 }
 
 /// Answers as the leader. Once it is none any more it would wait for reports that come to another.
@@ -114,24 +137,43 @@ async fn lead(node: &Node, request: Request, next: Next) -> Response {
     }
 }
 
-/// Asks others in their order; `None` if none of them can be reached.
-async fn ask(others: &[Client], parts: &Parts, body: &Bytes, hops: u32) -> Option<Response> {
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let target = format!("/operator{target}");
-    for other in others {
-        match other.forward(parts.method.clone(), &target, body.clone(), hops).await {
-            Ok(Forwarded { status, body, note }) => {
-                let answer = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
-                return Some(noted(answer, note));
+/// A request that is passed on.
+struct Asked {
+    parts: Parts,
+    body: Bytes,
+    /// How often it has been passed on then.
+    hops: u32,
+    /// How long each one that is asked is waited for.
+    answer_max: Duration,
+}
+
+impl Asked {
+    /// Asks others in their order; `None` if none of them can be reached, or, with a read, if none
+    /// of them answers.
+    async fn of(&self, others: &[Client]) -> Option<Response> {
+        let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = format!("/operator{target}");
+        for other in others {
+            let method = self.parts.method.clone();
+            let answer = other.forward(method, &target, self.body.clone(), self.hops);
+            let why = match tokio::time::timeout(self.answer_max, answer).await {
+                Ok(Ok(Forwarded { status, body, note })) => {
+                    let json = [(CONTENT_TYPE, "application/json")];
+                    return Some(noted((status, json, body).into_response(), note));
+                }
+                // Nothing was sent.
+                Ok(Err(ClientError::Connect { .. })) => continue,
+                Ok(Err(error)) => chain(&error),
+                Err(_) => format!("{} does not answer", other.server()),
+            };
+            // A read has done nothing, wherever it was cut off.
+            if self.parts.method != Method::GET {
+                return Some(unknown_outcome(why).into_response());
             }
-            // Nothing was sent.
-            Err(ClientError::Connect { .. }) => {}
-            Err(error) => {
-                return Some(unknown_outcome(chain(&error)).into_response());
-            }
+            tracing::debug!(why, "a read that was passed on was not answered");
         }
+        None
     }
-    None
 }
 
 fn unknown_outcome(message: String) -> ApiError {
@@ -150,3 +192,6 @@ fn noted(mut answer: Response, note: Option<String>) -> Response {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests;

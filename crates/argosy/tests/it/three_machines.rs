@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Ran};
 
 /// Starts a cluster of three: m1, m2, m3.
 pub(crate) fn three() -> Vec<Machine> {
@@ -187,4 +187,24 @@ fn a_member_that_was_away_catches_up() {
     }
     machines[2].start(&[]);
     machines[2].wait("the missed writes", |m| m.etcdctl(&["get", "k49"]).stdout == "k49\nv\n");
+}
+
+#[test]
+fn a_read_is_answered_while_the_leader_hangs() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let machines = three();
+    let leader = machines[0].json(&["cluster", "status"])["cluster"]["leader"].clone();
+    let leader = usize::from(leader.as_str().unwrap().as_bytes()[1] - b'1');
+    let (other, asked) = ((leader + 1) % 3, (leader + 2) % 3);
+    // Without a majority no other machine comes to lead, and connections stay as they are.
+    let hung = [leader, other].map(|at| {
+        let pid = i32::try_from(machines[at].child("daemon").unwrap()).unwrap();
+        Pid::from_raw(pid).unwrap()
+    });
+    hung.iter().for_each(|pid| kill_process(*pid, Signal::STOP).unwrap());
+    let listed = machines[asked].run(&["list-machines"]);
+    hung.iter().for_each(|pid| kill_process(*pid, Signal::CONT).unwrap());
+    let Ran { code, stdout, stderr } = listed;
+    assert!(code == 0 && stdout.contains("m1"), "{stdout}{stderr}");
+    assert!(stderr.contains("last knew"), "{stderr}");
 }
