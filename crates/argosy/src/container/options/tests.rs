@@ -1,11 +1,16 @@
 //! What options mean.
 
+use argosy_container::MountKind;
 use clap::Parser;
 
 use super::*;
 use crate::args::{Arguments, Command, ContainerAction};
 
 fn run(words: &str) -> Result<ContainerSpec, String> {
+    whole(words).map(|(spec, _)| spec)
+}
+
+fn whole(words: &str) -> Result<(ContainerSpec, Vec<Wanted>), String> {
     let line = ["argosy", "container", "run"].into_iter().chain(words.split(' '));
     let arguments = Arguments::try_parse_from(line).map_err(|error| error.to_string())?;
     let Some(Command::Container(container)) = arguments.command else { panic!("no container") };
@@ -16,8 +21,8 @@ fn run(words: &str) -> Result<ContainerSpec, String> {
     let process = argosy_container::process_of(None, &process, "c").map_err(|it| it.to_string())?;
     let root = argosy_container::Root::Directory("/".into());
     let mut spec = ContainerSpec::new(id, root, process);
-    apply(options, &engine, &mut spec).map_err(|failure| failure.message)?;
-    Ok(spec)
+    let wanted = apply(options, &engine, &mut spec).map_err(|failure| failure.message)?;
+    Ok((spec, wanted))
 }
 
 #[test]
@@ -40,21 +45,53 @@ fn sizes_and_limits_are_dockers() {
 }
 
 #[test]
-fn volumes_are_paths_for_now() {
-    let spec = run("-v /srv:/data:ro,rslave --tmpfs /tmp:size=1m i c").unwrap();
+fn volumes_are_paths_names_or_nameless() {
+    let (spec, wanted) = whole("-v /srv:/data:ro,rslave --tmpfs /tmp:size=1m i c").unwrap();
     assert!(spec.mounts[0].read_only);
     assert_eq!(spec.mounts[0].target, "/data");
     let MountKind::Tmpfs { options } = &spec.mounts[1].kind else { panic!("no tmpfs") };
     assert!(options.contains(&"size=1m".to_owned()));
-    assert!(run("-v data:/data i c").unwrap_err().contains("is no path"));
-    assert!(run("-v /data i c").unwrap_err().contains("names no source"));
+    assert_eq!(wanted, []);
+    let (_, wanted) =
+        whole("-v data:/data:nocopy -v /more --mount type=volume,dst=/x i c").unwrap();
+    let named =
+        |name: Option<&str>, place, copy| Wanted { name: name.map(str::to_owned), place, copy };
+    assert_eq!(wanted, [named(Some("data"), 0, false), named(None, 1, true), named(None, 2, true)]);
+    assert!(run("-v da/ta:/data i c").unwrap_err().contains("is no name of a volume"));
     assert!(run("-v /srv:/data:rx i c").unwrap_err().contains("is no option"));
+    assert!(run("-v a:/x -v b:/x i c").unwrap_err().contains("two mounts at /x"));
+    assert!(run("-v a:/ i c").unwrap_err().contains("is no path"));
+}
+
+#[test]
+fn what_docker_and_podman_write_is_read() {
+    let spec = run("--health-cmd true --health-interval 1m30s --health-retries=2 i c").unwrap();
+    let health = spec.health.unwrap();
+    assert_eq!(health.args, ["/bin/sh", "-c", "true"]);
+    assert_eq!((health.interval.as_secs(), health.retries), (90, 2));
+    assert!(run("--health-cmd none i c").unwrap().health.is_none());
+    assert!(run("--health-interval=soon --health-cmd true i c").is_err());
+    let spec = run("--read-only i c").unwrap();
+    assert!(spec.root_read_only);
+    assert_eq!(spec.mounts.len(), 3);
+    assert_eq!(run("--read-only --read-only-tmpfs=false i c").unwrap().mounts, []);
+    assert!(!run("--read-only=false i c").unwrap().root_read_only);
+    let spec = run("--uidmap 0:1000:10 i c").unwrap();
+    let UserNamespace::Mapped { uids, gids } = spec.namespaces.user else { panic!("not mapped") };
+    assert_eq!(uids, gids);
+    let masked =
+        run("--security-opt=unmask=/proc/kcore i c").unwrap().security.masked_paths.unwrap();
+    assert!(
+        !masked.contains(&"/proc/kcore".to_owned()) && masked.contains(&"/proc/acpi".to_owned())
+    );
+    assert_eq!(run("i c").unwrap().security, argosy_container::Security::default());
+    let spec = run("--entrypoint=[\"a\",\"b\"] i c").unwrap();
+    assert_eq!(spec.process.args, ["a", "b", "c"]);
 }
 
 #[test]
 fn what_is_not_there_is_refused() {
-    assert!(run("--network web i c").unwrap_err().contains("is not there yet"));
-    assert!(run("--security-opt apparmor=x i c").unwrap_err().contains("is not supported"));
-    assert!(run("-p 80:80 i c").is_err());
+    assert!(run("--security-opt secret=x i c").unwrap_err().contains("is not supported"));
+    assert!(run("--userns=auto i c").unwrap_err().contains("is not there yet"));
     assert_eq!(run("--network host i c").unwrap().namespaces.net, Namespace::Host);
 }
