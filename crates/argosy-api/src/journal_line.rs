@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One journal entry. Field names in `-o json` follow systemd.journal-fields(7) where one exists.
+/// One journal entry. Field names in `-o json` follow systemd.journal-fields(7) where one exists, and
+/// those of docker's journald driver for containers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalLine {
     /// Position in this machine's journal; ask for what follows it.
@@ -32,6 +33,18 @@ pub struct JournalLine {
     /// What stands before the message: the program's name or `SyslogIdentifier=`.
     #[serde(rename = "SYSLOG_IDENTIFIER")]
     pub identifier: String,
+    /// The container that wrote it, the first 12 digits of its id.
+    #[serde(rename = "CONTAINER_ID", default, skip_serializing_if = "Option::is_none")]
+    pub container_id: Option<String>,
+    /// All 64 digits.
+    #[serde(rename = "CONTAINER_ID_FULL", default, skip_serializing_if = "Option::is_none")]
+    pub container_id_full: Option<String>,
+    /// Its name.
+    #[serde(rename = "CONTAINER_NAME", default, skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
+    /// Its image, as it was asked for.
+    #[serde(rename = "IMAGE_NAME", default, skip_serializing_if = "Option::is_none")]
+    pub image_name: Option<String>,
     /// 0 (emergency) to 7 (debug), syslog(3).
     #[serde(rename = "PRIORITY")]
     pub priority: u8,

@@ -13,6 +13,7 @@ pub mod operator;
 mod server;
 mod status_view;
 pub mod traffic;
+mod unit_container;
 
 pub use client::{
     Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream, NOTE_HEADER,
@@ -21,3 +22,4 @@ pub use client::{
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};
 pub use server::{Peer, bind_unix, serve_unix};
 pub use status_view::{EpochView, ExitView, StatusViewError, UnitStatusView};
+pub use unit_container::UnitContainer;

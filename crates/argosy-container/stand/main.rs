@@ -1,6 +1,7 @@
 //! The helper as a program of its own, and a companion that does what its file says.
 
 use std::fs;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,7 +25,9 @@ fn companion(request: &str) -> ExitCode {
     if written.is_err() {
         return ExitCode::FAILURE;
     }
-    println!("{words}");
+    if writeln!(std::io::stdout(), "{words}").is_err() {
+        return ExitCode::FAILURE;
+    }
     loop {
         std::thread::park();
     }

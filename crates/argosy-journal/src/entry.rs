@@ -64,6 +64,19 @@ pub struct Entry {
     pub message: Vec<u8>,
     /// Set on every entry that came from a spool.
     pub position: Option<SpoolPosition>,
+    /// The container that wrote it.
+    pub container: Option<Container>,
+}
+
+/// Which container wrote an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image, as it was asked for.
+    pub image: String,
 }
 
 /// Payload of a frame, format 1.
@@ -90,6 +103,19 @@ pub(crate) struct EntryRecord {
     message: Vec<u8>,
     #[prost(message, optional, tag = "10")]
     position: Option<PositionRecord>,
+    #[prost(message, optional, tag = "11")]
+    container: Option<ContainerRecord>,
+}
+
+/// Stored form of [`Container`].
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ContainerRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(string, tag = "3")]
+    image: String,
 }
 
 /// Stored form of [`SpoolPosition`].
@@ -120,6 +146,11 @@ impl From<&Entry> for EntryRecord {
             position: entry
                 .position
                 .map(|position| PositionRecord { spool: position.spool, end: position.end }),
+            container: entry.container.clone().map(|it| ContainerRecord {
+                id: it.id,
+                name: it.name,
+                image: it.image,
+            }),
         }
     }
 }
@@ -145,6 +176,11 @@ impl From<EntryRecord> for Entry {
             position: record
                 .position
                 .map(|position| SpoolPosition { spool: position.spool, end: position.end }),
+            container: record.container.map(|it| Container {
+                id: it.id,
+                name: it.name,
+                image: it.image,
+            }),
         }
     }
 }

@@ -21,7 +21,7 @@ mod whole;
 mod writer;
 
 pub use cursor::{Cursor, InvalidCursor};
-pub use entry::{Entry, SpoolPosition, Stream, Transport};
+pub use entry::{Container, Entry, SpoolPosition, Stream, Transport};
 pub use limits::JournalLimits;
 pub use reader::{JournalReader, Query, ReadError, Stored, Usage};
 pub use walk::Walk;

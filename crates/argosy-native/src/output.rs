@@ -1,9 +1,10 @@
 //! Copies what units print from the spools into the journal, every line exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use argosy_journal::{Entry, Journal, JournalError, SpoolPosition, Transport};
+use argosy_api::UnitContainer;
+use argosy_journal::{Container, Entry, Journal, JournalError, SpoolPosition, Transport};
 use argosy_keeper::{SpawnId, SpoolRange, SpoolReader, Stream};
 use argosy_model::{InvocationId, UnitName, UnixMicros};
 
@@ -25,6 +26,23 @@ pub(crate) struct Run {
     pub(crate) invocation: Option<InvocationId>,
     pub(crate) identifier: String,
     pub(crate) program: String,
+    /// Whether the program is the container engine.
+    pub(crate) is_engine: bool,
+    /// The container that it has become, once it is known.
+    pub(crate) container: Option<Container>,
+}
+
+impl Run {
+    /// Learns which container the run is of, as soon as the engine has told.
+    fn learn_container(&mut self, runtime_dir: &Path) {
+        let Some(invocation) = self.invocation.filter(|_| self.is_engine) else { return };
+        if self.container.is_none() {
+            let told =
+                UnitContainer::read(runtime_dir, self.unit.as_str(), &invocation.to_string());
+            self.container =
+                told.map(|UnitContainer { id, name, image, .. }| Container { id, name, image });
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -171,6 +189,11 @@ impl Outputs {
         if let Some(last) = lines.last() {
             copier.resume = last.name;
         }
+        for spawn in lines.iter().map(|line| line.spawn).collect::<BTreeSet<_>>() {
+            if let Some(run) = self.runs.get_mut(&spawn) {
+                run.learn_container(&self.runtime_dir);
+            }
+        }
         let runs = &self.runs;
         let entries: Vec<Entry> =
             lines.into_iter().map(|line| entry(unit, runs.get(&line.spawn), line)).collect();
@@ -206,6 +229,7 @@ fn entry(unit: &UnitName, run: Option<&Run>, line: Line) -> Entry {
         priority,
         message: line.text[prefix..].to_vec(),
         position: Some(SpoolPosition { spool: 0, end: line.name }),
+        container: run.and_then(|run| run.container.clone()),
     }
 }
 

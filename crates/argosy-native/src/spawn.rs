@@ -155,7 +155,7 @@ fn directory(
 
 /// Tells whether a command is for the engine, which is this program: what Quadlet files become, and
 /// docker's on a machine that has none. An installed docker is left alone, and used.
-fn is_engine(program: &str) -> bool {
+pub(crate) fn is_engine(program: &str) -> bool {
     match program {
         argosy_unit::ENGINE => true,
         "docker" => {

@@ -41,6 +41,7 @@ pub(crate) struct Engine {
     containers: Containers,
     images: PathBuf,
     volumes: Volumes,
+    runtime_dir: PathBuf,
 }
 
 impl Engine {
@@ -50,7 +51,8 @@ impl Engine {
             data_dir: data_dir.join("containers"),
         };
         let volumes = Volumes::at(data_dir.join("volumes"));
-        Engine { containers, images: data_dir.join("images"), volumes }
+        let runtime_dir = global.runtime_dir().to_owned();
+        Engine { containers, images: data_dir.join("images"), volumes, runtime_dir }
     }
 
     fn store(&self) -> Result<Store, Failure> {

@@ -144,6 +144,10 @@ fn line(machine: &str, stored: Stored) -> JournalLine {
         transport: entry.transport.as_str().to_owned(),
         pid: entry.pid,
         identifier: entry.identifier,
+        container_id: entry.container.as_ref().map(|it| it.id.chars().take(12).collect()),
+        container_id_full: entry.container.as_ref().map(|it| it.id.clone()),
+        container_name: entry.container.as_ref().map(|it| it.name.clone()),
+        image_name: entry.container.map(|it| it.image),
         priority: entry.priority,
         message,
     }

@@ -103,7 +103,14 @@ impl Shell {
         let base = named.rsplit('/').next().unwrap_or(named).to_owned();
         let identifier = service.syslog_identifier.clone().unwrap_or(base);
         let unit = request.unit.clone();
-        let run = Run { unit, invocation: Some(request.invocation), identifier, program };
+        let run = Run {
+            unit,
+            invocation: Some(request.invocation),
+            identifier,
+            program,
+            is_engine: spawn::is_engine(named),
+            container: None,
+        };
         self.outputs.begin_run(record.spawn_id, run);
         Ok(Action::Spawn(Box::new(record)))
     }
@@ -132,6 +139,7 @@ impl Shell {
             priority,
             message: message.into_bytes(),
             position: None,
+            container: None,
         });
     }
 

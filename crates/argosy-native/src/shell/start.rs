@@ -113,7 +113,9 @@ impl Shell {
                     unit: process.unit.clone(),
                     invocation: status.and_then(|status| status.invocation),
                     identifier: identifier.unwrap_or(base),
+                    is_engine: crate::spawn::is_engine(&program),
                     program,
+                    container: None,
                 },
             );
         }

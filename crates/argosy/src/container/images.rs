@@ -55,7 +55,6 @@ pub(super) fn image(
         holder: Some(id.as_str().to_owned()),
         when: if asks { When::Always } else { When::Missing },
         platform,
-        ..PullOptions::default()
     };
     printer.progress(&format!("pulling {reference} ..."));
     let pulled = pull_again(store, &reference, &how, options);

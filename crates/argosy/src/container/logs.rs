@@ -41,15 +41,14 @@ pub(super) fn show(
         }
     }
     last.iter().try_for_each(|line| print(line, options, printer))?;
-    while options.follow {
-        let ends = !runs(engine, &id);
+    let mut ends = !options.follow;
+    while !ends {
+        std::thread::sleep(LOOK);
+        // What it prints last is there when it has ended.
+        ends = !runs(engine, &id);
         while let Some(line) = log.next_line().map_err(cannot)? {
             print(&line, options, printer)?;
         }
-        if ends {
-            break;
-        }
-        std::thread::sleep(LOOK);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
+use argosy_api::UnitContainer;
 use argosy_container::{
     ContainerId, ContainerSpec, Mount, MountKind, Ready, Root, RunOptions, STARTED, State, Streams,
     process_of,
@@ -147,9 +148,27 @@ fn make(
         remove: options.rm.is_on(),
     };
     engine.containers.create(&spec).map_err(|error| failed(&error))?;
+    tell_supervisor(engine, &record, id);
     record.write(&engine.containers, id).map_err(|error| {
         Failure::new(Exit::BadInput, format!("cannot write the record of container {id}: {error}"))
     })
+}
+
+/// Tells the supervisor whose lines the unit's are from now on. Without it they lack that, no more.
+fn tell_supervisor(engine: &Engine, record: &EngineRecord, id: &ContainerId) {
+    let Some((unit, invocation)) = record.unit.clone().zip(std::env::var("INVOCATION_ID").ok())
+    else {
+        return;
+    };
+    let told = UnitContainer {
+        invocation,
+        id: id.to_string(),
+        name: record.name.clone(),
+        image: record.image.clone(),
+    };
+    if let Err(error) = told.write(&engine.runtime_dir, &unit) {
+        crate::printer::note(&format!("cannot tell the supervisor about the container: {error}"));
+    }
 }
 
 /// Adds the volumes that the image asks for, where the user mounts nothing of his own.

@@ -106,11 +106,14 @@ pub(crate) async fn submit(
     Ok(SubmitReply { units: names.iter().zip(submitted).map(unit).collect(), notes })
 }
 
+/// A unit and its text.
+type NamedText = (UnitName, String);
+
 /// Refuses the whole submit if any file has an error. Returns the units and what to tell.
 fn check(
     picture: &Picture,
     request: &SubmitRequest,
-) -> Result<(Vec<(UnitName, String)>, Vec<String>), ApiError> {
+) -> Result<(Vec<NamedText>, Vec<String>), ApiError> {
     let bad = |message: String| ApiError::new(ErrorCode::BadInput, message);
     let mut given = Vec::new();
     for file in &request.files {

@@ -48,6 +48,11 @@ fn a_unit_written_for_docker_runs_as_it_stands() {
     let [container] = &containers(&machine)[..] else { panic!("not one container") };
     assert_eq!(container["state"], "Running");
     assert_eq!(container["unit"], "hello.service");
+    let lines = machine.run(&["journal", "hello", "-o", "json"]).ok().stdout;
+    let said = lines.lines().find(|line| line.contains("Hello World")).unwrap();
+    let said: serde_json::Value = serde_json::from_str(said).unwrap();
+    assert_eq!(said["CONTAINER_ID_FULL"], container["id"]);
+    assert_eq!(said["IMAGE_NAME"], "busybox");
     // Its life is the unit's: the daemon's and the supervisor's are not.
     machine.kill_child("daemon");
     machine.kill_child("supervisor-process");

@@ -100,6 +100,10 @@ mod tests {
             transport: "stdout".into(),
             pid: Some(7),
             identifier: "sh\x07".into(),
+            container_id: None,
+            container_id_full: None,
+            container_name: None,
+            image_name: None,
             priority: 6,
             message: "\x1b[7mhello".into(),
         };
