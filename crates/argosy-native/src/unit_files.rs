@@ -11,6 +11,9 @@ use argosy_supervisor::{Loaded, UnitSource};
 use argosy_unit::{Severity, Specifiers, UnitFile, lower};
 
 use crate::text_file::{self, TextFileError};
+use quadlets::Quadlets;
+
+mod quadlets;
 
 /// Largest unit file that is read: a text for people, a thousand times the usual length.
 pub(crate) const TEXT_BYTES_MAX: u64 = 512 << 10;
@@ -86,11 +89,15 @@ impl UnitFiles {
             for entry in entries.flatten() {
                 let name = entry.file_name().to_str().and_then(|name| UnitName::new(name).ok());
                 if let Some(name) = name
+                    && !name.kind().is_quadlet()
                     && entry.path().is_file()
                 {
                     names.insert(name, ());
                 }
             }
+        }
+        for service in Quadlets::read(&self.dirs).services() {
+            names.insert(service, ());
         }
         names.into_keys().collect()
     }
@@ -124,22 +131,29 @@ impl UnitFiles {
         let template = name.template();
         let path = self
             .find(name.as_str())
-            .or_else(|| template.as_ref().and_then(|template| self.find(template.as_str())))?;
-        Some(self.load_file(name, template.as_ref(), &path, specifiers))
+            .or_else(|| template.as_ref().and_then(|template| self.find(template.as_str())));
+        let text = match path {
+            Some(path) => read(&path).map(|text| (text, path)),
+            None => Quadlets::read(&self.dirs).service(name)?,
+        };
+        let loaded = text
+            .and_then(|(text, path)| self.finish(name, template.as_ref(), text, &path, specifiers));
+        Some(loaded)
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
         self.dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file())
     }
 
-    fn load_file(
+    /// Adds the drop-ins to a unit's text, and reads what it means.
+    fn finish(
         &self,
         name: &UnitName,
         template: Option<&UnitName>,
+        mut text: String,
         path: &Path,
         specifiers: &Specifiers,
     ) -> Result<Loaded, UnitFileError> {
-        let mut text = read(path)?;
         for drop_in in self.drop_ins(name, template) {
             if !text.ends_with('\n') {
                 text.push('\n');

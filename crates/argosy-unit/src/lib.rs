@@ -25,6 +25,6 @@ pub use file::{Directive, Item, ItemKind, UnitFile, Value};
 pub use lower::lower;
 pub use quadlet::{
     ENGINE, Form, HandedIn, JoinedService, MadeService, QUADLET_KEYS, QuadletGroup, QuadletKind,
-    QuadletRule, Siblings, Translated, join, not_run_yet, translate,
+    QuadletRule, Siblings, Translated, join, join_one, no_unit, service_of, translate,
 };
 pub use specifier::{OsRelease, Specifiers};

@@ -27,7 +27,7 @@ use self::service::ServiceDraft;
 use crate::diagnostic::Problem;
 use crate::directives::{self, Support};
 use crate::file::Directive;
-use crate::{Diagnostic, Specifiers, UnitFile, not_run_yet};
+use crate::{Diagnostic, Specifiers, UnitFile, no_unit};
 
 /// Turns a parsed file into what it asks for, for the unit `name`.
 ///
@@ -69,7 +69,7 @@ pub(crate) struct Lowered {
 /// Does the work of [`lower`].
 pub(crate) fn lower_mentions(file: &UnitFile, name: &UnitName, specifiers: &Specifiers) -> Lowered {
     let mut context = Context::new(file, name, specifiers);
-    if let Some(why) = not_run_yet(name) {
+    if let Some(why) = no_unit(name) {
         context.sink.error(0..0, Problem::new(why));
         let diagnostics = context.sink.finish();
         return Lowered { spec: None, diagnostics, mentions: Vec::new() };

@@ -28,7 +28,7 @@ use argosy_model::{UnitKind, UnitName, UnitSpec};
 use self::command::Arg;
 use self::command::Command;
 pub use self::command::ENGINE;
-pub use self::joined::{HandedIn, JoinedService, join};
+pub use self::joined::{HandedIn, JoinedService, join, join_one, service_of};
 use self::keys::Keys;
 use self::made::Made;
 pub(crate) use self::made::refer;
@@ -54,13 +54,13 @@ pub struct Translated {
     pub companions: BTreeSet<UnitName>,
 }
 
-/// Says why a unit may be checked but not started; `None` if it may be.
+/// Says why a name is that of no unit which may be stored or started; `None` if it may be.
 ///
-/// Everything that stores or starts units asks here.
-pub fn not_run_yet(name: &UnitName) -> Option<String> {
-    name.kind()
-        .is_quadlet()
-        .then(|| format!("containers are not run yet: `{name}` can only be verified"))
+/// Everything that stores or starts units asks here, once [`join`] has made services of Quadlet files.
+pub fn no_unit(name: &UnitName) -> Option<String> {
+    name.kind().is_quadlet().then(|| {
+        format!("`{name}` is a file, and no unit: its unit is the service that it becomes")
+    })
 }
 
 /// Turns a Quadlet file into the service that it becomes.

@@ -89,3 +89,32 @@ fn a_file_whose_name_cannot_be_a_units_is_named() {
     assert!(empty.contains("@.service: the unit name"), "{empty}");
     assert!(odd.contains("odd name.service: the unit name"), "{odd}");
 }
+
+#[test]
+fn quadlet_files_are_the_services_they_become() {
+    let dir = tempfile::tempdir().unwrap();
+    let (etc, usr) = (dir.path().join("etc"), dir.path().join("usr"));
+    write(&usr.join("web.container"), "[Container]\nImage=a.test/hidden\n");
+    write(
+        &etc.join("web.container"),
+        "[Container]\nImage=a.test/web\nVolume=data.volume:/data\n[Service]\nRestart=always\n",
+    );
+    write(&usr.join("data.volume"), "[Volume]\n");
+    write(&etc.join("web.service.d/10.conf"), "[Unit]\nDescription=changed\n");
+    write(&etc.join("job@.container"), "[Container]\nImage=a.test/job\nExec=%i\n");
+    write(&etc.join("bad.container"), "[Container]\nVolume=none.volume:/x\nImage=a.test/x\n");
+    let files = UnitFiles::new(vec![etc.clone(), usr]);
+    assert_eq!(files.names(), [name("bad.service"), name("job@.service"), name("web.service")]);
+    let load = |unit: &str| files.load(&name(unit), &Specifiers::default()).unwrap();
+    let web = load("web.service").unwrap();
+    assert_eq!(web.spec.description.as_deref(), Some("changed"));
+    assert_eq!(web.source.origin, etc.join("web.container").display().to_string());
+    let words = |at: usize| web.spec.service.exec_start_pre[at].argv[1..].join(" ");
+    assert_eq!(words(0), "volume create --ignore systemd-data");
+    assert!(web.spec.service.exec_start[0].argv.contains(&"a.test/web".to_owned()));
+    let job = load("job@x.service").unwrap();
+    assert_eq!(job.spec.service.exec_start[0].argv.last().unwrap(), "x");
+    let error = load("bad.service").unwrap_err().to_string();
+    assert!(error.contains("there is no Quadlet file `none.volume`"), "{error}");
+    assert!(files.load(&name("data-volume.service"), &Specifiers::default()).unwrap().is_err());
+}

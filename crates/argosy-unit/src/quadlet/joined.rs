@@ -43,10 +43,7 @@ pub struct JoinedService {
 /// Volumes, networks and images become part of the containers that name them. Returns what is wrong
 /// if anything is: what [`crate::check_with_siblings`] reports, and what is not run yet.
 pub fn join(files: &[HandedIn<'_>]) -> Result<Vec<JoinedService>, Vec<Diagnostic>> {
-    let mut siblings = Siblings::new().joined();
-    for file in files {
-        siblings.add(file.name, file.text);
-    }
+    let siblings = siblings_of(files);
     let (mut services, mut wrong) = (Vec::new(), Vec::new());
     let mut named = std::collections::BTreeSet::new();
     for handed in files.iter().filter(|it| it.name.kind().is_quadlet()) {
@@ -87,6 +84,47 @@ pub fn join(files: &[HandedIn<'_>]) -> Result<Vec<JoinedService>, Vec<Diagnostic
     let idle: Vec<Diagnostic> =
         companions.flat_map(|it| reported(it, runs_nothing(it.name))).collect();
     if idle.is_empty() { Ok(services) } else { Err(idle) }
+}
+
+/// Returns the service that a Quadlet file becomes: for a template a template. `None` if it becomes
+/// none, as [`join`] would say.
+pub fn service_of(file: HandedIn<'_>) -> Option<UnitName> {
+    siblings_of(&[file]).find(file.name).map(|found| found.service)
+}
+
+/// Makes the service of one of `files`, for an instance if `name` is one of a template's.
+///
+/// What is wrong with other files is not reported, unless the service needs them.
+pub fn join_one(
+    files: &[HandedIn<'_>],
+    source: HandedIn<'_>,
+    name: &UnitName,
+) -> Result<JoinedService, Vec<Diagnostic>> {
+    let (file, mut found) = UnitFile::parse(source.file, source.text);
+    if QuadletKind::of(source.name) != Some(QuadletKind::Container) {
+        let problem = Problem::new(format!("`{}` runs nothing by itself yet", source.name))
+            .help("what a container needs is made when it starts");
+        return Err(reported(&source, problem));
+    }
+    let made = translate_mentions(&file, source.name, &Specifiers::default(), &siblings_of(files));
+    found.extend(made.diagnostics);
+    found.retain(|it| it.severity == crate::Severity::Error);
+    match made.translated {
+        Some(made) if found.is_empty() => Ok(JoinedService {
+            source: source.name.clone(),
+            name: name.clone(),
+            text: with_sources(source.name, &made.companions, &made.text, files),
+        }),
+        _ => Err(found),
+    }
+}
+
+fn siblings_of(files: &[HandedIn<'_>]) -> Siblings {
+    let mut siblings = Siblings::new().joined();
+    for file in files {
+        siblings.add(file.name, file.text);
+    }
+    siblings
 }
 
 /// Puts the files that a service is made of before it, as comments: they are what its author knows.

@@ -284,7 +284,7 @@ fn a_plain_service_does_not_run_containers_by_their_files_name() {
     assert_eq!(spec, None);
     assert_eq!(
         found[0].to_string(),
-        "web.container:1:1: error: containers are not run yet: `web.container` can only be verified"
+        "web.container:1:1: error: `web.container` is a file, and no unit: its unit is the service that it becomes"
     );
-    assert_eq!(not_run_yet(&name("web.service")), None);
+    assert_eq!(no_unit(&name("web.service")), None);
 }

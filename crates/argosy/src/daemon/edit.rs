@@ -169,9 +169,9 @@ fn joined<'f>(
 
 /// Refuses a unit that may be checked but not started.
 pub(crate) fn can_run(name: &UnitName) -> Result<(), ApiError> {
-    match argosy_unit::not_run_yet(name) {
+    match argosy_unit::no_unit(name) {
         Some(why) => Err(ApiError::new(ErrorCode::BadInput, why)
-            .with_help(format!("check it: argosy verify {name}"))),
+            .with_help(format!("name that: argosy status {}", name.stem()))),
         None => Ok(()),
     }
 }

@@ -174,7 +174,7 @@ fn a_machine_that_others_would_not_know_does_not_begin() {
 }
 
 #[test]
-fn quadlet_files_are_verified_and_not_run_yet() {
+fn what_quadlet_files_cannot_be_is_said_before_anything_is_stored() {
     let mut machine = Machine::new();
     machine.file(
         "web.container",
@@ -189,19 +189,20 @@ fn quadlet_files_are_verified_and_not_run_yet() {
     let kube = machine.run(&["verify", "old.kube"]);
     assert_eq!(kube.code, 1);
     assert!(kube.stderr.contains("`.kube` files are not available"), "{}", kube.stderr);
-    machine.local_unit("web.container", "[Container]\nImage=docker.io/library/busybox:1\n");
     machine.start(&[]);
     machine.run(&["cluster", "init", "--name", "m1"]).ok();
-    let commands: [&[&str]; 4] = [
-        &["apply", "web.container", "data.volume"],
-        &["submit", "data.volume"],
-        &["start", "web.container"],
-        &["--local", "start", "web.container"],
+    machine.file("group.pod", "[Pod]\n");
+    machine.file("in.container", "[Container]\nImage=a.test/b\nPod=group.pod\n");
+    let commands: [(&[&str], &str); 4] = [
+        (&["submit", "data.volume"], "runs nothing by itself"),
+        (&["apply", "group.pod"], "pods are not run yet"),
+        (&["apply", "in.container", "group.pod"], "is not run yet"),
+        (&["start", "web.container"], "its unit is the service that it becomes"),
     ];
-    for command in commands {
+    for (command, words) in commands {
         let ran = machine.run(command);
         assert_ne!(ran.code, 0, "{command:?}");
-        assert!(ran.stderr.contains("containers are not run yet"), "{command:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{command:?}: {}", ran.stderr);
     }
     assert_eq!(machine.json(&["list-units"]), serde_json::json!([]));
 }
