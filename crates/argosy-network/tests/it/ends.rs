@@ -1,0 +1,122 @@
+//! What is left when a companion ends, and many at once.
+
+use std::net::{TcpListener, UdpSocket};
+
+use rustix::process::Signal;
+
+use crate::machine::{Machine, Net, Wanted, interfaces, tables, until};
+use crate::talk::{A, address, ask, found, look_up, serve};
+
+fn wanted(name: &str) -> Wanted<'_> {
+    let publish = &["8080:80", "5353:53/udp"];
+    Wanted { name, networks: &["bridge"], publish, ..Wanted::default() }
+}
+
+#[test]
+fn nothing_is_left_however_a_companion_ends() {
+    let machine = Machine::new();
+    for signal in [Signal::KILL, Signal::TERM, Signal::SEGV] {
+        let net = Net::new();
+        let inside = net.copy();
+        let web = machine.start(Wanted { inside: Some(inside), ..wanted("web") }).unwrap();
+        let cable = interfaces().into_iter().find(|it| it.starts_with("agv")).unwrap();
+        assert_eq!(cable, "agv0a580002");
+        assert_eq!(tables(), ["argosy-web-01234567"]);
+        assert_eq!(net.run(tables), ["argosy"]);
+        TcpListener::bind(address([0; 4], 8080)).unwrap_err();
+        UdpSocket::bind(address([0; 4], 5353)).unwrap_err();
+        let id = web.id.clone();
+        let code = web.end(signal);
+        assert_eq!(code, (signal == Signal::TERM).then_some(0), "{signal:?}");
+        // All of this is gone with the process, in this very moment.
+        assert_eq!(tables(), [""; 0]);
+        assert_eq!(net.run(tables), [""; 0]);
+        TcpListener::bind(address([0; 4], 8080)).unwrap();
+        UdpSocket::bind(address([0; 4], 5353)).unwrap();
+        drop(net);
+        until("the cable is gone", || interfaces().iter().all(|it| *it != cable));
+        assert!(interfaces().contains(&"argosy0".to_owned()));
+        machine.networks.release(&id).unwrap();
+        assert!(!interfaces().contains(&"argosy0".to_owned()), "the last one takes the bridge");
+    }
+}
+
+#[test]
+fn signals_of_a_terminal_are_not_for_a_companion() {
+    let machine = Machine::new();
+    let web = machine.start(wanted("web")).unwrap();
+    for signal in [Signal::INT, Signal::HUP, Signal::QUIT] {
+        web.signal(signal);
+    }
+    web.net.run(|| serve(([0; 4], 80)));
+    ask(([127, 0, 0, 1], 8080)).unwrap();
+}
+
+#[test]
+fn a_companion_that_fails_takes_its_cable_with_it() {
+    let machine = Machine::new();
+    let net = Net::new();
+    // An interface of the name is there: the second network cannot be plugged in.
+    machine.network("front", false);
+    let neighbour = machine.start(Wanted { inside: Some(net.copy()), ..wanted("a") }).unwrap();
+    let networks = &["front", "bridge"];
+    let failed = machine.start(Wanted {
+        name: "b",
+        networks,
+        inside: Some(net.copy()),
+        ..Wanted::default()
+    });
+    let failed = failed.err().unwrap();
+    assert!(failed.starts_with("failed cannot make the cable agv"), "{failed}");
+    assert_eq!(interfaces().iter().filter(|it| it.starts_with("agv")).count(), 1, "{failed}");
+    assert_eq!(tables(), ["argosy-a-0123456789"]);
+    drop(neighbour);
+}
+
+#[test]
+fn fifty_at_once_get_fifty_addresses_and_one_bridge() {
+    const COUNT: usize = 50;
+    let machine = Machine::new();
+    let names: Vec<String> = (0..COUNT).map(|it| format!("c{it:02}")).collect();
+    let containers: Vec<_> = std::thread::scope(|scope| {
+        let started: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let machine = &machine;
+                let own = machine.namespace();
+                scope.spawn(move || {
+                    own.enter();
+                    let wanted = Wanted { name, networks: &["bridge"], ..Wanted::default() };
+                    let container = machine.start(wanted).unwrap();
+                    // A companion ends with the thread that started it.
+                    (container.address(), container.published.clone(), container)
+                })
+            })
+            .collect();
+        started.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    let mut addresses: Vec<_> = containers.iter().map(|(address, ..)| *address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), COUNT);
+    assert_eq!(interfaces().iter().filter(|it| it.starts_with("argosy")).count(), 1);
+}
+
+#[test]
+fn a_companion_is_small() {
+    let machine = Machine::new();
+    let web = machine.start(wanted("web")).unwrap();
+    web.net.run(|| serve(([0; 4], 80)));
+    // Not asleep from the start, but after it had something to do.
+    ask(([127, 0, 0, 1], 8080)).unwrap();
+    assert_eq!(web.net.run(|| look_up("web", A)), found(0, &[web.address()]));
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", web.pid())).unwrap();
+    let private: u64 = rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum();
+    // As measured, with room for other allocators and kernels.
+    assert!(private < 1024, "{private} KiB");
+    eprintln!("a companion keeps {private} KiB private");
+}
