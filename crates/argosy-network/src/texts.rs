@@ -26,7 +26,7 @@ pub fn resolv_conf(endpoints: &[Endpoint], wanted: &ResolverOptions, of_machine:
         || of_machine.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
     let mut text = String::new();
     let search = match wanted.search.as_slice() {
-        [] => lines().filter(|(key, _)| *key == "search").last().map(|(_, rest)| rest.to_owned()),
+        [] => lines().rfind(|(key, _)| *key == "search").map(|(_, rest)| rest.to_owned()),
         // Docker's way to say: none at all.
         [only] if only == "." => None,
         some => Some(some.join(" ")),

@@ -35,10 +35,11 @@ fn networks_get_what_is_free() {
         ("10.89.0.0/24", "argosy1")
     );
     assert_eq!(first.gateway, Ipv4Addr::new(10, 89, 0, 1));
-    let second = make(&spec("b"), &[first.clone()], &["10.89.1.128/25", "fd00::/8"]).unwrap();
+    let second =
+        make(&spec("b"), std::slice::from_ref(&first), &["10.89.1.128/25", "fd00::/8"]).unwrap();
     assert_eq!(second.net.to_string(), "10.89.2.0/24", "one is another's, one has a route");
     assert_eq!(second.interface, "argosy3", "an interface of the machine has the name before");
-    let default = make(&spec("bridge"), &[first.clone()], &[]).unwrap();
+    let default = make(&spec("bridge"), std::slice::from_ref(&first), &[]).unwrap();
     assert_eq!(
         (default.net.to_string().as_str(), default.interface.as_str()),
         ("10.88.0.0/16", "argosy0")

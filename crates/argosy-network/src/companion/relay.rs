@@ -41,9 +41,8 @@ struct Way {
     /// What was read and is not written yet, from `written` on.
     kept: Vec<u8>,
     written: usize,
-    /// Nothing more will be read.
-    is_read: bool,
-    /// Nothing more will be written, and the other side was told.
+    /// Nothing more will be read, and the other side was told. Since nothing is read while
+    /// something is kept, all is written then.
     is_done: bool,
 }
 
@@ -145,7 +144,7 @@ impl Connection {
             End::Server => (&self.back, &self.there),
         };
         let mut flags = PollFlags::empty();
-        if !from.is_read && from.kept.is_empty() {
+        if !from.is_done && from.kept.is_empty() {
             flags |= PollFlags::IN;
         }
         if !to.kept.is_empty() {
@@ -179,15 +178,14 @@ impl Way {
             }
             // Not cleared but given back: most connections never keep anything again.
             (self.kept, self.written) = (Vec::new(), 0);
-            if self.is_read {
-                if !self.is_done {
-                    self.is_done = true;
-                    end_sending(to)?;
-                }
+            if self.is_done {
                 return Ok(());
             }
             match recv(from, &mut *scratch, RecvFlags::empty()) {
-                Ok((0, _)) => self.is_read = true,
+                Ok((0, _)) => {
+                    self.is_done = true;
+                    return end_sending(to);
+                }
                 Ok((length, _)) => self.give(&scratch[..length], to)?,
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}

@@ -151,9 +151,13 @@ impl Resolver {
     pub(super) fn client(&mut self, id: u64, now: Instant, scratch: &mut [u8]) {
         let Some(mut client) = self.clients.remove(&id) else { return };
         // Gone, or not speaking DNS: then it stays removed.
-        if client.carry(now, scratch).is_err() {
-            return;
+        if client.carry(now, scratch).is_ok() {
+            self.go_on(id, client, now);
         }
+    }
+
+    /// Answers what a client has asked in the meantime, and keeps it unless it is gone.
+    fn go_on(&mut self, id: u64, mut client: Client, now: Instant) {
         while let Some(query) = client.next_query() {
             match self.ask(&query, Asker::Client(id), now) {
                 Some(answer) => {
@@ -236,9 +240,9 @@ impl Resolver {
                 let _sent = sendto(socket, &packet, SendFlags::NOSIGNAL, &to);
             }
             Asker::Client(id) => {
-                let Some(client) = self.clients.get_mut(&id) else { return };
-                if client.answer(&answer, now).is_err() {
-                    self.clients.remove(&id);
+                let Some(mut client) = self.clients.remove(&id) else { return };
+                if client.answer(&answer, now).is_ok() {
+                    self.go_on(id, client, now);
                 }
             }
         }

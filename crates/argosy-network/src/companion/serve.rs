@@ -131,16 +131,15 @@ impl Companion {
         let mut all = Vec::new();
         let flags = PollFlags::IN;
         all.push(Interest { token: Token::Signals, fd: self.signals.as_fd(), flags });
-        if self.paused.is_none() && self.relay.has_room() {
+        let accepts = self.paused.is_none() && self.relay.has_room();
+        if accepts {
             for (index, listener) in self.listeners.iter().enumerate() {
                 let (token, fd) = (Token::Published(index), listener.socket.as_fd());
                 all.push(Interest { token, fd, flags });
             }
         }
-        if self.paused.is_none() && self.relay.has_room() {
-            if let Some(socket) = &self.inner.connections {
-                all.push(Interest { token: Token::Inner, fd: socket.as_fd(), flags });
-            }
+        if let Some(socket) = self.inner.connections.as_ref().filter(|_| accepts) {
+            all.push(Interest { token: Token::Inner, fd: socket.as_fd(), flags });
         }
         if let Some(socket) = &self.inner.datagrams {
             all.push(Interest { token: Token::Query, fd: socket.as_fd(), flags });
