@@ -75,6 +75,47 @@ fn a_companion_that_fails_takes_its_cable_with_it() {
 }
 
 #[test]
+fn a_companion_can_take_over_where_another_was_killed() {
+    let machine = Machine::new();
+    let net = Net::new();
+    let first = machine.start(Wanted { inside: Some(net.copy()), ..wanted("web") }).unwrap();
+    net.run(|| serve(([0; 4], 80)));
+    let address = first.address();
+    first.end(Signal::KILL);
+    ask(([127, 0, 0, 1], 8080)).unwrap_err();
+    let second = machine.start(Wanted { inside: Some(net.copy()), ..wanted("web") }).unwrap();
+    assert_eq!(second.address(), address);
+    ask(([127, 0, 0, 1], 8080)).unwrap();
+    ask((address, 80)).unwrap();
+    assert_eq!(net.run(|| look_up("web", A)), found(0, &[address]));
+}
+
+#[test]
+fn a_container_with_users_of_its_own_has_a_network_as_any() {
+    let machine = Machine::new();
+    let mut sleeper = std::process::Command::new("unshare")
+        .args(["--user", "--net", "--map-root-user", "sleep", "1000"])
+        .spawn()
+        .unwrap();
+    let path = format!("/proc/{}/ns/", sleeper.id());
+    let is_own = |kind: &str| {
+        let theirs = std::fs::read_link(format!("{path}{kind}"));
+        theirs.unwrap() != std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap()
+    };
+    until("it has a network", || {
+        let comm = std::fs::read_to_string(format!("/proc/{}/comm", sleeper.id())).unwrap();
+        comm == "sleep\n" && is_own("user") && is_own("net")
+    });
+    let net = Net::open(&format!("{path}net"));
+    let web = machine.start(Wanted { inside: Some(net), ..wanted("web") });
+    let seen = web.map(|web| (web.address(), web.net.run(|| look_up("web", A))));
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let (address, seen) = seen.unwrap();
+    assert_eq!(seen, found(0, &[address]));
+}
+
+#[test]
 fn fifty_at_once_get_fifty_addresses_and_one_bridge() {
     const COUNT: usize = 50;
     let machine = Machine::new();

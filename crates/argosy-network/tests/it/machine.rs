@@ -30,9 +30,13 @@ impl Net {
     pub(crate) fn new() -> Net {
         let made = thread::spawn(|| {
             enter_new();
-            Net(File::open("/proc/thread-self/ns/net").unwrap().into())
+            Net::open("/proc/thread-self/ns/net")
         });
         made.join().unwrap()
+    }
+
+    pub(crate) fn open(path: &str) -> Net {
+        Net(File::open(path).unwrap().into())
     }
 
     /// The same namespace once more.
@@ -91,9 +95,16 @@ impl Machine {
         std::fs::write(self.directory.path().join("resolv.conf"), lines).unwrap();
     }
 
+    /// A file for a program that a test runs.
+    pub(crate) fn file(&self, name: &str, text: &str) -> std::path::PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
     /// The namespace of the calling thread.
     pub(crate) fn namespace(&self) -> Net {
-        Net(File::open("/proc/thread-self/ns/net").unwrap().into())
+        Net::open("/proc/thread-self/ns/net")
     }
 
     /// Another machine, on a cable.

@@ -136,6 +136,33 @@ fn a_container_may_be_a_server_of_names_itself() {
 }
 
 #[test]
+fn libc_finds_containers() {
+    let machine = Machine::new();
+    serve_names([127, 0, 0, 1]);
+    let web = start(&machine, "web", &["bridge"], &[]);
+    let api = start(&machine, "api", &["bridge"], &["www"]);
+    let options = argosy_network::ResolverOptions::default();
+    let text = argosy_network::resolv_conf(&web.endpoints, &options, "search corp.example\n");
+    let resolv_conf = machine.file("inside.conf", &text);
+    let hosts = argosy_network::hosts(&web.endpoints, &["web"], &[]);
+    let hosts = machine.file("hosts", &hosts);
+    let getent = |name: &str| {
+        let script = "mount --bind $0 /etc/resolv.conf && mount --bind $1 /etc/hosts && exec getent ahosts $2";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).args([&resolv_conf, &hosts]).arg(name);
+        let output = web.net.run(move || command.output().unwrap());
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().next().map(str::to_owned)
+    };
+    assert_eq!(getent("api"), Some(api.endpoints[0].address.to_string()));
+    assert_eq!(getent("www"), Some(api.endpoints[0].address.to_string()));
+    assert_eq!(getent("web"), Some(web.endpoints[0].address.to_string()));
+    assert_eq!(getent("example.com"), Some("198.51.100.7".to_owned()));
+    assert_eq!(getent("host.containers.internal"), Some(web.endpoints[0].gateway.to_string()));
+    assert_eq!(getent("nobody.example"), None);
+}
+
+#[test]
 fn many_ask_at_once_and_nonsense_harms_nobody() {
     let machine = Machine::new();
     serve_names([127, 0, 0, 1]);

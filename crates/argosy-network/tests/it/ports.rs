@@ -155,6 +155,22 @@ fn free_ports_ranges_and_addresses() {
 }
 
 #[test]
+fn many_ports_at_once() {
+    let machine = Machine::new();
+    let client = machine.neighbour();
+    let web = start(&machine, "web", &["20000-20499:30000-30499", "40000-40399:40000-40399"]);
+    for (port, inside) in [(20000, 30000), (20499, 30499), (40000, 40000), (40399, 40399)] {
+        web.net.run(|| serve(([0; 4], inside)));
+        assert_eq!(client.run(|| ask((MACHINE, port))).unwrap(), text(CLIENT));
+        assert_eq!(ask((LOCALHOST, port)).unwrap(), text(web.gateway()));
+    }
+    let more = &["1-1025:1-1025"];
+    let more = Wanted { name: "more", networks: &["bridge"], publish: more, ..Wanted::default() };
+    let refused = machine.start(more).err().unwrap();
+    assert_eq!(refused, "failed 1025 ports are to be published, at most 1024 can be");
+}
+
+#[test]
 fn a_container_that_starts_again_gets_its_ports_at_once() {
     let machine = Machine::new();
     let client = machine.neighbour();
