@@ -3,10 +3,12 @@
 //!
 //! A socket belongs to the network namespace in which its thread was when it was opened.
 
+mod conntrack;
 mod message;
 mod netfilter;
 mod route;
 mod socket;
 
+pub use conntrack::Connections;
 pub use netfilter::{Chain, ChainKind, Family, Hook, NfTables, Rule, Table};
 pub use route::{End, Link, Namespace, Route, RouteSocket};

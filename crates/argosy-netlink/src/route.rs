@@ -1,7 +1,8 @@
 //! Links, addresses and routes: the few kinds of rtnetlink(7) message that are needed.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::net::netdevice::name_to_index;
@@ -19,6 +20,8 @@ const IFLA_BRPORT_MODE: u16 = 4;
 /// struct ifinfomsg and struct rtmsg.
 const LINK_HEADER_BYTES: usize = 16;
 const ROUTE_HEADER_BYTES: usize = 12;
+/// struct ifaddrmsg.
+const ADDRESS_HEADER_BYTES: usize = 8;
 /// `RTA_TABLE`: the number of a table beyond 255.
 const RTA_TABLE: u16 = 15;
 /// The routes that the kernel makes for its own addresses.
@@ -187,6 +190,19 @@ impl RouteSocket {
         let request = link(libc::RTM_GETLINK, libc::NLM_F_DUMP, 0, 0, 0);
         self.socket.list(request, |message| links.extend(read_link(message.payload)))?;
         Ok(links)
+    }
+
+    /// Returns the IPv4 addresses of all interfaces.
+    pub fn addresses(&self) -> io::Result<BTreeSet<Ipv4Addr>> {
+        let mut addresses = BTreeSet::new();
+        let mut request = Message::new(libc::RTM_GETADDR, libc::NLM_F_DUMP);
+        request.push(&[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0]);
+        self.socket.list(request, |message| {
+            let attributes = message.payload.get(ADDRESS_HEADER_BYTES..).unwrap_or_default();
+            let local = find(attributes, libc::IFA_LOCAL).map(<[u8; 4]>::try_from);
+            addresses.extend(local.and_then(Result::ok).map(Ipv4Addr::from));
+        })?;
+        Ok(addresses)
     }
 
     /// Returns the routes of one family's tables, without the default ones.

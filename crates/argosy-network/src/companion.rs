@@ -18,16 +18,19 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use argosy_netlink::NfTables;
+use argosy_netlink::{Connections, NfTables, RouteSocket};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::error::{CompanionError, PublishError};
 use crate::files::{self, Lasting};
-use crate::{CompanionRequest, NetworkError, Published, request, sys, texts};
+use crate::{
+    CompanionRequest, NetworkError, Protocol, Published, PublishedPort, request, sys, texts,
+};
 
 use namespaces::Namespaces;
 use serve::Companion;
@@ -127,7 +130,30 @@ fn read(path: &Path) -> Result<CompanionRequest, NetworkError> {
 fn filter(request: &CompanionRequest, published: &Published) -> Result<NfTables, CompanionError> {
     let table = rules::table(&request.container_id, &request.endpoints, &published.ports);
     let made = NfTables::open().and_then(|filter| filter.add_owned(&table).map(|()| filter));
-    made.map_err(|source| CompanionError::Table { name: table.name.clone(), source })
+    let filter =
+        made.map_err(|source| CompanionError::Table { name: table.name.clone(), source })?;
+    forget(&published.ports).map_err(NetworkError::system("have old datagrams forgotten"))?;
+    Ok(filter)
+}
+
+/// Makes the kernel forget where it sent datagrams for these ports until now: to nobody, or to a
+/// container that is gone. Else a client that never pauses would not reach this one. (Connections
+/// begin anew by themselves.)
+fn forget(ports: &[PublishedPort]) -> io::Result<()> {
+    let datagrams: Vec<&PublishedPort> =
+        ports.iter().filter(|it| it.protocol == Protocol::Udp && it.address.is_ipv4()).collect();
+    if datagrams.is_empty() {
+        return Ok(());
+    }
+    let own = RouteSocket::open()?.addresses()?;
+    let is_for = |address: Ipv4Addr, port| {
+        let same = |it: &&&PublishedPort| it.port == port;
+        datagrams.iter().filter(same).any(|it| match it.address {
+            all if all.is_unspecified() => own.contains(&address),
+            one => one == address,
+        })
+    };
+    Connections::open()?.forget_datagrams(is_for).map(|_| ())
 }
 
 /// Lets this machine forward packets; says so if it did not before.

@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 
+use argosy_netlink::{End, RouteSocket};
 use rustix::process::Signal;
 
 use crate::machine::{Machine, Net, Wanted, interfaces, tables, until};
@@ -54,24 +55,33 @@ fn signals_of_a_terminal_are_not_for_a_companion() {
 }
 
 #[test]
-fn a_companion_that_fails_takes_its_cable_with_it() {
+fn a_companion_that_fails_takes_its_cables_with_it() {
     let machine = Machine::new();
-    let net = Net::new();
-    // An interface of the name is there: the second network cannot be plugged in.
     machine.network("front", false);
-    let neighbour = machine.start(Wanted { inside: Some(net.copy()), ..wanted("a") }).unwrap();
-    let networks = &["front", "bridge"];
-    let failed = machine.start(Wanted {
-        name: "b",
-        networks,
-        inside: Some(net.copy()),
-        ..Wanted::default()
+    let cables = || interfaces().into_iter().filter(|it| it.starts_with("agv")).collect::<Vec<_>>();
+    // The second of two networks cannot be plugged in: there is an interface of the name.
+    let net = Net::new();
+    net.run(|| {
+        let socket = RouteSocket::open().unwrap();
+        let (ours, theirs) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+        socket.make_cable(End::new("eth1", ours), End::new("other", theirs)).unwrap();
     });
+    let (networks, inside) = (&["front", "bridge"], Some(net.copy()));
+    let failed = machine.start(Wanted { name: "a", networks, inside, ..Wanted::default() });
     let failed = failed.err().unwrap();
-    assert!(failed.starts_with("failed cannot make the cable agv"), "{failed}");
-    assert_eq!(interfaces().iter().filter(|it| it.starts_with("agv")).count(), 1, "{failed}");
-    assert_eq!(tables(), ["argosy-a-0123456789"]);
-    drop(neighbour);
+    assert_eq!(failed, "failed cannot make the cable agv0a580002: File exists (os error 17)");
+    assert_eq!(cables(), [""; 0]);
+    // What comes last is refused: two ids that begin alike want one table.
+    let start = |name, inside| {
+        machine.start(Wanted { name, networks: &["front"], inside, ..Wanted::default() })
+    };
+    let first = start("container-one", None).unwrap();
+    let before = cables();
+    let net = Net::new();
+    let failed = start("container-on", Some(net.copy())).err().unwrap();
+    assert!(failed.starts_with("failed cannot make the packet filter table argosy-container-on"));
+    assert_eq!(cables(), before);
+    drop(first);
 }
 
 #[test]

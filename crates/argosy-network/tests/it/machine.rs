@@ -107,7 +107,7 @@ impl Machine {
         Net::open("/proc/thread-self/ns/net")
     }
 
-    /// Another machine, on a cable.
+    /// Another machine, on a cable, that takes this one for its router.
     pub(crate) fn neighbour(&self) -> Net {
         let net = Net::new();
         let socket = RouteSocket::open().unwrap();
@@ -121,6 +121,8 @@ impl Machine {
             let index = socket.index("eth0").unwrap();
             socket.add_address(index, CLIENT.into(), 24).unwrap();
             socket.set_up(index, true).unwrap();
+            // It knows the way to the containers: what keeps it out is not its ignorance.
+            socket.add_default_route(MACHINE.into(), index).unwrap();
         });
         net
     }

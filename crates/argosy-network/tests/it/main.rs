@@ -4,6 +4,7 @@
 
 mod ends;
 mod machine;
+mod measure;
 mod names;
 mod ports;
 mod reach;

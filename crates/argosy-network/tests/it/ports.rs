@@ -1,7 +1,8 @@
 //! Published ports.
 
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use crate::machine::{CLIENT, Container, MACHINE, Machine, Wanted, interfaces, tables, until};
 use crate::talk::{address, ask, ask_by_datagram, serve, serve_datagrams};
@@ -152,6 +153,36 @@ fn free_ports_ranges_and_addresses() {
     ask((LOCALHOST, 7171)).unwrap_err();
     assert_eq!(ask((MACHINE, 7171)).unwrap(), text(MACHINE));
     drop(taken);
+}
+
+#[test]
+fn a_client_that_never_pauses_reaches_the_next_container() {
+    let machine = Machine::new();
+    let client = machine.neighbour();
+    // Makes the kernel track what comes and goes.
+    let other = start(&machine, "other", &[]);
+    let socket = client.run(|| UdpSocket::bind(address(CLIENT, 4000))).unwrap();
+    socket.connect(address(MACHINE, 5300)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let asked = || {
+        // An error of a datagram before is told now.
+        let _sent = socket.send(b"who am I?").and_then(|_| socket.send(b"who am I?"));
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    };
+    assert_eq!(asked(), None);
+    let mut ports = Vec::new();
+    for name in ["first", "second"] {
+        let web = start(&machine, name, &["5300:53/udp"]);
+        web.net.run(|| serve_datagrams(([0; 4], 53)));
+        let wanted = format!("{}:4000", text(CLIENT));
+        // From its own address: by the kernel, and not by the companion.
+        until("it is answered", || asked().inspect(|it| assert_eq!(*it, wanted)).is_some());
+        ports.push(web.address());
+    }
+    assert_ne!(ports[0], ports[1], "the second has another address");
+    drop(other);
 }
 
 #[test]
