@@ -1,9 +1,11 @@
 //! Who reaches whom.
 
+use std::net::UdpSocket;
+
 use argosy_network::NetworkSpec;
 
 use crate::machine::{CLIENT, MACHINE, Machine, Wanted};
-use crate::talk::{SILENCE, ask, ask_within, serve};
+use crate::talk::{SILENCE, address, ask, ask_within, serve};
 
 fn text(address: [u8; 4]) -> String {
     std::net::Ipv4Addr::from(address).to_string()
@@ -94,6 +96,14 @@ fn an_internal_network_lets_nothing_out_or_in() {
         ask_within((a.gateway(), 7001).into(), SILENCE).unwrap_err();
     });
     front.net.run(|| ask_within((a.address(), 80).into(), SILENCE).unwrap_err());
+    // Not even one way.
+    for (from, to, at) in [(&a.net, &outside, CLIENT), (&outside, &a.net, a.address())] {
+        let socket = to.run(|| UdpSocket::bind(address(at, 9000))).unwrap();
+        socket.set_read_timeout(Some(SILENCE)).unwrap();
+        let sender = from.run(|| UdpSocket::bind(address([0; 4], 0))).unwrap();
+        sender.send_to(b"anybody?", address(at, 9000)).unwrap();
+        socket.recv(&mut [0; 16]).unwrap_err();
+    }
     let publishes =
         Wanted { name: "p", networks: &["inner"], publish: &["80"], ..Wanted::default() };
     let refused = machine.start(publishes).err().unwrap();
