@@ -108,7 +108,9 @@ fn start(
     }
     let bound = listen::bind(&request.publish)?;
     let mut published = Published { ports: bound.ports.clone(), changed: Vec::new() };
-    published.changed.extend(forward()?);
+    if outside.is_some() {
+        published.changed.extend(forward()?);
+    }
     links::lay(&request, &namespaces, !request.publish.is_empty())?;
     let made = filter(&request, &published).and_then(|filter| {
         let inner = inner::open(&request, &namespaces)?;
@@ -132,7 +134,8 @@ fn filter(request: &CompanionRequest, published: &Published) -> Result<NfTables,
     let made = NfTables::open().and_then(|filter| filter.add_owned(&table).map(|()| filter));
     let filter =
         made.map_err(|source| CompanionError::Table { name: table.name.clone(), source })?;
-    forget(&published.ports).map_err(NetworkError::system("have old datagrams forgotten"))?;
+    // A kernel without ctnetlink forgets by itself, only later.
+    drop(forget(&published.ports));
     Ok(filter)
 }
 

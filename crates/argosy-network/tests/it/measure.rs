@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::machine::{CLIENT, Machine, Net, Wanted, interfaces, until};
+use crate::machine::{Machine, Net, Wanted, interfaces, until};
 use crate::talk::{A, address, look_up, look_up_by_connection, serve};
 
 const BYTES: usize = 1 << 30;
@@ -125,5 +125,4 @@ fn figures() {
     println!("a name among 100 by datagram: {:?}", median(asked));
     drop(many);
     until("cables are gone", || interfaces().len() < 5);
-    assert_eq!(CLIENT.len(), 4);
 }

@@ -21,7 +21,8 @@ pub(crate) fn serve(address: impl Into<SocketAddr>) {
     thread::spawn(move || {
         while let Ok((mut client, from)) = listener.accept() {
             thread::spawn(move || {
-                writeln!(client, "{from}").unwrap();
+                // A client may be gone already.
+                writeln!(client, "{from}")?;
                 let mut reader = client.try_clone().unwrap();
                 io::copy(&mut reader, &mut client)
             });
