@@ -1,6 +1,7 @@
 //! What is left when a companion ends, and many at once.
 
 use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
 
 use argosy_netlink::{End, RouteSocket};
 use rustix::process::Signal;
@@ -41,6 +42,31 @@ fn nothing_is_left_however_a_companion_ends() {
         machine.networks.release(&id).unwrap();
         assert!(!interfaces().contains(&"argosy0".to_owned()), "the last one takes the bridge");
     }
+}
+
+#[test]
+fn nothing_is_left_of_a_companion_that_is_killed_while_it_starts() {
+    let machine = Machine::new();
+    let names: Vec<String> = (0..60).map(|it| format!("killed-{it}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let net = Net::new();
+        let launched = machine.launch(Wanted { inside: Some(net.copy()), ..wanted(name) });
+        // From before its first step until after its last one.
+        std::thread::sleep(Duration::from_micros(500) * number as u32);
+        let id = launched.id.clone();
+        launched.end(Signal::KILL);
+        assert_eq!((tables(), net.run(tables)), (Vec::new(), Vec::new()), "{name}");
+        TcpListener::bind(address([0; 4], 8080)).unwrap();
+        if number % 2 == 0 {
+            machine.networks.release(&id).unwrap();
+        }
+    }
+    // Half of them were forgotten by whoever started them.
+    machine.networks.collect(|_| false).unwrap();
+    until("nothing is left", || interfaces() == ["lo"]);
+    let web = machine.start(wanted("web")).unwrap();
+    web.net.run(|| serve(([0; 4], 80)));
+    ask(([127, 0, 0, 1], 8080)).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -133,8 +134,8 @@ impl Machine {
         self.networks.create(&spec, false).unwrap();
     }
 
-    /// Starts a container; or the reason why its companion did not.
-    pub(crate) fn start(&self, wanted: Wanted<'_>) -> Result<Container, String> {
+    /// Starts a companion, and waits for nothing.
+    pub(crate) fn launch(&self, wanted: Wanted<'_>) -> Container {
         let attach = |network: &&str| Attach {
             network: (*network).to_owned(),
             aliases: wanted.aliases.iter().map(|it| (*it).to_owned()).collect(),
@@ -160,7 +161,7 @@ impl Machine {
         let path = self.directory.path().join(format!("{}.json", wanted.name));
         std::fs::write(&path, serde_json::to_vec(&request).unwrap()).unwrap();
         let net = wanted.inside.unwrap_or_else(Net::new);
-        let mut companion = Command::new("sh")
+        let companion = Command::new("sh")
             .args(["-c", "exec \"$0\" network-companion \"$1\" 3<&0 4>&1 </dev/null >/dev/null"])
             .arg(env!("CARGO_BIN_EXE_network-stand"))
             .arg(&path)
@@ -168,17 +169,23 @@ impl Machine {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut report = BufReader::new(companion.stdout.take().unwrap());
+        Container { id, path, net, endpoints, companion, published: Published::default() }
+    }
+
+    /// Starts a container; or the reason why its companion did not.
+    pub(crate) fn start(&self, wanted: Wanted<'_>) -> Result<Container, String> {
+        let mut container = self.launch(wanted);
+        let mut report = BufReader::new(container.companion.stdout.take().unwrap());
         let mut line = String::new();
         report.read_line(&mut line).unwrap();
         if line != "ready\n" {
             let mut rest = String::new();
             report.read_to_string(&mut rest).unwrap();
-            assert!(!companion.wait().unwrap().success(), "{line}");
+            assert!(!container.companion.wait().unwrap().success(), "{line}");
             return Err(line.trim_end().to_owned() + &rest);
         }
-        let published = published(&path).unwrap().unwrap();
-        Ok(Container { id, net, endpoints, companion, published })
+        container.published = published(&container.path).unwrap().unwrap();
+        Ok(container)
     }
 }
 
@@ -201,6 +208,7 @@ pub(crate) struct Wanted<'a> {
 /// A container: its namespace, and the companion that serves it.
 pub(crate) struct Container {
     pub(crate) id: String,
+    path: PathBuf,
     pub(crate) net: Net,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) published: Published,
