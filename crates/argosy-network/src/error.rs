@@ -65,6 +65,8 @@ pub enum NetworkError {
     BadMac { text: String },
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("another process holds {}, and seems to be stopped", path.display())]
+    Locked { path: PathBuf },
     #[error("{} is no record of a network", path.display())]
     Record { path: PathBuf, source: serde_json::Error },
     #[error("{} is of format {format}, which this version does not know", path.display())]

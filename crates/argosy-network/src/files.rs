@@ -3,8 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +17,12 @@ use crate::NetworkError;
 const UNFINISHED: &str = ".new-";
 /// The ending of each record.
 const ENDING: &str = ".json";
+
+/// How long the lock is waited for. It is held for milliseconds, or for a few writes to a busy disk;
+/// for longer only by a process that was stopped, which must not stop all others.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is tried: a wait that ends after a time is a wait that looks.
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Whether a record must still be there after the machine lost its power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +44,16 @@ impl Lock {
         let path = run_dir.join("lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
         let file = open.map_err(NetworkError::file("open", &path))?;
-        let locked = rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive));
-        locked.map_err(|it| NetworkError::file("lock", &path)(it.into()))?;
-        Ok(Lock { _file: file })
+        let begin = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(Errno::AGAIN) if begin.elapsed() < LOCK_LIMIT => thread::sleep(LOCK_INTERVAL),
+                Err(Errno::AGAIN) => return Err(NetworkError::Locked { path }),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(NetworkError::file("lock", &path)(error.into())),
+            }
+        }
     }
 }
 

@@ -30,8 +30,9 @@ mod texts;
 
 pub use companion::{COMPANION_ROLE, companion_main};
 pub use error::{NetworkError, PublishError};
+pub use ipnet::IpNet;
 pub use mac::Mac;
-pub use networks::{Attach, Networks, ReserveRequest};
+pub use networks::{Attach, Attached, Networks, ReserveRequest};
 pub use ports::{Ports, Protocol, Publish};
 pub use request::{CompanionRequest, Published, PublishedPort, StorePort, published};
 pub use spec::{DEFAULT_NETWORK, Driver, Endpoint, Network, NetworkSpec, Subnet};

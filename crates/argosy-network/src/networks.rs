@@ -15,7 +15,15 @@ pub use reservations::{Attach, ReserveRequest};
 pub(crate) use reservations::{Reservation, directory as reservations_directory, read_all};
 
 use crate::spec::{DEFAULT_NETWORK, FORMAT};
-use crate::{Network, NetworkError, files};
+use crate::{Endpoint, Network, NetworkError, files};
+
+/// A container on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    pub id: String,
+    pub name: String,
+    pub endpoint: Endpoint,
+}
 
 /// The networks of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +89,8 @@ impl Networks {
     }
 
     fn remove_one(&self, network: &Network, _lock: &files::Lock) -> Result<(), NetworkError> {
-        let containers = self.on(network)?;
+        let containers = self.containers(&network.name)?;
+        let containers: Vec<String> = containers.into_iter().map(|it| it.name).collect();
         if !containers.is_empty() {
             return Err(NetworkError::InUse { name: network.name.clone(), containers });
         }
@@ -91,9 +100,15 @@ impl Networks {
         reservations::forget_last(&self.run_dir, &network.name)
     }
 
-    /// Names of the containers on a network.
-    fn on(&self, network: &Network) -> Result<Vec<String>, NetworkError> {
-        let on = |it: &Reservation| it.endpoints.iter().any(|it| it.network == network.name);
-        Ok(read_all(&self.run_dir)?.into_iter().filter(on).map(|it| it.name).collect())
+    /// Returns the containers that are on a network, by their ids.
+    pub fn containers(&self, name: &str) -> Result<Vec<Attached>, NetworkError> {
+        let network = self.find(name)?;
+        let mut found = Vec::new();
+        for reservation in read_all(&self.run_dir)? {
+            let Reservation { id, name, endpoints, .. } = reservation;
+            let endpoint = endpoints.into_iter().find(|it| it.network == network.name);
+            found.extend(endpoint.map(|endpoint| Attached { id, name, endpoint }));
+        }
+        Ok(found)
     }
 }

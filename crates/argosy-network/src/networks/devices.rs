@@ -18,19 +18,20 @@ pub(crate) fn make_bridge(socket: &RouteSocket, endpoint: &Endpoint) -> Result<u
     // The address of the bridge stays when ends are plugged in and out; else it would be the
     // lowest of theirs.
     let made = socket.make_bridge(name, Mac::of(endpoint.gateway).0, BRIDGE_GROUP);
-    let is_new = match made {
-        Ok(()) => true,
-        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => false,
-        Err(error) => return Err(failed("make the bridge")(error)),
-    };
+    match made {
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        other => other.map_err(failed("make the bridge"))?,
+    }
     let links = socket.links().map_err(NetworkError::system("list interfaces"))?;
     let link = links.into_iter().find(|link| link.name == *name);
     let link = link.filter(is_bridge_of_ours);
     let link = link.ok_or_else(|| NetworkError::InterfaceTaken { name: name.clone() })?;
-    if is_new {
-        socket.set_no_own_address(link.index);
-    }
-    // Again for a bridge that is there: whoever made it may have been killed before this.
+    // All of this again for a bridge that is there: whoever made it may have been killed before.
+    socket.set_no_own_address(link.index);
+    // No IPv6 packet is taken from a container, and none is forwarded around the walls, which are of
+    // IPv4. A machine without IPv6 has no such file; one whose settings cannot be changed still
+    // has no address there that a container could send to.
+    drop(std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1"));
     let added = socket.add_address(link.index, endpoint.gateway.into(), endpoint.prefix);
     match added {
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}

@@ -97,7 +97,7 @@ impl Machine {
     }
 
     /// A file for a program that a test runs.
-    pub(crate) fn file(&self, name: &str, text: &str) -> std::path::PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
         path

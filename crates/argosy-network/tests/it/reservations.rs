@@ -100,6 +100,10 @@ fn addresses_are_kept_given_back_and_never_given_twice() {
         ..request("e", on("bridge"))
     };
     assert!(matches!(networks.reserve(&twice), Err(NetworkError::AttachedTwice { .. })));
+    let on = networks.containers("bridge").unwrap();
+    let on: Vec<_> =
+        on.iter().map(|it| (it.name.as_str(), it.endpoint.address.octets()[3])).collect();
+    assert_eq!(on, [("b", 3), ("c", 9), ("d", 4)]);
     assert_eq!(networks.endpoints("id-d").unwrap()[0].mac.to_string(), "02:61:0a:58:00:04");
 }
 
@@ -119,6 +123,18 @@ fn whoever_is_killed_at_any_moment_leaves_what_is_collected() {
     // A lost record of what was given last costs nothing but the order.
     fs::write(networks.run_dir.join("last/bridge.json"), "").unwrap();
     assert_eq!(networks.reserve(&request("more", on("bridge"))).unwrap()[0].address.octets()[3], 3);
+}
+
+#[test]
+fn a_process_that_was_stopped_with_the_lock_does_not_stop_others_for_ever() {
+    let machine = Machine::new();
+    machine.networks.reserve(&request("a", on("bridge"))).unwrap();
+    let lock = fs::File::open(machine.networks.run_dir.join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let refused = machine.networks.reserve(&request("b", on("bridge"))).unwrap_err();
+    assert!(matches!(refused, NetworkError::Locked { .. }), "{refused}");
+    drop(lock);
+    machine.networks.reserve(&request("b", on("bridge"))).unwrap();
 }
 
 #[test]
