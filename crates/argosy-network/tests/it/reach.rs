@@ -29,6 +29,8 @@ fn two_containers_reach_each_other_the_machine_and_the_world() {
     assert_eq!(seen.unwrap(), text(MACHINE), "outside it has the machine's address");
     assert_eq!(web.published.changed, ["net.ipv4.ip_forward=1"]);
     assert_eq!(db.published.changed, [""; 0], "it is so already");
+    let without = std::fs::read_to_string("/proc/sys/net/ipv6/conf/argosy0/disable_ipv6");
+    assert_eq!(without.unwrap(), "1\n", "no way around the walls");
 }
 
 #[test]
@@ -104,6 +106,7 @@ fn an_internal_network_lets_nothing_out_or_in() {
         sender.send_to(b"anybody?", address(at, 9000)).unwrap();
         socket.recv(&mut [0; 16]).unwrap_err();
     }
+    assert_eq!(ask((a.address(), 80)).unwrap(), text(a.gateway()), "the machine reaches it");
     let publishes =
         Wanted { name: "p", networks: &["inner"], publish: &["80"], ..Wanted::default() };
     let refused = machine.start(publishes).err().unwrap();
