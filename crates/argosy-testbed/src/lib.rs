@@ -25,7 +25,6 @@ mod enter;
 mod error;
 mod init;
 mod leftovers;
-mod netlink;
 mod network;
 mod place;
 mod process;

@@ -29,6 +29,8 @@ pub(crate) const PROBE_PORT: Port = 253;
 
 /// The first three bytes of every address.
 pub(crate) const PREFIX: [u8; 3] = [10, 77, 0];
+/// Their length.
+pub(crate) const PREFIX_BITS: u8 = 24;
 
 /// A one-way delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

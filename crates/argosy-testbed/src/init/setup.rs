@@ -7,7 +7,9 @@ use std::path::Path;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::system::sethostname;
 
-use crate::netlink::Netlink;
+use argosy_netlink::RouteSocket;
+
+use crate::network::PREFIX_BITS;
 use crate::wire::Isolation;
 use crate::{Refusal, sys};
 
@@ -51,11 +53,11 @@ fn mounts(isolation: &Isolation) -> Result<(), Refusal> {
 }
 
 fn network(address: Ipv4Addr) -> io::Result<()> {
-    let netlink = Netlink::open()?;
+    let netlink = RouteSocket::open()?;
     netlink.set_up(netlink.index("lo")?, true)?;
     let index = netlink.index(INTERFACE)?;
     netlink.set_no_own_address(index);
-    netlink.add_address(index, address)?;
+    netlink.add_address(index, address.into(), PREFIX_BITS)?;
     netlink.set_up(index, true)
 }
 

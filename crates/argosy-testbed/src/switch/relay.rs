@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use argosy_netlink::{End, Namespace, RouteSocket};
+
 use crate::init::INTERFACE;
-use crate::netlink::{End, Netlink};
-use crate::network::{Delay, HOST_PORT, PREFIX, Port, mac};
+use crate::network::{Delay, HOST_PORT, PREFIX, PREFIX_BITS, Port, mac};
 use crate::{Counters, sys};
 
 use carrier::Carrier;
@@ -39,7 +40,7 @@ struct Cable {
 /// All cables, and the carrier with the faults and the frames on their way.
 #[derive(Debug)]
 pub(super) struct Relay {
-    netlink: Netlink,
+    netlink: RouteSocket,
     cables: BTreeMap<Port, Cable>,
     carrier: Arc<Carrier>,
 }
@@ -48,12 +49,11 @@ impl Relay {
     /// Begins with the host's port, in this process's network namespace.
     pub(super) fn new(seed: u64) -> io::Result<Relay> {
         let carrier = Carrier::start(seed)?;
-        let mut relay = Relay { netlink: Netlink::open()?, cables: BTreeMap::new(), carrier };
-        let end = End { name: HOST_INTERFACE, mac: mac(HOST_PORT), namespace_of: None };
-        relay.attach(HOST_PORT, end)?;
+        let mut relay = Relay { netlink: RouteSocket::open()?, cables: BTreeMap::new(), carrier };
+        relay.attach(HOST_PORT, End::new(HOST_INTERFACE, mac(HOST_PORT)))?;
         let index = relay.netlink.index(HOST_INTERFACE)?;
         relay.netlink.set_no_own_address(index);
-        relay.netlink.add_address(index, address(HOST_PORT))?;
+        relay.netlink.add_address(index, address(HOST_PORT).into(), PREFIX_BITS)?;
         relay.netlink.set_up(index, true)?;
         relay.netlink.set_up(relay.netlink.index("lo")?, true)?;
         Ok(relay)
@@ -61,14 +61,15 @@ impl Relay {
 
     /// Lays a cable to a machine, into the network namespace of its init.
     pub(super) fn attach_machine(&mut self, port: Port, init: i32) -> io::Result<()> {
-        let end = End { name: INTERFACE, mac: mac(port), namespace_of: Some(init) };
+        let namespace = Namespace::OfProcess(init);
+        let end = End { namespace, ..End::new(INTERFACE, mac(port)) };
         self.attach(port, end)
     }
 
     fn attach(&mut self, port: Port, theirs: End<'_>) -> io::Result<()> {
         let name = format!("port{port}");
         // Its address is never used: what the machine sends is for others.
-        let ours = End { name: &name, mac: [0x02, 0x78, 0, 0, 0, port], namespace_of: None };
+        let ours = End::new(&name, [0x02, 0x78, 0, 0, 0, port]);
         self.netlink.make_cable(ours, theirs)?;
         let index = self.netlink.index(&name)?;
         self.netlink.set_silent(index)?;
