@@ -134,7 +134,7 @@ pub struct ContainerSpec {
 /// A process of this program that gives the container its network while it runs.
 ///
 /// It is started when the container's namespaces are there and before its program is: with the
-/// network namespace as standard input, and a pipe as standard output on which it says `ready`, or
+/// network namespace as descriptor 3, and as descriptor 4 a pipe on which it says `ready`, or
 /// `failed` and why. It ends with the container, and is started again when it dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Companion {

@@ -9,6 +9,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -131,6 +133,31 @@ pub(crate) fn reset_signals() {
         }
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
     }
+}
+
+/// Has a command's process begin with descriptors 3 and 4, and die with this process.
+pub(crate) fn pass_two(command: &mut Command, three: OwnedFd, four: OwnedFd) -> io::Result<()> {
+    // Where neither is in the way of the other.
+    let [three, four] =
+        [rustix::io::fcntl_dupfd_cloexec(three, 5)?, rustix::io::fcntl_dupfd_cloexec(four, 5)?];
+    let parent = std::process::id() as i32;
+    let prepare = move || {
+        // SAFETY: these calls take numbers only. The copies are open in the child as in this
+        // process, and without the flag that closes them.
+        unsafe {
+            check(libc::dup2(three.as_raw_fd(), 3))?;
+            check(libc::dup2(four.as_raw_fd(), 4))?;
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            match libc::getppid() == parent {
+                true => Ok(()),
+                // The parent has died before the signal was set.
+                false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+            }
+        }
+    };
+    // SAFETY: between fork and exec it only makes the calls above, none of which allocates.
+    unsafe { command.pre_exec(prepare) };
+    Ok(())
 }
 
 /// Ends this process by a signal; returns only if the signal does not end it.

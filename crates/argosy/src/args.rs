@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use container::{
-    Container, ContainerAction, ContainerExec, ContainerLogs, ContainerRun, Names, NotifyWhen,
-    PullWhen, Tail, Volume, VolumeAction,
+    Container, ContainerAction, ContainerExec, ContainerLogs, ContainerRun, Names, Network,
+    NetworkAction, NetworkCreate, NotifyWhen, PullWhen, Tail, Volume, VolumeAction,
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
@@ -217,6 +217,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run containers, and look at those that run: docker's commands.
     Container(Box<Container>),
+    /// Keep networks of containers on this machine.
+    Network(Network),
     /// Keep directories that outlive containers.
     Volume(Volume),
     /// Be one of the demonstration's units.

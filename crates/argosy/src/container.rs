@@ -5,6 +5,8 @@
 mod docker;
 mod images;
 mod logs;
+mod network;
+mod network_commands;
 mod options;
 mod record;
 mod run;
@@ -19,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use argosy_container::{ContainerError, ContainerId, Containers, ExecSpec, HelperRequest, Streams};
 use argosy_image::{Limits, Store};
+use argosy_network::{COMPANION_ROLE, NetworkError, Networks, companion_main};
 
 use crate::args::{Container, ContainerAction, ContainerExec, Global, Names};
 use crate::failure::{Exit, Failure, chain};
@@ -28,6 +31,8 @@ pub(crate) use docker::as_docker;
 use record::EngineRecord;
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
+
+pub(crate) use network_commands::main as network;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -41,6 +46,7 @@ pub(crate) struct Engine {
     containers: Containers,
     images: PathBuf,
     volumes: Volumes,
+    networks: Networks,
     runtime_dir: PathBuf,
 }
 
@@ -52,7 +58,8 @@ impl Engine {
         };
         let volumes = Volumes::at(data_dir.join("volumes"));
         let runtime_dir = global.runtime_dir().to_owned();
-        Engine { containers, images: data_dir.join("images"), volumes, runtime_dir }
+        let networks = network::networks(&runtime_dir, data_dir);
+        Engine { containers, images: data_dir.join("images"), volumes, networks, runtime_dir }
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -116,6 +123,10 @@ impl Engine {
             // Somebody may have named it, and use it, or have removed it.
             drop(self.volumes.remove(self, name));
         }
+        match self.networks.release(id.as_str()) {
+            Ok(()) | Err(NetworkError::NeedsRoot) => {}
+            Err(error) => return Err(network::failed(&error)),
+        }
         self.store()?
             .release(id.as_str())
             .map_err(|error| Failure::from_error(Exit::BadInput, &error))
@@ -156,6 +167,7 @@ pub(crate) fn main(
         ContainerAction::Inspect { containers } => {
             show::inspect(&engine, &containers.containers, printer)?;
         }
+        ContainerAction::Port { container } => show::ports(&engine, container, printer)?,
         ContainerAction::Top { container } => show::top(&engine, container, printer)?,
         ContainerAction::Stats { containers } => show::stats(&engine, containers, printer)?,
         ContainerAction::Pause { containers: names } => {
@@ -257,9 +269,12 @@ fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Is the helper, if the command line asks for it.
+/// Is the helper, or a companion of a container, if the command line asks for it.
 pub(crate) fn hidden_role() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let is_helper = arguments.next().is_some_and(|first| first == HELPER);
-    is_helper.then(|| argosy_container::helper_main(arguments))
+    match arguments.next()?.to_str()? {
+        HELPER => Some(argosy_container::helper_main(arguments)),
+        COMPANION_ROLE => Some(companion_main(arguments)),
+        _ => None,
+    }
 }

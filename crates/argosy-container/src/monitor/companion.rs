@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::procfs::ProcessName;
 use crate::spec::Companion;
 use crate::start::of_process;
-use crate::{StartFailure, seal};
+use crate::{StartFailure, seal, sys};
 
 /// Within this time it is ready or has failed: it asks the kernel only.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -97,23 +97,21 @@ impl Drop for Attendance {
     }
 }
 
-/// Starts it with the container's network namespace as its standard input; its standard output is
-/// for its first words.
+/// Starts it with the container's network namespace as descriptor 3; descriptor 4 is for its first
+/// words.
 fn start(companion: &Companion, init: &ProcessName) -> Result<Child, StartFailure> {
     let failed = |error: io::Error| StartFailure::new("start what serves the network", error);
     let namespace = of_process(init, "net")
         .ok_or_else(|| StartFailure::new("set up the network", "the container has ended"))?;
     let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| failed(error.into()))?;
-    let mut child = Command::new(seal::OWN)
-        .arg(&companion.role)
-        .arg(&companion.request)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(namespace))
-        .stdout(Stdio::from(to))
-        .spawn()
-        .map_err(failed)?;
+    let mut command = Command::new(seal::OWN);
+    command.arg(&companion.role).arg(&companion.request).env_clear().current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    sys::pass_two(&mut command, namespace, to).map_err(failed)?;
+    let mut child = command.spawn().map_err(failed)?;
+    // Else the pipe stays open here, and its end would never be seen.
+    drop(command);
     match first_words(from) {
         Ok(text) if text == READY => Ok(child),
         Ok(text) => {

@@ -28,6 +28,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "argosy container run --rm busybox echo hello",
             "argosy container run --rm -it --network host debian bash",
+            "argosy container run -d --name web -p 8080:80 registry.example/web:1.4",
             "argosy container run -d --name db -v data:/var/lib/db -e MODE=fast registry.example/db:1.4",
         ],
     ),
@@ -43,6 +44,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("container inspect", &["argosy container inspect db"]),
     ("container top", &["argosy container top db"]),
     ("container stats", &["argosy container stats", "argosy container stats db -o json"]),
+    ("container port", &["argosy container port web"]),
+    ("network", &["argosy network create front", "argosy network ls"]),
+    (
+        "network create",
+        &[
+            "argosy network create front",
+            "argosy network create --subnet 10.90.0.0/24 --internal back",
+        ],
+    ),
+    ("network ls", &["argosy network ls", "argosy network ls -o json"]),
+    ("network inspect", &["argosy network inspect front"]),
+    ("network rm", &["argosy network rm front"]),
+    ("network prune", &["argosy network prune"]),
     ("volume", &["argosy volume create data", "argosy volume ls"]),
     (
         "volume create",

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// docker's commands that are not about containers, and what they are here.
-const COMMANDS: [(&str, &[&str]); 14] = [
+const COMMANDS: [(&str, &[&str]); 15] = [
     ("pull", &["image", "pull"]),
     ("push", &["image", "push"]),
     ("images", &["image", "list"]),
@@ -15,6 +15,7 @@ const COMMANDS: [(&str, &[&str]); 14] = [
     ("load", &["image", "load"]),
     ("image", &["image"]),
     ("volume", &["volume"]),
+    ("network", &["network"]),
     ("container", &["container"]),
     ("help", &["container", "help"]),
     ("version", &["--version"]),

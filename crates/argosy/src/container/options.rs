@@ -21,7 +21,7 @@ pub(super) use health::{listed, span};
 pub(super) use mounts::Wanted;
 pub(super) use process::{overrides, variables};
 
-fn bad(message: impl Into<String>, help: &str) -> Failure {
+pub(super) fn bad(message: impl Into<String>, help: &str) -> Failure {
     Failure::new(Exit::BadInput, message).with_help(help.to_owned())
 }
 
@@ -59,12 +59,6 @@ fn namespaces(
     let choose = |option: &Option<String>, what| match option {
         Some(text) => namespace(text, what, engine),
         None => Ok(Namespace::Private),
-    };
-    spec.namespaces.net = match &options.network[..] {
-        [] => Namespace::Private,
-        [one] if one == "none" => Namespace::Private,
-        [one] => namespace(one, "network", engine)?,
-        _ => return Err(bad("several networks are not there yet", "name one")),
     };
     spec.namespaces.pid = choose(&options.pid, "pid")?;
     spec.namespaces.ipc = choose(&options.ipc, "ipc")?;
@@ -110,10 +104,7 @@ fn namespace(text: &str, what: &str, engine: &Engine) -> Result<Namespace, Failu
         Some(("container", name)) => Ok(Namespace::Container(engine.find(name)?)),
         Some(("ns", path)) => Ok(Namespace::Path(path.into())),
         _ => {
-            let help = match what {
-                "network" => "choose none, host, container:NAME or ns:PATH",
-                _ => "choose private, host, container:NAME or ns:PATH",
-            };
+            let help = "choose private, host, container:NAME or ns:PATH";
             Err(bad(format!("--{what} {text} is not there yet"), help))
         }
     }

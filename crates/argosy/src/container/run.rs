@@ -13,7 +13,7 @@ use argosy_image::Image;
 
 use super::options::Wanted;
 use super::record::EngineRecord;
-use super::{Engine, HELPER, become_helper, failed, images, now_ms, options, random_hex};
+use super::{Engine, HELPER, become_helper, failed, images, network, now_ms, options, random_hex};
 use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
@@ -131,10 +131,12 @@ fn make(
     let mut wanted = options::apply(options, engine, &mut spec)?;
     add_image_volumes(image, &mut spec, &mut wanted);
     pass_notify_socket(options, &mut spec)?;
+    let name = options.name.clone().unwrap_or(short);
+    let request = network::connect(options, engine, image, &name, &mut spec)?;
     let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
     let nameless = options::make_volumes(&engine.volumes, wanted, &mut spec)?;
     let record = EngineRecord {
-        name: options.name.clone().unwrap_or(short),
+        name,
         image: options.image_and_command[0].clone(),
         manifest: image.manifest.to_string(),
         created_ms: now_ms(),
@@ -148,6 +150,9 @@ fn make(
         remove: options.rm.is_on(),
     };
     engine.containers.create(&spec).map_err(|error| failed(&error))?;
+    if let Some(request) = request {
+        network::write_request(engine, id, &request)?;
+    }
     tell_supervisor(engine, &record, id);
     record.write(&engine.containers, id).map_err(|error| {
         Failure::new(Exit::BadInput, format!("cannot write the record of container {id}: {error}"))
@@ -226,6 +231,7 @@ fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
             engine.remove(id, false, true)?;
         }
     }
+    network::sweep(engine)?;
     let store = engine.store()?;
     let leases = store.leases().map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
     for lease in leases.iter().filter(|lease| is_orphan(engine, &lease.holder)) {
@@ -240,10 +246,20 @@ fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
 /// its process's number in its id.
 fn is_orphan(engine: &Engine, holder: &str) -> bool {
     let Ok(id) = ContainerId::new(holder) else { return false };
-    let maker = holder.get(..8).and_then(|it| u32::from_str_radix(it, 16).ok());
-    let Some(maker) = maker.filter(|_| holder.len() == 64) else { return false };
     let is_made = engine.containers.data_dir.join(id.as_str()).exists();
-    !is_made && !std::path::Path::new("/proc").join(maker.to_string()).exists()
+    !is_made && maker_of(&id).is_some() && !is_being_made(&id)
+}
+
+/// Returns the process that makes, or made, a container.
+fn maker_of(id: &ContainerId) -> Option<u32> {
+    let id = id.as_str();
+    (id.len() == 64).then(|| u32::from_str_radix(id.get(..8)?, 16).ok()).flatten()
+}
+
+/// Tells whether the process that makes a container runs.
+pub(super) fn is_being_made(id: &ContainerId) -> bool {
+    let is_there = |pid: u32| std::path::Path::new("/proc").join(pid.to_string()).exists();
+    maker_of(id).is_some_and(is_there)
 }
 
 /// Makes an id as docker has them, 64 hexadecimal digits; the first eight are this process's number.

@@ -1,10 +1,11 @@
 //! What is shown of containers.
 
 use argosy_container::{ContainerId, Inspection, State, Stats};
+use argosy_network::{Endpoint, PublishedPort};
 use serde::Serialize;
 
 use super::record::EngineRecord;
-use super::{Engine, failed};
+use super::{Engine, failed, network};
 use crate::commands::time;
 use crate::failure::Failure;
 use crate::printer::{Printer, table};
@@ -20,12 +21,15 @@ struct Line {
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<String>,
+    ports: Vec<PublishedPort>,
 }
 
 /// Everything about one container.
 #[derive(Debug, Serialize)]
 struct Whole {
     engine: Option<EngineRecord>,
+    networks: Vec<Endpoint>,
+    published: Vec<PublishedPort>,
     #[serde(flatten)]
     inspection: Inspection,
 }
@@ -51,6 +55,7 @@ pub(super) fn list(
             command: inspection.spec.process.args.join(" "),
             created_ms: record.as_ref().map_or(0, |it| it.created_ms),
             unit: record.and_then(|it| it.unit),
+            ports: if runs { network::published(engine, &id).ports } else { Vec::new() },
             state: inspection.state,
             id,
         });
@@ -66,10 +71,11 @@ pub(super) fn list(
                 line.image.clone(),
                 state_text(&line.state),
                 time::since(line.created_ms * 1_000),
+                network::ports_text(&line.ports),
                 line.command.clone(),
             ]
         });
-        table(&["ID", "NAME", "IMAGE", "STATE", "CREATED", "COMMAND"], rows.collect())
+        table(&["ID", "NAME", "IMAGE", "STATE", "CREATED", "PORTS", "COMMAND"], rows.collect())
     })
 }
 
@@ -94,11 +100,28 @@ pub(super) fn inspect(engine: &Engine, names: &[String], printer: &Printer) -> R
     for name in names {
         let id = engine.find(name)?;
         let inspection = engine.containers.inspect(&id).map_err(|error| failed(&error))?;
-        found.push(Whole { engine: EngineRecord::read(&engine.containers, &id), inspection });
+        found.push(Whole {
+            engine: engine.record(&id),
+            networks: network::endpoints(engine, &id),
+            published: network::published(engine, &id).ports,
+            inspection,
+        });
     }
     // JSON whatever was asked for, as docker has it.
     let text = serde_json::to_string_pretty(&found).unwrap_or_default();
     printer.line(&text)
+}
+
+/// Prints published ports as docker does: `80/tcp -> 0.0.0.0:8080`.
+pub(super) fn ports(engine: &Engine, name: &str, printer: &Printer) -> Result<(), Failure> {
+    let published = network::published(engine, &engine.find(name)?).ports;
+    printer.show(&published, |published| {
+        let line = |it: &PublishedPort| {
+            let address = std::net::SocketAddr::from((it.address, it.port));
+            format!("{}/{} -> {address}", it.container_port, it.protocol)
+        };
+        published.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
 }
 
 pub(super) fn top(engine: &Engine, name: &str, printer: &Printer) -> Result<(), Failure> {

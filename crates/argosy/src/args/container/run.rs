@@ -135,9 +135,24 @@ pub(crate) struct ContainerRun {
     #[arg(long, value_name = "SOURCE[:TARGET[:rwm]]", help_heading = "Files")]
     pub(crate) optional_device: Vec<String>,
 
-    /// Its network: none, host, container:NAME or ns:PATH.
+    /// Its network: a name, none, host, container:NAME or ns:PATH; `bridge` by default.
     #[arg(long, visible_alias = "net", value_name = "NETWORK", help_heading = "Network")]
     pub(crate) network: Vec<String>,
+    /// A port of the machine that leads to one of the container; ranges too.
+    #[arg(short, long, value_name = "[[ADDRESS:]PORT:]PORT[/PROTO]", help_heading = "Network")]
+    pub(crate) publish: Vec<String>,
+    /// Publish every port that the image or --expose names, at free ports.
+    #[arg(short = 'P', long, help_heading = "Network")]
+    pub(crate) publish_all: bool,
+    /// Its address in its network.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    pub(crate) ip: Option<String>,
+    /// Its MAC address in its network.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    pub(crate) mac_address: Option<String>,
+    /// A further name of it in its networks.
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    pub(crate) network_alias: Vec<String>,
     /// Its host name.
     #[arg(long, value_name = "NAME", help_heading = "Network")]
     pub(crate) hostname: Option<String>,

@@ -93,5 +93,5 @@ fn what_docker_and_podman_write_is_read() {
 fn what_is_not_there_is_refused() {
     assert!(run("--security-opt secret=x i c").unwrap_err().contains("is not supported"));
     assert!(run("--userns=auto i c").unwrap_err().contains("is not there yet"));
-    assert_eq!(run("--network host i c").unwrap().namespaces.net, Namespace::Host);
+    assert_eq!(run("--pid host i c").unwrap().namespaces.pid, Namespace::Host);
 }
