@@ -1,8 +1,14 @@
-//! Containers on a machine without docker: the unit of a user who has one, as it stands.
+//! Containers on a machine without docker: the unit of a user who has one, as it stands; Quadlet files;
+//! networks. Each machine is in a network namespace of its own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::machine::Machine;
 
@@ -10,6 +16,32 @@ use crate::machine::Machine;
 const HELLO: &str = "[Unit]\nRequires=docker.service\nAfter=docker.service\n\n[Service]\n\
     ExecStart=/usr/bin/docker run busybox /bin/sh -c \"while true; do echo Hello World; sleep 1; done\"\n\n\
     [Install]\nWantedBy=multi-user.target\n";
+
+/// A network namespace in which this thread is, and all that it starts.
+struct OwnNetwork(Child);
+
+impl OwnNetwork {
+    /// Enters a new one, with its loopback up. To be made before the machine, and dropped after it.
+    fn enter() -> OwnNetwork {
+        let script = "busybox ip link set lo up && echo up && exec sleep 100000";
+        let mut holder = Command::new("unshare");
+        holder.args(["-n", "sh", "-c", script]).stdout(Stdio::piped());
+        let mut holder = holder.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n");
+        let namespace = File::open(format!("/proc/{}/ns/net", holder.id())).unwrap();
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        OwnNetwork(holder)
+    }
+}
+
+impl Drop for OwnNetwork {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
 
 /// Makes an image of Debian's static busybox, and gives it a name.
 fn with_busybox(machine: &Machine) {
@@ -19,7 +51,8 @@ fn with_busybox(machine: &Machine) {
         fs::create_dir_all(root.join(directory)).unwrap();
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    for name in ["sh", "true", "sleep", "echo", "id", "cat", "ls", "kill"] {
+    for name in ["sh", "true", "sleep", "echo", "id", "cat", "ls", "kill", "httpd", "touch", "wget"]
+    {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
     }
     let archive = machine.path("rootfs.tar");
@@ -38,6 +71,7 @@ fn a_unit_written_for_docker_runs_as_it_stands() {
     if Path::new("/usr/bin/docker").exists() {
         return;
     }
+    let _network = OwnNetwork::enter();
     let machine = Machine::alone();
     with_busybox(&machine);
     machine.file("hello.service", HELLO);
@@ -73,6 +107,7 @@ fn a_unit_written_for_docker_runs_as_it_stands() {
 
 #[test]
 fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
+    let _network = OwnNetwork::enter();
     let machine = Machine::alone();
     with_busybox(&machine);
     let run = |arguments: &[&str]| {
@@ -103,6 +138,7 @@ fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
 
 #[test]
 fn quadlet_files_run_with_what_they_need() {
+    let _network = OwnNetwork::enter();
     let machine = Machine::alone();
     with_busybox(&machine);
     machine.file("data.volume", "[Volume]\n");
@@ -142,4 +178,60 @@ fn quadlet_files_run_with_what_they_need() {
     assert!(containers(&machine).is_empty());
     assert_eq!(machine.json(&["volume", "ls"]).as_array().unwrap().len(), 1);
     machine.run(&["destroy", "web"]).ok();
+}
+
+/// Asks a web server; `None` if it does not answer.
+fn get(address: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer.rsplit("\r\n").next().unwrap().to_owned())
+}
+
+#[test]
+fn a_quadlet_web_server_has_a_volume_a_network_and_a_port() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    machine.file("html.volume", "[Volume]\n");
+    machine.file("front.network", "[Network]\nSubnet=10.91.7.0/24\n");
+    machine.file(
+        "web.container",
+        "[Container]\nImage=busybox\nPull=never\nVolume=html.volume:/www\n\
+         Network=front.network\nPublishPort=127.0.0.1:8080:80\n\
+         Exec=sh -c \"echo hello > /www/index.html; exec httpd -f -p 80 -h /www\"\n\
+         [Service]\nRestart=always\nRestartSec=0\n",
+    );
+    machine.run(&["apply", "web.container", "html.volume", "front.network"]).ok();
+    let answers = |m: &Machine, text: &str| {
+        m.wait("an answer", |_| get("127.0.0.1:8080").as_deref() == Some(text));
+    };
+    answers(&machine, "hello\n");
+    let network = &machine.json(&["network", "ls"])[0];
+    assert_eq!(
+        (&network["name"], &network["net"]),
+        (&"systemd-front".into(), &"10.91.7.0/24".into())
+    );
+    // Another container finds it by its name, and the unit's name is its own.
+    let line = ["container", "run", "--rm", "--network=systemd-front", "busybox"];
+    let asked = machine.run(&[&line[..], &["wget", "-qO-", "http://systemd-web/"]].concat());
+    assert_eq!(asked.ok().stdout, "hello\n");
+    let port = machine.run(&["container", "port", "systemd-web"]).ok();
+    assert_eq!(port.stdout, "80/tcp -> 127.0.0.1:8080\n");
+    // Whoever wants the same port is told before anything runs.
+    let second = machine.run(&["container", "run", "--rm", "-p", "8080:80", "busybox", "true"]);
+    assert_eq!(second.code, 125);
+    assert!(second.stderr.contains("port 8080/tcp is in use"), "{}", second.stderr);
+    machine.kill_child("daemon");
+    machine.kill_child("supervisor-process");
+    answers(&machine, "hello\n");
+    machine.run(&["container", "kill", "systemd-web"]).ok();
+    answers(&machine, "hello\n");
+    machine.run(&["stop", "web"]).ok();
+    assert_eq!(get("127.0.0.1:8080"), None);
+    machine.run(&["network", "rm", "systemd-front"]).ok();
+    let links = Command::new("busybox").args(["ip", "-o", "link"]).output().unwrap();
+    let links = String::from_utf8(links.stdout).unwrap();
+    assert_eq!(links.lines().count(), 1, "only the loopback is left: {links}");
 }
