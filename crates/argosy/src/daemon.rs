@@ -39,6 +39,7 @@ mod why;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -106,6 +107,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
     make_directory(&places.data_dir)?;
     make_directory(&runtime_dir)?;
     let lock = lock(&places.data_dir)?;
+    write_store_addresses(&runtime_dir, &options.client.client_listen)?;
     // One thread serves everything that waits: the store has its own threads for what works.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -191,6 +193,18 @@ async fn serve(places: Places, listen: Listen) -> Result<Ended, Failure> {
             Err(failed("the daemon ends", &std::io::Error::other(format!("its {task} broke"))))
         }
     }
+}
+
+/// Where the store answers, for containers that are to reach it: an address a line.
+pub(crate) const STORE_ADDRESSES: &str = "store-addresses";
+
+fn write_store_addresses(runtime_dir: &Path, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let path = runtime_dir.join(STORE_ADDRESSES);
+    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    let new = path.with_extension("new");
+    fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|error| {
+        Failure::new(Exit::BadInput, format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {

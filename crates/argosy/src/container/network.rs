@@ -1,7 +1,7 @@
 //! The networks of a container: which it is on, and what of it the machine's ports lead to.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use argosy_container::{Companion, ContainerId, ContainerSpec, Namespace, State};
 use argosy_image::Image;
@@ -13,6 +13,7 @@ use argosy_network::{
 use super::Engine;
 use super::options::bad;
 use crate::args::ContainerRun;
+use crate::daemon::STORE_ADDRESSES;
 use crate::failure::{Exit, Failure};
 
 /// The companion's request, in the container's directory.
@@ -35,7 +36,7 @@ pub(super) enum Connection {
     Other(Namespace),
 }
 
-pub(super) fn networks(global_runtime: &std::path::Path, data_dir: &std::path::Path) -> Networks {
+pub(super) fn networks(global_runtime: &Path, data_dir: &Path) -> Networks {
     Networks { data_dir: data_dir.join("networks"), run_dir: global_runtime.join("networks") }
 }
 
@@ -212,12 +213,25 @@ pub(super) fn connect(
         publish: published,
         dns_servers: resolver.servers,
         resolv_conf: RESOLV_CONF.into(),
-        store_ports: STORE_PORTS.map(store_port).to_vec(),
+        store_ports: store_ports(&engine.runtime_dir),
     }))
 }
 
-fn store_port(port: u16) -> StorePort {
-    StorePort { port, to: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+/// Returns where the ports of the store lead: to where this machine's daemon answers, or would.
+fn store_ports(runtime_dir: &Path) -> Vec<StorePort> {
+    let text = std::fs::read_to_string(runtime_dir.join(STORE_ADDRESSES)).unwrap_or_default();
+    let told: Vec<SocketAddr> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    STORE_PORTS.map(|port| StorePort { port, to: store_address(&told, port) }).to_vec()
+}
+
+/// Chooses, of the store's addresses, the one with this port, or else any.
+fn store_address(told: &[SocketAddr], port: u16) -> SocketAddr {
+    let same = told.iter().find(|it| it.port() == port).or(told.first());
+    let mut address = same.copied().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 /// A container that is on no bridge.
@@ -348,6 +362,16 @@ mod tests {
         assert_eq!(read.interface.as_deref(), Some("net0"));
         assert!(attach("web", "speed=9").is_err());
         assert_eq!(attach("podman", "").unwrap().network, DEFAULT_NETWORK);
+    }
+
+    #[test]
+    fn the_store_is_where_the_daemon_says() {
+        let told =
+            |text: &str| text.split(' ').filter_map(|it| it.parse().ok()).collect::<Vec<_>>();
+        let to = |list: &str, port| store_address(&told(list), port).to_string();
+        assert_eq!(to("", 4001), "127.0.0.1:4001");
+        assert_eq!(to("127.0.0.1:2379 127.0.0.1:4001", 4001), "127.0.0.1:4001");
+        assert_eq!(to("0.0.0.0:9000", 2379), "127.0.0.1:9000");
     }
 
     #[test]

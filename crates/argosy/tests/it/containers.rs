@@ -217,6 +217,12 @@ fn a_quadlet_web_server_has_a_volume_a_network_and_a_port() {
     let line = ["container", "run", "--rm", "--network=systemd-front", "busybox"];
     let asked = machine.run(&[&line[..], &["wget", "-qO-", "http://systemd-web/"]].concat());
     assert_eq!(asked.ok().stdout, "hello\n");
+    // As every program of the machine, it reaches the store.
+    let line = ["container", "run", "--rm", "busybox", "wget", "-qO-"];
+    let version = machine.run(&[&line[..], &["http://127.0.0.1:2379/version"]].concat()).ok();
+    assert!(version.stdout.contains("etcdserver"), "{}", version.stdout);
+    let old = machine.run(&[&line[..], &["http://127.0.0.1:4001/version"]].concat()).ok();
+    assert!(old.stdout.contains("etcd"), "{}", old.stdout);
     let port = machine.run(&["container", "port", "systemd-web"]).ok();
     assert_eq!(port.stdout, "80/tcp -> 127.0.0.1:8080\n");
     // Whoever wants the same port is told before anything runs.
