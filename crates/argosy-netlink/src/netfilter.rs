@@ -30,6 +30,7 @@ const HEADER_BYTES: usize = 4;
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_NEWCHAIN: u16 = 3;
+const NFT_MSG_GETCHAIN: u16 = 4;
 const NFT_MSG_NEWRULE: u16 = 6;
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
@@ -37,7 +38,13 @@ const NFT_TABLE_F_OWNER: u32 = 2;
 const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_CHAIN_HOOK: u16 = 4;
+const NFTA_CHAIN_POLICY: u16 = 5;
 const NFTA_CHAIN_TYPE: u16 = 7;
+/// Verdicts as policies: `NF_DROP` and `NF_ACCEPT`.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+/// `NFPROTO_INET`: packets of both families.
+const BOTH: u8 = 1;
 const NFTA_HOOK_NUMBER: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
 const NFTA_RULE_TABLE: u16 = 1;
@@ -79,7 +86,7 @@ pub enum ChainKind {
     Nat,
 }
 
-/// A list of rules at a hook. What no rule decides on goes on.
+/// A list of rules at a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     pub name: &'static str,
@@ -87,6 +94,8 @@ pub struct Chain {
     pub hook: Hook,
     /// Lower ones are met first.
     pub priority: i32,
+    /// What no rule decides on is dropped; else it goes on.
+    pub drops: bool,
     pub rules: Vec<Rule>,
 }
 
@@ -146,6 +155,28 @@ impl NfTables {
         Ok(tables)
     }
 
+    /// Returns the chains at a hook that drop those IPv4 packets that no rule of theirs accepts, by
+    /// table and name. Tables of iptables are among them, if it speaks to nf_tables.
+    pub fn dropping_chains(&self, hook: Hook) -> io::Result<Vec<(String, String)>> {
+        let mut chains = Vec::new();
+        let request = request(NFT_MSG_GETCHAIN, libc::NLM_F_DUMP, 0);
+        self.socket.list(request, |message| {
+            let family = message.payload.first();
+            let attributes = message.payload.get(HEADER_BYTES..).unwrap_or_default();
+            let at = find(attributes, NFTA_CHAIN_HOOK).and_then(|it| find(it, NFTA_HOOK_NUMBER));
+            let policy = find(attributes, NFTA_CHAIN_POLICY);
+            let sees = [Some(&BOTH), Some(&Family::V4.number())].contains(&family);
+            if sees
+                && at == Some(&(hook as u32).to_be_bytes())
+                && policy == Some(&DROP.to_be_bytes())
+            {
+                let name = |kind| find(attributes, kind).map(text).unwrap_or_default();
+                chains.push((name(NFTA_CHAIN_TABLE), name(NFTA_CHAIN_NAME)));
+            }
+        })?;
+        Ok(chains)
+    }
+
     /// Does all of the messages, or none. Only the last one is asked for its success: a receive
     /// buffer holds few hundreds of answers. Refusals come unasked.
     fn run(&self, batch: Vec<Message>) -> io::Result<()> {
@@ -194,6 +225,8 @@ fn new_chain(table: &Table, chain: &Chain) -> Message {
         hook.attribute(NFTA_HOOK_NUMBER, &(chain.hook as u32).to_be_bytes());
         hook.attribute(NFTA_HOOK_PRIORITY, &chain.priority.to_be_bytes());
     });
+    let policy = if chain.drops { DROP } else { ACCEPT };
+    message.attribute(NFTA_CHAIN_POLICY, &policy.to_be_bytes());
     let kind = match chain.kind {
         ChainKind::Filter => "filter",
         ChainKind::Nat => "nat",

@@ -23,7 +23,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use argosy_netlink::{Connections, NfTables, RouteSocket};
+use argosy_netlink::{Connections, Hook, NfTables, RouteSocket};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::error::{CompanionError, PublishError};
@@ -107,13 +107,16 @@ fn start(
         return Err(PublishError::Internal.into());
     }
     let bound = listen::bind(&request.publish)?;
-    let mut published = Published { ports: bound.ports.clone(), changed: Vec::new() };
+    let mut published = Published { ports: bound.ports.clone(), ..Published::default() };
     if outside.is_some() {
         published.changed.extend(forward()?);
     }
     links::lay(&request, &namespaces, !request.publish.is_empty())?;
     let made = filter(&request, &published).and_then(|filter| {
         let inner = inner::open(&request, &namespaces)?;
+        if let Some(outside) = outside {
+            published.warnings = warnings(&filter, &outside.bridge);
+        }
         let answer = request::published_path(&path);
         files::write(&answer, &published, Lasting::Boot)?;
         Ok((filter, inner))
@@ -157,6 +160,19 @@ fn forget(ports: &[PublishedPort]) -> io::Result<()> {
         })
     };
     Connections::open()?.forget_datagrams(is_for).map(|_| ())
+}
+
+/// Tells of chains of others that may drop what ours let pass: docker's, or a firewall's.
+fn warnings(filter: &NfTables, bridge: &str) -> Vec<String> {
+    // Whoever cannot be asked may be right.
+    let chains = filter.dropping_chains(Hook::Forward).unwrap_or_default();
+    let warning = |(table, chain): (String, String)| {
+        format!(
+            "the chain {chain} of the packet filter's table {table} drops what it does not accept: \
+             it needs rules for packets in and out by {bridge}"
+        )
+    };
+    chains.into_iter().map(warning).collect()
 }
 
 /// Lets this machine forward packets; says so if it did not before.

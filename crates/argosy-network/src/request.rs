@@ -38,6 +38,8 @@ pub struct Published {
     pub ports: Vec<PublishedPort>,
     /// Settings of the machine that were changed, as in sysctl: `net.ipv4.ip_forward=1`.
     pub changed: Vec<String>,
+    /// What may keep it from working, in sentences for the user.
+    pub warnings: Vec<String>,
 }
 
 /// One port that is reached through the machine.

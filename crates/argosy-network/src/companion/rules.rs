@@ -49,7 +49,7 @@ pub(super) fn table(id: &str, endpoints: &[Endpoint], ports: &[PublishedPort]) -
     let mut chains = Vec::new();
     let mut add = |name, kind, hook, priority, rules: Vec<Rule>| {
         if !rules.is_empty() {
-            chains.push(Chain { name, kind, hook, priority, rules });
+            chains.push(Chain { name, kind, hook, priority, drops: false, rules });
         }
     };
     let nat = ChainKind::Nat;
@@ -177,7 +177,7 @@ pub(super) fn inner_table(diversions: Diversions, store: &[StorePort]) -> Table 
         }
     }
     let (kind, hook) = (ChainKind::Filter, Hook::Prerouting);
-    let chain = Chain { name: "prerouting", kind, hook, priority: DIVERT, rules };
+    let chain = Chain { name: "prerouting", kind, hook, priority: DIVERT, drops: false, rules };
     Table { family: Family::V4, name: INNER_TABLE.to_owned(), chains: vec![chain] }
 }
 

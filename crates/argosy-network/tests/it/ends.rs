@@ -70,6 +70,25 @@ fn nothing_is_left_of_a_companion_that_is_killed_while_it_starts() {
 }
 
 #[test]
+fn a_companion_ends_with_whoever_started_it() {
+    let machine = Machine::new();
+    let own = machine.namespace();
+    let net = Net::new();
+    let inside = net.copy();
+    // To the kernel a thread is a parent.
+    let started = std::thread::scope(|scope| {
+        let starter = scope.spawn(|| {
+            own.enter();
+            machine.start(Wanted { inside: Some(inside), ..wanted("web") }).unwrap()
+        });
+        starter.join().unwrap()
+    });
+    until("its tables are gone", || tables().is_empty() && net.run(tables).is_empty());
+    until("its port is free", || TcpListener::bind(address([0; 4], 8080)).is_ok());
+    drop(started);
+}
+
+#[test]
 fn signals_of_a_terminal_are_not_for_a_companion() {
     let machine = Machine::new();
     let web = machine.start(wanted("web")).unwrap();

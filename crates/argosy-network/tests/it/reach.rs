@@ -34,6 +34,34 @@ fn two_containers_reach_each_other_the_machine_and_the_world() {
 }
 
 #[test]
+fn a_firewall_that_drops_is_told() {
+    let machine = Machine::new();
+    let chain = |name, hook, drops| {
+        let kind = argosy_netlink::ChainKind::Filter;
+        argosy_netlink::Chain { name, kind, hook, priority: 0, drops, rules: Vec::new() }
+    };
+    let firewall = argosy_netlink::Table {
+        family: argosy_netlink::Family::V4,
+        name: "filter".to_owned(),
+        chains: vec![
+            chain("FORWARD", argosy_netlink::Hook::Forward, true),
+            chain("INPUT", argosy_netlink::Hook::Input, true),
+            chain("other", argosy_netlink::Hook::Forward, false),
+        ],
+    };
+    let socket = argosy_netlink::NfTables::open().unwrap();
+    socket.add_owned(&firewall).unwrap();
+    let wanted = || Wanted { name: "web", networks: &["bridge"], ..Wanted::default() };
+    let web = machine.start(wanted()).unwrap();
+    let told = "the chain FORWARD of the packet filter's table filter drops what it does not accept: \
+                it needs rules for packets in and out by argosy0";
+    assert_eq!(web.published.warnings, [told]);
+    drop(web);
+    drop(socket);
+    assert_eq!(machine.start(wanted()).unwrap().published.warnings, [""; 0]);
+}
+
+#[test]
 fn networks_are_apart_unless_they_are_told_not_to() {
     let machine = Machine::new();
     let outside = machine.neighbour();
