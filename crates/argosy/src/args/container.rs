@@ -252,7 +252,7 @@ pub(crate) struct Network {
 #[derive(Debug, Subcommand)]
 pub(crate) enum NetworkAction {
     /// Make a network; prints its name.
-    Create(NetworkCreate),
+    Create(Box<NetworkCreate>),
     /// List networks.
     #[command(visible_alias = "list")]
     Ls {
