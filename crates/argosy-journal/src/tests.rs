@@ -20,7 +20,7 @@ fn entry(unit: &str, number: u64) -> Entry {
         priority: 6,
         message: format!("line {number}").into_bytes(),
         position: Some(SpoolPosition { spool: 1, end: number * 10 }),
-        container: (number % 2 == 0).then(|| Container {
+        container: number.is_multiple_of(2).then(|| Container {
             id: "0f".repeat(32),
             name: "web".into(),
             image: "busybox".into(),
