@@ -20,12 +20,19 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Containers, beside crun, runc and podman.
+    Containers {
+        /// See the program's own `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let (what, arguments) = match bench {
         Bench::Store { arguments } => ("store", arguments),
         Bench::Scene { arguments } => ("scene", arguments),
+        Bench::Containers { arguments } => ("containers", arguments),
     };
     command("cargo", &["build", "--locked", "--release", "--package", "argosy"])?;
     let mut words =

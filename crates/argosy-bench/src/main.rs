@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 
+mod containers;
 mod load;
 mod report;
 mod scene;
@@ -29,6 +30,8 @@ enum What {
     /// The loss of a machine: three machines in namespaces with units, one is lost, again and
     /// again, every other time the one that leads.
     Scene(Scene),
+    /// Containers: one after another, many at once, and idle ones, beside crun, runc and podman.
+    Containers(containers::Containers),
 }
 
 #[derive(clap::Args)]
@@ -80,6 +83,7 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Store(options) => store(&options).await,
         What::Scene(options) => scene::measure(&options),
+        What::Containers(options) => containers::measure(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
