@@ -17,13 +17,26 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a UnitName,
     /// Every machine reports to this one.
     pub(super) leads: bool,
+    /// Somebody leads, as far as is known here.
+    pub(super) has_leader: bool,
     /// Where the store answers here.
     pub(super) url: Option<&'a str>,
 }
 
 impl Asked<'_> {
+    /// Returns the command for a link that can be done now: without a leader nothing is changed.
+    pub(super) fn possible(&self, link: &str) -> Option<String> {
+        let command = self.command(link)?;
+        let looks = ["journal", "cat", "why", "status", "cluster status", "list-machines"];
+        let can = |verb: &&str| command.starts_with(&format!("argosy {verb}"));
+        if self.has_leader || looks.iter().any(|verb| can(&verb)) {
+            return Some(command);
+        }
+        Some("argosy list-machines   # who is away: without a leader nothing is changed".into())
+    }
+
     /// Returns the command for a link.
-    pub(super) fn command(&self, link: &str) -> Option<String> {
+    fn command(&self, link: &str) -> Option<String> {
         let name = self.name;
         Some(match link {
             "stored" => format!("argosy cat {name}   # then apply a text that can be used"),
