@@ -6,12 +6,12 @@ mod demo;
 mod examples;
 mod image;
 mod scope;
+mod usage;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use container::{
@@ -51,29 +51,9 @@ impl Arguments {
         let mut command = Arguments::whole();
         let matches = command
             .try_get_matches_from_mut(&line)
-            .map_err(|error| with_whole_usage(error, &mut command, &line))?;
+            .map_err(|error| usage::whole(error, &mut command, &line))?;
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
-}
-
-/// Shows the usage of the command that was meant. clap's own names what has a value from the
-/// environment as if it had to be given.
-fn with_whole_usage(
-    mut error: clap::Error,
-    command: &mut clap::Command,
-    line: &[OsString],
-) -> clap::Error {
-    if error.get(ContextKind::Usage).is_none() {
-        return error;
-    }
-    let mut meant = command;
-    for word in line.iter().skip(1).filter_map(|word| word.to_str()) {
-        if meant.find_subcommand(word).is_some() {
-            meant = meant.find_subcommand_mut(word).expect("it was just found");
-        }
-    }
-    error.insert(ContextKind::Usage, ContextValue::StyledStr(meant.render_usage()));
-    error
 }
 
 /// Options that every command takes.

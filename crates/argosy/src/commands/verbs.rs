@@ -244,6 +244,10 @@ pub(crate) async fn destroy(
         let sent = client.send_for_nothing::<()>(Method::DELETE, &target, None);
         match counted(&name, global, printer, sent).await {
             Ok(()) => gone.push(name.to_string()),
+            Err(error @ (ClientError::Connect { .. } | ClientError::Silent { .. })) => {
+                failures.push(error.into());
+                break;
+            }
             Err(error) => failures.push(error.into()),
         }
     }

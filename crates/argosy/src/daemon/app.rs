@@ -55,7 +55,8 @@ impl App {
             let tls = app.places.data_dir.join("tls");
             let identity = Identity::load(&tls).map_err(|e| failed(&e))?;
             app.check_belongs(&membership, &identity)?;
-            if let Some(problem) = certificate::problem(identity.expires(), SystemTime::now()) {
+            let (ends, now) = (identity.expires(), SystemTime::now());
+            if let Some(problem) = certificate::problem(ends, now, membership.is_member()) {
                 tracing::error!("{problem}");
             }
             let parts = Parts::prepare(&app, &membership, identity).await.map_err(Failure::from)?;

@@ -27,7 +27,8 @@ pub(crate) async fn report(node: &Node) -> (ClusterReport, Vec<String>) {
     if leadership.leader.is_none() {
         problems.push("the store has no leader: nothing can be changed".to_owned());
     }
-    problems.extend(certificate::problem(node.port().certificate_ends(), SystemTime::now()));
+    let (ends, is_member) = (node.port().certificate_ends(), node.membership().is_member());
+    problems.extend(certificate::problem(ends, SystemTime::now(), is_member));
     problems.extend(supervisor);
     let numbers = match asked {
         Ok(numbers) => numbers,

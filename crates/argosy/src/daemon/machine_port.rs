@@ -37,6 +37,10 @@ impl MachinePort {
         &self.book
     }
 
+    pub(crate) fn tls(&self) -> &Arc<TlsConfigs> {
+        &self.tls
+    }
+
     /// Returns until when this machine's certificate is valid.
     pub(crate) fn certificate_ends(&self) -> SystemTime {
         self.tls.identity().expires

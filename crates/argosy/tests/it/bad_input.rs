@@ -263,3 +263,22 @@ fn a_template_is_suggested_for_the_name_without_the_sign() {
     let said = machine.run(&["why", "api"]).stderr;
     assert!(said.contains("argosy why api@"), "{said}");
 }
+
+#[test]
+fn a_proxy_of_a_user_who_may_only_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let machine = Machine::alone();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(machine.path(""), open).unwrap();
+    let listener = format!("{}:18080=api", machine.address());
+    let mut command = machine.command(&["proxy", "--http", &listener]);
+    // nobody, who is in the group of the socket, and so may ask.
+    let ran: Ran = command.uid(65534).gid(0).stdin(Stdio::null()).output().unwrap().into();
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.starts_with("error: ") || ran.stderr.contains("\nerror: "),
+        "{}",
+        ran.stderr
+    );
+}

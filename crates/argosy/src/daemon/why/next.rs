@@ -29,7 +29,7 @@ impl Asked<'_> {
         let command = self.command(link)?;
         let looks = ["journal", "cat", "why", "status", "cluster status", "list-machines"];
         let can = |verb: &&str| command.starts_with(&format!("argosy {verb}"));
-        if self.has_leader || looks.iter().any(|verb| can(&verb)) {
+        if self.has_leader || looks.iter().any(&can) {
             return Some(command);
         }
         Some("argosy list-machines   # who is away: without a leader nothing is changed".into())
@@ -204,4 +204,26 @@ impl Asked<'_> {
 
 fn is_active(status: &UnitStatus) -> bool {
     matches!(status.active(), ActiveState::Active | ActiveState::Reloading)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of what is advised when nothing can be changed.
+
+    use super::*;
+
+    #[test]
+    fn without_a_leader_only_what_looks_is_advised() {
+        let (picture, name) = (Picture::default(), UnitName::new("web.service").unwrap());
+        let advised = |has_leader, link| {
+            let asked =
+                Asked { picture: &picture, name: &name, leads: false, has_leader, url: None };
+            asked.possible(link).unwrap()
+        };
+        assert_eq!(advised(true, "wanted"), "argosy start web.service");
+        assert!(advised(false, "wanted").starts_with("argosy list-machines"));
+        for has_leader in [true, false] {
+            assert_eq!(advised(has_leader, "ready"), "argosy journal web.service -f");
+        }
+    }
 }
