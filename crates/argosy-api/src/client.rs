@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode};
@@ -79,6 +80,16 @@ pub enum ClientError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The server took the connection, or did not even do that, and said nothing in time.
+    #[error("{server} did not answer {request} within {} s", limit.as_secs())]
+    Silent {
+        /// The server.
+        server: String,
+        /// Method and path.
+        request: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// The answer is not what this version understands.
     #[error("the answer of {server} to {request} cannot be read")]
     Answer {
@@ -109,6 +120,8 @@ type OnNote = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Client {
     connect: Arc<dyn Connect>,
     on_note: Option<OnNote>,
+    /// How long an answer is waited for; none if whoever asks has a limit of its own.
+    limit: Option<Duration>,
 }
 
 /// The answer to a request that was passed on.
@@ -145,7 +158,7 @@ impl Client {
 
     /// Makes a client of whatever `connect` reaches.
     pub fn over(connect: Arc<dyn Connect>) -> Client {
-        Client { connect, on_note: None }
+        Client { connect, on_note: None, limit: None }
     }
 
     /// Returns the server's name for messages.
@@ -157,6 +170,12 @@ impl Client {
     #[must_use]
     pub fn with_notes(self, on_note: impl Fn(&str) + Send + Sync + 'static) -> Client {
         Client { on_note: Some(Arc::new(on_note)), ..self }
+    }
+
+    /// Waits so long for a whole answer, or for the next line of one, and no longer.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Client {
+        Client { limit: Some(limit), ..self }
     }
 
     /// Gets JSON.
@@ -181,7 +200,9 @@ impl Client {
         target: &str,
         body: Option<&B>,
     ) -> Result<(), ClientError> {
-        let (_connection, _, _, _) = self.exchange(method, target, body).await?;
+        let request = format!("{method} {target}");
+        let exchange = self.exchange(method, target, body);
+        let (_connection, _, _, _) = self.in_time(&request, exchange).await?;
         Ok(())
     }
 
@@ -201,8 +222,9 @@ impl Client {
 
     /// Gets a stream of JSON lines.
     pub async fn lines(&self, target: &str) -> Result<LineStream, ClientError> {
+        let exchange = self.exchange(Method::GET, target, None::<&()>);
         let (connection, body, request, _) =
-            self.exchange(Method::GET, target, None::<&()>).await?;
+            self.in_time(&format!("GET {target}"), exchange).await?;
         Ok(LineStream {
             _connection: connection,
             body,
@@ -210,7 +232,16 @@ impl Client {
             ready: VecDeque::new(),
             server: self.connect.name(),
             request,
+            limit: self.limit,
         })
+    }
+
+    async fn in_time<T>(
+        &self,
+        request: &str,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        within(self.limit, answer, || (self.connect.name(), request.to_owned())).await
     }
 
     async fn call<B: Serialize, R: DeserializeOwned>(
@@ -219,8 +250,12 @@ impl Client {
         target: &str,
         body: Option<&B>,
     ) -> Result<R, ClientError> {
-        let (_connection, incoming, request, _) = self.exchange(method, target, body).await?;
-        let bytes = self.collect(incoming, &request).await?;
+        let request = format!("{method} {target}");
+        let whole = async {
+            let (_connection, incoming, request, _) = self.exchange(method, target, body).await?;
+            self.collect(incoming, &request).await
+        };
+        let bytes = self.in_time(&request, whole).await?;
         serde_json::from_slice(&bytes).map_err(|source| ClientError::Answer {
             server: self.connect.name(),
             request,
@@ -314,6 +349,22 @@ impl Client {
     }
 }
 
+/// Waits for an answer, or a part of one, until the limit is over; `whose` names it.
+async fn within<T>(
+    limit: Option<Duration>,
+    answer: impl Future<Output = Result<T, ClientError>>,
+    whose: impl FnOnce() -> (String, String),
+) -> Result<T, ClientError> {
+    let Some(limit) = limit else { return answer.await };
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let (server, request) = whose();
+            Err(ClientError::Silent { server, request, limit })
+        }
+    }
+}
+
 fn note_of(response: &http::Response<Incoming>) -> Option<String> {
     response.headers().get(NOTE_HEADER)?.to_str().ok().map(str::to_owned)
 }
@@ -326,11 +377,23 @@ pub struct LineStream {
     ready: VecDeque<Bytes>,
     server: String,
     request: String,
+    limit: Option<Duration>,
 }
 
 impl LineStream {
+    /// Waits for lines that have yet to be written, for ever.
+    #[must_use]
+    pub fn without_limit(self) -> LineStream {
+        LineStream { limit: None, ..self }
+    }
+
     /// Returns the next line, or `None` when the other side has ended the stream in order.
     pub async fn next<R: DeserializeOwned>(&mut self) -> Result<Option<R>, ClientError> {
+        let whose = (self.server.clone(), self.request.clone());
+        within(self.limit, self.next_line(), || whose).await
+    }
+
+    async fn next_line<R: DeserializeOwned>(&mut self) -> Result<Option<R>, ClientError> {
         loop {
             if let Some(line) = self.ready.pop_front() {
                 return serde_json::from_slice(&line).map(Some).map_err(|error| {

@@ -15,7 +15,7 @@ mod segment;
 mod writer;
 
 pub use disk::{Disk, DiskError, DiskOperation};
-pub use error::WalError;
+pub use error::{JOIN_ANEW, WalError};
 pub use record::{HardState, Record, SnapshotMark};
 pub use recover::{RecoverOptions, RecoveredLog, recover};
 pub use segment::{FORMAT, Identity, SEGMENT_BYTES};

@@ -26,7 +26,7 @@ pub enum TlsFault {
     ForeignAuthority,
     /// The other side's certificate is outside its validity.
     #[error(
-        "the other side's certificate has expired or is not valid yet; compare the clocks, then renew it"
+        "the other side's certificate has expired or is not valid yet; compare the clocks; that machine's own log and `argosy status` say more"
     )]
     Expired,
     /// The other side belongs to another cluster.

@@ -2,10 +2,13 @@
 
 mod error;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Once};
 
 use argosy_consensus::{Checkpoint, CheckpointError, CheckpointStore, MemberId, Membership};
 use argosy_kv::{RecordChange, State};
@@ -42,6 +45,29 @@ const FORMAT_JOINT: u32 = 2;
 /// Memory that redb may keep pages in. A checkpoint is read once and then written in key
 /// order, so there is little to gain from its default of 1 GiB.
 const CACHE_BYTES: usize = 16 << 20;
+
+thread_local! {
+    /// Whether a panic of this thread is an answer, and not a fault of this program.
+    static IS_EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic, and returns nothing if it does; nothing is printed then. Panics of other
+/// threads are printed as ever.
+fn quietly<T>(run: impl FnOnce() -> T) -> Option<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IS_EXPECTED.get() {
+                usual(info);
+            }
+        }));
+    });
+    IS_EXPECTED.set(true);
+    let done = catch_unwind(AssertUnwindSafe(run)).ok();
+    IS_EXPECTED.set(false);
+    done
+}
 
 /// What the file's records belong to. Field numbers are frozen: they are on disk.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -86,6 +112,8 @@ impl CheckpointFile {
         member: MemberId,
         checkpoint: &Checkpoint,
     ) -> Result<(), CheckpointFileError> {
+        // As private as the log: it holds the same.
+        fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let path = path.to_owned();
         let mut file =
@@ -102,8 +130,7 @@ impl CheckpointFile {
         counters: Arc<Counters>,
     ) -> Result<Self, CheckpointFileError> {
         // redb panics about some damage of its page lists. What it leaves is dropped here.
-        let database = catch_unwind(AssertUnwindSafe(|| open_checked(path)))
-            .map_err(|_| CheckpointFileError::Bookkeeping)??;
+        let database = quietly(|| open_checked(path)).ok_or(CheckpointFileError::Bookkeeping)??;
         Ok(Self { path: path.to_owned(), database, cluster, member, held: None, counters })
     }
 
@@ -202,7 +229,7 @@ impl CheckpointFile {
         counters.checkpoint_applied.store(checkpoint.applied, Ordering::Relaxed);
         counters.checkpoint_changes.store(changes, Ordering::Relaxed);
         // A size that cannot be read is a figure missing in the status, no reason to stop.
-        let bytes = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        let bytes = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
         counters.checkpoint_bytes.store(bytes, Ordering::Relaxed);
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use argosy_consensus::wal::WalError;
+use argosy_consensus::wal::{JOIN_ANEW, WalError};
 use argosy_consensus::{MemberChangeRefused, MemberId, WhyFailed};
 use argosy_kv::{KvError, WatchError};
 use argosy_model::ClusterId;
@@ -15,7 +15,10 @@ use crate::CheckpointFileError;
 #[non_exhaustive]
 pub enum OpenError {
     /// There is no store in the directory.
-    #[error("{} holds no store: make one first, or name the right data directory", path.display())]
+    #[error(
+        "{} holds no store, though this machine is a member of its cluster: put it back from where it \
+         went, or name the right data directory; or, {JOIN_ANEW}", path.display()
+    )]
     NotInitialised {
         /// The store's directory.
         path: PathBuf,
@@ -28,8 +31,8 @@ pub enum OpenError {
     },
     /// There is a checkpoint, but not the log that belongs to it.
     #[error(
-        "{} is missing, and writes that were acknowledged are only there: restore it, or remove \
-         this member and add a new one", path.display()
+        "{} is missing, and writes that were acknowledged are only there: put it back; or, \
+         {JOIN_ANEW}", path.display()
     )]
     LogMissing {
         /// The folder of the log.
@@ -90,8 +93,7 @@ pub enum OpenError {
     /// A log segment does not hold what was written. Going on could lose acknowledged writes.
     #[error(
         "{} is damaged at offset {offset}, and synced records follow: put the file back as \
-         it was; or, while the other members go on, join anew with an empty data directory and \
-         another name", path.display()
+         it was; or, {JOIN_ANEW}", path.display()
     )]
     CorruptLog {
         /// The segment.

@@ -1,6 +1,16 @@
 //! The end of the process, when going on could break a promise already given.
 
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// Where the reason is left beside standard error, if anywhere.
+static LAST_WORDS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has the reason written to a file, too, when the store ends the process. The first call counts.
+pub fn leave_last_words(path: PathBuf) {
+    drop(LAST_WORDS.set(path));
+}
 
 /// Writes one line to standard error and aborts the process.
 ///
@@ -19,6 +29,11 @@ pub(crate) fn abort(what: &str, source: &dyn std::error::Error) -> ! {
     // One write, so that the line stays whole beside the output of other threads. Standard
     // error may be closed; there is nobody left to tell then.
     drop(std::io::stderr().write_all(line.as_bytes()));
+    if let Some(path) = LAST_WORDS.get() {
+        let words = line.trim_start_matches("argosy: fatal: ");
+        // Whoever cannot read it there still finds standard error.
+        drop(std::fs::write(path, words));
+    }
     std::process::abort()
 }
 
@@ -32,5 +47,32 @@ impl Drop for AbortOnPanic {
         if std::thread::panicking() {
             std::process::abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The test ends its own process, so it runs itself in another one.
+
+    use std::process::Command;
+
+    use super::*;
+
+    const PATH: &str = "ARGOSY_TEST_LAST_WORDS";
+
+    #[test]
+    fn the_reason_is_left_where_it_is_looked_for() {
+        if let Some(path) = std::env::var_os(PATH) {
+            leave_last_words(path.into());
+            abort("the disk failed", &std::io::Error::other("no space"));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("words");
+        let name = "fatal::tests::the_reason_is_left_where_it_is_looked_for";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output =
+            child.args(["--exact", name, "--nocapture"]).env(PATH, &path).output().unwrap();
+        assert!(!output.status.success());
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "the disk failed: no space\n");
     }
 }

@@ -34,6 +34,7 @@ pub use config::{
     WATCH_PROGRESS_INTERVAL,
 };
 pub use error::{OpenError, StoreError, WatchCreateError};
+pub use fatal::leave_last_words;
 pub use handle::{COMMAND_BYTES_MAX, PENDING_REQUESTS_MAX, PROMOTION_LAG_MAX, StoreHandle};
 pub use links::{
     Dial, Dialing, LinkRefusal, LinkState, LinkStatus, PeerIo, PeerStream, Purpose,

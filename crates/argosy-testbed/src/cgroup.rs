@@ -1,7 +1,9 @@
 //! A machine's cgroups: one directory in each hierarchy where one can be made.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -140,6 +142,30 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
                 std::thread::sleep(BUSY_INTERVAL);
             }
             other => return other,
+        }
+    }
+}
+
+/// The attribute by which the keeper of a machine says whose its cgroup is: its value is the
+/// machine's runtime directory.
+const KEEPER_MARK: &str = "user.argosy.keeper";
+/// Longest path (PATH_MAX of limits.h).
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Removes, beside our own place, the cgroups of keepers that ran in machines without cgroups of
+/// their own, by the directory of their testbed. One that is still busy stays.
+pub(crate) fn sweep_keepers(testbed: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    for hierarchy in hierarchies(&mounts, &own) {
+        let beside = fs::read_dir(&hierarchy.own).into_iter().flatten().flatten();
+        for path in beside.map(|entry| entry.path()) {
+            let mut value = vec![0; PATH_BYTES_MAX];
+            let marked = rustix::fs::lgetxattr(&path, KEEPER_MARK, &mut value[..]);
+            let Some(value) = marked.ok().and_then(|length| value.get(..length)) else { continue };
+            if Path::new(OsStr::from_bytes(value)).starts_with(testbed) {
+                drop(remove_tree(&path));
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ impl Mode {
                 "A killed machine closes its connections, as a machine that loses power does not.",
                 "Machines share processes, host name, mounts and IPC: a machine sees the others.",
                 "A process of a machine that leaves its process tree can outlive it.",
-                "Machines have no cgroups of their own.",
+                "Machines have no cgroups of their own; their units have where this user may make them.",
             ],
         }
     }

@@ -58,6 +58,12 @@ fn reasons(tried: &[(Mode, Refusal)]) -> String {
 /// Why the switch refused a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
+    /// This user may make no namespace.
+    #[error(
+        "user and network namespaces are denied to this user (sysctl user.max_user_namespaces, \
+         user.max_net_namespaces, kernel.unprivileged_userns_clone)"
+    )]
+    NamespacesDenied,
     /// No machine has that name.
     #[error("there is no machine {machine}")]
     NoSuchMachine { machine: String },

@@ -75,6 +75,7 @@ pub(crate) fn remove(place: &Place) -> Result<(), TestbedError> {
             })?;
         }
     }
+    cgroup::sweep_keepers(&directory);
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(TestbedError::File { action: "remove", path: directory, source: error })

@@ -6,6 +6,7 @@ mod demo;
 mod examples;
 mod image;
 mod scope;
+mod usage;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -48,7 +49,9 @@ impl Arguments {
     /// Reads a command line; the program's name comes first.
     pub(crate) fn read(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
         let mut command = Arguments::whole();
-        let matches = command.try_get_matches_from_mut(line)?;
+        let matches = command
+            .try_get_matches_from_mut(&line)
+            .map_err(|error| usage::whole(error, &mut command, &line))?;
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 }

@@ -78,7 +78,7 @@ async fn dispatch(
         Command::Images(options) => image::list(&options, printer)?,
         Command::Rmi(options) => image::remove(&options, printer)?,
         Command::DaemonReload => local::daemon_reload(global, printer).await?,
-        Command::Completion { shell } => generate::completion(shell),
+        Command::Completion { shell } => generate::completion(shell, printer)?,
         Command::ManPages { directory } => generate::man_pages(&directory)?,
         Command::Supervisor(_)
         | Command::SupervisorProcess(_)

@@ -8,6 +8,7 @@ mod admission;
 mod app;
 mod begin;
 mod book;
+mod certificate;
 mod check;
 mod clients;
 mod clock;
@@ -27,6 +28,7 @@ mod machine_routes;
 mod machine_server;
 mod node;
 mod picture;
+mod repeats;
 mod report_wire;
 mod reporter;
 mod routes;
@@ -116,8 +118,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
     let listen =
         Listen { clients: options.client.client_listen, peer_port: options.peer.peer_port };
     let last_words = runtime_dir.join(LAST_WORDS);
-    // What an earlier daemon said is no longer true.
-    drop(fs::remove_file(&last_words));
+    argosy_store::leave_last_words(last_words.clone());
     let served = runtime.block_on(serve(places, listen));
     if let Err(failure) = &served {
         let help = failure.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
@@ -169,6 +170,8 @@ async fn serve(places: Places, listen: Listen) -> Result<Ended, Failure> {
         routes::router(Arc::clone(&app), stopped),
         async move { drop(until.wait_for(|stop| *stop).await) },
     ));
+    // What an earlier daemon said is no longer true.
+    drop(fs::remove_file(places.runtime_dir.join(LAST_WORDS)));
     tracing::info!(socket = %places.api_socket.display(), "daemon ready");
     let (ended, broken) = tokio::select! {
         _ = terminate.recv() => (Ended::Told, None),

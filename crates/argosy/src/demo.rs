@@ -141,8 +141,27 @@ fn create(options: &Demo) -> Result<Testbed, Failure> {
     let config = TestbedConfig { wanted, ..TestbedConfig::new(&options.name) };
     Testbed::create(config).map_err(|error| match error {
         TestbedError::RunsAlready { name } => runs_already(&name),
+        error @ TestbedError::NoMode { .. } => {
+            let help = no_mode_help(options.mode);
+            Failure { help: help.map(str::to_owned), ..cluster::testbed(error) }
+        }
         error => cluster::testbed(error),
     })
+}
+
+/// Returns what to do about a mode that was asked for and does not work here.
+fn no_mode_help(asked: Option<DemoMode>) -> Option<&'static str> {
+    match asked? {
+        DemoMode::Root => Some(
+            "run it as root, who may make namespaces; or leave --mode out to have the best that \
+             works for this user",
+        ),
+        DemoMode::User => Some(
+            "let root allow them: sysctl user.max_user_namespaces=10000; or do without: argosy \
+             demo --mode loopback",
+        ),
+        DemoMode::Loopback => None,
+    }
 }
 
 /// The ways to the machines begin at this computer's loopback addresses: without them, the story

@@ -8,7 +8,7 @@ pub(crate) use argosy_api::chain;
 use argosy_api::{ApiError, ClientError, ErrorCode};
 
 use crate::daemon::LAST_WORDS;
-use crate::session::API_SOCKET;
+use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 
 /// Exit statuses, documented in `docs/commands.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +65,29 @@ impl From<ClientError> for Failure {
                 let help = connect_help(server, source);
                 Failure::from_error(Exit::Unreachable, &error).with_help(help)
             }
-            ClientError::Broken { .. } => Failure::from_error(Exit::Unreachable, &error),
+            ClientError::Silent { ref server, .. } => {
+                let help = silent_help(server);
+                Failure::from_error(Exit::Unreachable, &error).with_help(help)
+            }
+            ClientError::Broken { ref server, .. } => {
+                let help = last_words(server);
+                Failure { help, ..Failure::from_error(Exit::Unreachable, &error) }
+            }
             ClientError::Answer { .. } => Failure::from_error(Exit::Refused, &error)
                 .with_help("do the command and the daemon have the same version?"),
         }
+    }
+}
+
+/// Returns what to do about a process that takes no notice of what it is asked.
+fn silent_help(server: &str) -> &'static str {
+    if server.ends_with(SUPERVISOR_SOCKET) {
+        "what was asked for may still happen; if `argosy --local status` gets no answer either, the \
+         supervisor hangs or is stopped: killed with SIGKILL it is started anew, and units run on"
+    } else {
+        "what was asked for may still happen; if `argosy status` gets no answer either, the daemon \
+         hangs or is stopped: killed with SIGKILL it is started anew, and units run on \
+         (`argosy --local status` asks the supervisor alone)"
     }
 }
 
@@ -81,16 +100,19 @@ fn connect_help(server: &str, source: &std::io::Error) -> String {
     if source.kind() == std::io::ErrorKind::PermissionDenied {
         return "run the command as root, or as the user whose machine it is".into();
     }
-    let last_words = Path::new(server).with_file_name(LAST_WORDS);
-    match std::fs::read_to_string(last_words) {
-        Ok(words) if server.ends_with(API_SOCKET) => {
-            format!("the daemon could not go on: {}", words.trim_end())
-        }
-        _ => format!(
+    last_words(server).unwrap_or_else(|| {
+        format!(
             "is `argosy supervisor` running? Name another socket with --socket, --runtime-dir or \
              --context if it is not {server}; `argosy demo` shows a cluster on this computer"
-        ),
-    }
+        )
+    })
+}
+
+/// Returns why the daemon of a socket has ended, if it said so.
+fn last_words(server: &str) -> Option<String> {
+    let path = Path::new(server).with_file_name(LAST_WORDS);
+    let words = std::fs::read_to_string(path).ok().filter(|_| server.ends_with(API_SOCKET))?;
+    Some(format!("the daemon could not go on: {}", words.trim_end()))
 }
 
 impl From<ApiError> for Failure {

@@ -42,19 +42,10 @@ impl Printer {
         }
     }
 
-    /// Prints one line. A reader that has gone away ends the command quietly.
+    /// Prints one line.
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Err(Failure::shown(Exit::BadInput, "standard output is closed"))
-            }
-            Err(error) => Err(Failure::new(
-                Exit::BadInput,
-                format!("cannot write to standard output: {error}"),
-            )),
-        }
+        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(unwritten)
     }
 
     /// Prints text as it is, without adding a line end.
@@ -65,9 +56,7 @@ impl Printer {
     /// Prints bytes as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| {
-            Failure::new(Exit::BadInput, format!("cannot write to standard output: {error}"))
-        })
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(unwritten)
     }
 
     /// Tells a person what is going on; silent in JSON and away from a terminal.
@@ -98,6 +87,14 @@ impl Printer {
         });
         ExitCode::from(failure.exit as u8)
     }
+}
+
+/// A reader that has gone away ends the command quietly.
+pub(crate) fn unwritten(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::shown(Exit::BadInput, "standard output is closed");
+    }
+    Failure::new(Exit::BadInput, format!("cannot write to standard output: {error}"))
 }
 
 /// Prints something worth knowing to standard error.

@@ -97,8 +97,12 @@ async fn serve(global: &Global, options: ProxyOptions) -> Result<(), Failure> {
     for address in proxy.addresses() {
         tracing::info!(%address, "proxy listens");
     }
-    let follower = if prefixes > 0 {
-        tokio::spawn(follow::run(options.store, names, tables))
+    let mut follower = if prefixes > 0 {
+        let following = follow::run(options.store, names, tables);
+        tokio::spawn(async {
+            following.await;
+            Ok(())
+        })
     } else {
         let follower = services::Follower::new(session::daemon(global)?)?;
         tokio::spawn(follower.serve(tables, proxy.acknowledged(), proxy.unopened()))
@@ -111,13 +115,14 @@ async fn serve(global: &Global, options: ProxyOptions) -> Result<(), Failure> {
         }
         std::future::pending::<()>().await;
     };
-    tokio::select! {
-        () = ending.came() => {}
-        () = serve => {}
-    }
+    let served = tokio::select! {
+        () = ending.came() => Ok(()),
+        () = serve => Ok(()),
+        ended = &mut follower => ended.unwrap_or_else(|error| Err(failed(&error))),
+    };
     follower.abort();
     shutdown(proxy, DRAIN).await;
-    Ok(())
+    served
 }
 
 /// Tells whether a listener leads to keys of the store, not to a service.

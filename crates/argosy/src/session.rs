@@ -1,6 +1,7 @@
 //! Which socket a command speaks to, and unit names as people type them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use argosy_api::Client;
 use argosy_model::UnitName;
@@ -15,9 +16,21 @@ pub(crate) const API_SOCKET: &str = "api.sock";
 /// The supervisor's socket below the runtime directory.
 pub(crate) const SUPERVISOR_SOCKET: &str = "supervisor.sock";
 
+/// How long a command waits for an answer that nothing has to happen for. A daemon that looks for a
+/// leader, asks it and stores what was decided takes half of it at the most.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How much longer a command waits than the daemon was told to, so that its reason arrives.
+const ANSWER_SLACK: Duration = Duration::from_secs(3);
+
+/// Returns how long to wait for an answer that is given when something has happened, or after so
+/// many seconds.
+pub(crate) fn waits(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).saturating_add(ANSWER_SLACK)
+}
+
 /// Returns a client of the daemon, or of a machine of the cluster that a context names.
 pub(crate) fn daemon(global: &Global) -> Result<Client, Failure> {
-    Ok(client(global)?.with_notes(printer::note))
+    Ok(client(global)?.with_notes(printer::note).with_limit(ANSWER_MAX))
 }
 
 fn client(global: &Global) -> Result<Client, Failure> {
@@ -45,7 +58,8 @@ pub(crate) fn supervisor(global: &Global) -> Result<Client, Failure> {
             .with_help("name the machine with --runtime-dir, or leave --local out"));
     }
     let socket = || global.runtime_dir().join(SUPERVISOR_SOCKET);
-    Ok(Client::new(global.socket.clone().unwrap_or_else(socket)))
+    let client = Client::new(global.socket.clone().unwrap_or_else(socket));
+    Ok(client.with_limit(ANSWER_MAX))
 }
 
 /// Reads a unit name; without a suffix it is a service, as for systemctl(1).

@@ -7,6 +7,8 @@ use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::Method;
+use std::time::Duration;
+use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
 async fn with_server(test: impl AsyncFnOnce(Client)) {
@@ -72,4 +74,22 @@ async fn a_refusal_keeps_its_code_message_and_advice() {
 async fn nobody_listening_names_the_socket() {
     let error = Client::new("/nonexistent/api.sock").get::<()>("/x").await.unwrap_err();
     assert_eq!(error.to_string(), "cannot connect to /nonexistent/api.sock");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_waited_for_within_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("api.sock");
+    // The kernel takes the connections; nobody ever does.
+    let _listener = UnixListener::bind(&path).unwrap();
+    let client = Client::new(&path).with_limit(Duration::from_millis(20));
+    let silent = [
+        client.get::<()>("/x").await.unwrap_err(),
+        client.send_for_nothing::<()>(Method::DELETE, "/x", None).await.unwrap_err(),
+        client.lines("/x").await.err().unwrap(),
+    ];
+    for error in silent {
+        assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");
+        assert!(error.to_string().contains("api.sock did not answer"), "{error}");
+    }
 }

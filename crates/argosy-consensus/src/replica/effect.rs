@@ -8,7 +8,7 @@ use super::RequestId;
 use crate::checkpoint::Checkpoint;
 use crate::membership::{MemberId, Membership};
 use crate::message::PeerMessage;
-use crate::wal::Record;
+use crate::wal::{JOIN_ANEW, Record};
 
 /// Everything a replica can ask for, to be carried out in order. The enum is the whole list. What
 /// is large is boxed: there are effects by the hundred thousand, and each is moved several times.
@@ -153,8 +153,7 @@ pub enum FatalError {
     /// The leader holds this member to have acknowledged more than its log has.
     #[error(
         "member {from} says that this member had the log up to {commit}, but it ends at \
-         {last_index}: acknowledged entries are lost; put its log back as it was, or join anew with an \
-         empty data directory and another name"
+         {last_index}: acknowledged entries are lost; put its log back as it was; or, {JOIN_ANEW}"
     )]
     LogBehindCommit {
         /// The leader.

@@ -8,7 +8,12 @@ use crate::membership::MemberId;
 
 /// What to do about a log that lost something: only its own files hold it.
 const NEXT: &str = "put the file back as it was; or, while the other members go on, join anew with an \
-                    empty data directory and another name";
+                    empty data directory, another --name, and another --address or --peer-port";
+
+/// The second step alone, beside another first one. The cluster keeps name and address of a machine
+/// that does not come back.
+pub const JOIN_ANEW: &str = "while the other members go on, join anew with an empty data directory, \
+                             another --name, and another --address or --peer-port";
 
 /// The log cannot be used. Each refusal says what is wrong, in which file and at which offset,
 /// why that stops the member, and what to do next.
@@ -24,8 +29,7 @@ pub enum WalError {
     /// There is no segment at all.
     #[error(
         "the log has no segment, so this is not the folder of an initialised store, or all its \
-         writes are lost; name the right folder; or, while the other members go on, join anew with an \
-         empty data directory and another name"
+         writes are lost; name the right folder; or, {JOIN_ANEW}"
     )]
     Missing,
     /// There is a segment where none may be.
@@ -99,8 +103,7 @@ pub enum WalError {
     /// A segment between others is missing.
     #[error(
         "{name} follows {before}: the segments between them are missing, and with them synced \
-         records; put the missing files back; or, while the other members go on, join anew with an \
-         empty data directory and another name"
+         records; put the missing files back; or, {JOIN_ANEW}"
     )]
     Hole {
         /// The file before the hole.
@@ -111,8 +114,7 @@ pub enum WalError {
     /// A segment does not continue the one before it.
     #[error(
         "{name} says at offset 48 that it continues another log than the segment before it: one \
-         of the two was replaced or restored alone; put both files back as they were, or remove \
-         this member and add a new one"
+         of the two was replaced or restored alone; put both files back as they were; or, {JOIN_ANEW}"
     )]
     Broken {
         /// The file.
@@ -159,8 +161,7 @@ pub enum WalError {
     #[error(
         "{name} goes on at offset {offset} after index {needed}, but the checkpoint ends at \
          index {checkpoint}: what is between them is in neither, so one of the two is not the \
-         newest; put back the checkpoint and all segments that belong together, or remove this \
-         member and add a new one"
+         newest; put back the checkpoint and all segments that belong together; or, {JOIN_ANEW}"
     )]
     CheckpointTooOld {
         /// The file.

@@ -1,6 +1,5 @@
 //! What a frame carries.
 
-use bytes::Bytes;
 use prost::Message as _;
 
 use crate::entry::LogEntry;
@@ -71,8 +70,9 @@ impl Record {
         Payload { kind: Some(kind) }.encode_to_vec()
     }
 
-    /// Reads it back. `None` for a payload without a kind this version knows.
-    pub(super) fn decode(payload: Bytes) -> Result<Option<Self>, prost::DecodeError> {
+    /// Reads it back, as a copy: a part of a segment would keep all of it in memory. `None` for a
+    /// payload without a kind this version knows.
+    pub(super) fn decode(payload: &[u8]) -> Result<Option<Self>, prost::DecodeError> {
         Ok(Payload::decode(payload)?.kind.map(|kind| match kind {
             Kind::Entry(entry) => Record::Entry(entry),
             Kind::HardState(state) => Record::HardState(state),

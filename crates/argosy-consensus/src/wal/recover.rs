@@ -211,7 +211,7 @@ impl Scan {
             return Ok(false);
         }
         let length = frame_bytes(frame.payload.len());
-        let record = Record::decode(frame.payload).ok().flatten().ok_or_else(|| {
+        let record = Record::decode(&frame.payload).ok().flatten().ok_or_else(|| {
             WalError::UnknownRecord { name: segment.name.clone(), offset: self.end.offset }
         })?;
         if let Record::Entry(entry) = &record {

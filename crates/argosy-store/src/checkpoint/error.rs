@@ -10,8 +10,9 @@ use super::FORMAT;
 
 /// What to do about a file that lost something. Older files than the log's do not help: the log
 /// goes on where this one ended.
-const NEXT: &str = "put back the checkpoint and the log that belong together, or remove this \
-                    member and add a new one";
+const NEXT: &str = "put back the checkpoint and the log that belong together; or, while the other \
+                    members go on, join anew with an empty data directory, another --name, and \
+                    another --address or --peer-port";
 
 /// Why a checkpoint file cannot be used, and what to do next. Its path is told by the error
 /// around it; redb gives no offsets.

@@ -223,3 +223,29 @@ fn a_file_cut_at_any_page_is_refused_with_the_next_step() {
     let refused = open(&path).err().unwrap();
     assert!(matches!(refused, CheckpointFileError::Missing(_)), "{refused:?}");
 }
+
+#[test]
+fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("checkpoint");
+    create(&path);
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// What the panic hook prints goes to standard error, so the test runs itself in a process.
+#[test]
+fn a_panic_that_is_an_answer_is_not_printed_and_others_are() {
+    const VARIABLE: &str = "ARGOSY_TEST_QUIET";
+    if std::env::var_os(VARIABLE).is_some() {
+        assert!(super::quietly(|| panic!("an answer")).is_none());
+        assert_eq!(super::quietly(|| 7), Some(7));
+        panic!("a fault");
+    }
+    let name = "checkpoint::tests::a_panic_that_is_an_answer_is_not_printed_and_others_are";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = child.args(["--exact", name, "--nocapture"]).env(VARIABLE, "1").output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.contains("a fault") && !printed.contains("an answer"), "{printed}");
+}

@@ -7,7 +7,7 @@ use rustix::process::getpid;
 
 use super::Switch;
 use crate::wire::Answer;
-use crate::{Mode, Refusal, descendants, leftovers};
+use crate::{Mode, Refusal, cgroup, descendants, leftovers};
 
 /// An end that has begun.
 #[derive(Debug, Default)]
@@ -45,6 +45,7 @@ impl Switch {
     fn remove_all(&mut self) -> io::Result<()> {
         if self.boot.mode == Mode::Loopback {
             descendants::kill(getpid(), false)?;
+            cgroup::sweep_keepers(&self.boot.directory);
         }
         self.cgroups.remove()?;
         fs::remove_dir_all(&self.boot.directory)?;

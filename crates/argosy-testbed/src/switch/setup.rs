@@ -92,7 +92,12 @@ fn isolate(mode: Mode) -> Result<(), Refusal> {
         }
         Mode::Root => step("make a network namespace", sys::unshare_network(false)),
         Mode::User => {
-            step("make a user and a network namespace", sys::unshare_network(true))?;
+            let made = sys::unshare_network(true);
+            made.map_err(|error| match error.raw_os_error() {
+                // Over a limit of zero, says namespaces(7).
+                Some(libc::ENOSPC | libc::EPERM) => Refusal::NamespacesDenied,
+                _ => Refusal::system("make a user and a network namespace", &error),
+            })?;
             // user_namespaces(7): one's own user and group only, and setgroups given up first.
             let maps = fs::write("/proc/self/setgroups", "deny")
                 .and_then(|()| fs::write("/proc/self/uid_map", format!("0 {} 1", user.as_raw())))

@@ -1,6 +1,7 @@
 //! `argosy submit` and `argosy apply`: unit files into the cluster, all or none.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use argosy_api::operator::{SubmitReply, SubmitRequest, VerbRequest};
 use http::Method;
@@ -16,7 +17,7 @@ pub(crate) async fn submit(
     global: &Global,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let reply = send(files, false, global, printer).await?;
+    let reply = send(files, false, None, global, printer).await?;
     printer.show(&reply, changes)
 }
 
@@ -25,13 +26,19 @@ pub(crate) async fn apply(
     global: &Global,
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
-    let reply = send(&options.files, true, global, printer).await?;
-    if options.wait.no_block {
+    let begun = Instant::now();
+    let wait = &options.wait;
+    // Nothing has to happen for the first answers.
+    let limit =
+        (!wait.no_block).then(|| session::ANSWER_MAX.min(Duration::from_secs(wait.timeout)));
+    let reply = send(&options.files, true, limit, global, printer).await?;
+    if wait.no_block {
         printer.show(&reply, changes)?;
         return Ok(ExitCode::SUCCESS);
     }
     printer.progress(&changes(&reply));
-    let request = VerbRequest { wait: true, timeout_seconds: options.wait.timeout };
+    let request = VerbRequest { wait: true, timeout_seconds: wait.timeout };
+    let request = verbs::left(request, begun.elapsed());
     let names: Vec<String> = reply.units.iter().map(|unit| unit.name.clone()).collect();
     let asked = verbs::Asked { verb: "wait", request, global, printer };
     let (views, failures) = asked.each(&session::unit_names(&names)?).await?;
@@ -41,15 +48,21 @@ pub(crate) async fn apply(
 async fn send(
     files: &Files,
     start: bool,
+    limit: Option<Duration>,
     global: &Global,
     printer: &Printer,
 ) -> Result<SubmitReply, Failure> {
     let files = verify::read(files, printer)?;
-    let stored = verify::stored_units(global).await?;
+    let client = session::daemon(global)?;
+    let client = match limit {
+        Some(limit) => client.with_limit(limit),
+        None => client,
+    };
+    let stored = verify::stored_units(&client).await?;
     verify::check(&files, &stored, printer)?;
     verify::check_runs(&files, printer)?;
     let request = SubmitRequest { files, start, dry_run: false };
-    Ok(session::daemon(global)?.send(Method::POST, "/v1/units", &request).await?)
+    Ok(client.send(Method::POST, "/v1/units", &request).await?)
 }
 
 fn changes(reply: &SubmitReply) -> String {

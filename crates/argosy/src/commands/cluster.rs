@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 
+use argosy_api::Client;
 use argosy_api::operator::{
     InitRequest, JoinRequest, MachineReport, TokenReply, TokenRequest, TokenView,
 };
@@ -16,11 +17,15 @@ use crate::session;
 /// Longest token that is read; a real one has a few hundred bytes.
 const TOKEN_BYTES_MAX: u64 = 16 << 10;
 
+/// Longest that a machine may take to enter a cluster: to find a leader (30 s) and to have what is
+/// stored (60 s), and half as much again for the others' part in it.
+const ENTER_SECONDS_MAX: u64 = 135;
+
 pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let timing = options.timing.map(|preset| preset.to_string());
     let request = InitRequest { timing, ..machine(options.machine) };
     let report: MachineReport =
-        session::daemon(global)?.send(Method::POST, "/v1/cluster/init", &request).await?;
+        patient(global)?.send(Method::POST, "/v1/cluster/init", &request).await?;
     printer.show(&report, |report| match &report.cluster {
         Some(cluster) => format!(
             "cluster {} made; {} is its first machine\nstore: {}\nnext: argosy apply FILE",
@@ -30,6 +35,11 @@ pub(crate) async fn init(options: Init, global: &Global, printer: &Printer) -> R
         ),
         None => "the cluster is being made".into(),
     })
+}
+
+/// Returns a client that waits until the machine is part of a cluster.
+fn patient(global: &Global) -> Result<Client, Failure> {
+    Ok(session::daemon(global)?.with_limit(session::waits(ENTER_SECONDS_MAX)))
 }
 
 fn machine(options: Described) -> InitRequest {
@@ -46,7 +56,7 @@ pub(crate) async fn join(options: Join, global: &Global, printer: &Printer) -> R
     printer.progress("joining ...");
     let request = JoinRequest { token, machine: machine(options.machine) };
     let report: MachineReport =
-        session::daemon(global)?.send(Method::POST, "/v1/cluster/join", &request).await?;
+        patient(global)?.send(Method::POST, "/v1/cluster/join", &request).await?;
     printer.show(&report, |report| match &report.cluster {
         Some(cluster) => format!(
             "{} is part of cluster {}\nnext: argosy list-machines",

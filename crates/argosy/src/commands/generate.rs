@@ -10,10 +10,14 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use crate::args::Arguments;
 use crate::failure::{Exit, Failure};
+use crate::printer::Printer;
 
-pub(crate) fn completion(shell: clap_complete::Shell) {
+pub(crate) fn completion(shell: clap_complete::Shell, printer: &Printer) -> Result<(), Failure> {
     let mut command = Arguments::whole();
-    clap_complete::generate(shell, &mut command, "argosy", &mut io::stdout());
+    // It panics where it cannot write, as on a pipe that nobody reads.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "argosy", &mut script);
+    printer.bytes(&script)
 }
 
 pub(crate) fn man_pages(directory: &Path) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use jiff::Zoned;
 use crate::args::{Global, Journal};
 use crate::commands::time;
 use crate::failure::{Exit, Failure};
-use crate::printer::Printer;
+use crate::printer::{Printer, unwritten};
 use crate::session;
 
 /// As journalctl: following begins with a few lines of the past.
@@ -43,6 +43,9 @@ pub(crate) async fn run(
     };
     let client = if global.local { session::supervisor(global)? } else { session::daemon(global)? };
     let mut lines = client.lines(&target(&query)?).await?;
+    if query.follow {
+        lines = lines.without_limit();
+    }
     let mut page = Page::new(options, printer);
     let mut empty = true;
     while let Some(line) = lines.next::<JournalLine>().await? {
@@ -168,20 +171,12 @@ impl Page {
             Form::Cat => writeln!(self.out, "{}", text::printable(&line.message)),
             Form::Short => writeln!(self.out, "{}", text::short(line, self.raw)),
         };
-        written.map_err(closed)
+        written.map_err(unwritten)
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(closed)
+        self.out.flush().map_err(unwritten)
     }
-}
-
-/// A reader that has gone away ends the command quietly.
-fn closed(error: io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return Failure::shown(Exit::BadInput, "standard output is closed");
-    }
-    Failure::new(Exit::BadInput, format!("cannot write to standard output: {error}"))
 }
 
 /// Returns the last lines of a unit's journal.

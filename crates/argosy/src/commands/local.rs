@@ -6,7 +6,7 @@ use argosy_api::local::{JobOutcome, JobReply, JobRequest, KillRequest, LocalUnit
 use argosy_model::{UnitName, signal_number};
 use http::Method;
 
-use crate::args::{Global, Kill, Verb};
+use crate::args::{Global, Kill, Verb, Wait};
 use crate::commands::{status, verbs};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
@@ -24,7 +24,7 @@ pub(crate) async fn verb(
     let names = known(session::unit_names(&options.units)?, global).await?;
     let (mut replies, mut failures) = (Vec::new(), Vec::new());
     for name in names {
-        match job(verb, &name, !options.wait.no_block, global).await {
+        match job(verb, &name, &options.wait, global).await {
             Ok(reply) => replies.push(reply),
             Err(failure) => failures.push(failure),
         }
@@ -62,11 +62,16 @@ async fn known(names: Vec<UnitName>, global: &Global) -> Result<Vec<UnitName>, F
 async fn job(
     verb: &str,
     name: &UnitName,
-    wait: bool,
+    options: &Wait,
     global: &Global,
 ) -> Result<JobReply, Failure> {
     let target = format!("/v1/units/{name}/{verb}");
-    Ok(session::supervisor(global)?.send(Method::POST, &target, &JobRequest { wait }).await?)
+    let mut client = session::supervisor(global)?;
+    let wait = !options.no_block;
+    if wait {
+        client = client.with_limit(session::waits(options.timeout));
+    }
+    Ok(client.send(Method::POST, &target, &JobRequest { wait }).await?)
 }
 
 fn job_failed(verb: &str, reply: &JobReply) -> Failure {

@@ -22,7 +22,10 @@ pub(crate) async fn run(
     let request = ScaleRequest { replicas: options.replicas, verb };
     printer.progress(&format!("scale {name} to {} ...", options.replicas));
     let target = format!("/v1/units/{name}/scale");
-    let client = session::daemon(global)?;
+    let mut client = session::daemon(global)?;
+    if wait {
+        client = client.with_limit(session::waits(options.wait.timeout));
+    }
     let sent = client.send(Method::POST, &target, &request);
     let reply: ScaleReply = verbs::counted(&name, global, printer, sent).await?;
     printer.show(&reply, |reply| lines(reply).join("\n"))?;

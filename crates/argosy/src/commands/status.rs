@@ -245,8 +245,12 @@ pub(crate) async fn overview(global: &Global, printer: &Printer) -> Result<ExitC
                     0 => String::new(),
                     done => format!(", {done} are done"),
                 };
-                lines.push(format!("units: {active} of {wanted} wanted are active{done}"));
-                if wanted == 0 {
+                let leads = cluster.leader.is_some();
+                let known = if leads { "" } else { ", as far as is known here" };
+                lines.push(format!("units: {active} of {wanted} wanted are active{done}{known}"));
+                if !leads {
+                    lines.push("next: argosy list-machines   # who is away".into());
+                } else if wanted == 0 {
                     lines.push("next: argosy apply FILE".into());
                 } else if active + cluster.units_done < wanted {
                     lines.push(

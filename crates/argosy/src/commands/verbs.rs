@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argosy_api::ClientError;
 use argosy_api::operator::{CheckRequest, UnitView, VerbRequest};
@@ -21,6 +21,9 @@ use crate::session;
 /// How often the instances of a template are counted while they are waited for: as often as a
 /// person reads a number.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest that the daemon waits for the end of a unit that is destroyed.
+const DESTROY_SECONDS_MAX: u64 = 200;
 
 pub(crate) async fn run(
     verb: &'static str,
@@ -81,18 +84,23 @@ impl Asked<'_> {
         names: &[UnitName],
     ) -> Result<(Vec<UnitView>, Vec<Failure>), Failure> {
         let Asked { verb, request, global, printer } = self;
-        let client = session::daemon(global)?;
+        let begun = Instant::now();
         let (mut views, mut failures) = (Vec::new(), Vec::new());
         for name in names {
+            let request = left(*request, begun.elapsed());
+            let mut client = session::daemon(global)?;
+            if request.wait {
+                client = client.with_limit(session::waits(request.timeout_seconds));
+            }
             if *verb != "wait" {
                 printer.progress(&format!("{verb} {name} ..."));
             }
             let target = format!("/v1/units/{name}/{verb}");
-            let sent = client.send(Method::POST, &target, request);
+            let sent = client.send(Method::POST, &target, &request);
             match counted(name, global, printer, sent).await {
                 Ok(view) => views.push(view),
                 // Nobody is there for the others either.
-                Err(error @ ClientError::Connect { .. }) => {
+                Err(error @ (ClientError::Connect { .. } | ClientError::Silent { .. })) => {
                     failures.push(error.into());
                     break;
                 }
@@ -101,6 +109,12 @@ impl Asked<'_> {
         }
         Ok((views, failures))
     }
+}
+
+/// Returns the request with what is left of the time for all units; each is at least looked at.
+pub(super) fn left(request: VerbRequest, elapsed: Duration) -> VerbRequest {
+    let timeout_seconds = request.timeout_seconds.saturating_sub(elapsed.as_secs()).max(1);
+    VerbRequest { timeout_seconds, ..request }
 }
 
 /// Waits for an answer about a unit; of a template tells meanwhile, on a terminal, how many
@@ -222,7 +236,7 @@ pub(crate) async fn destroy(
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     let names = accepted("destroy", session::unit_names(&units.units)?, global).await?;
-    let client = session::daemon(global)?;
+    let client = session::daemon(global)?.with_limit(session::waits(DESTROY_SECONDS_MAX));
     let (mut gone, mut failures) = (Vec::new(), Vec::new());
     for name in names {
         printer.progress(&format!("destroying {name} ..."));
@@ -230,6 +244,10 @@ pub(crate) async fn destroy(
         let sent = client.send_for_nothing::<()>(Method::DELETE, &target, None);
         match counted(&name, global, printer, sent).await {
             Ok(()) => gone.push(name.to_string()),
+            Err(error @ (ClientError::Connect { .. } | ClientError::Silent { .. })) => {
+                failures.push(error.into());
+                break;
+            }
             Err(error) => failures.push(error.into()),
         }
     }

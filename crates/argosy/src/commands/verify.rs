@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use argosy_api::Client;
 use argosy_api::operator::{SubmittedFile, UnitView};
 use argosy_model::UnitName;
 use argosy_unit::{Diagnostic, HandedIn, Severity, Siblings, Style};
@@ -19,7 +20,10 @@ const FILE_BYTES_MAX: u64 = argosy_registry::TEXT_BYTES_MAX as u64;
 pub(crate) async fn run(files: &Files, global: &Global, printer: &Printer) -> Result<(), Failure> {
     let files = read(files, printer)?;
     // Without a cluster the files can only require one another and what is built in.
-    let stored = stored_units(global).await.unwrap_or_default();
+    let stored = match session::daemon(global) {
+        Ok(client) => stored_units(&client).await.unwrap_or_default(),
+        Err(_) => BTreeSet::new(),
+    };
     check(&files, &stored, printer)?;
     let names: Vec<&String> = files.iter().map(|file| &file.name).collect();
     printer.show(&names, |names| match names.len() {
@@ -29,8 +33,8 @@ pub(crate) async fn run(files: &Files, global: &Global, printer: &Printer) -> Re
 }
 
 /// Returns the names of the units that the cluster knows.
-pub(crate) async fn stored_units(global: &Global) -> Result<BTreeSet<String>, Failure> {
-    let units: Vec<UnitView> = session::daemon(global)?.get("/v1/units").await?;
+pub(crate) async fn stored_units(client: &Client) -> Result<BTreeSet<String>, Failure> {
+    let units: Vec<UnitView> = client.get("/v1/units").await?;
     Ok(units.into_iter().map(|unit| unit.name).collect())
 }
 

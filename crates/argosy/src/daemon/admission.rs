@@ -10,7 +10,7 @@ use argosy_api::{ApiError, ErrorCode};
 use argosy_model::{MachineId, UnixMicros};
 use argosy_peer::{
     ClusterCa, JoinRefusal, JoinRefusalKind, JoinReply, JoinRequest, JoinResponder, JoinRole,
-    JoinToken, Validity,
+    JoinToken, SigningRequest, Validity,
 };
 use argosy_registry::admission::{self, TokenRefused};
 use argosy_registry::{ChangeError, Edit, Outcome, StoredAuthority, StoredMachine, StoredToken};
@@ -18,6 +18,7 @@ use argosy_store::{MemberId, StoreHandle};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
+use super::certificate::{RenewError, Renewed};
 use super::clock::now;
 use super::identity;
 use super::node::Node;
@@ -315,6 +316,18 @@ fn authority(store: &StoreHandle) -> Result<ClusterCa, AuthorityProblem> {
         .ok_or(AuthorityProblem::Missing)?
         .map_err(AuthorityProblem::Unreadable)?;
     ClusterCa::from_pem(&stored.certificate, &stored.key).map_err(AuthorityProblem::Unusable)
+}
+
+/// Certifies a machine's key for another year, with the authority of this member's own store.
+pub(super) fn certify(
+    store: &StoreHandle,
+    machine: MachineId,
+    request: &SigningRequest,
+) -> Result<Renewed, RenewError> {
+    let authority = authority(store)?;
+    let validity = Validity::of_machine(SystemTime::now());
+    let certificate = authority.issue(request, machine, validity)?;
+    Ok(Renewed { certificate, authority: authority.certificate_pem().to_owned() })
 }
 
 /// Makes a token for one machine.

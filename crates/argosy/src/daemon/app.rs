@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use argosy_api::operator::{DaemonView, InitRequest, JoinRequest, MachineReport, ReexecReply};
 use argosy_api::{ApiError, ErrorCode};
@@ -17,7 +17,7 @@ use super::control::boot_time;
 use super::identity::{self, Membership};
 use super::listeners::Listen;
 use super::node::{Node, Origin, Parts};
-use super::{Places, glance, join};
+use super::{Places, certificate, glance, join};
 use crate::failure::{Exit, Failure};
 use crate::program;
 
@@ -55,6 +55,10 @@ impl App {
             let tls = app.places.data_dir.join("tls");
             let identity = Identity::load(&tls).map_err(|e| failed(&e))?;
             app.check_belongs(&membership, &identity)?;
+            let (ends, now) = (identity.expires(), SystemTime::now());
+            if let Some(problem) = certificate::problem(ends, now, membership.is_member()) {
+                tracing::error!("{problem}");
+            }
             let parts = Parts::prepare(&app, &membership, identity).await.map_err(Failure::from)?;
             let open = || {
                 let config = app.store_config(&membership);

@@ -103,9 +103,10 @@ pub(crate) async fn first(app: &Arc<App>, request: InitRequest) -> Result<Beginn
     };
     let authority = ClusterCa::create(cluster_id).map_err(|error| internal(&error))?;
     let identity = certify(app, &authority).map_err(|error| internal(error.as_ref()))?;
+    // Ports before anything is stored: they are what fails, and nothing is left behind then.
+    let opened = app.listen.bind(address).await?;
     save_identity(app, &identity)?;
-    // Ports before the store: they are what fails, and nothing that counts is left behind.
-    let parts = Parts::prepare(app, &membership, identity).await?;
+    let parts = Parts::with(opened, &membership, identity)?;
     begin_store(app)?;
     let config = app.store_config(&membership);
     Store::initialise(&config).map_err(|error| internal(&error))?;

@@ -1,12 +1,13 @@
 //! This machine and its cluster at a glance, and what is wrong with them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use argosy_api::operator::{ClusterNumbers, ClusterReport};
 use argosy_model::ActiveState;
 use argosy_registry::Wanted;
 use argosy_store::LinkState;
 
+use super::certificate;
 use super::node::Node;
 use super::picture::{Picture, is_done};
 use super::store_access::StoreAccess;
@@ -26,6 +27,8 @@ pub(crate) async fn report(node: &Node) -> (ClusterReport, Vec<String>) {
     if leadership.leader.is_none() {
         problems.push("the store has no leader: nothing can be changed".to_owned());
     }
+    let (ends, is_member) = (node.port().certificate_ends(), node.membership().is_member());
+    problems.extend(certificate::problem(ends, SystemTime::now(), is_member));
     problems.extend(supervisor);
     let numbers = match asked {
         Ok(numbers) => numbers,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use argosy_api::{Client, Connect, Connecting, Stream};
 use argosy_model::MachineId;
@@ -15,6 +16,7 @@ use crate::failure::chain;
 #[derive(Clone)]
 pub(crate) struct MachinePort {
     dialer: Dialer,
+    tls: Arc<TlsConfigs>,
     book: Arc<Book>,
 }
 
@@ -27,11 +29,21 @@ enum Target {
 
 impl MachinePort {
     pub(crate) fn new(tls: Arc<TlsConfigs>, book: Arc<Book>) -> MachinePort {
-        MachinePort { dialer: Dialer::new(tls, DialTimeouts::default()), book }
+        let dialer = Dialer::new(Arc::clone(&tls), DialTimeouts::default());
+        MachinePort { dialer, tls, book }
     }
 
     pub(crate) fn book(&self) -> &Arc<Book> {
         &self.book
+    }
+
+    pub(crate) fn tls(&self) -> &Arc<TlsConfigs> {
+        &self.tls
+    }
+
+    /// Returns until when this machine's certificate is valid.
+    pub(crate) fn certificate_ends(&self) -> SystemTime {
+        self.tls.identity().expires
     }
 
     /// Returns an HTTP client of a machine.

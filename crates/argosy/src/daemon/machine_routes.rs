@@ -7,6 +7,7 @@ use argosy_api::journal_line::JournalQuery;
 use argosy_api::{ApiError, ErrorCode, Peer};
 use argosy_kv::{Command, CommandKind};
 use argosy_model::MachineId;
+use argosy_peer::SigningRequest;
 use argosy_reconcile::MachineReport;
 use argosy_registry::Revision;
 use argosy_registry::feed::guarded_commit;
@@ -20,7 +21,9 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
+use super::admission;
 use super::app::App;
+use super::certificate::{RenewRequest, Renewed};
 use super::feed::CommitReply;
 use super::journal;
 use super::report_wire::ReportWire;
@@ -59,6 +62,7 @@ pub(crate) fn router(
         .route("/v1/journal", get(read_journal))
         .route("/v1/acknowledged", get(acknowledged))
         .route("/v1/commit", post(commit))
+        .route("/v1/certificate", post(certificate))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Shared { app, reports, stopped })
         .nest("/operator", operators)
@@ -118,6 +122,19 @@ async fn commit(
     let txn = guarded_commit(&node.picture().view, caller, txn)
         .map_err(|error| ApiError::from_chain(ErrorCode::PermissionDenied, &error))?;
     Ok(Json(propose(node.store()?, txn).await.into()))
+}
+
+/// Certifies the caller's key anew: its connection has just proven that it is of the cluster.
+async fn certificate(
+    State(shared): State<Shared>,
+    Extension(Caller(caller)): Extension<Caller>,
+    Json(request): Json<RenewRequest>,
+) -> Result<Json<Renewed>, ApiError> {
+    let node = shared.app.node().await?;
+    let request = SigningRequest::from_pem(&request.signing_request)
+        .map_err(|error| ApiError::from_chain(ErrorCode::BadInput, &error))?;
+    let renewed = admission::certify(node.store()?, caller, &request);
+    Ok(Json(renewed.map_err(|error| ApiError::from_chain(ErrorCode::Internal, &error))?))
 }
 
 async fn read_journal(

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argosy_model::MachineId;
 use argosy_peer::{AcceptError, Accepted, PeerListener, PeerStream, Service, receive_join};
@@ -18,6 +18,7 @@ use super::feed::FeedServer;
 use super::liveness::Liveness;
 use super::machine_port::MachinePort;
 use super::machine_routes::Caller;
+use super::repeats::Repeats;
 use super::store_access::StoreAccess;
 use crate::failure::chain;
 
@@ -61,6 +62,7 @@ impl MachineServer {
     /// Accepts until `stopped` says so.
     pub(crate) async fn run(self, mut listener: PeerListener, mut stopped: watch::Receiver<bool>) {
         let mut connections = Open::default();
+        let mut refused = Repeats::default();
         let until = stopped.clone();
         loop {
             let full = connections.requests.len() + connections.streams.len() >= CONNECTIONS_MAX;
@@ -71,8 +73,13 @@ impl MachineServer {
                 Some(_) = connections.clients.join_next() => {}
                 accepted = listener.accept(), if !full => match accepted {
                     Ok(accepted) => self.hand_over(accepted, &mut connections, &until),
-                    Err(error @ AcceptError::Peer { .. }) => {
-                        tracing::warn!(error = chain(&error), "a connection was refused");
+                    Err(AcceptError::Peer { remote, service, source }) => {
+                        // The address without the port, which is another each time.
+                        let (peer, reason) = (remote.ip(), chain(&source));
+                        if let Some(times) = refused.say(peer, reason.clone(), Instant::now()) {
+                            let service = service.map(tracing::field::display);
+                            tracing::warn!(%peer, service, times, reason, "a connection was refused");
+                        }
                     }
                     Err(error) => tracing::warn!(error = chain(&error), "machine port"),
                 },

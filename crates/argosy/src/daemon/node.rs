@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use super::admission::Admission;
 use super::app::App;
 use super::book::Book;
+use super::certificate::Renewal;
 use super::control::{Control, Ends};
 use super::feed::Feed;
 use super::followers::Followers;
@@ -193,6 +194,14 @@ impl Node {
         let environment = app.places.told_to_units();
         let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);
         let control = if origin == Origin::Began { control.hold_starts() } else { control };
+        let renewal = Renewal {
+            folder: app.places.data_dir.join("tls"),
+            machine: app.machine_id,
+            access: access.clone(),
+            port: port.clone(),
+            tls: Arc::clone(port.tls()),
+        };
+        tasks.spawn_until_stopped("certificate", renewal.run());
         tasks.spawn("control loop", control.run(stopped.clone()));
         tasks.spawn("reporter", reporter::run(port.clone(), own_reports, access.leadership()));
         let admission = Arc::new(Admission::default());

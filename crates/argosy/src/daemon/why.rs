@@ -17,7 +17,7 @@ const JOURNAL_LINES: u64 = 10;
 /// Explains one unit.
 pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, ApiError> {
     let picture = node.picture();
-    let unit = picture.unit_with_instances(name).ok_or_else(|| edit::unknown(name))?;
+    let unit = picture.unit_with_instances(name).ok_or_else(|| unknown(&picture, name))?;
     let chain = match name.is_template() {
         true => chain_of_template(&picture, name, node.leads()),
         false => chain(&picture, name, node.leads()),
@@ -25,8 +25,9 @@ pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, A
     let broken = chain.iter().find(|link| !link.holds);
     let next = broken.and_then(|link| {
         let url = node.client_urls().first().map(String::as_str);
-        let asked = next::Asked { picture: &picture, name, leads: node.leads(), url };
-        asked.command(&link.link)
+        let has_leader = node.access().leadership().borrow().leader.is_some();
+        let asked = next::Asked { picture: &picture, name, leads: node.leads(), has_leader, url };
+        asked.possible(&link.link)
     });
     let broken = broken.map(|link| link.link.clone());
     let stored = picture.view.reasons().get(name);
@@ -41,6 +42,20 @@ pub(crate) async fn explain(node: &Node, name: &UnitName) -> Result<WhyReport, A
         _ => Vec::new(),
     };
     Ok(WhyReport { unit, chain, candidates, journal, next })
+}
+
+/// Names the template of a unit that is not known, if that is.
+fn unknown(picture: &Picture, name: &UnitName) -> ApiError {
+    let error = edit::unknown(name);
+    let template = name.as_str().strip_suffix(".service").map(|stem| format!("{stem}@.service"));
+    let template = template.and_then(|name| UnitName::new(name).ok());
+    match template.filter(|it| picture.view.unit(it).is_some()) {
+        Some(template) => {
+            let stem = template.as_str().trim_end_matches(".service");
+            error.with_help(format!("there is a template {template}: argosy why {stem}"))
+        }
+        None => error,
+    }
 }
 
 /// A template is as it should be when all of its instances are that are wanted.

@@ -65,8 +65,11 @@ pub(super) fn run(control: &Control, printer: &Printer) -> Result<(), Failure> {
 /// The zone of each machine, as the first one that answers knows it.
 fn zones(control: &Control, status: &Status) -> Result<BTreeMap<String, String>, Failure> {
     let cluster = Cluster::new(control.clone(), status.mode)?;
-    let mut running = status.machines.iter().filter(|it| it.state == MachineState::Running);
-    let known = running.find_map(|at| cluster.machines(at)).unwrap_or_default();
+    // One that is cut off knows what was, not what is.
+    let running = status.machines.iter().filter(|it| it.state == MachineState::Running);
+    let (connected, cut): (Vec<_>, Vec<_>) = running.partition(|it| it.link_up);
+    let mut asked = connected.into_iter().chain(cut);
+    let known = asked.find_map(|at| cluster.machines(at)).unwrap_or_default();
     let zone = |labels: Vec<(String, String)>| {
         labels.into_iter().find_map(|(key, zone)| (key == "zone").then_some(zone))
     };

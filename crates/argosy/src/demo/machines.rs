@@ -35,6 +35,8 @@ pub(super) fn add(
     let name = machine.or_else(free).unwrap_or_default();
     if let Some(stopped) = there(&name).filter(|it| it.state == MachineState::Stopped) {
         let info = control.start(&stopped.name).map_err(testbed)?;
+        // One that was lost was cut off first.
+        control.link(&stopped.name, true).map_err(testbed)?;
         cluster.supervise(&info)?;
         until_up(&cluster, &info)?;
         return Ok(format!("{name} is on again"));

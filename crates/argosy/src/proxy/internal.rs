@@ -45,11 +45,15 @@ async fn serve(global: &Global, options: ProxyProcess) -> Result<(), Failure> {
     };
     let (tables, table) = watch::channel(Arc::new(first));
     let proxy = Proxy::start(config, table).map_err(|error| failed(&error))?;
-    let following = tokio::spawn(follower.serve(tables, proxy.acknowledged(), proxy.unopened()));
-    ending.came().await;
+    let mut following =
+        tokio::spawn(follower.serve(tables, proxy.acknowledged(), proxy.unopened()));
+    let served = tokio::select! {
+        () = ending.came() => Ok(()),
+        ended = &mut following => ended.unwrap_or_else(|error| Err(failed(&error))),
+    };
     following.abort();
     shutdown(proxy, DRAIN).await;
-    Ok(())
+    served
 }
 
 /// Returns the table to begin with: the stored one (which the proxy reads itself in place of none),
@@ -74,7 +78,7 @@ async fn first(
         }
     }
     loop {
-        let table = follower.next().await;
+        let table = follower.next().await?;
         if !table.published.is_empty() {
             return Ok(table);
         }

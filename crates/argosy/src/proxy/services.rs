@@ -45,19 +45,25 @@ impl Follower {
     }
 
     /// Asks for the table after the one it has, until there is one. What is acknowledged meanwhile
-    /// and what the proxy cannot do is said with the next question.
-    pub(super) async fn next(&mut self) -> Table {
+    /// and what the proxy cannot do is said with the next question. Fails only for a user who may
+    /// not follow services here: that does not pass.
+    pub(super) async fn next(&mut self) -> Result<Table, Failure> {
         loop {
             match timeout(ANSWER_MAX, self.ask()).await {
                 Ok(Ok(Some(table))) => {
                     self.missed = 0;
                     self.request.following = table.generation;
                     match read(table) {
-                        Some(table) => return table,
+                        Some(table) => return Ok(table),
                         None => tracing::error!("the daemon's table cannot be read"),
                     }
                 }
                 Ok(Ok(None)) => self.missed = 0,
+                Ok(Err(ClientError::Refused(refusal)))
+                    if refusal.code == ErrorCode::PermissionDenied =>
+                {
+                    return Err(refusal.into());
+                }
                 Ok(Err(error)) => {
                     self.missed = missed(self.missed, &error);
                     if self.missed == MISSED_MAX {
@@ -79,13 +85,13 @@ impl Follower {
         self.request.acknowledged = self.request.acknowledged.max(generation);
     }
 
-    /// Keeps a running proxy's tables up to date, for ever.
+    /// Keeps a running proxy's tables up to date, until the proxy has ended or may not.
     pub(super) async fn serve(
         mut self,
         tables: watch::Sender<Arc<Table>>,
         mut acknowledged: watch::Receiver<u64>,
         unopened: watch::Receiver<Vec<String>>,
-    ) {
+    ) -> Result<(), Failure> {
         // It may have begun with a stored one, which it follows already.
         self.acknowledge(*acknowledged.borrow());
         self.request.following = self.request.following.max(self.request.acknowledged);
@@ -93,10 +99,10 @@ impl Follower {
         loop {
             self.request.problems = known.borrow_and_update().clone();
             let table = tokio::select! {
-                table = self.next() => table,
+                table = self.next() => table?,
                 changed = known.changed() => match changed {
                     Ok(()) => continue,
-                    Err(_) => return,
+                    Err(_) => return Ok(()),
                 }
             };
             let generation = table.generation;
@@ -107,7 +113,7 @@ impl Follower {
                     let reached = *reached;
                     self.acknowledge(reached);
                 }
-                Ok(Err(_)) => return,
+                Ok(Err(_)) => return Ok(()),
                 Err(_) => tracing::warn!(generation, "not all threads follow the table"),
             }
         }

@@ -1,6 +1,10 @@
 //! Bad input gets one clear error with the next step, and changes nothing.
 
-use crate::machine::Machine;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::machine::{Machine, Ran};
 
 #[test]
 fn bad_unit_files_are_refused_with_place_and_advice() {
@@ -53,6 +57,7 @@ fn what_cannot_be_reached_or_made_says_what_to_do() {
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains(&machine.old_port.to_string()), "{}", ran.stderr);
     assert!(!machine.path("data/machine.json").exists());
+    assert!(!machine.path("data/tls/machine.crt").exists());
     drop(taken);
     machine.run(&["cluster", "init", "--name", "m1"]).ok();
     let ran = machine.run(&["cluster", "init", "--name", "m1"]);
@@ -135,7 +140,7 @@ fn a_supervisor_that_cannot_work_says_so_and_ends() {
     let supervisor = |data: &std::path::Path, runtime: &str| {
         let mut command = machine.command(&["supervisor"]);
         command.env("ARGOSY_DATA_DIR", data).env("ARGOSY_RUNTIME_DIR", machine.path(runtime));
-        let ran: crate::machine::Ran = command.output().unwrap().into();
+        let ran: Ran = command.output().unwrap().into();
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         assert!(ran.stderr.contains("--data-dir"), "{}", ran.stderr);
         ran.stderr
@@ -205,4 +210,76 @@ fn what_quadlet_files_cannot_be_is_said_before_anything_is_stored() {
         assert!(ran.stderr.contains(words), "{command:?}: {}", ran.stderr);
     }
     assert_eq!(machine.json(&["list-units"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_daemon_that_hangs_is_not_waited_for_for_ever() {
+    let machine = Machine::alone();
+    machine.file("web.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.run(&["apply", "web.service"]).ok();
+    let daemon = i32::try_from(machine.child("daemon").unwrap()).unwrap();
+    let daemon = Pid::from_raw(daemon).unwrap();
+    kill_process(daemon, Signal::STOP).unwrap();
+    let hung: Vec<Ran> = [
+        &["apply", "--timeout", "1", "web.service"][..],
+        &["restart", "--timeout", "1", "web"],
+        &["restart", "--timeout", "1", "web", "web"],
+    ]
+    .map(|arguments| machine.run(arguments))
+    .into();
+    kill_process(daemon, Signal::CONT).unwrap();
+    for Ran { code, stderr, .. } in hung {
+        assert_eq!(code, 75, "{stderr}");
+        assert!(stderr.contains("did not answer") && stderr.contains("--local status"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_told_nothing() {
+    let machine = Machine::alone();
+    machine.file("web.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.run(&["submit", "web.service"]).ok();
+    for arguments in [&["completion", "bash"][..], &["cat", "web"], &["list-units"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = machine.command(arguments);
+        let ran: Ran = command.stdin(Stdio::null()).stdout(writer).output().unwrap().into();
+        assert_eq!((ran.code, ran.stderr.as_str()), (1, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn usage_shows_no_option_that_the_environment_has_set() {
+    let machine = Machine::new();
+    let said = machine.run(&["cluster", "join", "--labell", "a=b"]).stderr;
+    assert!(said.contains("Usage: argosy cluster join [OPTIONS]"), "{said}");
+    assert!(!said.contains("--runtime-dir <"), "{said}");
+}
+
+#[test]
+fn a_template_is_suggested_for_the_name_without_the_sign() {
+    let machine = Machine::alone();
+    machine.file("api@.service", "[Service]\nExecStart=/bin/true\n[X-Argosy]\nReplicas=1\n");
+    machine.run(&["submit", "api@.service"]).ok();
+    let said = machine.run(&["why", "api"]).stderr;
+    assert!(said.contains("argosy why api@"), "{said}");
+}
+
+#[test]
+fn a_proxy_of_a_user_who_may_only_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let machine = Machine::alone();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(machine.path(""), open).unwrap();
+    let listener = format!("{}:18080=api", machine.address());
+    let mut command = machine.command(&["proxy", "--http", &listener]);
+    // nobody, who is in the group of the socket, and so may ask.
+    let ran: Ran = command.uid(65534).gid(0).stdin(Stdio::null()).output().unwrap().into();
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.starts_with("error: ") || ran.stderr.contains("\nerror: "),
+        "{}",
+        ran.stderr
+    );
 }

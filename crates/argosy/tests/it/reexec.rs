@@ -121,6 +121,8 @@ fn without_a_leader_it_is_refused_unless_forced() {
     machines[2].lose();
     let first = &machines[0];
     first.wait("no leader", |m| m.json(&["status"])["cluster"]["leader"].is_null());
+    let said = first.run(&["status"]).ok().stdout;
+    assert!(said.contains("as far as is known here\nnext: argosy list-machines"), "{said}");
     // What is shown then is old, and said to be.
     let listed = first.run(&["list-units", "-o", "json"]).ok();
     assert!(listed.stderr.contains("what m1 last knew"), "{}", listed.stderr);

@@ -174,6 +174,10 @@ fn a_refusal_tells_file_offset_reason_and_next_step() {
         let next = text.split_once("; ").map(|(_, next)| next).unwrap_or_default();
         let begins = ["put ", "start ", "name "].iter().any(|verb| next.starts_with(verb));
         assert!(begins, "{text}");
+        // A machine that is lost keeps its name and its address.
+        assert!(!text.contains("add a new one"), "{text}");
+        assert_eq!(text.contains("join anew"), text.contains("another --name"), "{text}");
+        assert_eq!(text.contains("join anew"), text.contains("--peer-port"), "{text}");
     }
 }
 
@@ -272,4 +276,14 @@ proptest! {
         prop_assert!(found.len() as u64 <= next + torn - 2);
         prop_assert_eq!(&found, &(2..2 + found.len() as u64).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_recovered_entry_keeps_none_of_the_segment_it_was_read_from() {
+    let mut writer = create();
+    group(&mut writer, &[entry(2, 1), entry(3, 1)]);
+    let log = recover(writer.into_disk(), &options()).unwrap();
+    assert_eq!(indices(&log), [2, 3]);
+    // Parts of one piece of memory would say that they share it.
+    assert!(log.entries.iter().all(|entry| entry.data.is_unique()));
 }

@@ -17,13 +17,26 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a UnitName,
     /// Every machine reports to this one.
     pub(super) leads: bool,
+    /// Somebody leads, as far as is known here.
+    pub(super) has_leader: bool,
     /// Where the store answers here.
     pub(super) url: Option<&'a str>,
 }
 
 impl Asked<'_> {
+    /// Returns the command for a link that can be done now: without a leader nothing is changed.
+    pub(super) fn possible(&self, link: &str) -> Option<String> {
+        let command = self.command(link)?;
+        let looks = ["journal", "cat", "why", "status", "cluster status", "list-machines"];
+        let can = |verb: &&str| command.starts_with(&format!("argosy {verb}"));
+        if self.has_leader || looks.iter().any(&can) {
+            return Some(command);
+        }
+        Some("argosy list-machines   # who is away: without a leader nothing is changed".into())
+    }
+
     /// Returns the command for a link.
-    pub(super) fn command(&self, link: &str) -> Option<String> {
+    fn command(&self, link: &str) -> Option<String> {
         let name = self.name;
         Some(match link {
             "stored" => format!("argosy cat {name}   # then apply a text that can be used"),
@@ -191,4 +204,26 @@ impl Asked<'_> {
 
 fn is_active(status: &UnitStatus) -> bool {
     matches!(status.active(), ActiveState::Active | ActiveState::Reloading)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of what is advised when nothing can be changed.
+
+    use super::*;
+
+    #[test]
+    fn without_a_leader_only_what_looks_is_advised() {
+        let (picture, name) = (Picture::default(), UnitName::new("web.service").unwrap());
+        let advised = |has_leader, link| {
+            let asked =
+                Asked { picture: &picture, name: &name, leads: false, has_leader, url: None };
+            asked.possible(link).unwrap()
+        };
+        assert_eq!(advised(true, "wanted"), "argosy start web.service");
+        assert!(advised(false, "wanted").starts_with("argosy list-machines"));
+        for has_leader in [true, false] {
+            assert_eq!(advised(has_leader, "ready"), "argosy journal web.service -f");
+        }
+    }
 }
