@@ -40,7 +40,7 @@ impl Session {
     pub(crate) fn publish_layer(
         &self,
         staged: &Path,
-        kind: &'static str,
+        kind: &str,
         digest: &Digest,
     ) -> Result<PathBuf, StoreError> {
         let place = self.store().place(kind, digest);
