@@ -156,6 +156,6 @@ fn store_of(machine: &MachineInfo) -> PathBuf {
 }
 
 fn open(machine: &MachineInfo) -> Result<Store, Failure> {
-    Store::open(store_of(machine), Limits::default())
+    Store::open_passing(store_of(machine), Limits::default())
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))
 }
