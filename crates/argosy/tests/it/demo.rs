@@ -211,10 +211,12 @@ fn units_are_no_containers_when_that_is_asked_for() {
 #[test]
 fn containers_that_cannot_run_fail_unless_nobody_expects_them() {
     let stage = Stage::new(0, "it-small");
-    // Files may not be as long as the program is.
-    let script = "trap '' XFSZ; ulimit -f 20000; exec \"$@\"";
+    let program = stage.dir.path().join("argosy");
+    // No file may be as long as the program is.
+    let blocks = fs::metadata(&program).unwrap().len() / 512 - 1;
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut command = Command::new("sh");
-    command.args(["-c", script, "sh"]).arg(stage.dir.path().join("argosy"));
+    command.args(["-c", &script, "sh"]).arg(program);
     command.args(["demo", "--name", &stage.name, "--once"]);
     command.env("XDG_CONFIG_HOME", stage.dir.path().join("config")).current_dir("/");
     let output = command.output().unwrap();
