@@ -28,7 +28,7 @@ enum What {
     /// several rounds.
     Store(Store),
     /// The loss of a machine: three machines in namespaces with units, one is lost, again and
-    /// again, every other time the one that leads.
+    /// again, every other time the one that leads; with native units and with containers in turn.
     Scene(Scene),
     /// Containers: one after another, many at once, and idle ones, beside crun, runc and podman.
     Containers(containers::Containers),
@@ -39,7 +39,7 @@ pub(crate) struct Scene {
     /// The program to measure.
     #[arg(long, default_value = "target/release/argosy")]
     argosy: PathBuf,
-    /// How often it is done.
+    /// How often it is done in each form.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// How machines are kept apart: root, user or loopback; the best that works by default.

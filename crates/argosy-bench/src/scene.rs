@@ -1,5 +1,5 @@
 //! The loss of a machine, played by the program's own demonstration, and what an outside client
-//! without retries saw of it.
+//! without retries saw of it: with units as processes and as containers in turn.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,6 +14,7 @@ use crate::Scene;
 struct Report {
     failure: Option<String>,
     mode: String,
+    units: String,
     machines: Vec<Machine>,
     first_answer_seconds: Option<f64>,
     failover: Option<Failover>,
@@ -65,10 +66,14 @@ struct Spread {
     max: f64,
 }
 
-/// All runs, and what they come to.
+/// How the units run: `native` or `containers`.
+type Form = &'static str;
+
+/// All runs of one form, and what they come to.
 #[derive(Serialize)]
 struct Summary {
     mode: String,
+    units: Form,
     runs: Vec<Run>,
     seconds: Spread,
     seconds_leader_lost: Option<Spread>,
@@ -88,15 +93,21 @@ pub(crate) fn measure(options: &Scene) -> Result<()> {
         .len();
     // The contexts of whoever measures are left alone.
     let config = tempfile::tempdir().context("cannot make a directory")?;
-    let (mut runs, mut mode) = (Vec::new(), String::new());
-    for number in 1..=options.runs {
-        let leader = number % 2 == 1;
-        let (run, played) = play(options, leader, config.path())
-            .with_context(|| format!("run {number} of {}", options.runs))?;
+    // Where machines may be without namespaces there are no containers.
+    let is_loopback = options.mode.as_deref() == Some("loopback");
+    let forms: &[Form] = if is_loopback { &["native"] } else { &["native", "containers"] };
+    let mut runs: Vec<Vec<Run>> = forms.iter().map(|_| Vec::new()).collect();
+    let mut mode = String::new();
+    for (number, place) in
+        (1..=options.runs).flat_map(|it| (0..forms.len()).map(move |at| (it, at)))
+    {
+        let (leader, form) = (number % 2 == 1, forms[place]);
+        let (run, played) = play(options, leader, form, config.path())
+            .with_context(|| format!("run {number} of {}, {form}", options.runs))?;
         let whom = if leader { "leads" } else { "does not lead" };
         eprintln!(
-            "run {number:>3}: {} ({whom}) lost, {} units elsewhere after {:.3} s; {} requests, {} \
-             failed, longest {:.3} s; first HTTP 200 after {:.3} s",
+            "run {number:>3}, {form:<10}: {} ({whom}) lost, {} units elsewhere after {:.3} s; {} \
+             requests, {} failed, longest {:.3} s; first HTTP 200 after {:.3} s",
             run.lost,
             run.units_lost.len(),
             run.seconds,
@@ -105,19 +116,26 @@ pub(crate) fn measure(options: &Scene) -> Result<()> {
             run.longest_seconds,
             run.first_answer_seconds
         );
-        runs.push(run);
+        runs[place].push(run);
         mode = played;
     }
-    let summary = summary(mode, runs, binary_bytes);
+    let summaries = forms.iter().zip(runs);
+    let summaries: Vec<Summary> =
+        summaries.map(|(form, runs)| summary(mode.clone(), form, runs, binary_bytes)).collect();
     if options.output == "json" {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
-    } else {
-        println!("{}", table(&summary));
+        println!("{}", serde_json::to_string_pretty(&summaries)?);
+        return Ok(());
+    }
+    for summary in &summaries {
+        println!("{}\n", table(summary));
+    }
+    if let [native, containers] = &summaries[..] {
+        println!("{}", comparison(native, containers));
     }
     Ok(())
 }
 
-fn play(options: &Scene, leader: bool, config: &Path) -> Result<(Run, String)> {
+fn play(options: &Scene, leader: bool, form: Form, config: &Path) -> Result<(Run, String)> {
     let lose = if leader { "leader" } else { "follower" };
     let mut command = Command::new(&options.argosy);
     command.args(["demo", "--once", "--loss-only", "-o", "json", "--name", "bench-scene"]);
@@ -125,6 +143,9 @@ fn play(options: &Scene, leader: bool, config: &Path) -> Result<(Run, String)> {
     command.env_remove("ARGOSY_SOCKET").env_remove("ARGOSY_CONTEXT");
     if let Some(mode) = &options.mode {
         command.args(["--mode", mode]);
+    }
+    if form == "native" {
+        command.arg("--native");
     }
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {}", options.argosy.display()))?;
@@ -135,6 +156,9 @@ fn play(options: &Scene, leader: bool, config: &Path) -> Result<(Run, String)> {
     else {
         bail!("it did not come to the loss: {}", report.failure.unwrap_or_default());
     };
+    if report.units != form {
+        bail!("the units were {}, not {form}", report.units);
+    }
     // Failed requests are a failure of the demonstration, and a figure here.
     let run = Run {
         lost: failover.lost,
@@ -150,7 +174,7 @@ fn play(options: &Scene, leader: bool, config: &Path) -> Result<(Run, String)> {
     Ok((run, report.mode))
 }
 
-fn summary(mode: String, runs: Vec<Run>, binary_bytes: u64) -> Summary {
+fn summary(mode: String, units: Form, runs: Vec<Run>, binary_bytes: u64) -> Summary {
     let seconds = |leader: bool| {
         let runs = runs.iter().filter(|run| run.was_leader == leader);
         Spread::of(runs.map(|run| run.seconds).collect())
@@ -162,6 +186,7 @@ fn summary(mode: String, runs: Vec<Run>, binary_bytes: u64) -> Summary {
     let mib = |bytes: &u64| *bytes as f64 / f64::from(1 << 20);
     Summary {
         mode,
+        units,
         seconds: over(|run| run.seconds),
         seconds_leader_lost: seconds(true),
         seconds_other_lost: seconds(false),
@@ -190,7 +215,7 @@ impl Spread {
 
 fn table(summary: &Summary) -> String {
     let mut lines = vec![
-        format!("{} runs in {} mode", summary.runs.len(), summary.mode),
+        format!("{} runs in {} mode, units {}", summary.runs.len(), summary.mode, summary.units),
         format!("{:<48} {:>8} {:>8} {:>8}", "", "p50", "p90", "max"),
     ];
     let mut row = |name: &str, spread: Option<&Spread>| {
@@ -208,6 +233,26 @@ fn table(summary: &Summary) -> String {
         summary.requests, summary.requests_failed
     ));
     lines.push(format!("program: {:.1} MB", summary.binary_bytes as f64 / 1e6));
+    lines.join("\n")
+}
+
+/// What containers cost.
+fn comparison(native: &Summary, containers: &Summary) -> String {
+    let mut lines =
+        vec![format!("{:<48} {:>8} {:>8} {:>8}", "containers less native, s", "p50", "p90", "max")];
+    let pairs = [
+        ("lost until all answer elsewhere", &native.seconds, &containers.seconds),
+        (
+            "start of the program to first HTTP 200",
+            &native.first_answer_seconds,
+            &containers.first_answer_seconds,
+        ),
+    ];
+    for (name, native, containers) in pairs {
+        let [p50, p90, max] =
+            [containers.p50 - native.p50, containers.p90 - native.p90, containers.max - native.max];
+        lines.push(format!("{name:<48} {p50:>+8.3} {p90:>+8.3} {max:>+8.3}"));
+    }
     lines.join("\n")
 }
 

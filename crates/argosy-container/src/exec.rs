@@ -1,9 +1,7 @@
 //! Another process in a container that runs.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -38,7 +36,8 @@ pub(crate) struct Executed {
 
 /// The container's namespaces in the order they are entered: what gives rights first, what takes
 /// the machine's files away last.
-const NAMESPACES: [(&str, i32); 6] = [
+const NAMESPACES: [(&str, i32); 7] = [
+    ("user", libc::CLONE_NEWUSER),
     ("ipc", libc::CLONE_NEWIPC),
     ("uts", libc::CLONE_NEWUTS),
     ("net", libc::CLONE_NEWNET),
@@ -65,11 +64,10 @@ impl Containers {
         let process = completed(exec.process, &spec);
         let tty = process.tty;
         let launch = Launch::of(&spec, process, Extra { privileged: exec.privileged })?;
-        let user = foreign_user(&init);
+        let foreign = NAMESPACES.into_iter().filter(|(file, _)| is_foreign(&init, file));
         let open = |(file, kind): (&str, i32)| Some((of_process(&init, file)?, kind));
-        let namespaces: Option<Vec<(OwnedFd, i32)>> = NAMESPACES.map(open).into_iter().collect();
-        let mut namespaces = namespaces.ok_or_else(not_running)?;
-        namespaces.splice(0..0, user.map(|it| (it, libc::CLONE_NEWUSER)));
+        let namespaces: Option<Vec<(OwnedFd, i32)>> = foreign.map(open).collect();
+        let namespaces = namespaces.ok_or_else(not_running)?;
         let (own, other) = Link::pair().map_err(ContainerError::system("make a socket"))?;
         let helper = sys::fork(0).map_err(ContainerError::system("make a process"))?;
         if helper == 0 {
@@ -112,14 +110,11 @@ fn completed(mut process: Process, spec: &ContainerSpec) -> Process {
     process
 }
 
-/// Opens the user namespace of a process if it is another than ours: nobody can enter his own.
-fn foreign_user(process: &ProcessName) -> Option<OwnedFd> {
-    let number = |path: &Path| std::fs::metadata(path).ok().map(|it| it.ino());
-    let other = format!("/proc/{}/ns/user", process.pid);
-    if number(Path::new("/proc/self/ns/user")) == number(Path::new(&other)) {
-        return None;
-    }
-    File::open(other).ok().map(OwnedFd::from)
+/// Tells whether a process's namespace is another than ours: nobody can enter his own user namespace,
+/// and whoever has entered another one has no power over the rest of his own.
+fn is_foreign(process: &ProcessName, file: &str) -> bool {
+    let number = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/{file}")).map(|it| it.ino());
+    number("self").ok() != number(&process.pid.to_string()).ok()
 }
 
 /// Leads the process until it executes its program.

@@ -43,7 +43,8 @@ pub(crate) struct Hearing {
 }
 
 impl Hearing {
-    /// Begins before the signal is sent; `None` if it will be heard.
+    /// Begins before the signal is sent, with the process's number in `/proc`; `None` if it will be
+    /// heard.
     pub(crate) fn begin(pid: i32, signal: i32, now: Instant) -> Option<Hearing> {
         let is_open = ear(pid, signal) == Ear::Open;
         (!is_open).then_some(Hearing {

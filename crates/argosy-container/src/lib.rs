@@ -51,7 +51,7 @@ pub use helper::{HelperRequest, RunOptions, STARTED, helper_main};
 pub use log::{LogLine, LogReader};
 pub use monitor::Streams;
 pub use process::{DEFAULT_PATH, NoCommand, Overrides, process_of};
-pub use procfs::ProcessName;
+pub use procfs::{ProcessName, own_number};
 pub use ready::Ready;
 pub use record::Exit;
 pub use seccomp::SeccompError;

@@ -224,7 +224,10 @@ impl<'a> Monitor<'a> {
         if !OWN.contains(&number)
             && let Some(signal) = sys::signal(number)
         {
-            if let Some(hearing) = Hearing::begin(self.started.pid, number, Instant::now()) {
+            let init = self.started.record.init;
+            if let Some(init) = init
+                && let Some(hearing) = Hearing::begin(init.pid, number, Instant::now())
+            {
                 self.hearing = Some(hearing);
             }
             self.passed_on.insert(number);

@@ -15,7 +15,7 @@ use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
 use crate::monitor::Attendance;
-use crate::procfs::ProcessName;
+use crate::procfs::{self, ProcessName};
 use crate::record::{self, RunRecord, boot, now_ms};
 use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
 use crate::spec::{ContainerSpec, Namespace, UserNamespace};
@@ -60,7 +60,8 @@ impl Containers {
             Hierarchies::read().map_err(ContainerError::system("find the cgroups"))?;
         let mut record = RunRecord {
             boot: boot(),
-            monitor: ProcessName::of(std::process::id() as i32)
+            monitor: procfs::own_number()
+                .and_then(ProcessName::of)
                 .ok_or(ContainerError::Refused { what: "there is no /proc".to_owned() })?,
             init: None,
             cgroups: Cgroups::plan(spec, &hierarchies),
@@ -69,7 +70,7 @@ impl Containers {
         };
         self.begin(spec, &record, &lock)?;
         clamped.extend(record.cgroups.create(spec, &rules));
-        let rootless = !rustix::process::geteuid().is_root();
+        let rootless = !ids::is_machines_root();
         let mut surroundings = Surroundings {
             spec: spec.clone(),
             data: self.data(id),
@@ -130,8 +131,9 @@ impl Containers {
     ) -> Result<Led, ContainerError> {
         let talk = |error: io::Error| StartFailure::new("talk to the container", error);
         if surroundings.own_user {
-            clamped.extend(ids::map(pid, surroundings)?);
-            for layer in ids::shifted_layers(pid, surroundings, &mut clamped)? {
+            let shown = procfs::number_shown(pid).ok_or_else(died)?;
+            clamped.extend(ids::map(shown, surroundings)?);
+            for layer in ids::shifted_layers(shown, surroundings, &mut clamped)? {
                 link.send_with(&ToChild::Layer, Some(&layer)).map_err(talk)?;
             }
             link.send(&ToChild::Mapped).map_err(talk)?;
@@ -149,7 +151,7 @@ impl Containers {
                 None => return Err(died().into()),
             }
         }
-        record.init = ProcessName::of(pid);
+        record.init = procfs::number_shown(pid).and_then(ProcessName::of);
         record.clamped = clamped;
         record::write(&self.run_path(&surroundings.spec.id), record)?;
         let companion = surroundings.spec.companion.as_ref().zip(record.init);

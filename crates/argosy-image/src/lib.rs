@@ -17,6 +17,7 @@ mod assemble;
 mod bundle;
 mod digest;
 mod error;
+mod files;
 mod import;
 mod ingest;
 mod layer;
@@ -32,12 +33,14 @@ mod push;
 mod reference;
 mod registry;
 mod save;
+mod share;
 mod store;
 mod within;
 
 pub use bundle::BundleError;
 pub use digest::{Algorithm, Digest, DigestError};
 pub use error::{Blame, Error};
+pub use files::{PlacedFile, archive_of};
 pub use import::{ImportOptions, import};
 pub use ingest::LayerError;
 pub use layer::{ArchiveError, Privileges, Refusal, UnpackError};
@@ -56,6 +59,7 @@ pub use registry::{
     Transport,
 };
 pub use save::{SaveTo, save};
+pub use share::share;
 pub use store::{
     Collect, Collected, DiskUse, Image, ImageUse, Lease, Pressure, Removal, Removed, Store,
     StoreError, Usage,

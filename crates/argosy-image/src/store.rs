@@ -113,6 +113,8 @@ struct Inner {
     root: PathBuf,
     limits: Limits,
     privileges: Privileges,
+    /// Whether contents are on the disk before they are visible.
+    durable: bool,
 }
 
 /// Held while something must not change.
@@ -127,14 +129,29 @@ impl Store {
         Self::open_with(root.into(), limits, Privileges::of_this_process())
     }
 
+    /// Opens the store of a machine that does not outlive this computer's next boot: nothing waits
+    /// until contents are on the disk.
+    pub fn open_passing(root: impl Into<PathBuf>, limits: Limits) -> Result<Self, StoreError> {
+        Self::open_as(root.into(), limits, Privileges::of_this_process(), false)
+    }
+
     /// Opens a store that keeps of files what `privileges` say.
     pub fn open_with(
         root: PathBuf,
         limits: Limits,
         privileges: Privileges,
     ) -> Result<Self, StoreError> {
+        Self::open_as(root, limits, privileges, true)
+    }
+
+    fn open_as(
+        root: PathBuf,
+        limits: Limits,
+        privileges: Privileges,
+        durable: bool,
+    ) -> Result<Self, StoreError> {
         make_private(&root)?;
-        let store = Self { inner: Arc::new(Inner { root, limits, privileges }) };
+        let store = Self { inner: Arc::new(Inner { root, limits, privileges, durable }) };
         for folder in FOLDERS {
             make_folder(&store.path(folder))?;
         }
@@ -163,6 +180,10 @@ impl Store {
 
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.inner.durable
     }
 
     pub fn privileges(&self) -> Privileges {

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::place::{Lock, Place, STATE};
@@ -76,11 +77,28 @@ pub(crate) fn remove(place: &Place) -> Result<(), TestbedError> {
         }
     }
     cgroup::sweep_keepers(&directory);
+    open_up(&directory);
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(TestbedError::File { action: "remove", path: directory, source: error })
         }
         _ => Ok(()),
+    }
+}
+
+/// Lets an ordinary user into directories that nobody may enter: machines whose root he was have left
+/// such, as overlayfs does for one. What cannot be opened shows when it is removed.
+fn open_up(directory: &Path) {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Sets permissions first, since it could not be listed else.
+    drop(fs::set_permissions(directory, fs::Permissions::from_mode(0o700)));
+    let Ok(items) = fs::read_dir(directory) else { return };
+    for item in items.flatten() {
+        if item.file_type().is_ok_and(|it| it.is_dir()) {
+            open_up(&item.path());
+        }
     }
 }
 

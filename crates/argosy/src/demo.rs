@@ -2,11 +2,13 @@
 //! and nothing left behind.
 
 mod aftermath;
+mod carried;
 mod client;
 mod cluster;
 mod context;
 mod faults;
 mod http;
+mod image;
 mod list;
 mod loss;
 mod machines;
@@ -90,8 +92,14 @@ fn show(options: &Demo, global: &Global, printer: &Printer) -> Result<ExitCode, 
         let kept = context::Kept::begin(&options.name);
         let mut told = Recorder::new(mode, Printer::new(global.output), begun);
         let (done, ended) = oneshot::channel();
-        let wanted =
-            Wanted { lose: options.lose, timing: options.timing, loss_only: options.loss_only };
+        let wanted = Wanted {
+            lose: options.lose,
+            timing: options.timing,
+            loss_only: options.loss_only,
+            native: options.native,
+            // Nobody who asks for loopback mode expects them.
+            less_is_fine: !options.once || options.mode == Some(DemoMode::Loopback),
+        };
         let name = options.name.clone();
         std::thread::spawn(move || {
             let result = story::tell(&name, &control, mode, wanted, &mut told);

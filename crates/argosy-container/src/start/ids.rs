@@ -16,6 +16,27 @@ use crate::setup::Surroundings;
 use crate::spec::{IdRange, Root, UserNamespace};
 use crate::sys::{self, MountChange};
 
+/// Tells whether this process is the machine's root: one of a user namespace may do little more to
+/// the machine than any other user.
+pub(crate) fn is_machines_root() -> bool {
+    rustix::process::geteuid().is_root() && ranges("uid_map") == [ALL]
+}
+
+/// All ids there are.
+const ALL: IdRange = IdRange { inside: 0, outside: 0, count: u32::MAX };
+
+/// Returns which ids of the namespace around this process's own its ids are.
+fn ranges(file: &str) -> Vec<IdRange> {
+    // Without /proc there are no containers either.
+    let text = fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|it| it.parse().ok());
+        let mut next = || numbers.next().flatten();
+        Some(IdRange { inside: next()?, outside: next()?, count: next()? })
+    };
+    text.lines().filter_map(range).collect()
+}
+
 /// Maps the ids of a process in a new user namespace.
 pub(crate) fn map(pid: i32, surroundings: &Surroundings) -> Result<Vec<Clamped>, ContainerError> {
     match &surroundings.spec.namespaces.user {
@@ -24,8 +45,26 @@ pub(crate) fn map(pid: i32, surroundings: &Surroundings) -> Result<Vec<Clamped>,
             write(pid, "gid_map", gids)?;
             Ok(Vec::new())
         }
+        _ if rustix::process::geteuid().is_root() => map_all(pid),
         _ => map_own(pid),
     }
+}
+
+/// Lets the root of a user namespace, and all other users there are in it, be the same in the
+/// container.
+fn map_all(pid: i32) -> Result<Vec<Clamped>, ContainerError> {
+    let mut single = true;
+    for file in ["uid_map", "gid_map"] {
+        let same = |it: IdRange| IdRange { outside: it.inside, ..it };
+        let all: Vec<IdRange> = ranges(file).into_iter().map(same).collect();
+        single &= all.iter().map(|it| it.count).eq([1]);
+        write(pid, file, &all)?;
+    }
+    if !single {
+        return Ok(Vec::new());
+    }
+    let reason = "the user namespace around it has no others";
+    Ok(vec![Clamped::new("users", "all of the image", "root alone", reason)])
 }
 
 /// Shows the image's layers to a new user namespace as if its root owned what root owns, and gives

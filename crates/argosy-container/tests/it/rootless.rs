@@ -97,3 +97,32 @@ fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
     assert!(!mapped || Path::new("/etc/subuid").exists(), "{lines:?}");
     containers.delete(&spec.id, false).unwrap();
 }
+
+/// As a keeper does it that holds units together by PID namespaces: `/proc` stays the machine's.
+#[test]
+fn in_the_pid_namespace_of_a_unit_containers_are_found_and_end() {
+    let stand = Stand::new();
+    for users in [&[][..], &["--user", "--map-root-user"]] {
+        let mut spec = stand.script("echo up; while :; do sleep 0.01; done");
+        spec.namespaces.net = argosy_container::Namespace::Host;
+        // Files that this namespace owns.
+        spec.root = Root::Layers(vec![stand.image().to_owned()]);
+        let start = || {
+            let request = stand.containers.run_request(&spec.id, RunOptions::default());
+            let mut command = Command::new("unshare");
+            command.args(users).args(["--pid", "--fork"]).arg("--kill-child");
+            command.arg(env!("CARGO_BIN_EXE_container-stand")).arg(request.argument().unwrap());
+            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+        };
+        stand.containers.create(&spec).unwrap();
+        let mut child = start();
+        stand.until(&spec.id, |it| matches!(it.state, State::Running));
+        let (code, text) = stand.exec(&spec.id, &["id", "-u"]);
+        assert_eq!((code, text.trim()), (0, "0"));
+        // It says nothing of the signal, which is carried out all the same: long before this.
+        stand.containers.stop(&spec.id, std::time::Duration::from_secs(3600)).unwrap();
+        child.wait().unwrap();
+        assert!(matches!(stand.containers.inspect(&spec.id).unwrap().state, State::Exited(_)));
+        stand.containers.delete(&spec.id, false).unwrap();
+    }
+}

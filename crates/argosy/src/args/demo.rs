@@ -10,6 +10,9 @@ pub(crate) struct Demo {
     /// How machines are kept apart; the best that works by default.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<DemoMode>,
+    /// Run the units as processes, not as containers.
+    #[arg(long)]
+    pub(crate) native: bool,
     /// The demonstration's name, and that of its context; one of a name runs at a time.
     #[arg(long, global = true, default_value = "demo")]
     pub(crate) name: String,

@@ -264,7 +264,9 @@ pub(super) fn is_being_made(id: &ContainerId) -> bool {
 
 /// Makes an id as docker has them, 64 hexadecimal digits; the first eight are this process's number.
 fn new_id() -> Result<ContainerId, Failure> {
-    let text = format!("{:08x}{}", std::process::id(), random_hex::<28>()?);
+    let own = argosy_container::own_number()
+        .ok_or_else(|| Failure::new(Exit::BadInput, "/proc does not tell of this process"))?;
+    let text = format!("{own:08x}{}", random_hex::<28>()?);
     ContainerId::new(text).map_err(|error| Failure::from_error(Exit::BadInput, &error))
 }
 

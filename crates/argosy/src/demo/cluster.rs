@@ -14,6 +14,8 @@ use argosy_testbed::{Control, MachineCommand, MachineInfo, Mode, TestbedError};
 use http::Method;
 use serde::de::DeserializeOwned;
 
+use crate::demo::carried::PROGRAM;
+use crate::demo::image::{self, Form, Preparation};
 use crate::failure::{Exit, Failure};
 use crate::session::API_SOCKET;
 
@@ -25,15 +27,6 @@ const ORDER_LIMIT: Duration = Duration::from_secs(60);
 const TOKEN_SECONDS: u64 = 600;
 /// The last lines of a machine's log that a failure shows.
 const LOG_LINES: usize = 15;
-/// What the units of the demonstration name as this program.
-const PROGRAM: &str = "/usr/bin/argosy";
-
-const UNITS: [(&str, &str); 3] = [
-    ("database.service", include_str!("../../../../examples/demo/database.service")),
-    ("api@.service", include_str!("../../../../examples/demo/api@.service")),
-    ("lb@.service", include_str!("../../../../examples/demo/lb@.service")),
-];
-
 pub(super) fn testbed(error: TestbedError) -> Failure {
     Failure::from_error(Exit::BadInput, &error)
 }
@@ -66,7 +59,13 @@ impl Cluster {
     pub(super) fn start(&self, name: &str) -> Result<MachineInfo, Failure> {
         let info = self.control.add_machine(name).map_err(testbed)?;
         self.supervise(&info)?;
+        image::spread(&self.control)?;
         Ok(info)
+    }
+
+    /// Begins to make the image of the units' containers, on a machine that has just been added.
+    pub(super) fn prepare(&self, info: &MachineInfo) -> Preparation {
+        Preparation::begin(&self.control, info, &self.program)
     }
 
     /// Starts `argosy supervisor` on a machine that has just begun to run.
@@ -171,12 +170,16 @@ impl Cluster {
     }
 
     /// Hands in the unit files, as `argosy apply` does.
-    pub(super) fn apply(&self, at: &MachineInfo) -> Result<(), Failure> {
+    pub(super) fn apply(&self, at: &MachineInfo, form: Form) -> Result<(), Failure> {
         let program = quoted(&self.program);
-        let files = UNITS.map(|(name, text)| SubmittedFile {
+        let files = form.files().map(|(name, text)| SubmittedFile {
             name: name.to_owned(),
             file: name.to_owned(),
-            text: text.replace(PROGRAM, &program),
+            text: match form {
+                // In a container it is where the file says.
+                Form::Containers => text.to_owned(),
+                Form::Native => text.replace(PROGRAM, &program),
+            },
         });
         let request = SubmitRequest { files: files.into(), start: true, dry_run: false };
         let client = Cluster::client(at);

@@ -73,6 +73,8 @@ fn enter(control: &Control, machine: &str, argv: Vec<String>) -> Result<ExitCode
     }
     let runtime = info.runtime_directory.display().to_string();
     command.environment.push(("ARGOSY_RUNTIME_DIR".into(), runtime));
+    let data = info.data_directory.display().to_string();
+    command.environment.push(("ARGOSY_DATA_DIR".into(), data));
     command.environment.push(("PS1".into(), format!("{machine}# ")));
     for name in ["TERM", "LANG", "HOME"] {
         if let Ok(value) = std::env::var(name) {

@@ -21,6 +21,10 @@ pub(super) struct Report {
     pub(super) mode: Mode,
     /// What this mode cannot show.
     pub(super) limits: Vec<&'static str>,
+    /// How the units run: `containers` or `native`.
+    pub(super) units: &'static str,
+    /// Why they are no containers, if that was not asked for.
+    pub(super) native_because: Option<String>,
     pub(super) machines: Vec<Place>,
     pub(super) steps: Vec<Step>,
     /// From the start of the program to the first HTTP 200 through a load balancer.
@@ -109,6 +113,8 @@ impl Recorder {
             failure: None,
             mode,
             limits: mode.limits(),
+            units: "native",
+            native_because: None,
             machines: Vec::new(),
             steps: Vec::new(),
             first_answer_seconds: None,

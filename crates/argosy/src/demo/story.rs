@@ -9,6 +9,7 @@ use argosy_testbed::{Control, MachineInfo, Mode};
 
 use crate::args::Lose;
 use crate::demo::cluster::Cluster;
+use crate::demo::image::{Form, Preparation, spread as spread_image};
 use crate::demo::outside::{ANNOUNCED, Outside};
 use crate::demo::report::{Place, Recorder, rounded};
 use crate::demo::{context, memory};
@@ -38,6 +39,8 @@ pub(super) struct Story<'a> {
     pub(super) cluster: Cluster,
     pub(super) outside: Outside,
     pub(super) machines: Vec<MachineInfo>,
+    /// Nothing if units run natively anyway.
+    preparation: Option<Preparation>,
     pub(super) told: &'a mut Recorder,
 }
 
@@ -49,6 +52,10 @@ pub(super) struct Wanted {
     pub(super) timing: Preset,
     /// Nothing after the loss.
     pub(super) loss_only: bool,
+    /// No containers.
+    pub(super) native: bool,
+    /// Whether units may run natively where containers cannot.
+    pub(super) less_is_fine: bool,
 }
 
 /// Tells the whole story; every step waits for a state and has a limit.
@@ -66,6 +73,7 @@ pub(super) fn tell(
         cluster: Cluster::new(control.clone(), mode)?,
         outside: Outside::new(control.clone(), mode),
         machines: Vec::new(),
+        preparation: None,
         told,
     };
     let result = story.run(wanted);
@@ -77,9 +85,10 @@ pub(super) fn tell(
 
 impl Story<'_> {
     fn run(&mut self, wanted: Wanted) -> Result<(), Failure> {
-        self.machines_up()?;
+        self.machines_up(!wanted.native && self.mode != Mode::Loopback)?;
         self.cluster_of_three(wanted.timing)?;
-        self.units()?;
+        let form = self.form(wanted)?;
+        self.units(form)?;
         self.answers()?;
         self.loss_and_after(wanted)
     }
@@ -94,9 +103,12 @@ impl Story<'_> {
         Ok(info)
     }
 
-    fn machines_up(&mut self) -> Result<(), Failure> {
+    fn machines_up(&mut self, containers: bool) -> Result<(), Failure> {
         for (name, zone) in MACHINES {
             let info = self.add(name, zone)?;
+            if containers && self.preparation.is_none() {
+                self.preparation = Some(self.cluster.prepare(&info));
+            }
             self.machines.push(info);
         }
         let (cluster, machines) = (&self.cluster, &self.machines);
@@ -131,10 +143,41 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn units(&mut self) -> Result<(), Failure> {
+    /// Decides how units run, and says why if they cannot run as containers.
+    fn form(&mut self, wanted: Wanted) -> Result<Form, Failure> {
+        let prepared = match self.preparation.take() {
+            Some(preparation) => {
+                preparation.finish().and_then(|bytes| spread_image(&self.control).map(|()| bytes))
+            }
+            None if wanted.native => return Ok(Form::Native),
+            None => self.refuse("machines in loopback mode may be where no namespace can be made"),
+        };
+        let why = match prepared {
+            Ok(bytes) => {
+                let megabytes = bytes.div_ceil(1_000_000);
+                self.told.say(&format!(
+                    "            units are containers, of an image that is this program: \
+                     {megabytes} MB"
+                ))?;
+                self.told.report.units = "containers";
+                return Ok(Form::Containers);
+            }
+            Err(failure) => failure.message,
+        };
+        if !wanted.less_is_fine {
+            let message = format!("units cannot run as containers here: {why}");
+            return Err(Failure::new(Exit::BadInput, message)
+                .with_help("ask for units without: argosy demo --once --native"));
+        }
+        self.told.say(&format!("            units run natively, without containers: {why}"))?;
+        self.told.report.native_because = Some(why);
+        Ok(Form::Native)
+    }
+
+    fn units(&mut self, form: Form) -> Result<(), Failure> {
         let (cluster, at, outside) = (&self.cluster, &self.machines[0], &self.outside);
-        self.told.begin("`argosy apply examples/demo/`");
-        cluster.apply(at)?;
+        self.told.begin(form.applied());
+        cluster.apply(at, form)?;
         let placed = || Ok(placement(cluster, at).filter(|units| units.len() == UNITS));
         self.told.wait("placed", UNITS_LIMIT, placed, spread)?;
         let active = || {

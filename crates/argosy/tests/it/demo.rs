@@ -121,16 +121,16 @@ impl Stage {
     }
 
     /// Runs the whole story and checks the report.
-    fn story(&self, arguments: &[&str], mode: &str) -> Value {
+    fn story(&self, arguments: &[&str], mode: &str, units: &str) -> Value {
         let mut command = self.demo(&["--once", "-o", "json"]);
-        self.check(&command.args(arguments).output().unwrap(), mode)
+        self.check(&command.args(arguments).output().unwrap(), mode, units)
     }
 
-    fn check(&self, output: &Output, mode: &str) -> Value {
+    fn check(&self, output: &Output, mode: &str, units: &str) -> Value {
         let report = report(output);
         assert_eq!(output.status.code(), Some(0), "{report:#}");
         assert_eq!((&report["ok"], &report["failure"]), (&Value::Bool(true), &Value::Null));
-        assert_eq!(report["mode"], mode);
+        assert_eq!((&report["mode"], &report["units"]), (&mode.into(), &units.into()));
         let steps = report["steps"].as_array().unwrap();
         let names: Vec<&str> = steps.iter().map(|it| it["step"].as_str().unwrap()).collect();
         assert_eq!(names, STEPS);
@@ -166,11 +166,16 @@ impl Stage {
         }
         let program = self.dir.path().join("argosy");
         for process in fs::read_dir("/proc").unwrap() {
+            let process = process.unwrap().path();
             // It may end while it is looked at.
-            let Ok(executable) = fs::read_link(process.unwrap().path().join("exe")) else {
-                continue;
-            };
+            let Ok(executable) = fs::read_link(process.join("exe")) else { continue };
             assert_ne!(executable, program, "a process is left");
+            // A container has its program from another file system, which is mounted for it.
+            for file in ["cmdline", "mountinfo"] {
+                let text = fs::read(process.join(file)).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                assert!(!text.contains(&self.name), "{} tells: {text}", process.display());
+            }
         }
         assert!(!holds(Path::new("/sys/fs/cgroup"), &self.name, 4), "a cgroup is left");
         assert!(!keeps(Path::new("/sys/fs/cgroup"), &self.name, 3), "a keeper's cgroup is left");
@@ -205,13 +210,38 @@ fn report(output: &Output) -> Value {
 
 #[test]
 fn root_sees_the_whole_story() {
-    let report = Stage::new(0, "it-root").story(&[], "root");
+    let report = Stage::new(0, "it-root").story(&[], "root", "containers");
     assert_eq!(report["limits"].as_array().unwrap().len(), 0);
 }
 
 #[test]
+fn units_are_no_containers_when_that_is_asked_for() {
+    let report = Stage::new(0, "it-native").story(&["--native"], "root", "native");
+    assert_eq!(report["native_because"], Value::Null);
+}
+
+#[test]
+fn containers_that_cannot_run_fail_unless_nobody_expects_them() {
+    let stage = Stage::new(0, "it-small");
+    let program = stage.dir.path().join("argosy");
+    // No file may be as long as the program is.
+    let blocks = fs::metadata(&program).unwrap().len() / 512 - 1;
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "sh"]).arg(program);
+    command.args(["demo", "--name", &stage.name, "--once"]);
+    command.env("XDG_CONFIG_HOME", stage.dir.path().join("config")).current_dir("/");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("units cannot run as containers here: "), "{errors}");
+    assert!(errors.contains("argosy demo --once --native"), "{errors}");
+    stage.nothing_is_left();
+}
+
+#[test]
 fn an_ordinary_user_sees_the_whole_story() {
-    let report = Stage::new(NOBODY, "it-user").story(&[], "user");
+    let report = Stage::new(NOBODY, "it-user").story(&[], "user", "containers");
     assert!(!report["limits"].as_array().unwrap().is_empty());
 }
 
@@ -219,7 +249,8 @@ fn an_ordinary_user_sees_the_whole_story() {
 fn without_namespaces_it_is_shown_when_asked_for() {
     let stage = Stage::new(NOBODY, "it-loop");
     let arguments = ["demo", "--name", &stage.name, "--once", "-o", "json", "--mode", "loopback"];
-    let report = stage.check(&denied(&stage, &arguments), "loopback");
+    let report = stage.check(&denied(&stage, &arguments), "loopback", "native");
+    assert!(report["native_because"].is_string(), "{report}");
     assert!(report["limits"].to_string().contains("partitions cannot be"), "{report}");
 }
 
@@ -328,6 +359,11 @@ fn it_stays_for_other_terminals_until_a_signal() {
     assert!(demo(&["enter", survivor, "sh", "-c", key]).1.contains(":5432"));
     let (code, units) = demo(&["enter", survivor, "argosy", "list-units"]);
     assert!(code == Some(0) && units.contains("api@8.service"), "{units}");
+    let (code, containers) = demo(&["enter", survivor, "argosy", "container", "ps"]);
+    assert!(code == Some(0) && containers.contains("systemd-api_"), "{containers}");
+    assert!(containers.contains("running"), "{containers}");
+    let (code, journal) = stage.run(&["-M", &stage.name, "journal", "api@1"]);
+    assert!(code == Some(0) && journal.contains("api@1.service listens on"), "{journal}");
     let (code, text) = demo(&[]);
     assert!(code == Some(1) && text.contains("runs already"), "{text}");
     assert!(text.contains(&format!("kill {}", owner.id())), "{text}");
@@ -381,6 +417,11 @@ fn a_context_whose_demonstration_was_killed_is_named_and_never_used() {
     if !Path::new("/run/argosy/api.sock").exists() {
         assert!(stage.run(&["list-units"]).1.contains("api@6.service"));
     }
+    // With what would clear up after it.
+    let state = format!("/tmp/argosy-testbed-{NOBODY}/{}/state.json", stage.name);
+    let state: Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
+    let switch = i32::try_from(state["switch_pid"].as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(switch).unwrap(), Signal::KILL).unwrap();
     assert_eq!(end(owner, Signal::KILL), None);
     let (code, said) = stage.run(&["-M", &stage.name, "list-units"]);
     assert!(code == Some(75) && said.contains("is stale"), "{said}");
