@@ -257,7 +257,7 @@ fn without_namespaces_it_is_shown_when_asked_for() {
 #[test]
 fn root_may_ask_for_loopback_and_no_cgroup_is_left() {
     let stage = Stage::new(0, "it-rloop");
-    let report = stage.story(&["--mode", "loopback"], "loopback");
+    let report = stage.story(&["--mode", "loopback"], "loopback", "native");
     assert!(report["limits"].to_string().contains("their units have"), "{report}");
     // Killed with all it started, it leaves them to the next one.
     let mut command = stage.demo(&["--once", "--mode", "loopback"]);
@@ -268,7 +268,7 @@ fn root_may_ask_for_loopback_and_no_cgroup_is_left() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(end(owner, Signal::KILL), None);
-    let report = stage.story(&["--mode", "loopback"], "loopback");
+    let report = stage.story(&["--mode", "loopback"], "loopback", "native");
     assert_eq!(report["ok"], true);
 }
 
