@@ -63,7 +63,7 @@ fn a_mode_that_was_not_asked_for_is_not_taken() {
     let output = command.arg("own").arg(&beds).args(["bed", "isolated"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("error no accepted kind of testbed works here: "), "{text}");
-    assert!(text.contains("user: cannot make a user and a network namespace"), "{text}");
+    assert!(text.contains("user: user and network namespaces are denied to this user"), "{text}");
     assert_eq!(std::fs::read_dir(&beds).unwrap().count(), 0, "nothing is left of the attempts");
 }
 
