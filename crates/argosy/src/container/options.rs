@@ -9,7 +9,7 @@ mod security;
 
 use std::collections::BTreeMap;
 
-use argosy_container::{ContainerSpec, IdRange, Namespace, UserNamespace};
+use argosy_container::{ContainerId, ContainerSpec, IdRange, Namespace, UserNamespace};
 use argosy_model::signal_number;
 
 use super::Engine;
@@ -148,13 +148,14 @@ pub(super) fn make_volumes(
     volumes: &Volumes,
     wanted: Vec<Wanted>,
     spec: &mut ContainerSpec,
+    goes_with: Option<&ContainerId>,
 ) -> Result<Vec<String>, Failure> {
     let mut nameless = Vec::new();
     for Wanted { name, place, copy } in wanted {
         let volume = match &name {
             Some(name) => volumes.make_if_missing(name)?,
             None => {
-                let volume = volumes.make_nameless()?;
+                let volume = volumes.make_nameless(goes_with)?;
                 nameless.push(volume.name.clone());
                 volume
             }

@@ -1,5 +1,6 @@
 //! `argosy container run`: gets the image, makes the container, and becomes its monitor.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -24,6 +25,9 @@ const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
 
 /// Where the supervisor's socket is in a container that speaks to it itself.
 const NOTIFY_INSIDE: &str = "/run/notify.sock";
+
+/// What is locked while a container gets its name.
+const NAMING: &str = "container-names.lock";
 
 /// docker's exit status for a container that could not be made.
 const EXIT_NOT_MADE: u8 = 125;
@@ -50,8 +54,10 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     }
     sweep(engine, unit.as_deref())?;
     let id = new_id()?;
-    take_name(engine, options)?;
     let image = images::image(&engine.store()?, options, &id, printer)?;
+    // Until this container is on record, nobody else takes its name.
+    let naming = naming(engine)?;
+    take_name(engine, options)?;
     let made =
         make(engine, options, unit.clone(), &id, &image).and_then(|()| write_id(options, &id));
     if let Err(failure) = made {
@@ -61,6 +67,7 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
         drop(engine.release(&id, record));
         return Err(failure);
     }
+    drop(naming);
     let run = RunOptions {
         streams: Streams { interactive: options.interactive, attachable: false },
         remove: options.rm.is_on(),
@@ -134,7 +141,12 @@ fn make(
     let name = options.name.clone().unwrap_or(short);
     let request = network::connect(options, engine, image, &name, &mut spec)?;
     let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
-    let nameless = options::make_volumes(&engine.volumes, wanted, &mut spec)?;
+    let nameless = options::make_volumes(
+        &engine.volumes,
+        wanted,
+        &mut spec,
+        options.rm.is_on().then_some(id),
+    )?;
     let record = EngineRecord {
         name,
         image: options.image_and_command[0].clone(),
@@ -231,6 +243,12 @@ fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
             engine.remove(id, false, true)?;
         }
     }
+    for volume in engine.volumes.list()? {
+        let is_over = |id: &ContainerId| !is_made(engine, id) && !is_being_made(id);
+        if volume.goes_with.as_ref().is_some_and(is_over) {
+            engine.volumes.remove(engine, &volume.name)?;
+        }
+    }
     network::sweep(engine)?;
     let store = engine.store()?;
     let leases = store.leases().map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
@@ -246,8 +264,11 @@ fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
 /// its process's number in its id.
 fn is_orphan(engine: &Engine, holder: &str) -> bool {
     let Ok(id) = ContainerId::new(holder) else { return false };
-    let is_made = engine.containers.data_dir.join(id.as_str()).exists();
-    !is_made && maker_of(&id).is_some() && !is_being_made(&id)
+    !is_made(engine, &id) && maker_of(&id).is_some() && !is_being_made(&id)
+}
+
+fn is_made(engine: &Engine, id: &ContainerId) -> bool {
+    engine.containers.data_dir.join(id.as_str()).exists()
 }
 
 /// Returns the process that makes, or made, a container.
@@ -268,6 +289,20 @@ fn new_id() -> Result<ContainerId, Failure> {
         .ok_or_else(|| Failure::new(Exit::BadInput, "/proc does not tell of this process"))?;
     let text = format!("{own:08x}{}", random_hex::<28>()?);
     ContainerId::new(text).map_err(|error| Failure::from_error(Exit::BadInput, &error))
+}
+
+/// Held by whoever gives a container its name.
+fn naming(engine: &Engine) -> Result<File, Failure> {
+    let path = engine.runtime_dir.join(NAMING);
+    let lock = || {
+        std::fs::create_dir_all(&engine.runtime_dir)?;
+        let file = File::options().create(true).append(true).open(&path)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        Ok(file)
+    };
+    lock().map_err(|error: std::io::Error| {
+        Failure::new(Exit::BadInput, format!("cannot lock {}: {error}", path.display()))
+    })
 }
 
 /// Sees to it that nobody else has the name.

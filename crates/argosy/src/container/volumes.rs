@@ -23,8 +23,11 @@ const NAMELESS_BYTES: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    /// Whether nobody gave it a name: it goes with its container.
+    /// Whether nobody gave it a name.
     pub(crate) nameless: bool,
+    /// The container with whose end it goes.
+    #[serde(default)]
+    pub(crate) goes_with: Option<ContainerId>,
     pub(crate) kind: VolumeKind,
     /// Whether it begins with what the image has where it is first mounted.
     pub(crate) copy: bool,
@@ -49,6 +52,7 @@ pub(crate) enum VolumeKind {
 pub(crate) struct NewVolume {
     pub(crate) options: Vec<String>,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) goes_with: Option<ContainerId>,
 }
 
 /// All volumes of this machine.
@@ -123,8 +127,10 @@ impl Volumes {
         }
     }
 
-    pub(crate) fn make_nameless(&self) -> Result<Volume, Failure> {
-        self.make(None, &NewVolume::default(), false)
+    /// Makes a volume for a container, with whose end it goes if that takes the container away.
+    pub(crate) fn make_nameless(&self, goes_with: Option<&ContainerId>) -> Result<Volume, Failure> {
+        let new = NewVolume { goes_with: goes_with.cloned(), ..NewVolume::default() };
+        self.make(None, &new, false)
     }
 
     /// Makes a volume; with `ignore` one of the name is left as it is.
@@ -143,6 +149,7 @@ impl Volumes {
         let mut volume = Volume {
             name,
             nameless,
+            goes_with: new.goes_with.clone(),
             kind: VolumeKind::Own,
             copy: true,
             created_ms: now_ms(),

@@ -137,6 +137,31 @@ fn a_container_ends_with_dockers_exit_codes_and_leaves_nothing() {
 }
 
 #[test]
+fn a_nameless_volume_goes_with_a_container_that_its_end_takes_away() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let run = |words: &[&str]| {
+        let line = ["container", "run", "--network=none", "--volume=/data"];
+        machine.run(&[&line[..], words].concat()).ok();
+    };
+    let volumes = || machine.json(&["volume", "ls"]).as_array().unwrap().len();
+    run(&["--rm", "busybox", "true"]);
+    run(&["--name=kept", "busybox", "true"]);
+    // The first one's goes at the latest when the next container is made.
+    assert_eq!(volumes(), 1);
+    // A name is one container's, however many ask for it at once.
+    let command = ["container", "run", "--network=none", "--name=one", "busybox", "true"];
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..8).map(|_| scope.spawn(|| machine.run(&command).code)).collect();
+        started.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    machine.run(&["container", "rm", "--volumes", "kept"]).ok();
+    assert_eq!(volumes(), 0);
+}
+
+#[test]
 fn quadlet_files_run_with_what_they_need() {
     let _network = OwnNetwork::enter();
     let machine = Machine::alone();

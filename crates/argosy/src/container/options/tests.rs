@@ -16,7 +16,7 @@ fn whole(words: &str) -> Result<(ContainerSpec, Vec<Wanted>), String> {
     let Some(Command::Container(container)) = arguments.command else { panic!("no container") };
     let ContainerAction::Run(options) = &container.action else { panic!("no run") };
     let engine = Engine::of(&arguments.global, "/nowhere".as_ref());
-    let id = argosy_container::ContainerId::new("c").unwrap();
+    let id = ContainerId::new("c").unwrap();
     let process = overrides(options).map_err(|failure| failure.message)?;
     let process = argosy_container::process_of(None, &process, "c").map_err(|it| it.to_string())?;
     let root = argosy_container::Root::Directory("/".into());
