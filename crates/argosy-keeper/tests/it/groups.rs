@@ -65,8 +65,12 @@ fn signal_group_reaches_every_process() {
         let mut supervisor = stand.supervisor();
         let script = "trap 'kill $a; exit 5' USR1; setsid sleep 1000 & a=$!; sleep 1000 & wait";
         supervisor.spawn(stand.shell(1, "a.service", script));
-        let quiet = stand.processes().len();
-        wait_for(|| (stand.processes().len() >= quiet + 2).then_some(()));
+        let sleeps = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.starts_with(b"sleep\0")
+        };
+        let both = || stand.processes_of("a.service").iter().filter(|pid| sleeps(pid)).count() == 2;
+        wait_for(|| both().then_some(()));
         supervisor.act([Action::SignalGroup { unit: unit("a.service"), signal: 15 }]);
         assert_eq!(supervisor.exit_of(1), ExitOutcome::Signal { signal: 15, core: false });
         supervisor.until_group_is_empty("a.service");
