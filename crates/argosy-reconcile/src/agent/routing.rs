@@ -36,8 +36,8 @@ pub(super) struct Routing {
     probing: BTreeMap<UnitName, InvocationId>,
     /// What became of the last try of a unit that is being tried again.
     silent: BTreeMap<UnitName, String>,
-    /// Units of the assignment that have been seen to run.
-    met: BTreeSet<UnitName>,
+    /// Units of the assignment that have been seen to run, each with the first run seen of it.
+    met: BTreeMap<UnitName, InvocationId>,
 }
 
 impl AgentMachine {
@@ -112,10 +112,12 @@ impl AgentMachine {
         for entry in assignment.entries.iter().filter(|entry| entry.want == Want::Run) {
             let Some((run, spec)) = self.must_answer(view, entry) else { continue };
             running.insert(entry.unit.clone(), run);
-            let is_new = self.routing.met.insert(entry.unit.clone());
-            if is_new && self.is_published(view, entry) {
-                // An earlier agent of this machine has tried it.
+            let first = *self.routing.met.entry(entry.unit.clone()).or_insert(run);
+            if first == run && self.is_published(view, entry) {
+                // An earlier agent of this machine has tried it. That may be seen late: until the
+                // store knows what is committed, its view is older than what it holds.
                 self.routing.answering.insert(entry.unit.clone(), run);
+                self.routing.probing.remove(&entry.unit);
             }
             let known = [&self.routing.answering, &self.routing.probing];
             if known.iter().any(|known| known.get(&entry.unit) == Some(&run)) {
@@ -131,7 +133,7 @@ impl AgentMachine {
         self.routing.probing.retain(|unit, run| runs(unit, run));
         let probing = &self.routing.probing;
         self.routing.silent.retain(|unit, _| probing.contains_key(unit));
-        self.routing.met.retain(|unit| Self::entry(assignment, unit).is_some());
+        self.routing.met.retain(|unit, _| Self::entry(assignment, unit).is_some());
     }
 
     /// Tells whether the endpoint of a unit's present epoch is published here.

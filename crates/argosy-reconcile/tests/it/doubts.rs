@@ -16,6 +16,8 @@ struct Lone {
     agent: AgentMachine,
     asked: Vec<BackendRequest>,
     report: Option<MachineReport>,
+    /// Changes of the store that it has asked for just now.
+    commits: usize,
 }
 
 impl Lone {
@@ -23,18 +25,18 @@ impl Lone {
         let machine = machine_id("m1");
         let (address, environment) = ("192.0.2.1".to_owned(), BTreeMap::new());
         let agent = AgentMachine::new(AgentConfig { machine, address, environment });
-        Lone { agent, asked: Vec::new(), report: None }
+        Lone { agent, asked: Vec::new(), report: None, commits: 0 }
     }
 
     fn handle(&mut self, world: &World, event: AgentEvent) {
         self.asked.clear();
+        self.commits = 0;
         for effect in self.agent.handle(event, world.view(), world.now) {
             match effect {
                 AgentEffect::Step(step) => self.asked.push(step.action),
                 AgentEffect::Report(report) => self.report = Some(report),
-                AgentEffect::Commit { .. }
-                | AgentEffect::AwaitAcknowledged(_)
-                | AgentEffect::Probe { .. } => {}
+                AgentEffect::Commit { .. } => self.commits += 1,
+                AgentEffect::AwaitAcknowledged(_) | AgentEffect::Probe { .. } => {}
             }
         }
     }
@@ -193,6 +195,25 @@ fn a_restart_waits_for_the_endpoint_of_a_run_that_is_on_its_way() {
     world.edit(|edit| edit.restart(&name("a.service")).unwrap());
     lone.handle(&world, AgentEvent::ViewChanged);
     assert_eq!(lone.asked, [], "it is still published");
+}
+
+#[test]
+fn an_endpoint_that_the_store_shows_late_is_an_earlier_agent_s_and_stays() {
+    let mut world = World::new();
+    world.add_machine("m1", &[]);
+    world.submit("a.service", "endpoint=web:80 health=tcp");
+    world.start("a.service");
+    let running = world.nodes["m1"].backend.status(&name("a.service")).unwrap().clone();
+    // The next daemon's store does not know yet what was committed last.
+    assert_eq!(world.view().endpoints().len(), 0);
+    let mut lone = Lone::new();
+    lone.connect(&world, vec![running]);
+    let (machine, run) = world.probes.remove(&name("a.service")).unwrap();
+    let unit = name("a.service");
+    world.say(&machine, AgentEvent::Probed { unit, run, answers: Ok(()) });
+    assert_eq!(world.view().endpoints().len(), 1);
+    lone.handle(&world, AgentEvent::ViewChanged);
+    assert_eq!(lone.commits, 0, "it is published already");
 }
 
 #[test]
