@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
 use crate::config::is_name;
-use crate::{Control, TestbedError};
+use crate::{Control, Status, TestbedError};
 
 /// How long a lock may be held by a switch that does not answer: one that begins or that was
 /// killed, on a busy computer.
@@ -81,7 +81,10 @@ impl Place {
             if let Some(lock) = self.try_lock()? {
                 return Ok(lock);
             }
-            if Instant::now() >= end || Control::at(self).status().is_ok() {
+            // One that is being killed may answer once more, after its owner is gone.
+            let is_owned =
+                |status: Status| Path::new("/proc").join(status.owner_pid.to_string()).exists();
+            if Instant::now() >= end || Control::at(self).status().is_ok_and(is_owned) {
                 return Err(TestbedError::RunsAlready { name: self.name.clone() });
             }
             thread::sleep(LOCK_INTERVAL);
