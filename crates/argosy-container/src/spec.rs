@@ -52,6 +52,11 @@ impl ContainerId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the first twelve letters: what people see, and the host name without another.
+    pub fn short(&self) -> String {
+        self.0.chars().take(12).collect()
+    }
 }
 
 impl fmt::Display for ContainerId {
@@ -175,8 +180,7 @@ impl ContainerSpec {
 
     /// Returns the host name that it gets in a UTS namespace of its own.
     pub fn hostname(&self) -> String {
-        let short = || self.id.as_str().chars().take(12).collect();
-        self.hostname.clone().unwrap_or_else(short)
+        self.hostname.clone().unwrap_or_else(|| self.id.short())
     }
 }
 

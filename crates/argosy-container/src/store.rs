@@ -51,6 +51,13 @@ pub enum State {
     Lost,
 }
 
+impl State {
+    /// Tells whether the container runs, stands still for now, or is about to run.
+    pub fn is_live(&self) -> bool {
+        matches!(self, State::Starting | State::Running | State::Paused)
+    }
+}
+
 /// All that is known of a container.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {

@@ -244,15 +244,28 @@ fn exec(engine: &Engine, options: &ContainerExec) -> Result<ExitCode, Failure> {
     Err(become_helper(&request))
 }
 
+/// Returns the command of the helper that carries a request out.
+fn helper(request: &HelperRequest) -> Result<Command, Failure> {
+    let argument = request.argument().map_err(|error| failed(&error))?;
+    let mut command = Command::new(program::on_disk());
+    command.arg0("argosy").args([HELPER, &argument]);
+    Ok(command)
+}
+
+fn cannot_run(command: &Command, error: &std::io::Error) -> Failure {
+    let program = Path::new(command.get_program()).display();
+    Failure::new(Exit::BadInput, format!("cannot run {program}: {error}"))
+}
+
 /// Becomes the helper that carries a request out. Returns only if that fails.
 fn become_helper(request: &HelperRequest) -> Failure {
-    let argument = match request.argument() {
-        Ok(argument) => argument,
-        Err(error) => return failed(&error),
-    };
-    let program = program::on_disk();
-    let error = Command::new(&program).arg0("argosy").args([HELPER, &argument]).exec();
-    Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program.display()))
+    match helper(request) {
+        Ok(mut command) => {
+            let error = command.exec();
+            cannot_run(&command, &error)
+        }
+        Err(failure) => failure,
+    }
 }
 
 fn now_ms() -> u64 {

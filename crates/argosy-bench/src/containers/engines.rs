@@ -133,9 +133,10 @@ impl Engine {
     /// Runs `true` in a container of its own; returns how long it took.
     pub(super) fn run_true(self, stage: &Stage) -> Result<Duration> {
         let mut command = match self {
-            Engine::Argosy => {
-                let mut command = stage.argosy();
-                command.args(["container", "run", "--rm", "--network=none", "busybox", "true"]);
+            Engine::Argosy | Engine::Podman => {
+                let mut command = self.commands(stage);
+                command.args(["run", "--rm", "--network=none"]).args(self.limits());
+                command.args(["busybox", "true"]);
                 command
             }
             Engine::Runc => {
@@ -153,12 +154,6 @@ impl Engine {
                 command.arg(stage.path("bundle")).arg("bench-crun");
                 command
             }
-            Engine::Podman => {
-                let mut command = stage.podman();
-                command.args(["run", "--rm", "--network=none"]).args(PODMAN_LIMITS);
-                command.args(["busybox", "true"]);
-                command
-            }
         };
         command.stdin(Stdio::null());
         let begin = Instant::now();
@@ -168,18 +163,8 @@ impl Engine {
 
     /// Starts a container that sleeps, in the background.
     pub(super) fn start_sleep(self, stage: &Stage, name: &str) -> Result<Child> {
-        let mut command = match self {
-            Engine::Podman => {
-                let mut command = stage.podman();
-                command.arg("run").args(PODMAN_LIMITS);
-                command
-            }
-            _ => {
-                let mut command = stage.argosy();
-                command.args(["container", "run"]);
-                command
-            }
-        };
+        let mut command = self.commands(stage);
+        command.arg("run").args(self.limits());
         command.args(["--detach", "--network=none", "--name", name, "busybox", "sleep", "100000"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command.spawn()?)
@@ -187,33 +172,32 @@ impl Engine {
 
     /// Returns how many of its containers run.
     pub(super) fn count(self, stage: &Stage) -> Result<usize> {
-        let mut command = match self {
-            Engine::Podman => stage.podman(),
-            _ => {
-                let mut command = stage.argosy();
-                command.arg("container");
-                command
-            }
-        };
-        let output = succeed(command.args(["ps", "--quiet"]))?;
+        let output = succeed(self.commands(stage).args(["ps", "--quiet"]))?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().count())
     }
 
     /// Ends and removes containers.
     pub(super) fn remove(self, stage: &Stage, names: &[String]) -> Result<()> {
-        let mut command = match self {
-            Engine::Podman => {
-                let mut command = stage.podman();
-                command.args(["rm", "--force", "--time=0"]);
-                command
-            }
-            _ => {
-                let mut command = stage.argosy();
-                command.args(["container", "rm", "--force"]);
-                command
-            }
-        };
+        let mut command = self.commands(stage);
+        command.args(["rm", "--force"]);
+        if self == Engine::Podman {
+            command.arg("--time=0");
+        }
         succeed(command.args(names)).map(drop)
+    }
+
+    /// The command that takes docker's words about containers.
+    fn commands(self, stage: &Stage) -> Command {
+        if self == Engine::Podman {
+            return stage.podman();
+        }
+        let mut command = stage.argosy();
+        command.arg("container");
+        command
+    }
+
+    fn limits(self) -> &'static [&'static str] {
+        if self == Engine::Podman { &PODMAN_LIMITS } else { &[] }
     }
 }
 

@@ -23,7 +23,7 @@ const SHM_BYTES: u64 = 64 << 20;
 
 /// Tells whether the user mounts something of his own there.
 pub(crate) fn is_replaced(it: &Surroundings, target: &str) -> bool {
-    it.spec.mounts.iter().any(|mount| mount.target.trim_end_matches('/') == target)
+    it.spec.mounts.iter().any(|mount| mount.is_at(target))
 }
 
 /// Mounts what the kernel offers: `/proc`, `/dev` and `/sys`.

@@ -66,6 +66,11 @@ impl Mount {
         Mount { kind: MountKind::Tmpfs { options }, target: target.into(), read_only: false }
     }
 
+    /// Tells whether it is mounted at a path.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.target.trim_end_matches('/') == path.trim_end_matches('/')
+    }
+
     /// The same, read-only.
     pub fn read_only(self) -> Mount {
         Mount { read_only: true, ..self }

@@ -10,7 +10,7 @@ use argosy_model::UnitName;
 use super::command::{Arg, Command};
 use super::made::Referred;
 use super::names::QuadletKind;
-use super::{Siblings, translate_mentions};
+use super::{Siblings, Translated, translate_mentions};
 use crate::diagnostic::{Problem, Sink};
 use crate::lower::context::{Context, Reported};
 use crate::specifier::expand_names;
@@ -47,16 +47,14 @@ pub fn join(files: &[HandedIn<'_>]) -> Result<Vec<JoinedService>, Vec<Diagnostic
     let (mut services, mut wrong) = (Vec::new(), Vec::new());
     let mut named = std::collections::BTreeSet::new();
     for handed in files.iter().filter(|it| it.name.kind().is_quadlet()) {
-        let (file, mut found) = UnitFile::parse(handed.file, handed.text);
-        let made = translate_mentions(&file, handed.name, &Specifiers::default(), &siblings);
-        found.extend(made.diagnostics);
-        let errors: Vec<_> =
-            found.into_iter().filter(|it| it.severity == crate::Severity::Error).collect();
-        if !errors.is_empty() {
-            wrong.extend(errors);
-            continue;
-        }
-        let Some(made) = made.translated else { continue };
+        let made = match translated(handed, &siblings) {
+            Ok(Some(made)) => made,
+            Ok(None) => continue,
+            Err(errors) => {
+                wrong.extend(errors);
+                continue;
+            }
+        };
         named.extend(made.companions.iter().map(|name| name.template().unwrap_or(name.clone())));
         match QuadletKind::of(handed.name) {
             Some(QuadletKind::Container) => services.push(JoinedService {
@@ -100,23 +98,29 @@ pub fn join_one(
     source: HandedIn<'_>,
     name: &UnitName,
 ) -> Result<JoinedService, Vec<Diagnostic>> {
-    let (file, mut found) = UnitFile::parse(source.file, source.text);
     if QuadletKind::of(source.name) != Some(QuadletKind::Container) {
         let problem = Problem::new(format!("`{}` runs nothing by itself yet", source.name))
             .help("what a container needs is made when it starts");
         return Err(reported(&source, problem));
     }
-    let made = translate_mentions(&file, source.name, &Specifiers::default(), &siblings_of(files));
+    let made = translated(&source, &siblings_of(files))?.ok_or_else(Vec::new)?;
+    Ok(JoinedService {
+        source: source.name.clone(),
+        name: name.clone(),
+        text: with_sources(source.name, &made.companions, &made.text, files),
+    })
+}
+
+/// Translates a file; returns its errors if it has any.
+fn translated(
+    handed: &HandedIn<'_>,
+    siblings: &Siblings,
+) -> Result<Option<Translated>, Vec<Diagnostic>> {
+    let (file, mut found) = UnitFile::parse(handed.file, handed.text);
+    let made = translate_mentions(&file, handed.name, &Specifiers::default(), siblings);
     found.extend(made.diagnostics);
     found.retain(|it| it.severity == crate::Severity::Error);
-    match made.translated {
-        Some(made) if found.is_empty() => Ok(JoinedService {
-            source: source.name.clone(),
-            name: name.clone(),
-            text: with_sources(source.name, &made.companions, &made.text, files),
-        }),
-        _ => Err(found),
-    }
+    if found.is_empty() { Ok(made.translated) } else { Err(found) }
 }
 
 fn siblings_of(files: &[HandedIn<'_>]) -> Siblings {

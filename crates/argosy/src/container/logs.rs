@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use argosy_container::{ContainerId, LogLine, State};
+use argosy_container::{ContainerId, LogLine};
 
 use super::{Engine, failed};
 use crate::args::{ContainerLogs, Tail};
@@ -54,8 +54,7 @@ pub(super) fn show(
 }
 
 fn runs(engine: &Engine, id: &ContainerId) -> bool {
-    let state = engine.containers.inspect(id).map(|it| it.state);
-    matches!(state, Ok(State::Starting | State::Running | State::Paused))
+    engine.containers.inspect(id).is_ok_and(|it| it.state.is_live())
 }
 
 /// Prints a line where the container has printed it: as output or as an error.

@@ -54,8 +54,7 @@ impl EngineRecord {
 
     /// Returns a container's name, or the beginning of its id.
     pub(super) fn name_of(containers: &Containers, id: &ContainerId) -> String {
-        let short = || id.as_str().chars().take(12).collect();
-        Self::read(containers, id).map_or_else(short, |record| record.name)
+        Self::read(containers, id).map_or_else(|| id.short(), |record| record.name)
     }
 
     pub(super) fn write(&self, containers: &Containers, id: &ContainerId) -> std::io::Result<()> {

@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use argosy_api::UnitContainer;
 use argosy_container::{
@@ -14,11 +13,12 @@ use argosy_image::Image;
 
 use super::options::Wanted;
 use super::record::EngineRecord;
-use super::{Engine, HELPER, become_helper, failed, images, network, now_ms, options, random_hex};
+use super::{
+    Engine, become_helper, cannot_run, failed, helper, images, network, now_ms, options, random_hex,
+};
 use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
-use crate::program;
 
 /// What a supervisor tells a unit's processes: which unit's they are.
 const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
@@ -93,18 +93,10 @@ fn start_in_background(
     id: &ContainerId,
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
-    let program = program::on_disk();
-    let cannot = |error: std::io::Error| {
-        Failure::new(Exit::BadInput, format!("cannot run {}: {error}", program.display()))
-    };
-    let argument = request.argument().map_err(|error| failed(&error))?;
-    let mut child = Command::new(&program)
-        .arg0("argosy")
-        .args([HELPER, &argument])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(cannot)?;
+    let mut command = helper(request)?;
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let cannot = |error: std::io::Error| cannot_run(&command, &error);
+    let mut child = spawned.map_err(cannot)?;
     let mut line = String::new();
     if let Some(from) = child.stdout.take() {
         BufReader::new(from).read_line(&mut line).map_err(cannot)?;
@@ -126,8 +118,7 @@ fn make(
     id: &ContainerId,
     image: &Image,
 ) -> Result<(), Failure> {
-    let short: String = id.as_str().chars().take(12).collect();
-    let hostname = options.hostname.clone().unwrap_or_else(|| short.clone());
+    let hostname = options.hostname.clone().unwrap_or_else(|| id.short());
     let overrides = options::overrides(options)?;
     let process = process_of(Some(&image.config), &overrides, &hostname)
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
@@ -138,7 +129,7 @@ fn make(
     let mut wanted = options::apply(options, engine, &mut spec)?;
     add_image_volumes(image, &mut spec, &mut wanted);
     pass_notify_socket(options, &mut spec)?;
-    let name = options.name.clone().unwrap_or(short);
+    let name = options.name.clone().unwrap_or_else(|| id.short());
     let request = network::connect(options, engine, image, &name, &mut spec)?;
     let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
     let nameless = options::make_volumes(
@@ -191,9 +182,8 @@ fn tell_supervisor(engine: &Engine, record: &EngineRecord, id: &ContainerId) {
 /// Adds the volumes that the image asks for, where the user mounts nothing of his own.
 fn add_image_volumes(image: &Image, spec: &mut ContainerSpec, wanted: &mut Vec<Wanted>) {
     for target in images::volumes(image) {
-        let place = |text: &str| text.trim_end_matches('/').to_owned();
-        let is_taken = spec.mounts.iter().any(|it| place(&it.target) == place(&target));
-        if !is_taken && target.starts_with('/') && !place(&target).is_empty() {
+        let is_taken = spec.mounts.iter().any(|it| it.is_at(&target));
+        if !is_taken && target.starts_with('/') && !target.trim_end_matches('/').is_empty() {
             wanted.push(Wanted { name: None, place: spec.mounts.len(), copy: true });
             spec.mounts.push(Mount::bind("", target));
         }
@@ -235,17 +225,18 @@ fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
     for id in &engine.ids()? {
         let Some(record) = engine.record(id) else { continue };
         let same_unit = record.unit.is_some() && record.unit.as_deref() == unit;
-        let state = || engine.containers.inspect(id).map(|it| it.state);
-        let ended = || matches!(state(), Ok(State::Exited(_) | State::Lost | State::Created));
+        if !same_unit && !record.remove {
+            continue;
+        }
+        let Ok(inspection) = engine.containers.inspect(id) else { continue };
         // Its monitor was killed before it could take it away.
-        let left_over = || record.remove && matches!(state(), Ok(State::Lost));
-        if (same_unit && ended()) || left_over() {
+        let left_over = record.remove && inspection.state == State::Lost;
+        if (same_unit && !inspection.state.is_live()) || left_over {
             engine.remove(id, false, true)?;
         }
     }
     for volume in engine.volumes.list()? {
-        let is_over = |id: &ContainerId| !is_made(engine, id) && !is_being_made(id);
-        if volume.goes_with.as_ref().is_some_and(is_over) {
+        if volume.goes_with.as_ref().is_some_and(|id| is_gone(engine, id)) {
             engine.volumes.remove(engine, &volume.name)?;
         }
     }
@@ -264,11 +255,12 @@ fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
 /// its process's number in its id.
 fn is_orphan(engine: &Engine, holder: &str) -> bool {
     let Ok(id) = ContainerId::new(holder) else { return false };
-    !is_made(engine, &id) && maker_of(&id).is_some() && !is_being_made(&id)
+    maker_of(&id).is_some() && is_gone(engine, &id)
 }
 
-fn is_made(engine: &Engine, id: &ContainerId) -> bool {
-    engine.containers.data_dir.join(id.as_str()).exists()
+/// Tells whether a container neither is there nor is being made.
+fn is_gone(engine: &Engine, id: &ContainerId) -> bool {
+    !engine.containers.data_dir.join(id.as_str()).exists() && !is_being_made(id)
 }
 
 /// Returns the process that makes, or made, a container.

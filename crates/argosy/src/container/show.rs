@@ -41,16 +41,16 @@ pub(super) fn list(
     printer: &Printer,
 ) -> Result<(), Failure> {
     let mut lines = Vec::new();
-    for id in engine.containers.list().map_err(|error| failed(&error))? {
+    for id in engine.ids()? {
         // One that is removed just now is none.
         let Ok(inspection) = engine.containers.inspect(&id) else { continue };
-        let runs = matches!(inspection.state, State::Running | State::Paused | State::Starting);
+        let runs = inspection.state.is_live();
         if !all && !runs {
             continue;
         }
-        let record = EngineRecord::read(&engine.containers, &id);
+        let record = engine.record(&id);
         lines.push(Line {
-            name: EngineRecord::name_of(&engine.containers, &id),
+            name: record.as_ref().map_or_else(|| id.short(), |it| it.name.clone()),
             image: record.as_ref().map_or_else(|| "-".to_owned(), |it| it.image.clone()),
             command: inspection.spec.process.args.join(" "),
             created_ms: record.as_ref().map_or(0, |it| it.created_ms),
@@ -61,12 +61,12 @@ pub(super) fn list(
         });
     }
     if quiet {
-        return lines.iter().try_for_each(|line| printer.line(&short(&line.id)));
+        return lines.iter().try_for_each(|line| printer.line(&line.id.short()));
     }
     printer.show(&lines, |lines| {
         let rows = lines.iter().map(|line| {
             vec![
-                short(&line.id),
+                line.id.short(),
                 line.name.clone(),
                 line.image.clone(),
                 state_text(&line.state),
@@ -77,10 +77,6 @@ pub(super) fn list(
         });
         table(&["ID", "NAME", "IMAGE", "STATE", "CREATED", "PORTS", "COMMAND"], rows.collect())
     })
-}
-
-fn short(id: &ContainerId) -> String {
-    id.as_str().chars().take(12).collect()
 }
 
 fn state_text(state: &State) -> String {
@@ -149,7 +145,7 @@ struct Use {
 
 pub(super) fn stats(engine: &Engine, names: &[String], printer: &Printer) -> Result<(), Failure> {
     let ids = match names.is_empty() {
-        true => engine.containers.list().map_err(|error| failed(&error))?,
+        true => engine.ids()?,
         false => names.iter().map(|name| engine.find(name)).collect::<Result<_, _>>()?,
     };
     let mut uses = Vec::new();

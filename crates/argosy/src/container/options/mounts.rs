@@ -46,8 +46,7 @@ pub(super) fn mounts(options: &ContainerRun) -> Result<(Vec<Mount>, Vec<Wanted>)
     }
     if options.read_only.is_on() && options.read_only_tmpfs.is_on() {
         for target in READ_ONLY_TMPFS {
-            let is_taken = |mount: &Mount| mount.target.trim_end_matches('/') == target;
-            if !found.mounts.iter().any(is_taken) {
+            if !found.mounts.iter().any(|it| it.is_at(target)) {
                 found.mounts.push(tmpfs(target, ["exec", "mode=1777"].into_iter()));
             }
         }
@@ -61,8 +60,7 @@ impl Collected {
             let help = "the place in the container begins with a slash, and is not /";
             return Err(bad(format!("{:?} in {text:?} is no path", mount.target), help));
         }
-        let place = |it: &Mount| it.target.trim_end_matches('/').to_owned();
-        if self.mounts.iter().any(|it| place(it) == place(&mount)) {
+        if self.mounts.iter().any(|it| it.is_at(&mount.target)) {
             let help = "a place in the container has one mount";
             return Err(bad(format!("two mounts at {}", mount.target), help));
         }
