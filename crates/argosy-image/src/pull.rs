@@ -1,6 +1,7 @@
 //! Pulls: from a reference to an image that a container can run.
 
 mod layer;
+mod signatures;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{self, Descriptor, Document, Manifest, ManifestError};
 use crate::platform::Platform;
-use crate::policy::Policy;
+use crate::policy::{Demands, Policy};
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::registry::{Fetched, RegistryClient, RegistryError, Source};
@@ -54,7 +55,7 @@ pub async fn pull(
     options: &PullOptions,
     progress: Progress,
 ) -> Result<Image, Error> {
-    policy.check(reference)?;
+    let demands = policy.check(reference)?;
     let wanted = options.platform.clone().unwrap_or_else(Platform::of_this_machine);
     if options.when == When::Missing
         && let Some(image) = local(store, reference, &wanted)?
@@ -71,7 +72,7 @@ pub async fn pull(
     let session = Arc::new(blocking(move || Ok(Session::begin_after_dead(&begun)?)).await?);
     let pull =
         Pull { session, client: client.clone(), reference: reference.clone(), wanted, progress };
-    let image = pull.run().await?;
+    let image = pull.run(&demands).await?;
     hold(store, &image, options)?;
     // The session still keeps the image from being collected; only now may it end.
     let ended = pull.session;
@@ -116,9 +117,10 @@ struct Pull {
 }
 
 impl Pull {
-    async fn run(&self) -> Result<Image, Error> {
+    async fn run(&self, demands: &Demands<'_>) -> Result<Image, Error> {
         let asked = self.fetch().await?;
         let (fetched, manifest) = self.chosen(asked.clone()).await?;
+        self.verify(demands, &asked, &fetched).await?;
         let config = self.config(&fetched.source, &manifest.config).await?;
         let configuration = parse_config(&config)?;
         check_platform(&configuration, &self.wanted)?;
@@ -166,6 +168,33 @@ impl Pull {
             Document::Manifest(manifest) => Ok((fetched, manifest)),
             Document::Index(_) => Err(wrong(ManifestError::Nested)),
         }
+    }
+
+    /// Verifies what the policy demands, before anything else is brought. Who signs an index signs
+    /// every manifest that it names.
+    async fn verify(
+        &self,
+        demands: &Demands<'_>,
+        asked: &Fetched,
+        fetched: &Fetched,
+    ) -> Result<(), Error> {
+        if demands.signatures.is_empty() {
+            return Ok(());
+        }
+        let mut digests = vec![&fetched.digest];
+        if asked.digest != fetched.digest {
+            digests.push(&asked.digest);
+        }
+        let max = self.session.store().limits().manifest_bytes_max;
+        let mut found = Vec::new();
+        for digest in &digests {
+            let more = signatures::of(&self.client, &fetched.source, digest, max).await;
+            found.extend(more.map_err(|error| self.failed(error))?);
+        }
+        for signed in &demands.signatures {
+            signed.verify(&demands.scope, &self.reference, &digests, &found)?;
+        }
+        Ok(())
     }
 
     async fn config(&self, source: &Source, config: &Descriptor) -> Result<Vec<u8>, Error> {

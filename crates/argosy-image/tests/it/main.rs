@@ -9,6 +9,7 @@ mod hostile;
 mod local;
 mod pull;
 mod registry;
+mod signatures;
 mod store;
 mod tools;
 mod tree;
