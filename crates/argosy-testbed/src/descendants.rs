@@ -3,36 +3,64 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Passes over the process table until no new process turns up. Each pass stops all that it sees,
 /// so a tree can grow only by what was forked during a pass; one that grows still is a fork bomb.
 const PASSES_MAX: usize = 1000;
+/// How long the kernel may take to carry out a stop or an end, on a busy computer: a process in an
+/// uninterruptible call, such as one on a slow disk, comes to it afterwards.
+const REST_LIMIT: Duration = Duration::from_secs(2);
+/// Pause between passes.
+const PASS_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Stops every process of a tree, its root too if `with_root`; returns those that were not stopped
 /// before, for [`resume`].
 pub(crate) fn stop(root: Pid, with_root: bool) -> io::Result<Vec<Pid>> {
     let mut stopped = Vec::new();
     let mut asked = HashSet::new();
+    let begun = Instant::now();
     for _ in 0..PASSES_MAX {
         let table = table()?;
         let mut tree = tree(root, &table);
         tree.retain(|pid| with_root || *pid != root);
-        let at_rest = |pid: &Pid| table.get(pid).is_none_or(|it| "TtZX".contains(it.state));
-        if tree.iter().all(&at_rest) {
+        if tree.iter().all(|pid| is_at_rest(*pid, &table)) {
             return Ok(stopped);
         }
-        for pid in tree.into_iter().filter(|pid| !at_rest(pid)) {
+        let mut is_new = false;
+        for pid in tree.into_iter().filter(|pid| !is_at_rest(*pid, &table)) {
             if asked.insert(pid) {
+                is_new = true;
                 stopped.push(pid);
                 // One that has ended meanwhile is what we want.
                 let _ended = kill_process(pid, Signal::STOP);
             }
         }
-        std::thread::yield_now();
+        if !is_new {
+            if begun.elapsed() > REST_LIMIT {
+                break;
+            }
+            std::thread::sleep(PASS_INTERVAL);
+        }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Tells whether a process neither runs nor will before it is told to go on. One that waits for its
+/// child to execute a program (vfork(2), posix_spawn(3)) stops only after that, and so never if the
+/// child has been stopped before it did.
+fn is_at_rest(pid: Pid, table: &HashMap<Pid, Entry>) -> bool {
+    let has_stopped_child = || {
+        let number = pid.as_raw_nonzero().get();
+        table.values().any(|it| it.parent == number && "Tt".contains(it.state))
+    };
+    match table.get(&pid).map(|it| it.state) {
+        None | Some('T' | 't' | 'Z' | 'X') => true,
+        Some('D') => has_stopped_child(),
+        Some(_) => false,
+    }
 }
 
 /// Lets processes go on that [`stop`] returned.
@@ -43,16 +71,18 @@ pub(crate) fn resume(stopped: &[Pid]) {
     }
 }
 
-/// Kills every process of a tree, its root too if `with_root`, none of which can fork away.
+/// Kills every process of a tree, its root too if `with_root`, none of which can fork away: first
+/// they are stopped. What cannot be stopped is killed all the same; only then something may escape
+/// to whoever collects orphans here.
 pub(crate) fn kill(root: Pid, with_root: bool) -> io::Result<()> {
-    stop(root, with_root)?;
+    let stopped = stop(root, with_root);
     for pid in tree(root, &table()?) {
         if with_root || pid != root {
             // One that has ended meanwhile is what we want.
             let _ended = kill_process(pid, Signal::KILL);
         }
     }
-    Ok(())
+    stopped.map(drop)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

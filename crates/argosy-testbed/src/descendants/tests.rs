@@ -55,3 +55,44 @@ fn a_tree_stops_goes_on_and_dies_together() {
         }
     }
 }
+
+#[test]
+fn whoever_waits_for_a_stopped_child_is_at_rest() {
+    let entry = |state, parent| Entry { state, parent };
+    let table = HashMap::from([
+        (pid(5), entry('D', 1)),
+        (pid(9), entry('T', 5)),
+        (pid(6), entry('D', 1)),
+        (pid(7), entry('S', 6)),
+    ]);
+    assert_eq!(
+        [5, 9, 6, 7].map(|number| is_at_rest(pid(number), &table)),
+        [true, true, false, false]
+    );
+}
+
+#[test]
+fn a_process_that_waits_for_its_child_to_execute_dies_with_it() {
+    use std::io::Read;
+    // As posix_spawn does it; the child never executes anything.
+    let flags = libc::CLONE_VFORK | libc::SIGCHLD;
+    let script = format!(
+        "if (syscall({}, {flags}, 0, 0, 0, 0) == 0) {{ syswrite(STDOUT, 'ready\n'); sleep 1000 }}",
+        libc::SYS_clone
+    );
+    let mut child =
+        Command::new("perl").args(["-e", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = [0; 5];
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    let root = Pid::from_child(&child);
+    let members = tree(root, &table().unwrap());
+    assert_eq!(members.len(), 2);
+    kill(root, true).unwrap();
+    child.wait().unwrap();
+    loop {
+        let table = table().unwrap();
+        if members.iter().all(|it| table.get(it).is_none_or(|it| "ZX".contains(it.state))) {
+            break;
+        }
+    }
+}

@@ -22,8 +22,7 @@ impl Switch {
         if self.ending.is_none() {
             let names: Vec<String> = self.machines.keys().cloned().collect();
             for name in names {
-                // One that is down already needs no kill.
-                drop(self.kill(&name));
+                self.kill_or_retry(&name);
             }
         }
         self.ending.get_or_insert_default().clients.extend(client);

@@ -14,6 +14,8 @@ use crate::init::BOOT_ID;
 use crate::wire::{self, Answer, Configure, FromInit, Isolation, ToInit};
 use crate::{Counters, Exit, MachineInfo, MachineState, Mode, Refusal, descendants, role, sys};
 
+/// When a kill that failed is tried again: what it could not end may need a moment.
+const KILL_INTERVAL: Duration = Duration::from_millis(100);
 /// What an init may take to end by itself after the grace it was given, until it is killed.
 const STOP_MARGIN: Duration = Duration::from_secs(2);
 
@@ -179,6 +181,18 @@ impl Switch {
         Ok(())
     }
 
+    /// Ends a machine that nobody waits for to hear of a failure: it is tried again until the machine
+    /// is down.
+    pub(super) fn kill_or_retry(&mut self, name: &str) {
+        let retry = match self.kill(name) {
+            Ok(()) | Err(Refusal::NotRunning { .. } | Refusal::NoSuchMachine { .. }) => None,
+            Err(_) => self.now().checked_add(KILL_INTERVAL),
+        };
+        if let Some(machine) = self.machines.get_mut(name) {
+            machine.deadline = retry;
+        }
+    }
+
     /// Freezes all of a machine.
     pub(super) fn pause(&mut self, name: &str) -> Result<(), Refusal> {
         let step = |error: io::Error| Refusal::system(format!("pause {name}"), &error);
@@ -220,11 +234,7 @@ impl Switch {
         };
         let late: Vec<String> = self.machines.iter().filter_map(late).collect();
         for name in late {
-            // One that has ended meanwhile needs no kill.
-            drop(self.kill(&name));
-            if let Some(machine) = self.machines.get_mut(&name) {
-                machine.deadline = None;
-            }
+            self.kill_or_retry(&name);
         }
     }
 

@@ -259,7 +259,17 @@ fn root_may_ask_for_loopback_and_no_cgroup_is_left() {
     let stage = Stage::new(0, "it-rloop");
     let report = stage.story(&["--mode", "loopback"], "loopback", "native");
     assert!(report["limits"].to_string().contains("their units have"), "{report}");
-    assert!(!keeps(Path::new("/sys/fs/cgroup"), &stage.name, 3), "a cgroup is left");
+    // Killed with all it started, it leaves them to the next one.
+    let mut command = stage.demo(&["--once", "--mode", "loopback"]);
+    let mut owner = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !keeps(Path::new("/sys/fs/cgroup"), &stage.name, 3) {
+        assert!(begun.elapsed() < PATIENCE && owner.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(end(owner, Signal::KILL), None);
+    let report = stage.story(&["--mode", "loopback"], "loopback", "native");
+    assert_eq!(report["ok"], true);
 }
 
 #[test]
