@@ -110,6 +110,9 @@ pub struct DaemonView {
     pub version: String,
     /// When it began, microseconds of CLOCK_BOOTTIME.
     pub began_at: u64,
+    /// Whether it knows who leads its cluster. Nobody else is asked for that.
+    #[serde(default)]
+    pub knows_leader: bool,
 }
 
 /// Has the daemon begin anew.

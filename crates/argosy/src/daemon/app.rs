@@ -134,7 +134,15 @@ impl App {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             began_at: u64::try_from(self.began_at.as_micros()).unwrap_or(u64::MAX),
+            knows_leader: self.knows_leader(),
         }
+    }
+
+    /// Tells whether this machine is of a cluster and knows who leads it. One that is just becoming
+    /// so does not.
+    fn knows_leader(&self) -> bool {
+        let Ok(node) = self.node.try_lock() else { return false };
+        node.as_ref().is_some_and(|node| node.access().leadership().borrow().leader.is_some())
     }
 
     /// Has this daemon end and the next begin in its place, once the cluster lets the machine be

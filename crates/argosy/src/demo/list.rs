@@ -62,18 +62,26 @@ pub(super) fn run(control: &Control, printer: &Printer) -> Result<(), Failure> {
     })
 }
 
-/// The zone of each machine, as the first one that answers knows it.
+/// The zone of each machine, as those that answer know it: one that has just come back may not have
+/// heard of others yet, so it is asked on until all are known.
 fn zones(control: &Control, status: &Status) -> Result<BTreeMap<String, String>, Failure> {
     let cluster = Cluster::new(control.clone(), status.mode)?;
     // One that is cut off knows what was, not what is.
     let running = status.machines.iter().filter(|it| it.state == MachineState::Running);
     let (connected, cut): (Vec<_>, Vec<_>) = running.partition(|it| it.link_up);
-    let mut asked = connected.into_iter().chain(cut);
-    let known = asked.find_map(|at| cluster.machines(at)).unwrap_or_default();
-    let zone = |labels: Vec<(String, String)>| {
-        labels.into_iter().find_map(|(key, zone)| (key == "zone").then_some(zone))
-    };
-    Ok(known.into_iter().filter_map(|it| Some((it.name, zone(it.metadata)?))).collect())
+    let mut zones = BTreeMap::new();
+    for at in connected.into_iter().chain(cut) {
+        for machine in cluster.machines(at).into_iter().flatten() {
+            let zone = machine.metadata.into_iter().find(|(key, _)| key == "zone");
+            if let Some((_, zone)) = zone {
+                zones.entry(machine.name).or_insert(zone);
+            }
+        }
+        if status.machines.iter().all(|it| zones.contains_key(&it.name)) {
+            break;
+        }
+    }
+    Ok(zones)
 }
 
 fn shown(status: Status, zones: &BTreeMap<String, String>) -> Shown {
