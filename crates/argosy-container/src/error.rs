@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capabilities::UnknownCapability;
 use crate::cgroup::BadDeviceRule;
+use crate::private::LockError;
 use crate::seccomp::SeccompError;
 use crate::spec::{BadContainerId, ContainerId};
 
@@ -37,6 +38,8 @@ pub enum ContainerError {
     Refused { what: String },
     #[error("cannot signal container {id}")]
     Signal { id: ContainerId, source: std::io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error(transparent)]
     Capability(#[from] UnknownCapability),
     #[error(transparent)]
