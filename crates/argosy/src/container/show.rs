@@ -1,13 +1,13 @@
 //! What is shown of containers.
 
-use argosy_container::{ContainerId, Inspection, State, Stats};
+use argosy_container::{ContainerError, ContainerId, Inspection, State, Stats};
 use argosy_network::{Endpoint, PublishedPort};
 use serde::Serialize;
 
 use super::record::EngineRecord;
 use super::{Engine, failed, network};
 use crate::commands::time;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::printer::{Printer, table};
 
 /// One line of `ps`.
@@ -42,8 +42,19 @@ pub(super) fn list(
 ) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for id in engine.ids()? {
-        // One that is removed just now is none.
-        let Ok(inspection) = engine.containers.inspect(&id) else { continue };
+        let inspection = match engine.containers.inspect(&id) {
+            Ok(inspection) => inspection,
+            Err(error @ ContainerError::Record { .. }) => {
+                printer.note(&format!(
+                    "note: container {} is damaged: {}; remove it: argosy container rm --force {0}",
+                    id.short(),
+                    chain(&error)
+                ));
+                continue;
+            }
+            // One that is removed just now is none.
+            Err(_) => continue,
+        };
         let runs = inspection.state.is_live();
         if !all && !runs {
             continue;
