@@ -52,9 +52,10 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
         printer.note(&note);
     }
     engine.make_private()?;
-    sweep(engine, unit.as_deref());
+    let store = engine.store()?;
+    sweep(engine, &store, unit.as_deref());
     let id = new_id()?;
-    let image = images::image(&engine.store()?, options, &id, printer)?;
+    let image = images::image(&store, options, &id, printer)?;
     // Until this container is on record, nobody else takes its name.
     let naming = naming(engine)?;
     take_name(engine, options)?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use argosy_container::{ContainerError, ContainerId, Hold, State, try_lock};
 
+use argosy_image::{Store, StoreError};
+
 use super::ids::{is_being_made, is_ours};
 use super::record::EngineRecord;
 use super::{Engine, failed, network, now_ms};
@@ -22,7 +24,7 @@ const LAST_KEPT: Duration = Duration::from_secs(72 * 3600);
 type Found = (ContainerId, Option<EngineRecord>);
 
 /// Removes the last container of a unit that starts the next, and what others have left.
-pub(crate) fn sweep(engine: &Engine, unit: Option<&str>) {
+pub(super) fn sweep(engine: &Engine, store: &Store, unit: Option<&str>) {
     let found: Vec<Found> = match engine.ids() {
         Ok(ids) => ids.into_iter().map(|id| (id.clone(), engine.record(&id))).collect(),
         Err(failure) => return tell(&failure),
@@ -39,10 +41,13 @@ pub(crate) fn sweep(engine: &Engine, unit: Option<&str>) {
     // Whoever holds it does all of it, now.
     let lock = engine.lock(SWEEPING).map(|path| try_lock(&path, Hold::Alone));
     let Ok(Ok(Some(_sweeping))) = lock else { return };
-    let kinds = [containers, volumes, networks, leases];
-    for failure in kinds.into_iter().filter_map(|kind| kind(engine, &found).err()) {
-        tell(&failure);
-    }
+    let swept = [
+        containers(engine, &found),
+        volumes(engine),
+        network::sweep(engine),
+        leases(engine, store),
+    ];
+    swept.into_iter().filter_map(Result::err).for_each(|failure| tell(&failure));
 }
 
 fn tell(failure: &Failure) {
@@ -77,7 +82,8 @@ fn remove(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>) -> R
 
 /// Tells whether nobody is to see a container any more.
 fn is_left_over(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>) -> bool {
-    if is_being_made(id) {
+    let is_kept = record.is_some_and(|it| !it.remove && it.unit.is_none());
+    if is_kept || is_being_made(id) {
         return false;
     }
     let containers = &engine.containers;
@@ -93,7 +99,7 @@ fn is_left_over(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>
         None => state == State::Created,
         // Killed before its end could take it away.
         Some(record) if record.remove => matches!(state, State::Lost | State::Created),
-        Some(record) => record.unit.is_some() && is_over(&state, record.created_ms, now_ms()),
+        Some(record) => is_over(&state, record.created_ms, now_ms()),
     }
 }
 
@@ -118,7 +124,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn volumes(engine: &Engine, _: &[Found]) -> Result<(), Failure> {
+fn volumes(engine: &Engine) -> Result<(), Failure> {
     for volume in engine.volumes.list()? {
         if volume.goes_with.as_ref().is_some_and(|id| is_gone(engine, id)) {
             engine.volumes.remove_if_there(engine, &volume.name)?;
@@ -127,14 +133,9 @@ fn volumes(engine: &Engine, _: &[Found]) -> Result<(), Failure> {
     engine.volumes.collect()
 }
 
-fn networks(engine: &Engine, _: &[Found]) -> Result<(), Failure> {
-    network::sweep(engine)
-}
-
 /// Lets go of images that were held for containers which are gone.
-fn leases(engine: &Engine, _: &[Found]) -> Result<(), Failure> {
-    let bad = |error: argosy_image::StoreError| Failure::from_error(Exit::BadInput, &error);
-    let store = engine.store()?;
+fn leases(engine: &Engine, store: &Store) -> Result<(), Failure> {
+    let bad = |error: StoreError| Failure::from_error(Exit::BadInput, &error);
     for lease in store.leases().map_err(bad)? {
         let id = ContainerId::new(&lease.holder);
         if id.is_ok_and(|id| is_ours(&id) && is_gone(engine, &id)) {
