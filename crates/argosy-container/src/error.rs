@@ -16,6 +16,8 @@ use crate::spec::{BadContainerId, ContainerId};
 pub enum ContainerError {
     #[error("there is no container {id}")]
     NotFound { id: ContainerId },
+    #[error("container {id} has lost its records")]
+    Damaged { id: ContainerId },
     #[error("there is a container {id} already")]
     Exists { id: ContainerId },
     #[error("container {id} runs")]

@@ -165,8 +165,14 @@ impl Containers {
     }
 
     pub(crate) fn spec(&self, id: &ContainerId) -> Result<ContainerSpec, ContainerError> {
-        let found = record::read(&self.spec_path(id))?;
-        found.ok_or_else(|| ContainerError::NotFound { id: id.clone() })
+        match record::read(&self.spec_path(id)) {
+            Ok(Some(spec)) => Ok(spec),
+            Ok(None) if !self.is_there(id) => Err(ContainerError::NotFound { id: id.clone() }),
+            Ok(None) | Err(ContainerError::Record { .. }) => {
+                Err(ContainerError::Damaged { id: id.clone() })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells whether there is a container, be its records lost: it can still be removed.

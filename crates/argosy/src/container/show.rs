@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::record::EngineRecord;
 use super::{Engine, failed, network};
 use crate::commands::time;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::printer::{Printer, table};
 
 /// One line of `ps`.
@@ -44,11 +44,10 @@ pub(super) fn list(
     for id in engine.ids()? {
         let inspection = match engine.containers.inspect(&id) {
             Ok(inspection) => inspection,
-            Err(error @ ContainerError::Record { .. }) => {
+            Err(ContainerError::Damaged { .. }) => {
                 printer.note(&format!(
-                    "note: container {} is damaged: {}; remove it: argosy container rm --force {0}",
+                    "note: container {} has lost its records; remove it: argosy container rm --force {0}",
                     id.short(),
-                    chain(&error)
                 ));
                 continue;
             }

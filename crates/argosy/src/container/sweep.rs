@@ -90,7 +90,7 @@ fn is_left_over(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>
     let state = match containers.inspect(id) {
         Ok(inspection) => inspection.state,
         // Of one that never ran nothing is lost with its records.
-        Err(ContainerError::Record { .. }) => {
+        Err(ContainerError::Damaged { .. }) => {
             return record.is_none() && !containers.was_started(id);
         }
         Err(_) => return false,
