@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capabilities::UnknownCapability;
 use crate::cgroup::BadDeviceRule;
+use crate::private::LockError;
 use crate::seccomp::SeccompError;
 use crate::spec::{BadContainerId, ContainerId};
 
@@ -15,6 +16,8 @@ use crate::spec::{BadContainerId, ContainerId};
 pub enum ContainerError {
     #[error("there is no container {id}")]
     NotFound { id: ContainerId },
+    #[error("container {id} has lost its records")]
+    Damaged { id: ContainerId },
     #[error("there is a container {id} already")]
     Exists { id: ContainerId },
     #[error("container {id} runs")]
@@ -37,6 +40,8 @@ pub enum ContainerError {
     Refused { what: String },
     #[error("cannot signal container {id}")]
     Signal { id: ContainerId, source: std::io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error(transparent)]
     Capability(#[from] UnknownCapability),
     #[error(transparent)]

@@ -3,8 +3,9 @@
 //! Lines are in the form of Kubernetes' Container Runtime Interface: a time, the stream, `F` for a
 //! whole line or `P` for the beginning of one, and the text.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -32,9 +33,16 @@ fn older(path: &Path) -> PathBuf {
     path.with_extension("older")
 }
 
+/// It is appended to, and holds whatever a program has printed.
+fn options() -> OpenOptions {
+    let mut options = File::options();
+    options.append(true).mode(0o600);
+    options
+}
+
 impl LogWriter {
     pub(crate) fn open(path: PathBuf) -> io::Result<LogWriter> {
-        let file = File::options().create(true).append(true).open(&path)?;
+        let file = options().create(true).open(&path)?;
         let bytes = file.metadata()?.len();
         Ok(LogWriter { path, file, bytes, begun: Default::default() })
     }
@@ -88,7 +96,7 @@ impl LogWriter {
     /// Begins a new file. If that cannot be, the present one goes on and grows.
     fn turn(&mut self) {
         let made = fs::rename(&self.path, older(&self.path))
-            .and_then(|()| File::options().create_new(true).append(true).open(&self.path));
+            .and_then(|()| options().create_new(true).open(&self.path));
         if let Ok(file) = made {
             self.file = file;
             self.bytes = 0;

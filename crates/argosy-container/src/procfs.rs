@@ -21,7 +21,7 @@ pub struct ProcessName {
 
 impl ProcessName {
     /// Names a process that runs now, by its number in `/proc`.
-    pub(crate) fn of(pid: i32) -> Option<ProcessName> {
+    pub fn of(pid: i32) -> Option<ProcessName> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         Some(ProcessName { pid, start_ticks: field(&text, 22)?.parse().ok()? })
     }

@@ -95,3 +95,12 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Contai
         .map(Some)
         .map_err(|source| ContainerError::Record { path: path.to_owned(), source })
 }
+
+/// The same for a record of a run. While the machine runs it is replaced whole: one that cannot be
+/// read is from before the machine lost its power, and counts as none.
+pub(crate) fn read_whole<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ContainerError> {
+    match read(path) {
+        Err(ContainerError::Record { .. }) => Ok(None),
+        result => result,
+    }
+}

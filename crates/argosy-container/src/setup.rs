@@ -5,6 +5,7 @@ mod etc;
 mod hide;
 mod mounts;
 mod root;
+mod sources;
 mod sysctl;
 
 use std::os::fd::OwnedFd;
@@ -22,6 +23,8 @@ pub(crate) use dev::{DeviceNode, device_nodes};
 pub(crate) use etc::write_files;
 pub use hide::{MASKED_PATHS, READ_ONLY_PATHS};
 pub(crate) use mounts::Inside;
+use sources::Source;
+pub(crate) use sources::is_unfilled;
 pub(crate) use sysctl::refusal as sysctl_refusal;
 
 /// All that is decided before the process is made.
@@ -59,12 +62,14 @@ impl Surroundings {
     }
 }
 
-/// The container's directories, opened in its own mount namespace as the user that we are: the root
-/// of another user namespace may be kept from walking there.
+/// The container's directories and what is bound into it, opened in its own mount namespace as the
+/// user that we are: the root of another user namespace may be kept from walking there.
 #[derive(Debug)]
 pub(crate) struct Opened {
     data: OwnedFd,
     run: OwnedFd,
+    /// One for each mount; none for what is no bind.
+    sources: Vec<Option<Source>>,
 }
 
 impl Opened {
@@ -74,7 +79,8 @@ impl Opened {
             openat(CWD, path, flags, Mode::empty())
                 .map_err(StartFailure::at(format!("open {}", path.display())))
         };
-        Ok(Opened { data: open(&it.data)?, run: open(&it.run)? })
+        let sources = it.spec.mounts.iter().map(Source::open).collect::<Result<_, _>>()?;
+        Ok(Opened { data: open(&it.data)?, run: open(&it.run)?, sources })
     }
 }
 
@@ -96,7 +102,7 @@ pub(crate) fn build(it: &Surroundings, opened: &Opened) -> Result<Vec<Clamped>, 
     mounts::kernel_file_systems(it, &inside, &mut clamped)?;
     dev::populate(it, &inside)?;
     etc::mount_files(it, opened, &inside)?;
-    mounts::mount_wanted(it, &inside, &mut clamped)?;
+    mounts::mount_wanted(it, opened, &inside, &mut clamped)?;
     mounts::mount_cgroups(it, &inside, &mut clamped)?;
     sysctl::apply(it, &inside)?;
     if let Some(cwd) = &it.spec.process.cwd {

@@ -19,7 +19,7 @@ use crate::procfs::{self, ProcessName};
 use crate::record::{self, RunRecord, boot, now_ms};
 use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
 use crate::spec::{ContainerSpec, Namespace, UserNamespace};
-use crate::store::{Containers, Lock};
+use crate::store::{Containers, Lock, make_directory};
 use crate::{ContainerError, StartFailure, sys};
 
 pub(crate) use joined::of_process;
@@ -106,8 +106,10 @@ impl Containers {
         record: &RunRecord,
         lock: &Lock,
     ) -> Result<(), ContainerError> {
+        self.make_private()?;
         let run = self.run(&spec.id);
-        fs::create_dir_all(&run).map_err(ContainerError::file("make", &run))?;
+        // As of its other directory, the root of another user namespace passes through.
+        make_directory(&run, 0o711).map_err(ContainerError::file("make", &run))?;
         record::write(&self.run_path(&spec.id), record)?;
         match fs::remove_file(self.exit_path(&spec.id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -133,6 +135,7 @@ impl Containers {
         if surroundings.own_user {
             let shown = procfs::number_shown(pid).ok_or_else(died)?;
             clamped.extend(ids::map(shown, surroundings)?);
+            ids::give_volumes(surroundings)?;
             for layer in ids::shifted_layers(shown, surroundings, &mut clamped)? {
                 link.send_with(&ToChild::Layer, Some(&layer)).map_err(talk)?;
             }

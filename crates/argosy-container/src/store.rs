@@ -1,14 +1,15 @@
 //! The containers of a machine: their directories, and the truth about each.
 
+mod collect;
+mod create;
 mod end;
+mod lock;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Stats;
@@ -19,15 +20,16 @@ use crate::record::{self, Exit, RunRecord};
 use crate::spec::{ContainerId, ContainerSpec};
 use crate::{ContainerError, ProcessName};
 
+pub use create::Lasting;
+pub(crate) use create::make_directory;
+pub(crate) use lock::Lock;
+
 /// How long an end is waited for that has been ordered with SIGKILL. A process that hangs in the
 /// kernel, on a dead network disk for example, may take for ever.
 const KILLED_MAX: Duration = Duration::from_secs(10);
 
 /// Beginning of names in the data directory that are no containers.
 const HIDDEN: char = '.';
-
-/// What is locked while containers are made or removed. No id looks like this behind the point.
-const LOCK: &str = ".+lock";
 
 /// All containers of one engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,46 +73,7 @@ pub struct Inspection {
     pub clamped: Vec<Clamped>,
 }
 
-/// The only one that starts or removes a container.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    file: File,
-}
-
-impl Lock {
-    /// Notes that the container was started once; its file says so from now on.
-    pub(crate) fn note_start(&self) -> io::Result<()> {
-        match self.file.metadata()?.len() {
-            0 => (&self.file).write_all(b"started\n"),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl Containers {
-    /// Stores a new container. It does not run yet.
-    pub fn create(&self, spec: &ContainerSpec) -> Result<(), ContainerError> {
-        fs::create_dir_all(&self.data_dir).map_err(ContainerError::file("make", &self.data_dir))?;
-        let _changing = self.changing(FlockOperation::LockShared)?;
-        let (path, hidden) = (self.data(&spec.id), self.hidden(&spec.id));
-        let exists = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => ContainerError::Exists { id: spec.id.clone() },
-            _ => ContainerError::file("make", &path)(error),
-        };
-        fs::create_dir(&hidden).map_err(exists)?;
-        let made = || {
-            for (name, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755)] {
-                make_directory(&hidden.join(name), mode)
-                    .map_err(ContainerError::file("make", hidden.join(name)))?;
-            }
-            record::write(&hidden.join("spec.json"), spec)?;
-            // Whole, or not there.
-            let never_over = RenameFlags::NOREPLACE;
-            renameat_with(CWD, &hidden, CWD, &path, never_over).map_err(|it| exists(it.into()))
-        };
-        made().inspect_err(|_| drop(fs::remove_dir_all(&hidden)))
-    }
-
     /// Returns the ids of all containers, in order.
     pub fn list(&self) -> Result<Vec<ContainerId>, ContainerError> {
         let entries = match fs::read_dir(&self.data_dir) {
@@ -121,7 +84,7 @@ impl Containers {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| !name.starts_with(HIDDEN))
             .filter_map(|name| ContainerId::new(name).ok())
-            .filter(|id| self.spec_path(id).exists())
+            .filter(|id| self.is_there(id))
             .collect();
         ids.sort();
         Ok(ids)
@@ -154,7 +117,7 @@ impl Containers {
             state,
             init: running.as_ref().and_then(|it| it.init),
             started_ms: running.map(|it| it.started_ms),
-            health: record::read(&self.health_path(id))?,
+            health: record::read_whole(&self.health_path(id))?,
             clamped,
         })
     }
@@ -165,13 +128,14 @@ impl Containers {
         LogReader::open(path.clone()).map_err(ContainerError::file("read", path))
     }
 
-    fn was_started(&self, id: &ContainerId) -> bool {
+    /// Tells whether a container has run, however long ago.
+    pub fn was_started(&self, id: &ContainerId) -> bool {
         fs::metadata(self.data(id).join("lock")).is_ok_and(|it| it.len() > 0)
     }
 
     /// Returns how a container ended, if it did and somebody saw it.
     pub fn exit(&self, id: &ContainerId) -> Result<Option<Exit>, ContainerError> {
-        record::read(&self.exit_path(id))
+        record::read_whole(&self.exit_path(id))
     }
 
     /// Measures a running container.
@@ -201,54 +165,32 @@ impl Containers {
     }
 
     pub(crate) fn spec(&self, id: &ContainerId) -> Result<ContainerSpec, ContainerError> {
-        let found = record::read(&self.spec_path(id))?;
-        found.ok_or_else(|| ContainerError::NotFound { id: id.clone() })
+        match record::read(&self.spec_path(id)) {
+            Ok(Some(spec)) => Ok(spec),
+            Ok(None) if !self.is_there(id) => Err(ContainerError::NotFound { id: id.clone() }),
+            Ok(None) | Err(ContainerError::Record { .. }) => {
+                Err(ContainerError::Damaged { id: id.clone() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells whether there is a container, be its records lost: it can still be removed.
+    fn is_there(&self, id: &ContainerId) -> bool {
+        self.spec_path(id).exists() || self.data(id).join("upper").exists()
     }
 
     pub(crate) fn run_record(&self, id: &ContainerId) -> Result<Option<RunRecord>, ContainerError> {
-        record::read(&self.run_path(id))
+        record::read_whole(&self.run_path(id))
     }
 
     /// Returns the record of a container that runs.
     pub(crate) fn running(&self, id: &ContainerId) -> Result<RunRecord, ContainerError> {
-        if !self.spec_path(id).exists() {
+        if !self.is_there(id) {
             return Err(ContainerError::NotFound { id: id.clone() });
         }
         let run = self.run_record(id)?.filter(RunRecord::is_running);
         run.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })
-    }
-
-    /// Takes a container for a start or a removal; `None` if somebody has it.
-    pub(crate) fn try_lock(&self, id: &ContainerId) -> Result<Option<Lock>, ContainerError> {
-        let path = self.data(id).join("lock");
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ContainerError::NotFound { id: id.clone() },
-            _ => ContainerError::file("open", &path)(error),
-        })?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            Err(error) => return Err(ContainerError::file("lock", &path)(error.into())),
-        }
-        // It may be the lock of a container that was removed meanwhile.
-        let number = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|it| it.ino());
-        if number(file.metadata()) != number(fs::metadata(&path)) {
-            return Err(ContainerError::NotFound { id: id.clone() });
-        }
-        Ok(Some(Lock { file }))
-    }
-
-    /// Takes part in changing which containers there are; to collect what was left half done is to
-    /// do so alone.
-    fn changing(&self, operation: FlockOperation) -> Result<File, ContainerError> {
-        let path = self.data_dir.join(LOCK);
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(ContainerError::file("open", &path))?;
-        match flock(&file, operation) {
-            Ok(()) => Ok(file),
-            Err(error) => Err(ContainerError::file("lock", &path)(error.into())),
-        }
     }
 
     /// Where a container is while it is made or removed.
@@ -290,10 +232,4 @@ impl Containers {
     pub fn attach_path(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("attach.sock")
     }
-}
-
-/// Makes a directory with a mode that the umask does not change.
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    fs::create_dir(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,8 +43,7 @@ impl Lock {
     pub(crate) fn take(run_dir: &Path) -> Result<Lock, NetworkError> {
         make_directory(run_dir)?;
         let path = run_dir.join("lock");
-        let open = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = open.map_err(NetworkError::file("open", &path))?;
+        let file = open_lock(&path).map_err(NetworkError::file("open", &path))?;
         let begin = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -55,6 +55,15 @@ impl Lock {
             }
         }
     }
+}
+
+/// Opens a lock that nobody else can open and hold, be it one of an earlier version.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 pub(crate) fn make_directory(path: &Path) -> Result<(), NetworkError> {

@@ -3,14 +3,18 @@
 //! runs it.
 
 mod docker;
+mod ids;
 mod images;
 mod logs;
+mod names;
 mod network;
 mod network_commands;
 mod options;
+mod private;
 mod record;
 mod run;
 mod show;
+mod sweep;
 mod volume;
 mod volumes;
 
@@ -67,15 +71,21 @@ impl Engine {
             .map_err(|error| Failure::from_error(Exit::BadInput, &error))
     }
 
-    /// Returns the container that a user means: by name, id, or the beginning of one.
-    fn find(&self, wanted: &str) -> Result<ContainerId, Failure> {
-        let ids = self.ids()?;
-        let named = |id: &&ContainerId| {
+    /// Returns the container that has a name or id, and not only the beginning of it.
+    fn named(&self, wanted: &str) -> Result<Option<ContainerId>, Failure> {
+        let mut ids = self.ids()?.into_iter();
+        let named = |id: &ContainerId| {
             id.as_str() == wanted || self.record(id).is_some_and(|it| it.name == wanted)
         };
-        if let Some(id) = ids.iter().find(named) {
-            return Ok(id.clone());
+        Ok(ids.find(named))
+    }
+
+    /// Returns the container that a user means: by name, id, or the beginning of one.
+    fn find(&self, wanted: &str) -> Result<ContainerId, Failure> {
+        if let Some(id) = self.named(wanted)? {
+            return Ok(id);
         }
+        let ids = self.ids()?;
         let mut begun = ids.iter().filter(|id| id.as_str().starts_with(wanted));
         match (begun.next(), begun.next()) {
             (Some(id), None) if !wanted.is_empty() => Ok(id.clone()),
@@ -113,7 +123,7 @@ impl Engine {
             }
             Err(error) => return Err(failed(&error)),
         }
-        self.release(id, record.filter(|_| volumes))
+        self.release(id, record.filter(|it| volumes || it.remove))
     }
 
     /// Lets go of what a container has had that is gone: its image, and the volumes that were

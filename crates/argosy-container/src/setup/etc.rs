@@ -10,6 +10,7 @@ use super::mounts::is_replaced;
 use super::{Inside, Opened, Surroundings};
 use crate::StartFailure;
 use crate::spec::{ContainerSpec, Namespace};
+use crate::store::make_directory;
 
 /// Writes the files that are mounted into the container, on the machine. They are of one run, as
 /// the names and addresses in them are.
@@ -19,7 +20,7 @@ pub(crate) fn write_files(spec: &ContainerSpec, run: &Path) -> io::Result<()> {
         _ => spec.hostname(),
     };
     let directory = run.join("etc");
-    fs::create_dir_all(&directory)?;
+    make_directory(&directory, 0o755)?;
     let hosts = spec.hosts.clone().unwrap_or_else(|| {
         format!(
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{name}\n"

@@ -30,6 +30,11 @@ pub enum MountKind {
         /// does.
         #[serde(default)]
         copy_up: bool,
+        /// A file that is locked while that is done, and has text in it as long as it is not done: an
+        /// interrupted copy goes on at the next start, and two starts do not mix theirs. Without one
+        /// nobody else uses the source.
+        #[serde(default)]
+        copy_record: Option<PathBuf>,
     },
     /// A temporary file system, with options of tmpfs(5) and mount flags as mount(8) names them.
     Tmpfs { options: Vec<String> },
@@ -56,6 +61,7 @@ impl Mount {
             propagation: Propagation::Private,
             make_source: true,
             copy_up: false,
+            copy_record: None,
         };
         Mount { kind, target: target.into(), read_only: false }
     }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -12,8 +12,8 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::ContainerError;
 use crate::clamped::Clamped;
-use crate::setup::Surroundings;
-use crate::spec::{IdRange, Root, UserNamespace};
+use crate::setup::{Surroundings, is_unfilled};
+use crate::spec::{IdRange, MountKind, Root, UserNamespace};
 use crate::sys::{self, MountChange};
 
 /// Tells whether this process is the machine's root: one of a user namespace may do little more to
@@ -80,10 +80,10 @@ pub(crate) fn shifted_layers(
     else {
         return Ok(Vec::new());
     };
-    let root = |ids: &[IdRange]| ids.iter().find(|it| it.inside == 0).map(|it| it.outside);
     for name in ["upper", "work"] {
         let path = surroundings.data.join(name);
-        chown(&path, root(uids), root(gids)).map_err(ContainerError::file("give away", &path))?;
+        chown(&path, root_of(uids), root_of(gids))
+            .map_err(ContainerError::file("give away", &path))?;
     }
     let path = format!("/proc/{pid}/ns/user");
     let namespace = File::open(&path).map_err(ContainerError::file("open", path))?;
@@ -103,6 +103,32 @@ pub(crate) fn shifted_layers(
             Ok(Vec::new())
         }
     }
+}
+
+/// Gives the root of a new user namespace the volumes that are still to be filled: it is who fills
+/// them, and uses them.
+pub(crate) fn give_volumes(surroundings: &Surroundings) -> Result<(), ContainerError> {
+    let spec = &surroundings.spec;
+    let (UserNamespace::Mapped { uids, gids }, false) =
+        (&spec.namespaces.user, surroundings.rootless)
+    else {
+        return Ok(());
+    };
+    for mount in &spec.mounts {
+        if let MountKind::Bind { source, copy_up: true, copy_record, .. } = &mount.kind
+            && is_unfilled(source, copy_record.as_deref())
+            && fs::metadata(source).is_ok_and(|it| it.uid() == 0)
+        {
+            chown(source, root_of(uids), root_of(gids))
+                .map_err(ContainerError::file("give away", source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns who is root, on the machine.
+fn root_of(ids: &[IdRange]) -> Option<u32> {
+    ids.iter().find(|it| it.inside == 0).map(|it| it.outside)
 }
 
 /// Lets an ordinary user be root in the container, with further ids if the machine grants some.

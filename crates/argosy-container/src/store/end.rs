@@ -8,12 +8,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::{Containers, HIDDEN, KILLED_MAX, LOCK, Lock};
+use super::{Containers, KILLED_MAX, Lock};
 use crate::hearing::Hearing;
+use crate::private::Hold;
 use crate::record::{Exit, RunRecord};
 use crate::spec::ContainerId;
 use crate::{ContainerError, sys};
@@ -105,7 +105,7 @@ impl Containers {
             self.lock_idle(id)?
         };
         self.clear_run(id, force)?;
-        let _changing = self.changing(FlockOperation::LockShared)?;
+        let _changing = self.changing(Hold::Shared)?;
         let (path, hidden) = (self.data(id), self.hidden(id));
         // From here on there is no such container, however far the removal gets.
         fs::rename(&path, &hidden).map_err(ContainerError::file("rename", &path))?;
@@ -139,34 +139,6 @@ impl Containers {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Removes what creations and removals that were cut short have left, and what runs have whose
-    /// monitors are gone.
-    pub fn collect(&self) -> Result<(), ContainerError> {
-        for id in self.list()? {
-            match self.try_lock(&id) {
-                Ok(Some(_lock)) => match self.clear_run(&id, false) {
-                    // Unwatched, and yet no reason to stop it.
-                    Err(ContainerError::Running { .. }) => {}
-                    result => result?,
-                },
-                // Somebody is about it, or has removed it.
-                Ok(None) | Err(ContainerError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let Ok(entries) = fs::read_dir(&self.data_dir) else { return Ok(()) };
-        // Waits for those who are about it.
-        let _changing = self.changing(FlockOperation::LockExclusive)?;
-        for entry in entries.filter_map(Result::ok) {
-            let name = entry.file_name().into_string().unwrap_or_default();
-            if name.starts_with(HIDDEN) && name != LOCK {
-                let path = entry.path();
-                remove_tree(&path).map_err(ContainerError::file("remove", &path))?;
-            }
-        }
-        Ok(())
     }
 
     /// Takes a container that does not run, once whoever has just looked after it is done.
@@ -218,7 +190,7 @@ fn ends_within(run: &RunRecord, time: Duration) -> bool {
 }
 
 /// Removes a directory with all that is in it, what its owner may not read included.
-fn remove_tree(path: &Path) -> io::Result<()> {
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     let inner = path.join("work/work");
     if inner.exists() {
         // overlayfs leaves it without any permission.

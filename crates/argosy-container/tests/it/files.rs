@@ -105,6 +105,7 @@ fn a_missing_source_is_an_error_where_nobody_said_to_make_it() {
         propagation: Propagation::Private,
         make_source: false,
         copy_up: false,
+        copy_record: None,
     };
     spec.mounts = vec![Mount { kind, target: "/x".to_owned(), read_only: false }];
     let output = stand.run(&spec);
@@ -133,6 +134,7 @@ fn later_mounts_pass_as_far_as_was_said() {
             propagation,
             make_source: false,
             copy_up: false,
+            copy_record: None,
         };
         spec.mounts = vec![Mount { kind, target: target.to_owned(), read_only: false }];
         stand.containers.create(&spec).unwrap();

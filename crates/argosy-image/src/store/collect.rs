@@ -69,6 +69,7 @@ impl Store {
             }
         }
         self.remove_partials(what, &mut collected)?;
+        self.remove_empty_leases()?;
         drop(lock);
         drop(session);
         Ok(collected)

@@ -15,10 +15,19 @@ impl Store {
     /// Makes or replaces a small file. The caller holds the store's lock, shared at least, so
     /// that what a killed writer leaves can be told from what is being written.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_as(path, bytes, true)
+    }
+
+    /// The same for a file that nobody asks for when the machine has lost its power.
+    pub(super) fn write_passing(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_as(path, bytes, false)
+    }
+
+    fn write_as(&self, path: &Path, bytes: &[u8], lasts: bool) -> Result<(), StoreError> {
         let writing = self.path("partial").join(format!("{WRITING}{}", random_name()));
-        let written = write_synced(&writing, bytes).and_then(|()| {
+        let written = write_new(&writing, bytes, lasts).and_then(|()| {
             std::fs::rename(&writing, path).map_err(failed("rename a new file to", path))?;
-            sync_folder_of(path)
+            if lasts { sync_folder_of(path) } else { Ok(()) }
         });
         if written.is_err() {
             drop(std::fs::remove_file(&writing));
@@ -27,7 +36,7 @@ impl Store {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write_new(path: &Path, bytes: &[u8], lasts: bool) -> Result<(), StoreError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -35,7 +44,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         .open(path)
         .map_err(failed("make", path))?;
     file.write_all(bytes).map_err(failed("write", path))?;
-    file.sync_all().map_err(failed("sync", path))
+    if lasts { file.sync_all().map_err(failed("sync", path)) } else { Ok(()) }
 }
 
 /// Makes a rename or removal in a folder last.

@@ -3,9 +3,8 @@
 //! A container makes a lease under its own id before it mounts the layers, and releases it when
 //! its own record goes. A lease is a file, so it outlives the process that made it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::durable::sync_folder_of;
 use super::{HOLDER_BYTES_MAX, Store, StoreError, failed, names_in};
 use crate::digest::Digest;
 
@@ -23,24 +22,54 @@ impl Store {
     ///
     /// Fails with [`StoreError::NotFound`] if the image has been removed meanwhile.
     pub fn hold(&self, manifest: &Digest, holder: &str) -> Result<Lease, StoreError> {
+        self.hold_as(manifest, holder, Self::write)
+    }
+
+    /// The same for a holder that is gone when the machine has lost its power: nothing waits for the
+    /// disk.
+    pub fn hold_passing(&self, manifest: &Digest, holder: &str) -> Result<Lease, StoreError> {
+        self.hold_as(manifest, holder, Self::write_passing)
+    }
+
+    fn hold_as(
+        &self,
+        manifest: &Digest,
+        holder: &str,
+        write: impl FnOnce(&Self, &Path, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<Lease, StoreError> {
         let path = self.lease_path(holder)?;
         let _shared = self.share()?;
         if !self.place("images", manifest).exists() {
             return Err(StoreError::NotFound { name: manifest.to_string() });
         }
-        self.write(&path, format!("{manifest}\n").as_bytes())?;
+        write(self, &path, format!("{manifest}\n").as_bytes())?;
         Ok(Lease { holder: holder.to_owned(), manifest: manifest.clone() })
     }
 
-    /// Lets go of what a holder holds; it is fine if that is nothing.
+    /// Lets go of what a holder holds; it is fine if that is nothing. Nothing waits for the disk: a
+    /// lease that is there again after the machine lost its power is one of somebody who is gone.
     pub fn release(&self, holder: &str) -> Result<(), StoreError> {
         let path = self.lease_path(holder)?;
         let _shared = self.share()?;
         match std::fs::remove_file(&path) {
-            Ok(()) => sync_folder_of(&path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("remove", &path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("remove", &path)(error))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Removes leases that a lost power has left without what they say. The caller holds the store's
+    /// lock exclusively, so that nobody writes one.
+    pub(super) fn remove_empty_leases(&self) -> Result<(), StoreError> {
+        let folder = self.path("leases");
+        for holder in names_in(&folder)? {
+            let path = folder.join(&holder);
+            if path.metadata().is_ok_and(|found| found.len() == 0) {
+                std::fs::remove_file(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// All leases, by holder.

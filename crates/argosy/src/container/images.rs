@@ -31,7 +31,11 @@ pub(super) fn image(
     let wanted = options.image_and_command[0].as_str();
     let here = || {
         let image = store.find(wanted).ok()?;
-        store.hold(&image.manifest, id.as_str()).ok()?;
+        let held = match options.rm.is_on() {
+            true => store.hold_passing(&image.manifest, id.as_str()),
+            false => store.hold(&image.manifest, id.as_str()),
+        };
+        held.ok()?;
         Some(image)
     };
     // By an id, or one that is here: no registry is asked.

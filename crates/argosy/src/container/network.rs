@@ -17,7 +17,7 @@ use crate::daemon::STORE_ADDRESSES;
 use crate::failure::{Exit, Failure};
 
 /// The companion's request, in the container's directory.
-const REQUEST: &str = "network.json";
+pub(super) const REQUEST: &str = "network.json";
 /// Where this machine's name servers stand.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
@@ -293,19 +293,6 @@ fn request_path(engine: &Engine, id: &ContainerId) -> PathBuf {
     engine.containers.data_dir.join(id.as_str()).join(REQUEST)
 }
 
-/// Leaves the request where the companion finds it.
-pub(super) fn write_request(
-    engine: &Engine,
-    id: &ContainerId,
-    request: &CompanionRequest,
-) -> Result<(), Failure> {
-    let path = request_path(engine, id);
-    let write = || std::fs::write(&path, serde_json::to_vec(request)?);
-    write().map_err(|error| {
-        Failure::new(Exit::BadInput, format!("cannot write {}: {error}", path.display()))
-    })
-}
-
 /// Returns what of a container is published while it runs.
 pub(super) fn published(engine: &Engine, id: &ContainerId) -> Published {
     let path = request_path(engine, id);
@@ -338,7 +325,7 @@ pub(super) fn sweep(engine: &Engine) -> Result<(), Failure> {
         match engine.containers.inspect(&id).map(|it| it.state) {
             Ok(State::Exited(_) | State::Lost) => false,
             Ok(_) => true,
-            Err(_) => super::run::is_being_made(&id),
+            Err(_) => super::ids::is_being_made(&id),
         }
     };
     match engine.networks.collect(is_alive) {

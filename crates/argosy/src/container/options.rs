@@ -13,7 +13,7 @@ use argosy_container::{ContainerId, ContainerSpec, IdRange, Namespace, UserNames
 use argosy_model::signal_number;
 
 use super::Engine;
-use super::volumes::Volumes;
+use super::volumes::{Volume, Volumes};
 use crate::args::ContainerRun;
 use crate::failure::{Exit, Failure};
 
@@ -143,24 +143,24 @@ pub(super) fn check(options: &ContainerRun, in_unit: bool) -> Result<Vec<String>
     Ok(notes)
 }
 
-/// Volumes that are to be made, in the order of their mounts.
+/// Puts volumes where they are wanted, and makes those that have a name. Returns the nameless ones,
+/// which are still to be made.
 pub(super) fn make_volumes(
     volumes: &Volumes,
     wanted: Vec<Wanted>,
     spec: &mut ContainerSpec,
     goes_with: Option<&ContainerId>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<Volume>, Failure> {
     let mut nameless = Vec::new();
     for Wanted { name, place, copy } in wanted {
         let volume = match &name {
             Some(name) => volumes.make_if_missing(name)?,
-            None => {
-                let volume = volumes.make_nameless(goes_with)?;
-                nameless.push(volume.name.clone());
-                volume
-            }
+            None => Volume::nameless(goes_with)?,
         };
         mounts::mount_volume(&volume, volumes, &mut spec.mounts[place], copy)?;
+        if name.is_none() {
+            nameless.push(volume);
+        }
     }
     Ok(nameless)
 }

@@ -8,9 +8,9 @@ use argosy_container::{ContainerId, Containers};
 use serde::{Deserialize, Serialize};
 
 /// The record's name in the container's directory.
-const FILE: &str = "engine.json";
+pub(super) const FILE: &str = "engine.json";
 
-/// One container's record. Written once.
+/// One container's record. Written once, with the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EngineRecord {
     pub(super) name: String,
@@ -47,7 +47,7 @@ impl EngineRecord {
         containers.data_dir.join(id.as_str()).join(FILE)
     }
 
-    /// Returns the record of a container; one whose creation was cut off has none.
+    /// Returns the record of a container; one that lost its records with the machine's power has none.
     pub(super) fn read(containers: &Containers, id: &ContainerId) -> Option<EngineRecord> {
         serde_json::from_slice(&fs::read(Self::path(containers, id)).ok()?).ok()
     }
@@ -55,9 +55,5 @@ impl EngineRecord {
     /// Returns a container's name, or the beginning of its id.
     pub(super) fn name_of(containers: &Containers, id: &ContainerId) -> String {
         Self::read(containers, id).map_or_else(|| id.short(), |record| record.name)
-    }
-
-    pub(super) fn write(&self, containers: &Containers, id: &ContainerId) -> std::io::Result<()> {
-        fs::write(Self::path(containers, id), serde_json::to_vec(self)?)
     }
 }

@@ -1,21 +1,23 @@
 //! `argosy container run`: gets the image, makes the container, and becomes its monitor.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 
 use argosy_api::UnitContainer;
 use argosy_container::{
-    ContainerId, ContainerSpec, Mount, MountKind, Ready, Root, RunOptions, STARTED, State, Streams,
-    process_of,
+    ContainerId, ContainerSpec, Lasting, Mount, MountKind, Ready, Root, RunOptions, STARTED,
+    Streams, process_of,
 };
 use argosy_image::Image;
+use argosy_network::CompanionRequest;
 
+use super::ids::new_id;
+use super::names::{naming, take_name};
 use super::options::Wanted;
-use super::record::EngineRecord;
-use super::{
-    Engine, become_helper, cannot_run, failed, helper, images, network, now_ms, options, random_hex,
-};
+use super::record::{self, EngineRecord};
+use super::sweep::sweep;
+use super::volumes::Volume;
+use super::{Engine, become_helper, cannot_run, failed, helper, images, network, now_ms, options};
 use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
@@ -25,9 +27,6 @@ const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
 
 /// Where the supervisor's socket is in a container that speaks to it itself.
 const NOTIFY_INSIDE: &str = "/run/notify.sock";
-
-/// What is locked while a container gets its name.
-const NAMING: &str = "container-names.lock";
 
 /// docker's exit status for a container that could not be made.
 const EXIT_NOT_MADE: u8 = 125;
@@ -52,9 +51,11 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     for note in options::check(options, unit.is_some())? {
         printer.note(&note);
     }
-    sweep(engine, unit.as_deref())?;
+    engine.make_private()?;
+    let store = engine.store()?;
+    sweep(engine, &store, unit.as_deref());
     let id = new_id()?;
-    let image = images::image(&engine.store()?, options, &id, printer)?;
+    let image = images::image(&store, options, &id, printer)?;
     // Until this container is on record, nobody else takes its name.
     let naming = naming(engine)?;
     take_name(engine, options)?;
@@ -132,12 +133,9 @@ fn make(
     let name = options.name.clone().unwrap_or_else(|| id.short());
     let request = network::connect(options, engine, image, &name, &mut spec)?;
     let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
-    let nameless = options::make_volumes(
-        &engine.volumes,
-        wanted,
-        &mut spec,
-        options.rm.is_on().then_some(id),
-    )?;
+    let goes_with = options.rm.is_on().then_some(id);
+    let new = options::make_volumes(&engine.volumes, wanted, &mut spec, goes_with)?;
+    let nameless: Vec<String> = new.iter().map(|it| it.name.clone()).collect();
     let record = EngineRecord {
         name,
         image: options.image_and_command[0].clone(),
@@ -152,14 +150,28 @@ fn make(
         stop_timeout: options.stop_timeout,
         remove: options.rm.is_on(),
     };
-    engine.containers.create(&spec).map_err(|error| failed(&error))?;
-    if let Some(request) = request {
-        network::write_request(engine, id, &request)?;
-    }
+    keep(engine, &spec, &record, (request.as_ref(), &new))?;
     tell_supervisor(engine, &record, id);
-    record.write(&engine.containers, id).map_err(|error| {
-        Failure::new(Exit::BadInput, format!("cannot write the record of container {id}: {error}"))
-    })
+    Ok(())
+}
+
+/// Puts a container on the disk with all that is known of it, and then what is made for it: whoever
+/// finds that knows whose it is.
+fn keep(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    record: &EngineRecord,
+    (request, volumes): (Option<&CompanionRequest>, &[Volume]),
+) -> Result<(), Failure> {
+    let text = |error: serde_json::Error| Failure::from_error(Exit::BadInput, &error);
+    let mut files = vec![(record::FILE, serde_json::to_vec(record).map_err(text)?)];
+    if let Some(request) = request {
+        files.push((network::REQUEST, serde_json::to_vec(request).map_err(text)?));
+    }
+    // Nobody asks for one after the machine lost its power that its end would have taken away.
+    let lasting = if record.remove { Lasting::Boot } else { Lasting::Always };
+    engine.containers.create_with(spec, &files, lasting).map_err(|error| failed(&error))?;
+    volumes.iter().try_for_each(|volume| engine.volumes.keep(volume))
 }
 
 /// Tells the supervisor whose lines the unit's are from now on. Without it they lack that, no more.
@@ -217,100 +229,4 @@ fn write_id(options: &ContainerRun, id: &ContainerId) -> Result<(), Failure> {
     std::fs::write(path, id.as_str()).map_err(|error| {
         Failure::new(Exit::BadInput, format!("cannot write {}: {error}", path.display()))
     })
-}
-
-/// Removes what earlier commands have left: a unit keeps its last container until it starts the next,
-/// and an image is held only by containers that are there.
-fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
-    for id in &engine.ids()? {
-        let Some(record) = engine.record(id) else { continue };
-        let same_unit = record.unit.is_some() && record.unit.as_deref() == unit;
-        if !same_unit && !record.remove {
-            continue;
-        }
-        let Ok(inspection) = engine.containers.inspect(id) else { continue };
-        // Its monitor was killed before it could take it away.
-        let left_over = record.remove && inspection.state == State::Lost;
-        if (same_unit && !inspection.state.is_live()) || left_over {
-            engine.remove(id, false, true)?;
-        }
-    }
-    for volume in engine.volumes.list()? {
-        if volume.goes_with.as_ref().is_some_and(|id| is_gone(engine, id)) {
-            engine.volumes.remove(engine, &volume.name)?;
-        }
-    }
-    network::sweep(engine)?;
-    let store = engine.store()?;
-    let leases = store.leases().map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
-    for lease in leases.iter().filter(|lease| is_orphan(engine, &lease.holder)) {
-        store
-            .release(&lease.holder)
-            .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
-    }
-    Ok(())
-}
-
-/// Tells whether a lease's container is gone: one whose command is still at work has none yet, but has
-/// its process's number in its id.
-fn is_orphan(engine: &Engine, holder: &str) -> bool {
-    let Ok(id) = ContainerId::new(holder) else { return false };
-    maker_of(&id).is_some() && is_gone(engine, &id)
-}
-
-/// Tells whether a container neither is there nor is being made.
-fn is_gone(engine: &Engine, id: &ContainerId) -> bool {
-    !engine.containers.data_dir.join(id.as_str()).exists() && !is_being_made(id)
-}
-
-/// Returns the process that makes, or made, a container.
-fn maker_of(id: &ContainerId) -> Option<u32> {
-    let id = id.as_str();
-    (id.len() == 64).then(|| u32::from_str_radix(id.get(..8)?, 16).ok()).flatten()
-}
-
-/// Tells whether the process that makes a container runs.
-pub(super) fn is_being_made(id: &ContainerId) -> bool {
-    let is_there = |pid: u32| std::path::Path::new("/proc").join(pid.to_string()).exists();
-    maker_of(id).is_some_and(is_there)
-}
-
-/// Makes an id as docker has them, 64 hexadecimal digits; the first eight are this process's number.
-fn new_id() -> Result<ContainerId, Failure> {
-    let own = argosy_container::own_number()
-        .ok_or_else(|| Failure::new(Exit::BadInput, "/proc does not tell of this process"))?;
-    let text = format!("{own:08x}{}", random_hex::<28>()?);
-    ContainerId::new(text).map_err(|error| Failure::from_error(Exit::BadInput, &error))
-}
-
-/// Held by whoever gives a container its name.
-fn naming(engine: &Engine) -> Result<File, Failure> {
-    let path = engine.runtime_dir.join(NAMING);
-    let lock = || {
-        std::fs::create_dir_all(&engine.runtime_dir)?;
-        let file = File::options().create(true).append(true).open(&path)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-        Ok(file)
-    };
-    lock().map_err(|error: std::io::Error| {
-        Failure::new(Exit::BadInput, format!("cannot lock {}: {error}", path.display()))
-    })
-}
-
-/// Sees to it that nobody else has the name.
-fn take_name(engine: &Engine, options: &ContainerRun) -> Result<(), Failure> {
-    let Some(name) = options.name.as_deref() else { return Ok(()) };
-    ContainerId::new(name).map_err(|error| {
-        Failure::from_error(Exit::BadInput, &error).with_help("choose another --name")
-    })?;
-    match engine.find(name) {
-        Ok(id) if options.replace => engine.remove(&id, true, true),
-        Ok(id) => {
-            let message = format!("container {} has the name {name} already", id.as_str());
-            Err(Failure::new(Exit::Refused, message).with_help(format!(
-                "remove it: argosy container rm {name}; or choose another --name, or --replace"
-            )))
-        }
-        Err(_) => Ok(()),
-    }
 }

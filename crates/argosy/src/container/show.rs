@@ -1,6 +1,6 @@
 //! What is shown of containers.
 
-use argosy_container::{ContainerId, Inspection, State, Stats};
+use argosy_container::{ContainerError, ContainerId, Inspection, State, Stats};
 use argosy_network::{Endpoint, PublishedPort};
 use serde::Serialize;
 
@@ -42,8 +42,18 @@ pub(super) fn list(
 ) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for id in engine.ids()? {
-        // One that is removed just now is none.
-        let Ok(inspection) = engine.containers.inspect(&id) else { continue };
+        let inspection = match engine.containers.inspect(&id) {
+            Ok(inspection) => inspection,
+            Err(ContainerError::Damaged { .. }) => {
+                printer.note(&format!(
+                    "note: container {} has lost its records; remove it: argosy container rm --force {0}",
+                    id.short(),
+                ));
+                continue;
+            }
+            // One that is removed just now is none.
+            Err(_) => continue,
+        };
         let runs = inspection.state.is_live();
         if !all && !runs {
             continue;

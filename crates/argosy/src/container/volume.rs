@@ -29,7 +29,15 @@ pub(crate) fn main(
             let volume = engine.volumes.make(name.as_deref(), &new, *ignore)?;
             printer.line(&volume.name)?;
         }
-        VolumeAction::Ls { quiet } => list(&engine.volumes.list()?, *quiet, printer)?,
+        VolumeAction::Ls { quiet } => {
+            for name in engine.volumes.names()? {
+                if let Err(failure) = engine.volumes.find_if_there(&name) {
+                    let help = failure.help.unwrap_or_default();
+                    printer.note(&format!("note: {}; {help}", failure.message));
+                }
+            }
+            list(&engine.volumes.list()?, *quiet, printer)?;
+        }
         VolumeAction::Inspect { volumes } => {
             let found: Vec<_> = volumes
                 .iter()
@@ -37,22 +45,22 @@ pub(crate) fn main(
                     let volume = engine.volumes.find(name)?;
                     let mut value = serde_json::to_value(&volume).unwrap_or_default();
                     value["path"] = engine.volumes.data_of(&volume).display().to_string().into();
-                    value["used_by"] = engine.volumes.users(&engine, &volume)?.into();
+                    value["used_by"] = engine.volumes.users(&engine, &volume.name)?.into();
                     Ok(value)
                 })
                 .collect::<Result<_, Failure>>()?;
             printer.line(&serde_json::to_string_pretty(&found).unwrap_or_default())?;
         }
         VolumeAction::Rm { force, volumes } => {
-            return each(volumes, printer, |name| match engine.volumes.find(name) {
-                Err(_) if *force => Ok(()),
-                found => engine.volumes.remove(&engine, &found?.name),
+            return each(volumes, printer, |name| match *force {
+                true => engine.volumes.remove_if_there(&engine, name).map(drop),
+                false => engine.volumes.remove(&engine, name),
             });
         }
         VolumeAction::Prune { all } => {
             for volume in engine.volumes.list()?.iter().filter(|it| *all || it.nameless) {
-                if engine.volumes.users(&engine, volume)?.is_empty() {
-                    engine.volumes.remove(&engine, &volume.name)?;
+                let is_unused = engine.volumes.users(&engine, &volume.name)?.is_empty();
+                if is_unused && engine.volumes.remove_if_there(&engine, &volume.name)? {
                     printer.line(&volume.name)?;
                 }
             }

@@ -44,7 +44,7 @@ impl Drop for OwnNetwork {
 }
 
 /// Makes an image of Debian's static busybox, and gives it a name.
-fn with_busybox(machine: &Machine) {
+pub(crate) fn with_busybox(machine: &Machine) {
     let root = machine.path("rootfs");
     fs::create_dir_all(root.join("bin")).unwrap();
     for directory in ["tmp", "etc", "dev", "proc", "sys"] {
@@ -62,7 +62,7 @@ fn with_busybox(machine: &Machine) {
 }
 
 /// Returns the ids of all containers.
-fn containers(machine: &Machine) -> Vec<serde_json::Value> {
+pub(crate) fn containers(machine: &Machine) -> Vec<serde_json::Value> {
     machine.json(&["container", "ps", "--all"]).as_array().unwrap().clone()
 }
 

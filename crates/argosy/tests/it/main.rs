@@ -6,6 +6,7 @@
 mod bad_input;
 mod containers;
 mod demo;
+mod engine;
 mod fence;
 mod first_unit;
 mod health;

@@ -1,8 +1,6 @@
 //! What the user wants mounted: binds, volumes, temporary file systems.
 
-use std::fs;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount_bind, mount_bind_recursive, mount_change,
@@ -11,19 +9,21 @@ use rustix::mount::{
 use super::{Inside, copy_up, mount_at};
 use crate::StartFailure;
 use crate::clamped::Clamped;
-use crate::setup::Surroundings;
+use crate::setup::sources::Source;
+use crate::setup::{Opened, Surroundings};
 use crate::spec::{Mount, MountKind, Propagation};
 
 /// Mounts all, those nearer to the root first, as docker orders them.
 pub(crate) fn mount_wanted(
     it: &Surroundings,
+    opened: &Opened,
     inside: &Inside,
     clamped: &mut Vec<Clamped>,
 ) -> Result<(), StartFailure> {
-    let depth = |mount: &&Mount| mount.target.split('/').filter(|it| !it.is_empty()).count();
-    let mut mounts: Vec<&Mount> = it.spec.mounts.iter().collect();
-    mounts.sort_by_key(depth);
-    for mount in mounts {
+    let depth = |mount: &Mount| mount.target.split('/').filter(|it| !it.is_empty()).count();
+    let mut mounts: Vec<_> = it.spec.mounts.iter().zip(&opened.sources).collect();
+    mounts.sort_by_key(|(mount, _)| depth(mount));
+    for (mount, source) in mounts {
         let step = format!("mount at {}", mount.target);
         if !mount.target.starts_with('/') || mount.target.trim_matches('/').is_empty() {
             return Err(StartFailure::new(
@@ -32,11 +32,14 @@ pub(crate) fn mount_wanted(
             ));
         }
         match &mount.kind {
-            MountKind::Bind { source, recursive, propagation, make_source, copy_up } => {
+            MountKind::Bind { source: path, recursive, propagation, copy_up, .. } => {
+                let gone = || StartFailure::new(&step, "its source was not opened");
+                let source = source.as_ref().ok_or_else(gone)?;
                 if *copy_up {
-                    copy_up::fill(inside, &mount.target, source)?;
+                    copy_up::fill(inside, &mount.target, (path, source))?;
                 }
-                bind(inside, mount, source, (*recursive, *propagation, *make_source))?;
+                let step = format!("bind {} at {}", path.display(), mount.target);
+                bind(inside, mount, source, (*recursive, *propagation), &step)?;
             }
             MountKind::Tmpfs { options } => {
                 let (flags, options) = tmpfs_options(options);
@@ -54,25 +57,22 @@ pub(crate) fn mount_wanted(
 fn bind(
     inside: &Inside,
     mount: &Mount,
-    source: &Path,
-    (recursive, propagation, make_source): (bool, Propagation, bool),
+    source: &Source,
+    (recursive, propagation): (bool, Propagation),
+    step: &str,
 ) -> Result<(), StartFailure> {
-    let step = format!("bind {} at {}", source.display(), mount.target);
-    if make_source && !source.exists() {
-        fs::create_dir_all(source).map_err(StartFailure::at(&step))?;
-    }
-    let metadata = fs::metadata(source).map_err(StartFailure::at(&step))?;
-    let target = if metadata.is_dir() {
-        inside.directory(&mount.target)
-    } else {
-        inside.file(&mount.target)
+    let target = match source.is_directory {
+        true => inside.directory(&mount.target),
+        false => inside.file(&mount.target),
     };
-    let target = target.map_err(StartFailure::at(&step))?;
+    let target = target.map_err(StartFailure::at(step))?;
     let name = format!("/proc/self/fd/{}", target.as_raw_fd());
-    let bound =
-        if recursive { mount_bind_recursive(source, &name) } else { mount_bind(source, &name) };
-    bound.map_err(StartFailure::at(&step))?;
-    let mounted = inside.find(&mount.target).map_err(StartFailure::at(&step))?;
+    let bound = match recursive {
+        true => mount_bind_recursive(source.name(), &name),
+        false => mount_bind(source.name(), &name),
+    };
+    bound.map_err(StartFailure::at(step))?;
+    let mounted = inside.find(&mount.target).map_err(StartFailure::at(step))?;
     let mut flags = match propagation {
         Propagation::Private => MountPropagationFlags::PRIVATE,
         Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
@@ -82,7 +82,7 @@ fn bind(
         flags |= MountPropagationFlags::REC;
     }
     mount_change(format!("/proc/self/fd/{}", mounted.as_raw_fd()), flags)
-        .map_err(StartFailure::at(&step))
+        .map_err(StartFailure::at(step))
 }
 
 /// Parts mount(8)'s flags from the options of the file system.

@@ -242,10 +242,13 @@ pub(super) fn mount_volume(
             mount.read_only = read_only;
         }
         VolumeKind::Own | VolumeKind::Directory { .. } => {
-            if let MountKind::Bind { source, make_source, copy_up, .. } = &mut mount.kind {
+            if let MountKind::Bind { source, make_source, copy_up, copy_record, .. } =
+                &mut mount.kind
+            {
                 *source = volumes.data_of(volume);
                 *make_source = false;
                 *copy_up = copy && volume.copy;
+                *copy_record = volumes.copy_record_of(volume);
             }
         }
     }

@@ -1,0 +1,67 @@
+//! Removing what was left half done: by creations and removals that were cut short, and by runs
+//! whose monitors were killed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::end::remove_tree;
+use super::lock::LOCK;
+use super::{Containers, HIDDEN};
+use crate::ContainerError;
+use crate::record::RunRecord;
+use crate::spec::ContainerId;
+
+impl Containers {
+    /// Removes what creations and removals that were cut short have left, and what runs have whose
+    /// monitors are gone. What somebody is about is left to him, and to the next time.
+    pub fn collect(&self) -> Result<(), ContainerError> {
+        for id in self.runs() {
+            self.collect_run(&id)?;
+        }
+        self.collect_hidden()
+    }
+
+    /// Returns the containers that run, or whose last run nobody has cleared up.
+    fn runs(&self) -> Vec<ContainerId> {
+        names(&self.run_dir).filter_map(|name| ContainerId::new(name).ok()).collect()
+    }
+
+    fn collect_run(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        if self.run_record(id)?.is_some_and(|run| RunRecord::is_watched(&run)) {
+            return Ok(());
+        }
+        match self.try_lock(id) {
+            Ok(Some(_lock)) => match self.clear_run(id, false) {
+                // Unwatched, and yet no reason to stop it.
+                Err(ContainerError::Running { .. }) => Ok(()),
+                result => result,
+            },
+            // Somebody is about it, or has removed it.
+            Ok(None) | Err(ContainerError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn collect_hidden(&self) -> Result<(), ContainerError> {
+        let is_left = |name: &String| name.starts_with(HIDDEN) && name != LOCK;
+        if !names(&self.data_dir).any(|name| is_left(&name)) {
+            return Ok(());
+        }
+        let Some(alone) = self.try_changing_alone()? else { return Ok(()) };
+        // Whoever makes or removes one has the lock, so these are nobody's.
+        let left: Vec<PathBuf> =
+            names(&self.data_dir).filter(is_left).map(|it| self.data_dir.join(it)).collect();
+        // Nobody has to wait until all of it is removed. If two do it, both are content.
+        drop(alone);
+        for path in left {
+            remove_tree(&path).map_err(ContainerError::file("remove", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what is in a directory; nothing if it is not there.
+fn names(directory: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+}
