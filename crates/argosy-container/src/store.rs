@@ -1,9 +1,11 @@
 //! The containers of a machine: their directories, and the truth about each.
 
 mod end;
+mod remove;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::{ContainerError, ProcessName};
 
 /// How long an end is waited for that has been ordered with SIGKILL. A process that hangs in the
 /// kernel, on a dead network disk for example, may take for ever.
-const KILLED_MAX: Duration = Duration::from_secs(10);
+pub(crate) const KILLED_MAX: Duration = Duration::from_secs(10);
 
 /// Beginning of names in the data directory that are no containers.
 const HIDDEN: char = '.';
@@ -46,6 +48,8 @@ pub enum State {
     Starting,
     Running,
     Paused,
+    /// It runs and its monitor was killed: the next start of any container, or a removal, ends it.
+    Unwatched,
     Exited(Exit),
     /// It has ended and nobody saw how: its monitor was killed, or the machine.
     Lost,
@@ -54,7 +58,7 @@ pub enum State {
 impl State {
     /// Tells whether the container runs, stands still for now, or is about to run.
     pub fn is_live(&self) -> bool {
-        matches!(self, State::Starting | State::Running | State::Paused)
+        matches!(self, State::Starting | State::Running | State::Paused | State::Unwatched)
     }
 }
 
@@ -75,6 +79,12 @@ pub struct Inspection {
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl Lock {
@@ -133,6 +143,7 @@ impl Containers {
         let run = self.run_record(id)?;
         let exit = self.exit(id)?;
         let state = match (&run, exit.clone()) {
+            (Some(run), _) if run.is_running() && !run.is_watched() => State::Unwatched,
             (Some(run), _) if run.is_running() => match run.cgroups.is_frozen() {
                 true => State::Paused,
                 false => State::Running,
@@ -280,6 +291,10 @@ impl Containers {
 
     pub(crate) fn run_path(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("run.json")
+    }
+
+    pub(crate) fn asked_path(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("asked")
     }
 
     pub(crate) fn health_path(&self, id: &ContainerId) -> PathBuf {

@@ -52,6 +52,7 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     for note in options::check(options, unit.is_some())? {
         printer.note(&note);
     }
+    engine.containers.end_unwatched().map_err(|error| failed(&error))?;
     sweep(engine, unit.as_deref())?;
     let id = new_id()?;
     let image = images::image(&engine.store()?, options, &id, printer)?;
@@ -79,6 +80,7 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
             Some(NotifyWhen::Healthy) => Some(Ready::Healthy),
             Some(NotifyWhen::Container) | None => None,
         },
+        supervised: unit.is_some(),
     };
     let request = engine.containers.run_request(&id, run);
     match options.detach {
