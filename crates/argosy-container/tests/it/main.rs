@@ -10,5 +10,6 @@ mod peers;
 mod rootless;
 mod security;
 mod stand;
+mod stops;
 mod terminals;
 mod version2;
