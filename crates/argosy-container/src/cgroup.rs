@@ -6,6 +6,7 @@ mod devices;
 mod hierarchies;
 mod life;
 mod stats;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;

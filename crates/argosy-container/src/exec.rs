@@ -2,19 +2,19 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
+use rustix::fs::{Gid, Uid};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Forked, fork_through};
 use crate::launch::{Extra, Launch};
 use crate::link::{FromChild, Link, ToChild};
-use crate::monitor::Inner;
 use crate::procfs::ProcessName;
 use crate::record::RunRecord;
 use crate::spec::{ContainerId, ContainerSpec, Process};
-use crate::start::of_process;
+use crate::start::{SETUP_MAX, kill, of_process, talk_failed};
 use crate::store::Containers;
 use crate::{ContainerError, StartFailure, sys, terminal};
 
@@ -76,23 +76,14 @@ impl Containers {
         }
         drop(other);
         let result = lead(&own);
-        // It ends as soon as it has made the process, or failed.
-        let _ = waitpid(Pid::from_raw(helper), WaitOptions::empty());
+        // It ends as soon as it has made the process, or failed; if not, this ends it.
+        match &result {
+            Ok(_) => drop(waitpid(Pid::from_raw(helper), WaitOptions::empty())),
+            Err(_) => kill(helper),
+        }
         result
     }
-
-    /// Executes a process whose output nobody wants; returns its number.
-    pub(crate) fn exec_quietly(
-        &self,
-        id: &ContainerId,
-        exec: ExecSpec,
-    ) -> Result<i32, ContainerError> {
-        let open = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok();
-        let inner = Inner::new([open(), open(), open()]);
-        inner.replaced(|| self.exec(id, exec)).map(|it| it.pid)
-    }
 }
-
 /// Fills in what is not said from the container's own process.
 fn completed(mut process: Process, spec: &ContainerSpec) -> Process {
     let mut env = spec.process.env.clone();
@@ -119,23 +110,24 @@ fn is_foreign(process: &ProcessName, file: &str) -> bool {
 
 /// Leads the process until it executes its program.
 fn lead(link: &Link) -> Result<Executed, ContainerError> {
-    let talk = |error: std::io::Error| StartFailure::new("talk to the process", error);
+    let until = Instant::now() + SETUP_MAX;
+    let talk = |error: std::io::Error| talk_failed(&error, SETUP_MAX);
     let died = || StartFailure::new("enter the container", "the process that did it has died");
     let (mut pid, mut terminal) = (None, None);
-    loop {
-        match link.receive::<FromChild>().map_err(talk)? {
+    let mut hear = || loop {
+        match link.receive_until::<FromChild>(until).map_err(talk)? {
             Some((FromChild::Made(found), _)) => pid = Some(found),
             Some((FromChild::Terminal, descriptor)) => terminal = descriptor,
             Some((FromChild::Ready(_), _)) => link.send(&ToChild::Execute).map_err(talk)?,
-            Some((FromChild::Failed(failure), _)) => {
-                if let Some(pid) = pid {
-                    let _ = waitpid(Pid::from_raw(pid), WaitOptions::empty());
-                }
-                return Err(failure.into());
-            }
-            None => break,
+            Some((FromChild::Failed(failure), _)) => return Err(failure),
+            None => return Ok(()),
         }
+    };
+    let heard = hear();
+    if let (Err(_), Some(pid)) = (&heard, pid) {
+        kill(pid);
     }
+    heard?;
     let pid = pid.ok_or_else(died)?;
     Ok(Executed { pid, terminal })
 }

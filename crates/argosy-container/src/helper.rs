@@ -43,6 +43,9 @@ pub struct RunOptions {
     pub log: bool,
     /// Whether and when a supervisor is told.
     pub ready: Option<Ready>,
+    /// Whether a supervisor judges a unit by how the helper ends: an end that `stop` or `kill` asked
+    /// for is to look like one.
+    pub supervised: bool,
 }
 
 /// What a helper in the background says when the container has started.
@@ -79,11 +82,15 @@ impl Containers {
     }
 }
 
-/// Is the helper: does what its argument says, and ends with the container's exit code.
-pub fn helper_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+/// Is the helper: does what its argument says, and ends with the container's exit code. Of a container
+/// that its end has taken away `removed` is told, to let go of what it had beside its files.
+pub fn helper_main(
+    arguments: impl Iterator<Item = OsString>,
+    removed: impl FnOnce(&Containers, &ContainerId),
+) -> ExitCode {
     match seal::seal_own_program()
         .map_err(ContainerError::system("seal the helper's program"))
-        .and_then(|()| run(arguments))
+        .and_then(|()| run(arguments, removed))
     {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -93,7 +100,10 @@ pub fn helper_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerError> {
+fn run(
+    mut arguments: impl Iterator<Item = OsString>,
+    removed: impl FnOnce(&Containers, &ContainerId),
+) -> Result<u8, ContainerError> {
     sys::close_on_exec_from(FIRST_UNKNOWN);
     let text = arguments.next().and_then(|it| it.into_string().ok()).unwrap_or_default();
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
@@ -101,12 +111,18 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
         HelperRequest::Run { containers, id, options } => {
             let ended = containers.run_foreground(&id, options);
             if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
-                containers.delete(&id, true)?;
+                match containers.delete(&id, true) {
+                    // Somebody else may have been first.
+                    Ok(()) | Err(ContainerError::NotFound { .. }) => removed(&containers, &id),
+                    // How the container ended is what the caller asked for.
+                    Err(error) => complain(&error),
+                }
             }
             let ended = ended?;
-            if let Some(signal) = ended.by_passed_on {
-                // Whoever sent it sees that it had its effect: a supervisor takes the unit for
-                // stopped, not for failed. A shell shows the same code in either case.
+            ended.rest.pass_on();
+            if let Some(signal) = ended.by {
+                // A supervisor takes the unit for stopped, not for failed. A shell shows the same code
+                // in either case.
                 sys::end_by(signal);
             }
             Ok(ended.code)
@@ -121,7 +137,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<u8, ContainerErr
 }
 
 /// Says something on the standard error.
-pub(crate) fn say(text: &str) {
+fn say(text: &str) {
     // Nobody may be there to read it.
     drop(std::io::stderr().write_all(format!("argosy: {text}\n").as_bytes()));
 }

@@ -13,6 +13,7 @@
 //!    another helper, from any process.
 //! 5. [`Containers::delete`], or `remove` in the request; [`Containers::collect`] now and then.
 
+mod asked;
 mod capabilities;
 mod cgroup;
 mod clamped;
@@ -58,7 +59,6 @@ pub use ready::Ready;
 pub use record::Exit;
 pub use seccomp::SeccompError;
 pub use setup::{MASKED_PATHS, READ_ONLY_PATHS};
-pub use signals::{UnknownSignal, signal_number, stop_signal};
 pub use spec::*;
 pub use store::{Containers, Inspection, Lasting, State};
 pub use top::ContainerProcess;

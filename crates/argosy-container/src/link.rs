@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -18,6 +19,8 @@ use crate::clamped::Clamped;
 
 /// Largest message. Reports of everything that can be clamped fit many times.
 const MESSAGE_MAX: usize = 64 << 10;
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// From the process that becomes the container.
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,14 +104,30 @@ impl Link {
         Ok(Some((serde_json::from_slice(&text[..length])?, descriptor)))
     }
 
+    /// The same, until a time; a message that has not come by then is an error.
+    pub(crate) fn receive_until<T: DeserializeOwned>(
+        &self,
+        until: Instant,
+    ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).unwrap_or(NOW);
+            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) => return self.receive(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Has this process end when its parent, which has the other end, does.
     pub(crate) fn end_with_other(&self) -> Result<(), StartFailure> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(StartFailure::at("end with the monitor"))?;
         // It may have ended before that.
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut list = [PollFd::new(&self.0, PollFlags::empty())];
-        match poll(&mut list, Some(&now)) {
+        match poll(&mut list, Some(&NOW)) {
             Ok(0) => Ok(()),
             Ok(_) => Err(StartFailure::new("go on", "the monitor is gone")),
             Err(error) => Err(StartFailure::new("hear the monitor", error)),

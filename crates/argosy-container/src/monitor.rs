@@ -3,7 +3,9 @@
 mod clients;
 mod companion;
 mod executed;
+mod guard;
 mod health;
+mod own;
 mod relay;
 
 use std::collections::BTreeSet;
@@ -17,8 +19,9 @@ use rustix::process::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::asked::{Asked, End};
 use crate::hearing::Hearing;
-use crate::helper::{self, RunOptions, STARTED};
+use crate::helper::{RunOptions, STARTED};
 use crate::log::LogWriter;
 use crate::ready::{self, Ready};
 use crate::record::{self, Exit, RunRecord, now_ms};
@@ -30,14 +33,17 @@ use crate::{ContainerError, sys};
 
 pub(crate) use clients::Stream;
 pub(crate) use companion::Attendance;
+pub(crate) use guard::Guard;
 use health::Checks;
-pub(crate) use relay::Inner;
 use relay::Relay;
 
 /// Signals that are the monitor's own: its children's ends, the size of its window, and what the
 /// kernel tells about its own writing and job control.
 const OWN: [i32; 6] =
     [libc::SIGCHLD, libc::SIGWINCH, libc::SIGPIPE, libc::SIGURG, libc::SIGTTIN, libc::SIGTTOU];
+
+/// Between two words to a supervisor that has too much to read to take one more.
+const READY_AGAIN: Duration = Duration::from_millis(100);
 
 /// How the monitor treats its standard streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -92,7 +98,15 @@ impl Containers {
         }
         let mut monitor = Monitor::new(self, &spec, started, relay, signals)?;
         monitor.ready = options.ready;
-        monitor.watch()
+        monitor.supervised = options.supervised;
+        match monitor.watch() {
+            Ok(status) => monitor.finish(status),
+            Err(error) => {
+                // Without a monitor it would run unseen.
+                drop(self.clear_run(id));
+                Err(error)
+            }
+        }
     }
 }
 
@@ -115,6 +129,10 @@ struct Monitor<'a> {
     carried_out: Option<i32>,
     /// What a supervisor has not been told yet.
     ready: Option<Ready>,
+    /// When to tell it again that had no room for it.
+    ready_again: Option<Instant>,
+    /// Whether a supervisor judges a unit by this process's end.
+    supervised: bool,
 }
 
 impl<'a> Monitor<'a> {
@@ -136,6 +154,7 @@ impl<'a> Monitor<'a> {
             raw = relay.interactive().then(RawMode::enter).flatten();
             relay.set_terminal(own).map_err(ContainerError::system("watch the terminal"))?;
         }
+        relay.begin();
         relay.listen(&containers.attach_path(&spec.id));
         let checks = spec.health.clone().map(|health| Checks::new(health, Instant::now()));
         Ok(Monitor {
@@ -151,17 +170,20 @@ impl<'a> Monitor<'a> {
             hearing: None,
             carried_out: None,
             ready: None,
+            ready_again: None,
+            supervised: false,
         })
     }
 
-    /// Waits for events and deals with each, until the container has ended.
-    fn watch(mut self) -> Result<Ended, ContainerError> {
-        let status = loop {
+    /// Waits for events and deals with each, until the container has ended; returns how it did.
+    /// Nothing here waits for anything else.
+    fn watch(&mut self) -> Result<WaitStatus, ContainerError> {
+        loop {
             if let Some(status) = self.collect() {
-                break status;
+                return Ok(status);
             }
-            self.say_ready();
             let now = Instant::now();
+            self.say_ready(now);
             if let Some(checks) = &mut self.checks {
                 checks.advance(self.containers, self.id, now);
             }
@@ -172,29 +194,41 @@ impl<'a> Monitor<'a> {
             let due = due.chain(self.started.attendance.as_ref().and_then(Attendance::due));
             self.listen(now);
             let due = due.chain(self.hearing.as_ref().map(Hearing::due));
+            let due = due.chain(self.ready_again);
             let due = due.chain(self.relay.behind_until()).min();
             let timeout = due.map(|it| it.saturating_duration_since(now));
-            let wanted = self.relay.wanted();
+            let mut wanted = self.relay.wanted();
+            // Behind those of the relay, which are counted.
+            let speaks = self.started.attendance.as_ref().and_then(Attendance::wanted);
+            wanted.extend(speaks.map(|it| (it, PollFlags::IN)));
             let ready = wait_for(self.signals.as_fd(), &wanted, timeout)
                 .map_err(ContainerError::system("wait for events"))?;
             while let Some(signal) = sys::read_signal(&self.signals) {
                 self.signalled(signal);
             }
             self.relay.advance(&ready);
-        };
-        self.finish(status)
+        }
     }
 
     /// Tells the supervisor that the container has started, once it has.
-    fn say_ready(&mut self) {
+    fn say_ready(&mut self, now: Instant) {
+        if self.ready_again.is_some_and(|at| now < at) {
+            return;
+        }
+        self.ready_again = None;
         let healthy = || self.checks.as_ref().is_some_and(Checks::is_healthy);
         if self.ready == Some(Ready::Started) || (self.ready == Some(Ready::Healthy) && healthy()) {
-            self.ready = None;
-            if let Err(error) = ready::say_ready() {
-                helper::say(&format!(
+            match ready::say_ready() {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.ready_again = Some(now + READY_AGAIN);
+                    return;
+                }
+                Err(error) => own::say(&format!(
                     "cannot tell the supervisor that the container has started: {error}"
-                ));
+                )),
+                Ok(()) => {}
             }
+            self.ready = None;
         }
     }
 
@@ -205,6 +239,7 @@ impl<'a> Monitor<'a> {
             if pid == self.started.pid {
                 return Some(status);
             }
+            self.started.guard.ended(pid);
             if let Some(attendance) = &mut self.started.attendance {
                 attendance.ended(pid, Instant::now());
             }
@@ -253,16 +288,18 @@ impl<'a> Monitor<'a> {
 
     /// Ends what the first process has left, says how it ended, and cleans up.
     fn finish(mut self, status: WaitStatus) -> Result<Ended, ContainerError> {
+        // A health command that is on its way in comes too late.
+        drop(self.checks.take());
         let record: &RunRecord = &self.started.record;
         // In a PID namespace of its own all have ended with the first one.
         drop(record.cgroups.kill());
-        self.relay.drain();
-        drop(self.raw.take());
+        self.relay.take_rest();
         let oom_killed = record.cgroups.oom_kills().is_some_and(|count| count > 0);
+        let asked = Asked::read(&self.containers.asked_path(self.id), record.init);
         let killed = status.terminating_signal() == Some(libc::SIGKILL);
-        let by_signal = self.carried_out.filter(|_| killed).or(status.terminating_signal());
+        let carried_out = self.carried_out.or(asked.carried_out).filter(|_| killed);
         let exit = Exit {
-            code: by_signal.map_or_else(|| code_of(status), code_by),
+            code: carried_out.map_or_else(|| code_of(status), code_by),
             oom_killed,
             error: None,
             started_ms: record.started_ms,
@@ -274,16 +311,20 @@ impl<'a> Monitor<'a> {
             record::write(&self.containers.exit_path(self.id), &exit)?;
         }
         drop(self.started.attendance);
-        self.containers.clear_run(self.id, true)?;
+        drop(self.started.guard);
+        self.containers.clear_run(self.id)?;
         drop(self.started.lock);
-        let same = by_signal.filter(|it| self.passed_on.contains(it));
-        Ok(Ended { code: exit.code, by_passed_on: same })
+        let (passed_on, supervised) = (&self.passed_on, self.supervised);
+        let end = End { code: exit.code, passed_on, asked: &asked.signals, supervised };
+        let by = end.signal();
+        let rest = Rest { relay: self.relay, signals: self.signals, _raw: self.raw };
+        Ok(Ended { code: exit.code, by, rest })
     }
 }
 
 /// Tells the caller that the container has started, and has no streams of the caller's any more.
 fn leave_caller() -> std::io::Result<()> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    let null = own::null()?;
     // A caller that has ended meanwhile needs no word.
     let _ = rustix::io::write(rustix::stdio::stdout(), STARTED.as_bytes());
     rustix::stdio::dup2_stdin(&null)?;
@@ -292,11 +333,29 @@ fn leave_caller() -> std::io::Result<()> {
 }
 
 /// How a container ended, for its monitor's own end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: u8,
-    /// The signal that this process got, passed on, and that ended the container.
-    pub(crate) by_passed_on: Option<i32>,
+    /// The signal that this process is to end by.
+    pub(crate) by: Option<i32>,
+    pub(crate) rest: Rest,
+}
+
+/// What the container has printed and nobody has taken yet. Whoever reads it may take his time: all
+/// else is done by then.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    relay: Relay,
+    signals: OwnedFd,
+    /// The terminal is as it was when this is dropped.
+    _raw: Option<RawMode>,
+}
+
+impl Rest {
+    /// Passes it on, for as long as somebody reads.
+    pub(crate) fn pass_on(mut self) {
+        self.relay.pass_on(&self.signals);
+    }
 }
 
 fn code_by(signal: i32) -> u8 {

@@ -20,7 +20,8 @@ pub enum Ready {
     Healthy,
 }
 
-/// Says it, if there is somebody to say it to.
+/// Says it, if there is somebody to say it to. A supervisor that has too much to read already is not
+/// waited for: that is [`io::ErrorKind::WouldBlock`], and it is said again later.
 pub(crate) fn say_ready() -> io::Result<()> {
     match std::env::var_os(VARIABLE) {
         Some(place) if !place.is_empty() => send(&place, b"READY=1"),
@@ -30,6 +31,7 @@ pub(crate) fn say_ready() -> io::Result<()> {
 
 fn send(place: &OsStr, message: &[u8]) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
     match place.as_bytes().strip_prefix(b"@") {
         Some(name) => socket.send_to_addr(message, &SocketAddr::from_abstract_name(name)?),
         None => socket.send_to(message, place),

@@ -230,6 +230,9 @@ pub struct Health {
 }
 
 impl Health {
+    /// The shortest time between two commands, as with docker.
+    pub const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
     /// A command with docker's default times.
     pub fn new(args: Vec<String>) -> Health {
         Health {

@@ -4,25 +4,36 @@ mod child;
 mod ids;
 mod joined;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::cgroup::{Cgroups, Forked, Hierarchies, fork_through};
 use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
-use crate::monitor::Attendance;
+use crate::monitor::{Attendance, Guard};
 use crate::procfs::{self, ProcessName};
 use crate::record::{self, RunRecord, boot, now_ms};
 use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
-use crate::spec::{ContainerSpec, Namespace, UserNamespace};
-use crate::store::{Containers, Lock, make_directory};
+use crate::spec::{ContainerSpec, Mount, MountKind, Namespace, UserNamespace};
+use crate::store::{Containers, KILLED_MAX, Lock, make_directory};
 use crate::{ContainerError, StartFailure, sys};
 
 pub(crate) use joined::of_process;
+
+/// How long the setup of a container may take, or that of a process in one. It asks the kernel for a
+/// hundred things, each of which takes less than a millisecond; a minute is for a machine that is
+/// about to give up, and a disk that spins up.
+pub(crate) const SETUP_MAX: Duration = Duration::from_secs(60);
+/// The same where a new volume may first have to be filled: with gigabytes, on a slow disk.
+const FILLING_MAX: Duration = Duration::from_secs(3600);
+/// How often the end of a process is looked for that was killed.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A container that runs.
 #[derive(Debug)]
@@ -38,6 +49,8 @@ pub(crate) struct Started {
     pub(crate) throw_away: bool,
     /// What serves its network.
     pub(crate) attendance: Option<Attendance>,
+    /// What ends it if this process is killed.
+    pub(crate) guard: Guard,
 }
 
 impl Containers {
@@ -50,7 +63,7 @@ impl Containers {
     ) -> Result<Started, ContainerError> {
         let id = &spec.id;
         let lock = self.lock_idle(id)?;
-        self.clear_run(id, false)?;
+        self.clear_run(id)?;
         let launch = Launch::first(spec)?;
         let mut clamped = Vec::new();
         let (devices, rules) = device_nodes(spec, &mut clamped)?;
@@ -86,14 +99,15 @@ impl Containers {
         };
         let made = make(&mut surroundings, launch, joined.pid.as_ref());
         let started = made.and_then(|(pid, link)| {
-            self.lead(&surroundings, &mut record, clamped, (pid, &link)).inspect_err(|_| kill(pid))
+            self.lead(&surroundings, &mut record, clamped, (pid, &link), &lock)
+                .inspect_err(|_| kill(pid))
         });
         match started {
-            Ok(Led { pid, terminal, attendance }) => {
-                Ok(Started { record, pid, terminal, lock, throw_away, attendance })
+            Ok(Led { pid, terminal, attendance, guard }) => {
+                Ok(Started { record, pid, terminal, lock, throw_away, attendance, guard })
             }
             Err(error) => {
-                drop(self.clear_run(id, true));
+                drop(self.clear_run(id));
                 Err(error)
             }
         }
@@ -130,8 +144,11 @@ impl Containers {
         record: &mut RunRecord,
         mut clamped: Vec<Clamped>,
         (mut pid, link): (i32, &Link),
+        lock: &Lock,
     ) -> Result<Led, ContainerError> {
-        let talk = |error: io::Error| StartFailure::new("talk to the container", error);
+        let patience = setup_max(&surroundings.spec);
+        let until = Instant::now() + patience;
+        let talk = |error: io::Error| talk_failed(&error, patience);
         if surroundings.own_user {
             let shown = procfs::number_shown(pid).ok_or_else(died)?;
             clamped.extend(ids::map(shown, surroundings)?);
@@ -143,7 +160,7 @@ impl Containers {
         }
         let mut terminal = None;
         loop {
-            match link.receive::<FromChild>().map_err(talk)? {
+            match link.receive_until::<FromChild>(until).map_err(talk)? {
                 Some((FromChild::Made(found), _)) => pid = found,
                 Some((FromChild::Terminal, descriptor)) => terminal = descriptor,
                 Some((FromChild::Ready(more), _)) => {
@@ -157,14 +174,17 @@ impl Containers {
         record.init = procfs::number_shown(pid).and_then(ProcessName::of);
         record.clamped = clamped;
         record::write(&self.run_path(&surroundings.spec.id), record)?;
+        // From its program's first step on it may change its user, and outlive this process.
+        let guard = Guard::begin(self, &surroundings.spec.id, lock)
+            .map_err(ContainerError::system("make the process that guards the container"))?;
         let companion = surroundings.spec.companion.as_ref().zip(record.init);
         let attendance =
             companion.map(|(companion, init)| Attendance::begin(companion, init)).transpose()?;
         link.send(&ToChild::Execute).map_err(talk)?;
-        match link.receive::<FromChild>().map_err(talk)? {
+        match link.receive_until::<FromChild>(until).map_err(talk)? {
             Some((FromChild::Failed(failure), _)) => Err(failure.into()),
             Some(_) => Err(died().into()),
-            None => Ok(Led { pid, terminal, attendance }),
+            None => Ok(Led { pid, terminal, attendance, guard }),
         }
     }
 }
@@ -175,6 +195,26 @@ struct Led {
     pid: i32,
     terminal: Option<OwnedFd>,
     attendance: Option<Attendance>,
+    guard: Guard,
+}
+
+/// Returns how long a setup may take.
+fn setup_max(spec: &ContainerSpec) -> Duration {
+    let fills = |it: &Mount| matches!(it.kind, MountKind::Bind { copy_up: true, .. });
+    if spec.mounts.iter().any(fills) { FILLING_MAX } else { SETUP_MAX }
+}
+
+/// Says why a process that is being set up was not heard.
+pub(crate) fn talk_failed(error: &io::Error, patience: Duration) -> StartFailure {
+    if error.kind() != io::ErrorKind::TimedOut {
+        return StartFailure::new("talk to the container", error);
+    }
+    let reason = format!(
+        "it was not done after {} s, and was given up; look for a file system, of the image or of a \
+         mount, that does not answer",
+        patience.as_secs()
+    );
+    StartFailure::new("set up the container", reason)
 }
 
 /// Removes the kernel's mark of a layer that it has not written to the disk. It was to be thrown
@@ -210,17 +250,26 @@ fn make(
     pid_namespace: Option<&OwnedFd>,
 ) -> Result<(i32, Link), ContainerError> {
     let (own, other) = Link::pair().map_err(ContainerError::system("make a socket"))?;
-    if let Some(namespace) = pid_namespace {
-        use std::os::fd::AsFd;
-        // Only for what this process makes from now on, which is this one process.
-        sys::enter_namespace(namespace.as_fd(), libc::CLONE_NEWPID)
-            .map_err(ContainerError::system("enter the other PID namespace"))?;
-    }
+    let step = || ContainerError::system("enter the other PID namespace");
+    // It holds for what this process makes from now on, which is to be this one process.
+    let back = pid_namespace
+        .map(|namespace| {
+            let back = File::open("/proc/self/ns/pid")?;
+            sys::enter_namespace(namespace.as_fd(), libc::CLONE_NEWPID).map(|()| back)
+        })
+        .transpose()
+        .map_err(step())?;
     let door = surroundings.cgroups.door().map_err(ContainerError::system("enter the cgroup"))?;
     let forked = fork_through(door.as_ref(), flags(surroundings))
         .map_err(ContainerError::system("make a process in namespaces of its own"))?;
     match forked {
-        Forked::Parent(pid) => Ok((pid, own)),
+        Forked::Parent(pid) => {
+            if let Some(back) = back {
+                let left = sys::enter_namespace(back.as_fd(), libc::CLONE_NEWPID);
+                left.inspect_err(|_| kill(pid)).map_err(step())?;
+            }
+            Ok((pid, own))
+        }
         Forked::Child(entered) => {
             drop(own);
             child::run(surroundings, entered, launch, &other)
@@ -241,11 +290,14 @@ fn flags(surroundings: &Surroundings) -> i32 {
         | new(&namespaces.uts, libc::CLONE_NEWUTS)
 }
 
-/// Ends a process that did not become a container, and collects it.
-fn kill(pid: i32) {
+/// Ends a process that did not become a container, and collects it. One that hangs in the kernel is
+/// left to it: whoever waits for this one is told why.
+pub(crate) fn kill(pid: i32) {
     use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, Signal::KILL);
-        let _ = waitpid(Some(pid), WaitOptions::empty());
+    let Some(pid) = Pid::from_raw(pid) else { return };
+    let _ = kill_process(pid, Signal::KILL);
+    let until = Instant::now() + KILLED_MAX;
+    while matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) && Instant::now() < until {
+        sleep(LOOK);
     }
 }

@@ -4,6 +4,7 @@ mod collect;
 mod create;
 mod end;
 mod lock;
+mod remove;
 
 use std::fs;
 use std::io;
@@ -26,7 +27,7 @@ pub(crate) use lock::Lock;
 
 /// How long an end is waited for that has been ordered with SIGKILL. A process that hangs in the
 /// kernel, on a dead network disk for example, may take for ever.
-const KILLED_MAX: Duration = Duration::from_secs(10);
+pub(crate) const KILLED_MAX: Duration = Duration::from_secs(10);
 
 /// Beginning of names in the data directory that are no containers.
 const HIDDEN: char = '.';
@@ -48,6 +49,8 @@ pub enum State {
     Starting,
     Running,
     Paused,
+    /// It runs and its monitor was killed: the next start of any container, or a removal, ends it.
+    Unwatched,
     Exited(Exit),
     /// It has ended and nobody saw how: its monitor was killed, or the machine.
     Lost,
@@ -56,7 +59,7 @@ pub enum State {
 impl State {
     /// Tells whether the container runs, stands still for now, or is about to run.
     pub fn is_live(&self) -> bool {
-        matches!(self, State::Starting | State::Running | State::Paused)
+        matches!(self, State::Starting | State::Running | State::Paused | State::Unwatched)
     }
 }
 
@@ -96,6 +99,7 @@ impl Containers {
         let run = self.run_record(id)?;
         let exit = self.exit(id)?;
         let state = match (&run, exit.clone()) {
+            (Some(run), _) if run.is_running() && !run.is_watched() => State::Unwatched,
             (Some(run), _) if run.is_running() => match run.cgroups.is_frozen() {
                 true => State::Paused,
                 false => State::Running,
@@ -222,6 +226,10 @@ impl Containers {
 
     pub(crate) fn run_path(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("run.json")
+    }
+
+    pub(crate) fn asked_path(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("asked")
     }
 
     pub(crate) fn health_path(&self, id: &ContainerId) -> PathBuf {

@@ -162,6 +162,8 @@ pub(crate) fn pass_two(command: &mut Command, three: OwnedFd, four: OwnedFd) -> 
 
 /// Ends this process by a signal; returns only if the signal does not end it.
 pub(crate) fn end_by(signal: i32) {
+    // It is told how it ended, and there is nothing to look for in its memory.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     reset_signals();
     // SAFETY: the signal has its default action, and this process has one thread.
     unsafe { libc::raise(signal) };

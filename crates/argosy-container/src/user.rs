@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
+use rustix::fs::{Mode, OFlags};
+
 /// Largest file of users or groups that is read. Directories of ten thousands of users fit; an
 /// endless file of a hostile image does not.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -43,8 +45,13 @@ struct GroupLine<'a> {
 pub(crate) fn files() -> (String, String) {
     let read = |path| {
         let mut text = Vec::new();
-        // An image without the file has no names.
-        if let Ok(file) = File::open(path) {
+        // An image without the file has no names; nor has one whose file is a pipe or a device, which
+        // could be waited for in vain. Links are followed: this is the image's own tree.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
+        if let Ok(file) = opened
+            && file.metadata().is_ok_and(|it| it.is_file())
+        {
             drop(file.take(FILE_BYTES_MAX).read_to_end(&mut text));
         }
         String::from_utf8_lossy(&text).into_owned()

@@ -12,6 +12,7 @@ mod outcome;
 mod planted;
 mod reason;
 mod service;
+mod signal;
 mod status;
 mod traffic;
 mod unit_name;
@@ -25,7 +26,7 @@ pub use ids::{
     UnitRevision,
 };
 pub use machine::{Machine, MachineState};
-pub use outcome::{ExitOutcome, UnitResult, exit_status_name, signal_name, signal_number};
+pub use outcome::{ExitOutcome, UnitResult, exit_status_name};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use reason::{Reason, ReasonKind};
@@ -33,6 +34,7 @@ pub use service::{
     EnvironmentFile, ExitStatusSet, KillMode, NotifyAccess, RestartPolicy, ServiceSpec,
     ServiceType, StandardInput, StandardOutput, WorkingDirectory,
 };
+pub use signal::{signal_name, signal_number};
 pub use status::{ActiveState, SubState, UnitStatus};
 pub use traffic::{EndpointProtocol, EndpointSpec, HealthCheck, Publish, Traffic};
 pub use unit_name::{InvalidUnitName, UNIT_NAME_MAX, UnitKind, UnitName};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::signal_name;
+
 /// How one process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitOutcome {
@@ -132,53 +134,4 @@ pub fn exit_status_name(code: u8) -> Option<&'static str> {
         228 => "SECCOMP",
         _ => return None,
     })
-}
-
-/// Linux signal names by number (signal(7), x86 and arm).
-const SIGNALS: [(i32, &str); 31] = [
-    (1, "SIGHUP"),
-    (2, "SIGINT"),
-    (3, "SIGQUIT"),
-    (4, "SIGILL"),
-    (5, "SIGTRAP"),
-    (6, "SIGABRT"),
-    (7, "SIGBUS"),
-    (8, "SIGFPE"),
-    (9, "SIGKILL"),
-    (10, "SIGUSR1"),
-    (11, "SIGSEGV"),
-    (12, "SIGUSR2"),
-    (13, "SIGPIPE"),
-    (14, "SIGALRM"),
-    (15, "SIGTERM"),
-    (16, "SIGSTKFLT"),
-    (17, "SIGCHLD"),
-    (18, "SIGCONT"),
-    (19, "SIGSTOP"),
-    (20, "SIGTSTP"),
-    (21, "SIGTTIN"),
-    (22, "SIGTTOU"),
-    (23, "SIGURG"),
-    (24, "SIGXCPU"),
-    (25, "SIGXFSZ"),
-    (26, "SIGVTALRM"),
-    (27, "SIGPROF"),
-    (28, "SIGWINCH"),
-    (29, "SIGIO"),
-    (30, "SIGPWR"),
-    (31, "SIGSYS"),
-];
-
-/// Returns the name of a signal, `SIGTERM` for 15; `None` for real-time signals.
-pub fn signal_name(number: i32) -> Option<&'static str> {
-    SIGNALS.iter().find(|(n, _)| *n == number).map(|(_, name)| *name)
-}
-
-/// Returns the number of a signal from its name, with or without `SIG`, or from digits.
-pub fn signal_number(text: &str) -> Option<i32> {
-    if let Ok(number) = text.parse::<i32>() {
-        return (1..=64).contains(&number).then_some(number);
-    }
-    let name = text.strip_prefix("SIG").unwrap_or(text);
-    SIGNALS.iter().find(|(_, known)| &known[3..] == name).map(|(n, _)| *n)
 }

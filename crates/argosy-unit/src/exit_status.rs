@@ -96,31 +96,11 @@ pub(crate) fn exit_status(text: &str) -> Option<ExitStatus> {
     signal(text).map(ExitStatus::Signal)
 }
 
-/// The first and last real-time signal that programs may use: the C library keeps the
-/// kernel's 32 and 33 for itself.
-const REAL_TIME: (i32, i32) = (34, 64);
-
-/// Reads a signal: a number, or a name with or without `SIG`, `RTMIN+3` and `RTMAX-2` too.
+/// Reads a signal: a number, or a name with or without `SIG`, `RTMIN+3` and `RTMAX-2` too. systemd
+/// takes capital letters only.
 pub(crate) fn signal(text: &str) -> Option<i32> {
-    let name = text.strip_prefix("SIG").unwrap_or(text);
-    let real_time = if let Some(rest) = name.strip_prefix("RTMIN") {
-        offset(rest, '+').map(|offset| REAL_TIME.0 + offset)
-    } else if let Some(rest) = name.strip_prefix("RTMAX") {
-        offset(rest, '-').map(|offset| REAL_TIME.1 - offset)
-    } else {
-        return signal_number(text);
-    };
-    real_time.filter(|signal| (REAL_TIME.0..=REAL_TIME.1).contains(signal))
-}
-
-fn offset(text: &str, sign: char) -> Option<i32> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    // At most two digits: no real-time signal is further away.
-    let digits = text.strip_prefix(sign)?;
-    let plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| plain)
+    let capital = !text.bytes().any(|byte| byte.is_ascii_lowercase());
+    signal_number(text).filter(|_| capital)
 }
 
 #[cfg(test)]

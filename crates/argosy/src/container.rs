@@ -44,6 +44,9 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The hidden command with which the program becomes a container's monitor.
 pub(crate) const HELPER: &str = "container-helper";
 
+/// The directories of containers, within what lasts and within what does not.
+const CONTAINERS: &str = "containers";
+
 /// Where the engine keeps things.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
@@ -56,14 +59,23 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn of(global: &Global, data_dir: &Path) -> Engine {
+        Engine::at(&global.runtime_dir(), data_dir)
+    }
+
+    fn at(runtime_dir: &Path, data_dir: &Path) -> Engine {
         let containers = Containers {
-            run_dir: global.runtime_dir().join("containers"),
-            data_dir: data_dir.join("containers"),
+            run_dir: runtime_dir.join(CONTAINERS),
+            data_dir: data_dir.join(CONTAINERS),
         };
         let volumes = Volumes::at(data_dir.join("volumes"));
-        let runtime_dir = global.runtime_dir().to_owned();
-        let networks = network::networks(&runtime_dir, data_dir);
-        Engine { containers, images: data_dir.join("images"), volumes, networks, runtime_dir }
+        let networks = network::networks(runtime_dir, data_dir);
+        let (images, runtime_dir) = (data_dir.join("images"), runtime_dir.to_owned());
+        Engine { containers, images, volumes, networks, runtime_dir }
+    }
+
+    /// Returns the engine whose containers these are.
+    fn around(containers: &Containers) -> Option<Engine> {
+        Some(Engine::at(containers.run_dir.parent()?, containers.data_dir.parent()?))
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -115,6 +127,8 @@ impl Engine {
         let record = self.record(id);
         match self.containers.delete(id, force) {
             Ok(()) => {}
+            // Its own end was faster.
+            Err(ContainerError::NotFound { .. }) if force => {}
             Err(ContainerError::Running { .. }) => {
                 let name = EngineRecord::name_of(&self.containers, id);
                 return Err(Failure::new(Exit::Refused, format!("container {name} runs")).with_help(
@@ -296,8 +310,25 @@ fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
 pub(crate) fn hidden_role() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next()?.to_str()? {
-        HELPER => Some(argosy_container::helper_main(arguments)),
+        HELPER => Some(argosy_container::helper_main(arguments, let_go)),
         COMPANION_ROLE => Some(companion_main(arguments)),
         _ => None,
+    }
+}
+
+/// Lets go, as its monitor, of what a container has had that its end has taken away. What cannot be let
+/// go of now goes when the next container is made.
+fn let_go(containers: &Containers, id: &ContainerId) {
+    let Some(engine) = Engine::around(containers) else { return };
+    let volumes = engine.volumes.list().unwrap_or_default();
+    for volume in volumes.iter().filter(|it| it.goes_with.as_ref() == Some(id)) {
+        drop(engine.volumes.remove(&engine, &volume.name));
+    }
+    if let Err(failure) = engine.release(id, None) {
+        crate::printer::note(&format!(
+            "cannot let go of what container {} had: {}; the next one that is made does",
+            id.short(),
+            failure.message
+        ));
     }
 }

@@ -82,7 +82,11 @@ impl Clients {
             if takes_input {
                 flags |= PollFlags::IN;
             }
-            list.push((client.socket.as_fd(), flags));
+            // Of one that has left the kernel tells in any case, and again and again; it is heard when
+            // what it has said last can be taken.
+            if !flags.is_empty() {
+                list.push((client.socket.as_fd(), flags));
+            }
         }
         list
     }

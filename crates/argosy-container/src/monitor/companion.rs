@@ -4,14 +4,14 @@
 //! with the container. One that dies is started again, since the container can do without it for a
 //! moment, and not for longer.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::procfs::ProcessName;
@@ -23,7 +23,7 @@ use crate::{StartFailure, seal, sys};
 const READY_MAX: Duration = Duration::from_secs(30);
 
 /// Longest answer of one that has failed.
-const ANSWER_MAX: u64 = 4096;
+const ANSWER_MAX: usize = 4096;
 
 /// What a companion that serves the network says first.
 const READY: &str = "ready";
@@ -38,6 +38,8 @@ pub(crate) struct Attendance {
     companion: Companion,
     init: ProcessName,
     child: Option<Child>,
+    /// What it has said so far, until it is ready.
+    greeting: Option<Greeting>,
     /// When to start it again, and how long was waited for that.
     again: Option<Instant>,
     pause: Duration,
@@ -47,45 +49,88 @@ impl Attendance {
     /// Starts a companion for the container whose first process is `init`, and waits until it is
     /// ready.
     pub(crate) fn begin(companion: &Companion, init: ProcessName) -> Result<Self, StartFailure> {
-        let child = start(companion, &init)?;
+        let (child, greeting) = start(companion, &init)?;
         let companion = companion.clone();
-        Ok(Attendance { companion, init, child: Some(child), again: None, pause: AGAIN_AFTER })
+        let (child, greeting) = (Some(child), Some(greeting));
+        let mut attendance =
+            Attendance { companion, init, child, greeting, again: None, pause: AGAIN_AFTER };
+        loop {
+            if let Some(result) = attendance.hear(Instant::now()) {
+                return result.map(|()| attendance);
+            }
+            attendance.wait().map_err(failed)?;
+        }
     }
 
     /// Takes the end of a child of the monitor, if it is the companion.
     pub(crate) fn ended(&mut self, pid: i32, now: Instant) {
         let is_ours = |child: &mut Child| i32::try_from(child.id()) == Ok(pid);
         if self.child.take_if(is_ours).is_some() {
-            self.again = Some(now + self.pause);
-            self.pause = (self.pause * 2).min(AGAIN_AFTER_MAX);
+            self.greeting = None;
+            self.later(now);
         }
     }
 
     /// Returns when there is something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.again
+        self.again.or(self.greeting.as_ref().map(|it| it.until))
     }
 
-    /// Starts the companion again if its time has come.
+    /// Returns where one that is not ready yet speaks.
+    pub(crate) fn wanted(&self) -> Option<BorrowedFd<'_>> {
+        self.greeting.as_ref().map(|it| it.from.as_fd())
+    }
+
+    /// Hears one that is not ready yet, and starts one again whose time has come.
     pub(crate) fn advance(&mut self, now: Instant) {
-        if self.again.is_none_or(|at| now < at) {
-            return;
-        }
-        self.again = None;
-        match start(&self.companion, &self.init) {
-            Ok(child) => self.child = Some(child),
-            Err(failure) => {
-                crate::helper::say(&format!("{failure}; tried again in {:?}", self.pause));
-                self.again = Some(now + self.pause);
-                self.pause = (self.pause * 2).min(AGAIN_AFTER_MAX);
+        if self.again.is_some_and(|at| now >= at) {
+            self.again = None;
+            match start(&self.companion, &self.init) {
+                Ok((child, greeting)) => {
+                    (self.child, self.greeting) = (Some(child), Some(greeting));
+                }
+                Err(failure) => self.complain(&failure, now),
             }
         }
+        if let Some(Err(failure)) = self.hear(now) {
+            self.complain(&failure, now);
+        }
     }
-}
 
-impl Drop for Attendance {
+    /// Hears what one says that is not ready yet; returns what came of it. One that has failed is gone
+    /// then.
+    fn hear(&mut self, now: Instant) -> Option<Result<(), StartFailure>> {
+        let result = self.greeting.as_mut()?.hear(now)?;
+        self.greeting = None;
+        if result.is_err() {
+            self.end();
+        }
+        Some(result)
+    }
+
+    /// Waits until it has said something, or has had time enough.
+    fn wait(&self) -> io::Result<()> {
+        let Some(greeting) = &self.greeting else { return Ok(()) };
+        let left = greeting.until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&greeting.from, PollFlags::IN)], Some(&left)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn complain(&mut self, failure: &StartFailure, now: Instant) {
+        super::own::say(&format!("{failure}; tried again in {:?}", self.pause));
+        self.later(now);
+    }
+
+    fn later(&mut self, now: Instant) {
+        self.again = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(AGAIN_AFTER_MAX);
+    }
+
     /// Ends it. What it holds goes with it.
-    fn drop(&mut self) {
+    fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             // A child that nobody has collected: the number is its own.
             if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
@@ -97,65 +142,68 @@ impl Drop for Attendance {
     }
 }
 
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn failed(error: io::Error) -> StartFailure {
+    StartFailure::new("start what serves the network", error)
+}
+
 /// Starts it with the container's network namespace as descriptor 3; descriptor 4 is for its first
 /// words.
-fn start(companion: &Companion, init: &ProcessName) -> Result<Child, StartFailure> {
-    let failed = |error: io::Error| StartFailure::new("start what serves the network", error);
+fn start(companion: &Companion, init: &ProcessName) -> Result<(Child, Greeting), StartFailure> {
     let namespace = of_process(init, "net")
         .ok_or_else(|| StartFailure::new("set up the network", "the container has ended"))?;
-    let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-        .map_err(|error| failed(error.into()))?;
+    let (from, to) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    super::relay::set_nonblocking(&from).map_err(failed)?;
     let mut command = Command::new(seal::OWN);
     command.arg(&companion.role).arg(&companion.request).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     sys::pass_two(&mut command, namespace, to).map_err(failed)?;
-    let mut child = command.spawn().map_err(failed)?;
-    // Else the pipe stays open here, and its end would never be seen.
-    drop(command);
-    match first_words(from) {
-        Ok(text) if text == READY => Ok(child),
-        Ok(text) => {
-            drop(child.kill());
-            drop(child.wait());
-            let reason = match text.strip_prefix("failed ") {
-                Some(reason) => reason.to_owned(),
-                None => format!("it said {text:?}"),
-            };
-            Err(StartFailure::new("set up the network", reason))
-        }
-        Err(error) => {
-            drop(child.kill());
-            drop(child.wait());
-            Err(failed(error))
+    let child = command.spawn().map_err(failed)?;
+    // With the command goes this process's copy of the pipe's other end.
+    Ok((child, Greeting { from, said: Vec::new(), until: Instant::now() + READY_MAX }))
+}
+
+/// The first line of a companion.
+#[derive(Debug)]
+struct Greeting {
+    from: OwnedFd,
+    said: Vec<u8>,
+    until: Instant,
+}
+
+impl Greeting {
+    /// Reads what is there; returns what it says once it is whole.
+    fn hear(&mut self, now: Instant) -> Option<Result<(), StartFailure>> {
+        let mut chunk = [0; 512];
+        match read(&self.from, &mut chunk) {
+            Ok(length) => {
+                self.said.extend_from_slice(&chunk[..length]);
+                let is_whole = length == 0 || self.said.ends_with(b"\n");
+                (is_whole || self.said.len() > ANSWER_MAX).then(|| judge(&self.said))
+            }
+            Err(Errno::AGAIN | Errno::INTR) if now >= self.until => {
+                Some(Err(failed(io::Error::new(io::ErrorKind::TimedOut, "it did not answer"))))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            Err(error) => Some(Err(failed(error.into()))),
         }
     }
 }
 
-/// Reads the first line.
-fn first_words(from: OwnedFd) -> io::Result<String> {
-    let until = Instant::now() + READY_MAX;
-    let mut from = File::from(from).take(ANSWER_MAX);
-    let mut bytes = Vec::new();
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer"));
-        }
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let mut list = [PollFd::new(from.get_ref(), PollFlags::IN)];
-        match poll(&mut list, Some(&timeout)) {
-            Ok(0) | Err(Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut chunk = [0; 512];
-        let length = from.read(&mut chunk)?;
-        bytes.extend_from_slice(&chunk[..length]);
-        if length == 0 || bytes.ends_with(b"\n") {
-            return Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned());
-        }
+fn judge(said: &[u8]) -> Result<(), StartFailure> {
+    let text = String::from_utf8_lossy(said);
+    let text = text.trim_end();
+    if text == READY {
+        return Ok(());
     }
+    let reason = match text.strip_prefix("failed ") {
+        Some(reason) => reason.to_owned(),
+        None => format!("it said {text:?}"),
+    };
+    Err(StartFailure::new("set up the network", reason))
 }

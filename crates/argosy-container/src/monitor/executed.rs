@@ -36,10 +36,12 @@ impl Containers {
             raw = relay.interactive().then(RawMode::enter).flatten();
             relay.set_terminal(own).map_err(ContainerError::system("watch the terminal"))?;
         }
+        relay.begin();
         loop {
             while let Ok(Some((ended, status))) = wait(WaitOptions::NOHANG) {
                 if ended == pid {
-                    relay.drain();
+                    relay.take_rest();
+                    relay.pass_on(&signals);
                     drop(raw);
                     return Ok(code_of(status));
                 }

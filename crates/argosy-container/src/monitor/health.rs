@@ -1,23 +1,40 @@
 //! Running the health command now and then.
+//!
+//! A copy of the monitor executes the command, waits for it, and ends with its code: whatever the
+//! container does to what enters it, the monitor does not wait.
 
+use std::convert::Infallible;
+use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitStatus, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getppid, kill_process, pidfd_open,
+    set_parent_process_death_signal, waitpid,
+};
 
 use super::code_of;
-use crate::ContainerError;
-use crate::exec::ExecSpec;
+use crate::exec::{ExecSpec, Executed};
 use crate::health::{HealthState, Wellness};
-use crate::record;
 use crate::spec::{ContainerId, Health, Process};
 use crate::store::Containers;
+use crate::{ContainerError, record, sys};
 
-/// A command that runs, and until when it may.
+/// How the copy says that the command took too long.
+const TOO_LATE: i32 = libc::SIGALRM;
+
+/// How much longer than the command the copy may take, until it is ended, too: it enters the
+/// container, and ends what is left of the command.
+const COPY_MAX: Duration = Duration::from_secs(10);
+
+/// A command that runs.
 #[derive(Debug)]
 struct Running {
-    pid: i32,
+    /// The copy's number.
+    pid: Pid,
     until: Instant,
-    late: bool,
 }
 
 /// The health command and what it has told.
@@ -31,7 +48,8 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    pub(crate) fn new(health: Health, now: Instant) -> Checks {
+    pub(crate) fn new(mut health: Health, now: Instant) -> Checks {
+        health.interval = health.interval.max(Health::INTERVAL_MIN);
         let next = now + health.interval;
         Checks { health, started: now, next, running: None, state: HealthState::default() }
     }
@@ -41,43 +59,35 @@ impl Checks {
         self.state.wellness == Wellness::Healthy
     }
 
-    /// Returns when there is something to do again.
+    /// Returns when there is something to do again. The end of a command is a signal.
     pub(crate) fn due(&self) -> Instant {
-        match &self.running {
-            // Its end is a signal.
-            Some(running) if running.late => Instant::now() + Duration::from_secs(60),
-            Some(running) => running.until,
-            None => self.next,
-        }
+        self.running.as_ref().map_or(self.next, |running| running.until)
     }
 
-    /// Starts a command whose time has come, or ends one that takes too long.
+    /// Starts a command whose time has come.
     pub(crate) fn advance(&mut self, containers: &Containers, id: &ContainerId, now: Instant) {
         match &mut self.running {
-            Some(running) if !running.late && now >= running.until => {
-                running.late = true;
-                // A child of this process that nobody has collected: the number is its own.
-                if let Some(pid) = Pid::from_raw(running.pid) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
+            Some(running) if now >= running.until => {
+                // Its end is heard as any other.
+                let _ = kill_process(running.pid, Signal::KILL);
+                running.until = now + COPY_MAX;
             }
-            None if now >= self.next => {
-                let process = Process { args: self.health.args.clone(), ..Process::default() };
-                match containers.exec_quietly(id, ExecSpec { process, privileged: false }) {
-                    Ok(pid) => {
-                        let until = now + self.health.timeout;
-                        self.running = Some(Running { pid, until, late: false });
+            None if now >= self.next => match containers.running(id) {
+                // Nobody can tell how it is.
+                Ok(run) if run.cgroups.is_frozen() => self.next = now + self.health.interval,
+                _ => match begin(containers, id, &self.health) {
+                    Ok(Some(pid)) => {
+                        let until = now + self.health.timeout + COPY_MAX;
+                        self.running = Some(Running { pid, until });
                     }
-                    // Nobody can tell how it is.
-                    Err(ContainerError::Paused { .. }) => self.next = now + self.health.interval,
-                    Err(error) => self.answer(Some(error.exit_code()), containers, id),
-                }
-            }
+                    _ => self.answer(None, containers, id),
+                },
+            },
             _ => {}
         }
     }
 
-    /// Takes the end of a child, if it is the command.
+    /// Takes the end of a child, if it is that of the copy.
     pub(crate) fn ended(
         &mut self,
         pid: i32,
@@ -85,8 +95,9 @@ impl Checks {
         containers: &Containers,
         id: &ContainerId,
     ) {
-        if let Some(running) = self.running.take_if(|it| it.pid == pid) {
-            self.answer((!running.late).then(|| code_of(status)), containers, id);
+        if self.running.take_if(|it| it.pid.as_raw_nonzero().get() == pid).is_some() {
+            let code = status.exit_status().map(|_| code_of(status));
+            self.answer(code, containers, id);
         }
     }
 
@@ -97,4 +108,75 @@ impl Checks {
         // Shown only; the next answer writes it again.
         drop(record::write(&containers.health_path(id), &self.state));
     }
+}
+
+impl Drop for Checks {
+    /// Ends a command that still runs: nobody waits for its answer.
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            // A child that nobody has collected: the number is its own.
+            let _ = kill_process(running.pid, Signal::KILL);
+            let _ = waitpid(Some(running.pid), WaitOptions::empty());
+        }
+    }
+}
+
+/// Makes the copy that executes the command.
+fn begin(containers: &Containers, id: &ContainerId, health: &Health) -> io::Result<Option<Pid>> {
+    let monitor = rustix::process::getpid();
+    match sys::fork(0)? {
+        0 => match check(monitor, containers, id, health) {
+            Ok(never) => match never {},
+            Err(error) => sys::exit_now(i32::from(error.exit_code())),
+        },
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Executes the command and ends as it ends.
+fn check(
+    monitor: Pid,
+    containers: &Containers,
+    id: &ContainerId,
+    health: &Health,
+) -> Result<Infallible, ContainerError> {
+    let failed = |error: Errno| ContainerError::system("prepare the health command")(error.into());
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
+    if getppid() != Some(monitor) {
+        sys::exit_now(1);
+    }
+    // Nothing of the monitor's stays open: whoever reads from it is to see its end.
+    sys::close_from(0);
+    for _ in 0..3 {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).map_err(failed)?;
+        std::mem::forget(null);
+    }
+    let until = Instant::now() + health.timeout;
+    let process = Process { args: health.args.clone(), ..Process::default() };
+    let executed = containers.exec(id, ExecSpec { process, privileged: false })?;
+    let code = wait_until(&executed, until).map_err(failed)?;
+    if code.is_none() {
+        let run = containers.running(id)?;
+        run.cgroups.kill_tree(executed.pid);
+        sys::end_by(TOO_LATE);
+    }
+    sys::exit_now(code.map_or(1, i32::from))
+}
+
+/// Waits for the command; `None` if it takes too long.
+fn wait_until(executed: &Executed, until: Instant) -> Result<Option<u8>, Errno> {
+    let pid = Pid::from_raw(executed.pid).ok_or(Errno::SRCH)?;
+    let command = pidfd_open(pid, PidfdFlags::empty())?;
+    loop {
+        let left = Timespec::try_from(until.saturating_duration_since(Instant::now()));
+        let left = left.map_err(|_| Errno::INVAL)?;
+        match poll(&mut [PollFd::new(&command, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Ok(None),
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let status = waitpid(Some(pid), WaitOptions::empty())?;
+    Ok(status.map(|(_, status)| code_of(status)))
 }

@@ -11,9 +11,12 @@ use rustix::io::{Errno, dup, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
-use super::Streams;
 use super::clients::{Clients, Stream};
+use super::own::OwnStream;
+use super::{OWN, Streams, wait_for};
 use crate::log::LogWriter;
+use crate::signals::ends_by_default;
+use crate::sys;
 
 /// Bytes that are passed on at once: what a pipe that is ready takes without waiting (PIPE_BUF).
 const CHUNK: usize = 4096;
@@ -23,8 +26,16 @@ const CHUNK: usize = 4096;
 struct Output {
     stream: Stream,
     from: OwnedFd,
+    /// The monitor's own stream that it goes on to, once that is known.
+    to: Option<OwnStream>,
     /// What the monitor's own stream has not taken yet. Nothing more is read meanwhile.
     pending: Vec<u8>,
+}
+
+impl Output {
+    fn new(stream: Stream, from: OwnedFd) -> Output {
+        Output { stream, from, to: None, pending: Vec::new() }
+    }
 }
 
 /// All streams of a container, as the monitor has them.
@@ -38,6 +49,7 @@ pub(crate) struct Relay {
     input_pending: Vec<u8>,
     /// Whether the monitor's own input still has something to say.
     own_input: bool,
+    stdin: Option<OwnStream>,
     terminal: Option<OwnedFd>,
     clients: Option<Clients>,
     log: Option<LogWriter>,
@@ -57,6 +69,16 @@ enum Place {
     Clients,
 }
 
+/// What a look into one of the container's outputs has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Some,
+    /// Nothing yet.
+    Nothing,
+    /// Nothing, and there will be no more.
+    End,
+}
+
 impl Relay {
     /// Makes what the container is to have as its streams.
     pub(crate) fn prepare(
@@ -71,6 +93,7 @@ impl Relay {
             input: None,
             input_pending: Vec::new(),
             own_input: false,
+            stdin: None,
             terminal: None,
             clients: None,
             log,
@@ -83,7 +106,7 @@ impl Relay {
             for (place, stream) in [(1, Stream::Output), (2, Stream::Error)] {
                 let (from, to) = pipe_with(PipeFlags::CLOEXEC)?;
                 set_nonblocking(&from)?;
-                relay.outputs.push(Output { stream, from, pending: Vec::new() });
+                relay.outputs.push(Output::new(stream, from));
                 inner.0[place] = Some(to);
             }
             if streams.interactive {
@@ -112,12 +135,19 @@ impl Relay {
     /// Takes the monitor's end of the container's terminal: its output and its input.
     pub(crate) fn set_terminal(&mut self, own: OwnedFd) -> io::Result<()> {
         set_nonblocking(&own)?;
-        self.outputs =
-            vec![Output { stream: Stream::Output, from: dup(&own)?, pending: Vec::new() }];
+        self.outputs = vec![Output::new(Stream::Output, dup(&own)?)];
         self.input = Some(dup(&own)?);
         self.own_input = self.streams.interactive;
         self.terminal = Some(own);
         Ok(())
+    }
+
+    /// Begins to pass on. From here on the monitor's own streams are what they are to be.
+    pub(crate) fn begin(&mut self) {
+        for output in &mut self.outputs {
+            output.to = Some(OwnStream::output(output.stream));
+        }
+        self.stdin = self.own_input.then(OwnStream::input);
     }
 
     /// Lets others attach, where the monitor passes the output on. It goes on without if it cannot.
@@ -136,15 +166,15 @@ impl Relay {
                     continue;
                 }
                 list.push((Place::Output(number), output.from.as_fd(), PollFlags::IN));
-            } else {
-                list.push((Place::Own(number), own(output.stream), PollFlags::OUT));
+            } else if let Some(to) = &output.to {
+                list.push((Place::Own(number), to.as_fd(), PollFlags::OUT));
             }
         }
         if let Some(input) = &self.input {
             if !self.input_pending.is_empty() {
                 list.push((Place::Input, input.as_fd(), PollFlags::OUT));
-            } else if self.own_input {
-                list.push((Place::OwnInput, stdin(), PollFlags::IN));
+            } else if let Some(stdin) = self.stdin.as_ref().filter(|_| self.own_input) {
+                list.push((Place::OwnInput, stdin.as_fd(), PollFlags::IN));
             }
         }
         let takes = self.input.is_some() && self.input_pending.is_empty();
@@ -177,7 +207,7 @@ impl Relay {
         for place in places {
             match place {
                 Place::Output(number) => {
-                    if !self.take_output(number) {
+                    if self.take_output(number) == Taken::End {
                         closed.push(number);
                     }
                 }
@@ -195,13 +225,13 @@ impl Relay {
         }
     }
 
-    /// Reads from the container; returns whether there may be more.
-    fn take_output(&mut self, number: usize) -> bool {
+    /// Reads from the container.
+    fn take_output(&mut self, number: usize) -> Taken {
         let mut bytes = [0; CHUNK];
         let output = &mut self.outputs[number];
         match read(&output.from, &mut bytes) {
             // A terminal whose other ends are all closed.
-            Ok(0) | Err(Errno::IO) => false,
+            Ok(0) | Err(Errno::IO) => Taken::End,
             Ok(length) => {
                 let bytes = &bytes[..length];
                 if let Some(clients) = &mut self.clients {
@@ -211,15 +241,17 @@ impl Relay {
                     log.take(output.stream, bytes);
                 }
                 output.pending.extend_from_slice(bytes);
-                true
+                Taken::Some
             }
-            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+            Err(Errno::AGAIN | Errno::INTR) => Taken::Nothing,
+            Err(_) => Taken::End,
         }
     }
 
     fn write_own(&mut self, number: usize) {
         let output = &mut self.outputs[number];
-        match write(own(output.stream), &output.pending) {
+        let Some(to) = &output.to else { return };
+        match to.write(&output.pending) {
             Ok(length) => drop(output.pending.drain(..length)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             // Nobody reads any more. The container's output still goes to those who attach.
@@ -240,8 +272,9 @@ impl Relay {
     }
 
     fn read_own_input(&mut self) {
+        let Some(stdin) = &self.stdin else { return };
         let mut bytes = [0; CHUNK];
-        match read(stdin(), &mut bytes) {
+        match stdin.read(&mut bytes) {
             Ok(0) => {
                 self.own_input = false;
                 // The program sees the end of its input; a terminal has none.
@@ -265,17 +298,12 @@ impl Relay {
         }
     }
 
-    /// Passes on all that is left, once nobody writes any more.
-    pub(crate) fn drain(&mut self) {
-        for number in (0..self.outputs.len()).rev() {
-            loop {
-                while !self.outputs[number].pending.is_empty() {
-                    self.write_own(number);
-                }
-                if !self.take_output(number) || self.outputs[number].pending.is_empty() {
-                    break;
-                }
-            }
+    /// Takes all that is left in the container's streams, once nobody writes any more. What the
+    /// monitor's own streams do not take at once waits for [`Relay::pass_on`].
+    pub(crate) fn take_rest(&mut self) {
+        for number in 0..self.outputs.len() {
+            while self.take_output(number) == Taken::Some {}
+            self.write_own(number);
         }
         if let Some(clients) = &mut self.clients {
             clients.flush();
@@ -284,13 +312,28 @@ impl Relay {
             log.finish();
         }
     }
+
+    /// Passes on what waits, for as long as somebody reads, or until a signal ends the waiting.
+    pub(crate) fn pass_on(&mut self, signals: &OwnedFd) {
+        self.clients = None;
+        self.input = None;
+        loop {
+            self.outputs.retain(|output| output.to.is_some() && !output.pending.is_empty());
+            if self.outputs.is_empty() {
+                return;
+            }
+            let Ok(ready) = wait_for(signals.as_fd(), &self.wanted(), None) else { return };
+            while let Some(signal) = sys::read_signal(signals) {
+                if !OWN.contains(&signal) && ends_by_default(signal) {
+                    return;
+                }
+            }
+            self.advance(&ready);
+        }
+    }
 }
 
 impl Inner {
-    pub(crate) fn new(streams: [Option<OwnedFd>; 3]) -> Inner {
-        Inner(streams)
-    }
-
     /// Has these as the standard streams while `act` runs, for the child that it makes.
     pub(crate) fn replaced<T>(&self, act: impl FnOnce() -> T) -> T {
         let saved =
@@ -309,13 +352,6 @@ impl Inner {
     }
 }
 
-fn own(stream: Stream) -> BorrowedFd<'static> {
-    match stream {
-        Stream::Output => stdout(),
-        Stream::Error => stderr(),
-    }
-}
-
-fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+pub(super) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     Ok(fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?)
 }

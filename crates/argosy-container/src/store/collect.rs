@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::end::remove_tree;
 use super::lock::LOCK;
+use super::remove::remove_tree;
 use super::{Containers, HIDDEN};
 use crate::ContainerError;
 use crate::record::RunRecord;
@@ -15,31 +15,30 @@ impl Containers {
     /// Removes what creations and removals that were cut short have left, and what runs have whose
     /// monitors are gone. What somebody is about is left to him, and to the next time.
     pub fn collect(&self) -> Result<(), ContainerError> {
-        for id in self.runs() {
-            self.collect_run(&id)?;
-        }
+        self.end_unwatched()?;
         self.collect_hidden()
+    }
+
+    /// Ends every container that runs without a monitor: nobody would see its end, keep its network,
+    /// or pass on what it prints.
+    pub fn end_unwatched(&self) -> Result<(), ContainerError> {
+        for id in self.runs() {
+            if self.run_record(&id)?.is_some_and(|run| RunRecord::is_watched(&run)) {
+                continue;
+            }
+            match self.try_lock(&id) {
+                Ok(Some(_lock)) => self.clear_run(&id)?,
+                // Somebody is about it, or has removed it.
+                Ok(None) | Err(ContainerError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Returns the containers that run, or whose last run nobody has cleared up.
     fn runs(&self) -> Vec<ContainerId> {
         names(&self.run_dir).filter_map(|name| ContainerId::new(name).ok()).collect()
-    }
-
-    fn collect_run(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        if self.run_record(id)?.is_some_and(|run| RunRecord::is_watched(&run)) {
-            return Ok(());
-        }
-        match self.try_lock(id) {
-            Ok(Some(_lock)) => match self.clear_run(id, false) {
-                // Unwatched, and yet no reason to stop it.
-                Err(ContainerError::Running { .. }) => Ok(()),
-                result => result,
-            },
-            // Somebody is about it, or has removed it.
-            Ok(None) | Err(ContainerError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     fn collect_hidden(&self) -> Result<(), ContainerError> {

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,7 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
+use super::remove::remove_tree;
 use super::{Containers, KILLED_MAX, Lock};
+use crate::asked;
 use crate::hearing::Hearing;
 use crate::private::Hold;
 use crate::record::{Exit, RunRecord};
@@ -39,8 +39,13 @@ impl Containers {
             error => ContainerError::Signal { id: id.clone(), source: error.into() },
         };
         let hearing = run.init.and_then(|it| Hearing::begin(it.pid, number, Instant::now()));
+        let note = |carried_out| {
+            run.init.map(|init| asked::note(&self.asked_path(id), init, number, carried_out))
+        };
+        note(false);
         pidfd_send_signal(&descriptor, signal).map_err(failed)?;
         if hearing.is_some_and(Hearing::wait) {
+            note(true);
             pidfd_send_signal(&descriptor, Signal::KILL).map_err(failed)?;
         }
         if number == libc::SIGKILL && run.cgroups.is_frozen() {
@@ -61,20 +66,26 @@ impl Containers {
         if run.cgroups.is_frozen() {
             drop(run.cgroups.freeze(false));
         }
-        match self.kill(id, signal) {
-            Err(ContainerError::NotRunning { .. }) => {}
-            result => result?,
-        }
+        self.kill_if_there(id, signal)?;
         if !ends_within(&run, grace) {
-            match self.kill(id, libc::SIGKILL) {
-                Err(ContainerError::NotRunning { .. }) => {}
-                result => result?,
-            }
+            self.kill_if_there(id, libc::SIGKILL)?;
             if !ends_within(&run, KILLED_MAX) {
                 return Err(ContainerError::NotEnding { id: id.clone() });
             }
         }
-        self.wait_unwatched(id).map(drop)
+        match self.wait_unwatched(id) {
+            // Its end has taken it away.
+            Ok(_) | Err(ContainerError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a signal to one that may have ended, or be gone, by now.
+    fn kill_if_there(&self, id: &ContainerId, signal: i32) -> Result<(), ContainerError> {
+        match self.kill(id, signal) {
+            Err(ContainerError::NotRunning { .. } | ContainerError::NotFound { .. }) => Ok(()),
+            result => result,
+        }
     }
 
     /// Waits until a container has ended and its monitor is done with it; returns how it ended,
@@ -93,18 +104,24 @@ impl Containers {
     }
 
     /// Removes a container and all it has: files, cgroups, records. With `force` also one that
-    /// runs.
+    /// runs; if its own end takes it away meanwhile, that is as good.
     pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
         let lock = if force {
-            match self.kill(id, libc::SIGKILL) {
-                Err(ContainerError::NotRunning { .. }) => {}
+            self.spec(id)?;
+            self.kill_if_there(id, libc::SIGKILL)?;
+            match self.wait_unwatched(id) {
+                Err(ContainerError::NotFound { .. }) => return Ok(()),
                 result => result?,
             }
-            self.wait_unwatched(id)?
         } else {
-            self.lock_idle(id)?
+            let lock = self.lock_idle(id)?;
+            if self.run_record(id)?.is_some_and(|it| it.is_running()) {
+                // Nobody watches it, and yet it runs.
+                return Err(ContainerError::Running { id: id.clone() });
+            }
+            lock
         };
-        self.clear_run(id, force)?;
+        self.clear_run(id)?;
         let _changing = self.changing(Hold::Shared)?;
         let (path, hidden) = (self.data(id), self.hidden(id));
         // From here on there is no such container, however far the removal gets.
@@ -116,11 +133,8 @@ impl Containers {
 
     /// Ends and removes what an earlier run has left, if its monitor was killed. To be called with
     /// the lock, so that no monitor is there.
-    pub(crate) fn clear_run(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
+    pub(crate) fn clear_run(&self, id: &ContainerId) -> Result<(), ContainerError> {
         if let Some(run) = self.run_record(id)? {
-            if run.is_running() && !force {
-                return Err(ContainerError::Running { id: id.clone() });
-            }
             run.cgroups.kill().map_err(ContainerError::system("kill what the container left"))?;
             // Not every machine has a cgroup that kills.
             let first = run.init.filter(|_| run.is_running()).and_then(|it| it.open());
@@ -186,18 +200,5 @@ fn ends_within(run: &RunRecord, time: Duration) -> bool {
             Err(Errno::INTR) => {}
             ready => return ready.is_ok_and(|count| count > 0),
         }
-    }
-}
-
-/// Removes a directory with all that is in it, what its owner may not read included.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    let inner = path.join("work/work");
-    if inner.exists() {
-        // overlayfs leaves it without any permission.
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0o700))?;
-    }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }

@@ -11,6 +11,7 @@ mod records;
 mod rootless;
 mod security;
 mod stand;
+mod stops;
 mod terminals;
 mod version2;
 mod volumes;

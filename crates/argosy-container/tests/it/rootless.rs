@@ -1,10 +1,10 @@
 //! Containers of somebody who is not root.
 
 use std::os::unix::fs::chown;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use argosy_container::{Clamped, Containers, Root, RunOptions, State, Streams};
+use argosy_container::{Clamped, ContainerSpec, Containers, Root, RunOptions, State, Streams};
 
 use crate::stand::{Stand, chmod, wait};
 
@@ -16,21 +16,9 @@ fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
     let stand = Stand::new();
     let home = stand.path("home");
     std::fs::create_dir_all(&home).unwrap();
-    let image = stand.path("image");
-    assert!(
-        Command::new("cp").arg("-a").arg(stand.image()).arg(&image).status().unwrap().success()
-    );
-    assert!(
-        Command::new("chown")
-            .args(["-Rh", "54321:54321"])
-            .args([&image, &home])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let helper = stand.path("helper");
-    std::fs::copy(env!("CARGO_BIN_EXE_container-stand"), &helper).unwrap();
-    chmod(&helper, 0o755);
+    let image = own_image(&stand);
+    chown(&home, Some(USER), Some(USER)).unwrap();
+    let helper = own_helper(&stand);
     let containers = Containers { run_dir: home.join("run"), data_dir: home.join("data") };
     let mut spec = stand.script(
         "id -u; ls -ln /bin/busybox | grep -c ' 0 '; touch /new && rm /etc/group && echo written; \
@@ -42,14 +30,8 @@ fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
     spec.hostname = Some("mine".to_owned());
     spec.process.args[2]
         .insert_str(0, "grep -q 'Seccomp:.2' /proc/self/status || echo unfiltered; ");
-    containers.create(&spec).unwrap();
-    for entry in [&containers.data_dir, &containers.data_dir.join(spec.id.as_str())] {
-        chown(entry, Some(USER), Some(USER)).unwrap();
-    }
+    create_as_user(&containers, &spec);
     let inner = containers.data_dir.join(spec.id.as_str());
-    for entry in std::fs::read_dir(&inner).unwrap() {
-        chown(entry.unwrap().path(), Some(USER), Some(USER)).unwrap();
-    }
     let request = containers
         .run_request(
             &spec.id,
@@ -57,15 +39,7 @@ fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
         )
         .argument()
         .unwrap();
-    let as_user = |argument: String| {
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=54321", "--regid=54321", "--clear-groups"])
-            .arg(&helper)
-            .arg(argument);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    };
+    let as_user = |argument: String| as_user(&helper, argument);
     let child = as_user(request).spawn().unwrap();
     wait(|| matches!(containers.inspect(&spec.id).unwrap().state, State::Running).then_some(()));
     wait(|| inner.join("upper/new").exists().then_some(()));
@@ -96,6 +70,67 @@ fn an_ordinary_user_runs_containers_and_is_told_what_cannot_be() {
     let mapped = !lines.iter().any(|it| it.starts_with("users: all of the image"));
     assert!(!mapped || Path::new("/etc/subuid").exists(), "{lines:?}");
     containers.delete(&spec.id, false).unwrap();
+}
+
+/// Copies the helper to where everybody may execute it. In a process of its own: a file that this one
+/// writes to is busy for as long as a child that another test begins just then has its descriptor.
+fn own_helper(stand: &Stand) -> PathBuf {
+    let helper = stand.path("helper");
+    let from = env!("CARGO_BIN_EXE_container-stand");
+    assert!(Command::new("cp").arg(from).arg(&helper).status().unwrap().success());
+    chmod(&helper, 0o755);
+    helper
+}
+
+/// Copies the image for the user.
+fn own_image(stand: &Stand) -> PathBuf {
+    let image = stand.path("image");
+    let run = |command: &mut Command| assert!(command.status().unwrap().success());
+    run(Command::new("cp").arg("-a").arg(stand.image()).arg(&image));
+    run(Command::new("chown").args(["-Rh", "54321:54321"]).arg(&image));
+    image
+}
+
+/// Stores a container as if the user had.
+fn create_as_user(containers: &Containers, spec: &ContainerSpec) {
+    containers.create(spec).unwrap();
+    let inner = containers.data_dir.join(spec.id.as_str());
+    let inside = std::fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().path());
+    let lock = containers.data_dir.join(".+lock");
+    for entry in inside.chain([containers.data_dir.clone(), inner.clone(), lock]) {
+        chown(entry, Some(USER), Some(USER)).unwrap();
+    }
+}
+
+fn as_user(helper: &Path, argument: String) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=54321", "--regid=54321", "--clear-groups"]).arg(helper).arg(argument);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn an_ordinary_user_s_container_goes_with_its_end_whatever_it_has_made() {
+    let stand = Stand::new();
+    let home = stand.path("home");
+    std::fs::create_dir_all(&home).unwrap();
+    chown(&home, Some(USER), Some(USER)).unwrap();
+    let helper = own_helper(&stand);
+    let containers = Containers { run_dir: home.join("run"), data_dir: home.join("data") };
+    // Overlayfs's own directory nobody may read, and neither these.
+    let mut spec = stand.script(
+        "mkdir -p /tmp/a/b/c && touch /tmp/a/b/file && chmod 0 /tmp/a/b/c /tmp/a/b /tmp/a; exit 7",
+    );
+    spec.root = Root::Layers(vec![own_image(&stand)]);
+    create_as_user(&containers, &spec);
+    let options = RunOptions { remove: true, ..RunOptions::default() };
+    let request = containers.run_request(&spec.id, options).argument().unwrap();
+    let output = as_user(&helper, request).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(containers.list().unwrap(), []);
+    let left = std::fs::read_dir(&containers.data_dir).unwrap();
+    assert_eq!(left.count(), 1, "only the lock is left");
 }
 
 /// As a keeper does it that holds units together by PID namespaces: `/proc` stays the machine's.

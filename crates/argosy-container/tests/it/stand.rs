@@ -17,10 +17,10 @@ use argosy_container::{
 /// Nothing here takes longer, however busy the machine is.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-const APPLETS: [&str; 28] = [
+const APPLETS: [&str; 31] = [
     "sh", "true", "false", "sleep", "cat", "id", "ls", "mount", "umount", "ps", "echo", "kill",
     "stat", "grep", "dd", "mknod", "hostname", "env", "touch", "readlink", "tty", "stty", "head",
-    "wc", "ping", "chmod", "rm", "nc",
+    "mkdir", "wc", "ping", "chmod", "rm", "nc", "su", "setsid",
 ];
 
 /// A file system as an image unpacks to, made once for all tests.

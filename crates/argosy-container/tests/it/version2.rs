@@ -116,6 +116,7 @@ fn limits_devices_and_ends_are_those_of_version_2_where_it_is_alone() {
         serde_json::from_str(line.first().unwrap_or_else(|| panic!("{text}"))).unwrap()
     };
     let shown = lines("limits: ");
+    assert!(shown.len() >= 6, "{text}");
     assert_eq!(shown[..6], ["0::/", "33554432", "6", "25000 100000", "20", "kept"], "{text}");
     assert!(shown.iter().any(|it| it.contains("can't fork")), "{text}");
     assert_eq!(exit("limits").clamped, [], "{text}");

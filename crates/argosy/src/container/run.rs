@@ -80,6 +80,7 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
             Some(NotifyWhen::Healthy) => Some(Ready::Healthy),
             Some(NotifyWhen::Container) | None => None,
         },
+        supervised: unit.is_some(),
     };
     let request = engine.containers.run_request(&id, run);
     match options.detach {

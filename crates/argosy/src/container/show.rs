@@ -95,6 +95,7 @@ fn state_text(state: &State) -> String {
         State::Starting => "starting".into(),
         State::Running => "running".into(),
         State::Paused => "paused".into(),
+        State::Unwatched => "running, its monitor was killed".into(),
         State::Exited(exit) if exit.oom_killed => format!("exited ({}), out of memory", exit.code),
         State::Exited(exit) => format!("exited ({})", exit.code),
         State::Lost => "ended, nobody saw how".into(),

@@ -25,6 +25,9 @@ type Found = (ContainerId, Option<EngineRecord>);
 
 /// Removes the last container of a unit that starts the next, and what others have left.
 pub(super) fn sweep(engine: &Engine, store: &Store, unit: Option<&str>) {
+    if let Err(error) = engine.containers.end_unwatched() {
+        tell(&failed(&error));
+    }
     let found: Vec<Found> = match engine.ids() {
         Ok(ids) => ids.into_iter().map(|id| (id.clone(), engine.record(&id))).collect(),
         Err(failure) => return tell(&failure),

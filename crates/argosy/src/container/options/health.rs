@@ -28,11 +28,15 @@ pub(super) fn health(
         (&options.health_timeout, &mut health.timeout),
         (&options.health_start_period, &mut health.start_period),
     ] {
-        if let Some(text) = option {
-            *place = span(text)?;
+        // As with docker, 0 is what it would be if nothing was said.
+        if let Some(span) = option.as_deref().map(span).transpose()?.filter(|it| !it.is_zero()) {
+            *place = span;
         }
     }
-    if let Some(retries) = options.health_retries {
+    if health.interval < Health::INTERVAL_MIN {
+        return Err(bad("the health interval is less than 1 ms", "give it at least 1ms"));
+    }
+    if let Some(retries) = options.health_retries.filter(|it| *it > 0) {
         health.retries = retries;
     }
     Ok(Some(health))
