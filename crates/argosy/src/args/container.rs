@@ -1,6 +1,8 @@
 //! `argosy container`: docker's commands and options, as far as the engine goes.
 
-use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::DataDir;
 pub(crate) use run::{ContainerRun, NotifyWhen, PullWhen};
@@ -25,16 +27,20 @@ pub(crate) enum ContainerAction {
     Run(Box<ContainerRun>),
     /// List containers: those that run, with --all every one.
     #[command(visible_alias = "ls")]
-    Ps {
-        /// Those that do not run as well.
-        #[arg(short, long)]
-        all: bool,
-        /// Print ids only.
-        #[arg(short, long)]
-        quiet: bool,
-    },
+    Ps(ContainerList),
     /// Run a command in a container that runs.
     Exec(ContainerExec),
+    /// Be where a container that runs prints and reads, until it ends.
+    ///
+    /// Ends with the container's exit status. On a container's terminal Ctrl-P Ctrl-Q leaves it.
+    /// What a unit's container prints is in the journal: there is nothing to attach to.
+    Attach(ContainerAttach),
+    /// Copy files between a container and this machine, as docker does.
+    ///
+    /// One of both is CONTAINER:PATH; `-` is an archive of tar on standard input or output. A
+    /// directory goes with its name into one that is there, and what is in it without (`DIR/.`).
+    /// Links in the container are followed within the container only.
+    Cp(ContainerCopy),
     /// Show what a container has printed.
     ///
     /// A unit's container prints into the journal, which has it for longer: argosy journal UNIT.
@@ -87,11 +93,25 @@ pub(crate) enum ContainerAction {
         #[command(flatten)]
         containers: Names,
     },
-    /// Show everything about containers, as JSON.
-    Inspect {
-        #[command(flatten)]
-        containers: Names,
+    /// Remove all containers that have ended; prints their ids.
+    Prune {
+        /// As it is always: nobody is asked.
+        #[arg(short, long)]
+        force: bool,
     },
+    /// Give a container another name.
+    ///
+    /// Containers on its networks know it by the old one until it runs anew.
+    Rename {
+        /// Name, id, or beginning of an id.
+        container: String,
+        /// The other name.
+        name: String,
+    },
+    /// Show everything about containers, as JSON.
+    ///
+    /// With --docker, --format or --type in docker's shape; then also images, volumes and networks.
+    Inspect(ContainerInspect),
     /// List the processes of a container.
     Top {
         /// Name, id, or beginning of an id.
@@ -104,9 +124,27 @@ pub(crate) enum ContainerAction {
     },
     /// Show what running containers use of the machine, once.
     Stats {
+        /// A template of docker's: `{{.Name}} {{.MemUsage}}`, `table ...`, or `json`.
+        #[arg(long, value_name = "TEMPLATE")]
+        format: Option<String>,
+        /// As it is always: once.
+        #[arg(long)]
+        no_stream: bool,
         /// Names, ids, or beginnings of ids; all that run if none is given.
         #[arg(value_name = "CONTAINER")]
         containers: Vec<String>,
+    },
+    /// Show what answers to docker's name here.
+    Version {
+        /// A template of docker's: `{{.Server.Version}}`, or `json`.
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
+    },
+    /// Show the engine, its places, and how many containers and images it has.
+    Info {
+        /// A template of docker's: `{{.Containers}}`, or `json`.
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
     },
 }
 
@@ -119,16 +157,82 @@ pub(crate) struct Names {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ContainerExec {
-    /// Keep standard input open.
+pub(crate) struct ContainerList {
+    /// Those that do not run as well.
     #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Print ids only.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Only those with name=, id=, status=, label=, ancestor=, exited=, health=, volume= or network=.
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// A template of docker's: `{{.Names}}`, `table {{.ID}}\t{{.Status}}`, or `json`.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// The last so many that were made, those that do not run as well.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub(crate) last: Option<usize>,
+    /// The last one that was made.
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Whole ids and command lines.
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerInspect {
+    /// In docker's shape, as under the name docker.
+    #[arg(long)]
+    pub(crate) docker: bool,
+    /// A template of docker's: `{{.State.Status}}`, `{{json .Mounts}}`; or `json`.
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// What has the name.
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub(crate) kind: Option<InspectKind>,
+    #[command(flatten)]
+    pub(crate) containers: Names,
+}
+
+/// What can be inspected in docker's shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InspectKind {
+    Container,
+    Image,
+    Volume,
+    Network,
+}
+
+impl InspectKind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            InspectKind::Container => "container",
+            InspectKind::Image => "image",
+            InspectKind::Volume => "volume",
+            InspectKind::Network => "network",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerExec {
+    /// Leave it when it has started.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) detach: bool,
+    /// Keep standard input open.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) interactive: bool,
     /// Give it a terminal.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) tty: bool,
-    /// Set a variable.
+    /// Set a variable; without a value, the caller's.
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+    /// Read variables from a file, NAME=VALUE a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
     /// Its working directory.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
@@ -139,8 +243,44 @@ pub(crate) struct ContainerExec {
     #[arg(long)]
     pub(crate) privileged: bool,
     /// The container, and what to run in it.
-    #[arg(required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONTAINER COMMAND")]
+    #[arg(
+        required = true,
+        num_args = 2..,
+        trailing_var_arg = true,
+        value_name = "CONTAINER COMMAND"
+    )]
     pub(crate) container_and_command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerAttach {
+    /// Pass no input on.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) no_stdin: bool,
+    /// Whether signals are passed on; they are by default.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) sig_proxy: bool,
+    /// Name, id, or beginning of an id.
+    pub(crate) container: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerCopy {
+    /// Keep owners; into a container they are root's else, out of it the caller's.
+    #[arg(short, long)]
+    pub(crate) archive: bool,
+    /// Copy what a link names, if FROM is one.
+    #[arg(short = 'L', long)]
+    pub(crate) follow_link: bool,
+    /// As it is always: nothing is shown.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// CONTAINER:PATH, a path, or - for an archive.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) from: String,
+    /// CONTAINER:PATH, a path, or - for an archive.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) to: String,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +300,12 @@ pub(crate) struct ContainerLogs {
     /// Begin each line with its time.
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+    /// From this time on: 2026-11-30T04:53:54Z, seconds since 1970, or a span ago such as 10m.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Up to this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// Name, id, or beginning of an id.
     pub(crate) container: String,
 }
@@ -216,9 +362,18 @@ pub(crate) enum VolumeAction {
         /// Print names only.
         #[arg(short, long)]
         quiet: bool,
+        /// A template of docker's: `{{.Name}}`, `table ...`, or `json`.
+        #[arg(long, value_name = "TEMPLATE")]
+        format: Option<String>,
     },
     /// Show everything about volumes, as JSON.
     Inspect {
+        /// In docker's shape, as under the name docker.
+        #[arg(long)]
+        docker: bool,
+        /// A template of docker's: `{{.Name}}`; or `json`.
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
         /// Their names.
         #[arg(required = true, value_name = "VOLUME")]
         volumes: Vec<String>,
@@ -237,6 +392,9 @@ pub(crate) enum VolumeAction {
         /// Named volumes as well.
         #[arg(short, long)]
         all: bool,
+        /// As it is always: nobody is asked.
+        #[arg(short, long)]
+        force: bool,
     },
 }
 
@@ -259,9 +417,18 @@ pub(crate) enum NetworkAction {
         /// Print names only.
         #[arg(short, long)]
         quiet: bool,
+        /// A template of docker's: `{{.Name}}`, `table ...`, or `json`.
+        #[arg(long, value_name = "TEMPLATE")]
+        format: Option<String>,
     },
     /// Show everything about networks, as JSON.
     Inspect {
+        /// In docker's shape, as under the name docker.
+        #[arg(long)]
+        docker: bool,
+        /// A template of docker's: `{{.Name}}`; or `json`.
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
         /// Their names, or the beginnings of their ids.
         #[arg(required = true, value_name = "NETWORK")]
         networks: Vec<String>,
@@ -276,7 +443,11 @@ pub(crate) enum NetworkAction {
         networks: Vec<String>,
     },
     /// Remove all networks that no container is on, but the default one.
-    Prune,
+    Prune {
+        /// As it is always: nobody is asked.
+        #[arg(short, long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -327,8 +498,15 @@ pub(crate) struct NetworkCreate {
 /// An option of docker's that may be given as `--NAME`, `--NAME=true` or `--NAME=false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
+    #[value(aliases = ["1", "t", "T", "TRUE", "True"])]
     True,
+    #[value(aliases = ["0", "f", "F", "FALSE", "False"])]
     False,
+}
+
+/// Reads what such an option says, as docker does.
+fn truth(text: &str) -> Result<bool, String> {
+    Switch::from_str(text, false).map(Switch::is_on).map_err(|_| "say true or false".to_owned())
 }
 
 impl Switch {

@@ -30,7 +30,7 @@ const NOTIFY_INSIDE: &str = "/run/notify.sock";
 const NAMING: &str = "container-names.lock";
 
 /// docker's exit status for a container that could not be made.
-const EXIT_NOT_MADE: u8 = 125;
+pub(crate) const EXIT_NOT_MADE: u8 = 125;
 
 pub(super) fn run(
     engine: &Engine,
@@ -144,7 +144,7 @@ fn make(
         manifest: image.manifest.to_string(),
         created_ms: now_ms(),
         unit,
-        labels: options::pairs(&options.label)?,
+        labels: images::labels(image, &options.label)?,
         annotations: options::pairs(&options.annotation)?,
         exposed: options.expose.clone(),
         volumes: named.into_iter().chain(nameless.iter().cloned()).collect(),
@@ -284,7 +284,7 @@ fn new_id() -> Result<ContainerId, Failure> {
 }
 
 /// Held by whoever gives a container its name.
-fn naming(engine: &Engine) -> Result<File, Failure> {
+pub(super) fn naming(engine: &Engine) -> Result<File, Failure> {
     let path = engine.runtime_dir.join(NAMING);
     let lock = || {
         std::fs::create_dir_all(&engine.runtime_dir)?;

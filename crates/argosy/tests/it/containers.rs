@@ -18,11 +18,11 @@ const HELLO: &str = "[Unit]\nRequires=docker.service\nAfter=docker.service\n\n[S
     [Install]\nWantedBy=multi-user.target\n";
 
 /// A network namespace in which this thread is, and all that it starts.
-struct OwnNetwork(Child);
+pub(crate) struct OwnNetwork(Child);
 
 impl OwnNetwork {
     /// Enters a new one, with its loopback up. To be made before the machine, and dropped after it.
-    fn enter() -> OwnNetwork {
+    pub(crate) fn enter() -> OwnNetwork {
         let script = "busybox ip link set lo up && echo up && exec sleep 100000";
         let mut holder = Command::new("unshare");
         holder.args(["-n", "sh", "-c", script]).stdout(Stdio::piped());
@@ -43,8 +43,25 @@ impl Drop for OwnNetwork {
     }
 }
 
+/// Runs a test of this program where the machine's own docker, if it has one, is hidden. Returns
+/// whether that has been done: then there is nothing left to do.
+pub(crate) fn ran_without_docker(test: &str) -> bool {
+    if !Path::new("/usr/bin/docker").exists() {
+        return false;
+    }
+    let place = tempfile::tempdir().unwrap();
+    // What an overlay has for a file that was removed.
+    let script = "mkdir upper work && mknod upper/docker c 0 0 && \
+                  mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=upper,workdir=work /usr/bin && \
+                  test ! -e /usr/bin/docker && exec \"$0\" --exact \"$1\"";
+    let mut hidden = Command::new("unshare");
+    hidden.args(["--mount", "sh", "-c", script]).arg(std::env::current_exe().unwrap()).arg(test);
+    assert!(hidden.current_dir(place.path()).status().unwrap().success());
+    true
+}
+
 /// Makes an image of Debian's static busybox, and gives it a name.
-fn with_busybox(machine: &Machine) {
+pub(crate) fn with_busybox(machine: &Machine) {
     let root = machine.path("rootfs");
     fs::create_dir_all(root.join("bin")).unwrap();
     for directory in ["tmp", "etc", "dev", "proc", "sys"] {
@@ -62,13 +79,13 @@ fn with_busybox(machine: &Machine) {
 }
 
 /// Returns the ids of all containers.
-fn containers(machine: &Machine) -> Vec<serde_json::Value> {
+pub(crate) fn containers(machine: &Machine) -> Vec<serde_json::Value> {
     machine.json(&["container", "ps", "--all"]).as_array().unwrap().clone()
 }
 
 #[test]
 fn a_unit_written_for_docker_runs_as_it_stands() {
-    if Path::new("/usr/bin/docker").exists() {
+    if ran_without_docker("containers::a_unit_written_for_docker_runs_as_it_stands") {
         return;
     }
     let _network = OwnNetwork::enter();
