@@ -6,6 +6,7 @@
 //! `/run/user`, which comes and goes with his sessions.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::args::{DATA_DIR, Global};
@@ -47,11 +48,16 @@ fn own_data_dir(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, 
     }
 }
 
-/// Returns where what does not outlive a boot is kept.
+/// Returns where what does not outlive a boot is kept. Units are told where the machine's sockets are;
+/// a directory of somebody else's is no place for a user's containers.
 pub(super) fn runtime_dir(global: &Global, data_dir: &Path) -> PathBuf {
-    match (&global.runtime_dir, rustix::process::geteuid().is_root()) {
-        (None, false) => data_dir.join("run"),
-        _ => global.runtime_dir(),
+    let uid = rustix::process::geteuid();
+    let is_anothers =
+        |path: &PathBuf| std::fs::metadata(path).is_ok_and(|it| it.uid() != uid.as_raw());
+    match &global.runtime_dir {
+        _ if uid.is_root() => global.runtime_dir(),
+        Some(given) if !is_anothers(given) => given.clone(),
+        _ => data_dir.join("run"),
     }
 }
 

@@ -43,20 +43,27 @@ impl Drop for OwnNetwork {
     }
 }
 
-/// Runs a test of this program where the machine's own docker, if it has one, is hidden. Returns
-/// whether that has been done: then there is nothing left to do.
+/// Runs a test of this program where each docker that the machine has is hidden. Returns whether that
+/// has been done: then there is nothing left to do.
 pub(crate) fn ran_without_docker(test: &str) -> bool {
-    if !Path::new("/usr/bin/docker").exists() {
+    let places = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    let found: Vec<&str> =
+        places.into_iter().filter(|it| Path::new(it).join("docker").exists()).collect();
+    if found.is_empty() {
         return false;
     }
     let place = tempfile::tempdir().unwrap();
     // What an overlay has for a file that was removed.
-    let script = "mkdir upper work && mknod upper/docker c 0 0 && \
-                  mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=upper,workdir=work /usr/bin && \
-                  test ! -e /usr/bin/docker && exec \"$0\" --exact \"$1\"";
+    let script = "program=$0; test=$1; shift; \
+                  for dir; do \
+                      top=$PWD/over$dir && mkdir -p $top/upper $top/work && \
+                      mknod $top/upper/docker c 0 0 && mount -t overlay overlay \
+                      -o lowerdir=$dir,upperdir=$top/upper,workdir=$top/work $dir && \
+                      test ! -e $dir/docker || exit 1; \
+                  done; exec \"$program\" --exact \"$test\"";
     let mut hidden = Command::new("unshare");
     hidden.args(["--mount", "sh", "-c", script]).arg(std::env::current_exe().unwrap()).arg(test);
-    assert!(hidden.current_dir(place.path()).status().unwrap().success());
+    assert!(hidden.args(found).current_dir(place.path()).status().unwrap().success());
     true
 }
 
