@@ -17,6 +17,7 @@ mod network_commands;
 mod options;
 mod places;
 mod record;
+mod rename;
 mod run;
 mod shape;
 mod show;
@@ -67,18 +68,18 @@ impl Engine {
     /// Returns the engine of this machine, or of the ordinary user whose process this is.
     pub(crate) fn of(global: &Global, data_dir: &Path) -> Result<Engine, Failure> {
         let data_dir = places::data_dir(data_dir)?;
-        let runtime_dir = places::runtime_dir(global, &data_dir);
-        Ok(Engine::at(&data_dir, runtime_dir))
+        Ok(Engine::at(&places::runtime_dir(global, &data_dir), &data_dir))
     }
 
-    fn at(data_dir: &Path, runtime_dir: PathBuf) -> Engine {
+    fn at(runtime_dir: &Path, data_dir: &Path) -> Engine {
         let containers = Containers {
             run_dir: runtime_dir.join("containers"),
             data_dir: data_dir.join("containers"),
         };
         let volumes = Volumes::at(data_dir.join("volumes"));
-        let networks = network::networks(&runtime_dir, data_dir);
-        Engine { containers, images: data_dir.join("images"), volumes, networks, runtime_dir }
+        let networks = network::networks(runtime_dir, data_dir);
+        let (images, runtime_dir) = (data_dir.join("images"), runtime_dir.to_owned());
+        Engine { containers, images, volumes, networks, runtime_dir }
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -211,7 +212,7 @@ pub(crate) fn main(
             let number = options::signal(signal)?;
             return each(names, &|id| containers.kill(id, number));
         }
-        ContainerAction::Rename { container, name } => rename(&engine, container, name)?,
+        ContainerAction::Rename { container, name } => rename::rename(&engine, container, name)?,
         ContainerAction::Prune { force: _ } => {
             for id in engine.ids()? {
                 let inspection = engine.containers.inspect(&id);
@@ -230,29 +231,6 @@ pub(crate) fn main(
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Gives a container another name, which no other has.
-fn rename(engine: &Engine, wanted: &str, name: &str) -> Result<(), Failure> {
-    ContainerId::new(name).map_err(|error| {
-        Failure::from_error(Exit::BadInput, &error).with_help("choose another name")
-    })?;
-    let _naming = run::naming(engine)?;
-    let id = engine.find(wanted)?;
-    let Some(mut record) = engine.record(&id) else {
-        return Err(Failure::new(Exit::BadInput, format!("container {wanted} has no record")));
-    };
-    if let Some(other) = engine.ids()?.iter().find(|other| {
-        **other != id
-            && (other.as_str() == name || engine.record(other).is_some_and(|it| it.name == name))
-    }) {
-        let message = format!("container {other} has the name {name} already");
-        return Err(Failure::new(Exit::Refused, message).with_help("choose another name"));
-    }
-    record.name = name.to_owned();
-    record.write(&engine.containers, &id).map_err(|error| {
-        Failure::new(Exit::BadInput, format!("cannot write the record of container {id}: {error}"))
-    })
 }
 
 /// Waits for the end of each container and prints its exit status.

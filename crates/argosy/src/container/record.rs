@@ -8,9 +8,9 @@ use argosy_container::{ContainerId, Containers};
 use serde::{Deserialize, Serialize};
 
 /// The record's name in the container's directory.
-const FILE: &str = "engine.json";
+pub(super) const FILE: &str = "engine.json";
 
-/// One container's record. Written when it is made, and when it gets another name.
+/// One container's record. Written once, with the container, and when it gets another name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EngineRecord {
     pub(super) name: String,
@@ -58,10 +58,6 @@ impl EngineRecord {
     }
 
     pub(super) fn write(&self, containers: &Containers, id: &ContainerId) -> std::io::Result<()> {
-        // Whoever reads it sees the old text or the new one.
-        let path = Self::path(containers, id);
-        let new = path.with_extension(format!("new-{}", std::process::id()));
-        fs::write(&new, serde_json::to_vec(self)?)?;
-        fs::rename(new, path)
+        fs::write(Self::path(containers, id), serde_json::to_vec(self)?)
     }
 }

@@ -1,6 +1,7 @@
 //! docker's commands on a machine without docker: in a unit, in a unit's shell, as another user, and
 //! their output in docker's words.
 
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -186,6 +187,14 @@ fn what_is_shown_has_dockers_words() {
     assert_eq!(own[0]["engine"]["name"], "web");
     let login = docker(&["login", "-u", "me", "registry.example"]);
     assert!(login.stderr.contains("config.json"), "{}", login.stderr);
+    docker(&["tag", "busybox", "other:1"]).ok();
+    docker(&["save", "-o", "other.tar", "other:1"]).ok();
+    docker(&["rmi", "other:1"]).ok();
+    assert_eq!(shown(&["images", "-q", "other"]), "");
+    docker(&["load", "-i", "other.tar"]).ok();
+    assert_eq!(shown(&["images", "-q", "other"]).lines().count(), 1);
+    docker(&["kill", "web"]).ok();
+    assert_eq!(shown(&["wait", "web"]), "137\n");
     docker(&["rm", "-f", "web"]).ok();
     assert_eq!(shown(&["container", "prune", "-f"]).lines().count(), 1);
 }
@@ -212,12 +221,12 @@ fn a_container_gets_another_name_and_company() {
     let missing = docker(&["exec", "-d", "new", "/no/such"]);
     assert_eq!(missing.code, 127, "{}", missing.stderr);
     // Who attaches gets what comes from then on, and how it ends.
-    let mut attached = Command::new(machine.path("docker"));
-    attached.args(["attach", "--no-stdin", "new"]);
-    attached.env("ARGOSY_RUNTIME_DIR", machine.path("run"));
-    attached.env("ARGOSY_DATA_DIR", machine.path("data"));
-    attached.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let attached = attached.spawn().unwrap();
+    let attach = |arguments: &[&str]| {
+        let mut attached = machine.command(&[&["container", "attach"], arguments].concat());
+        attached.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        attached.spawn().unwrap()
+    };
+    let attached = attach(&["--no-stdin", "new"]);
     let fds = format!("/proc/{}/fd", attached.id());
     machine.wait("it is attached", |_| {
         let links = std::fs::read_dir(&fds).into_iter().flatten().flatten();
@@ -232,5 +241,10 @@ fn a_container_gets_another_name_and_company() {
     assert_eq!(docker(&["logs", "--until", "10m", "new"]).ok().stdout, "");
     let gone = docker(&["attach", "new"]);
     assert!(gone.stderr.contains("does not run"), "{}", gone.stderr);
-    docker(&["rm", "-f", "new", "other"]).ok();
+    // What is written goes to the container's terminal.
+    docker(&["run", "-dt", "--network=none", "--name", "shell", "busybox", "sh"]).ok();
+    let mut attached = attach(&["shell"]);
+    attached.stdin.as_mut().unwrap().write_all(b"exit 5\n").unwrap();
+    assert_eq!(attached.wait().unwrap().code(), Some(5));
+    docker(&["rm", "-f", "new", "other", "shell"]).ok();
 }

@@ -15,7 +15,7 @@ fn whole(words: &str) -> Result<(ContainerSpec, Vec<Wanted>), String> {
     let arguments = Arguments::try_parse_from(line).map_err(|error| error.to_string())?;
     let Some(Command::Container(container)) = arguments.command else { panic!("no container") };
     let ContainerAction::Run(options) = &container.action else { panic!("no run") };
-    let engine = Engine::at("/nowhere".as_ref(), "/nowhere/run".into());
+    let engine = Engine::at("/nowhere/run".as_ref(), "/nowhere".as_ref());
     let id = ContainerId::new("c").unwrap();
     let process = overrides(options).map_err(|failure| failure.message)?;
     let process = argosy_container::process_of(None, &process, "c").map_err(|it| it.to_string())?;
