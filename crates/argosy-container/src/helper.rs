@@ -26,7 +26,15 @@ pub enum HelperRequest {
     /// Run a stored container, and stay until it has ended.
     Run { containers: Containers, id: ContainerId, options: RunOptions },
     /// Execute a process in one that runs.
-    Exec { containers: Containers, id: ContainerId, streams: Streams, request: PathBuf },
+    Exec {
+        containers: Containers,
+        id: ContainerId,
+        streams: Streams,
+        request: PathBuf,
+        /// As with a run in the background.
+        #[serde(default)]
+        background: bool,
+    },
 }
 
 /// How a container is run.
@@ -52,6 +60,17 @@ pub struct RunOptions {
 pub const STARTED: &str = "started\n";
 
 impl HelperRequest {
+    /// The same, but the helper leaves its caller once the process runs: it says [`STARTED`] on its
+    /// standard output, and then has no streams. A run says so in its options.
+    #[must_use]
+    pub fn in_background(mut self) -> HelperRequest {
+        match &mut self {
+            HelperRequest::Run { options, .. } => options.background = true,
+            HelperRequest::Exec { background, .. } => *background = true,
+        }
+        self
+    }
+
     /// Returns the argument to start the helper with.
     pub fn argument(&self) -> Result<String, ContainerError> {
         let failed = |source| ContainerError::Record { path: "helper request".into(), source };
@@ -78,7 +97,8 @@ impl Containers {
         let mut paths = name.map(|name| self.run(id).join(name)).filter(|path| !path.exists());
         let request = paths.next().unwrap_or_default();
         record::write(&request, exec)?;
-        Ok(HelperRequest::Exec { containers: self.clone(), id: id.clone(), streams, request })
+        let (containers, id) = (self.clone(), id.clone());
+        Ok(HelperRequest::Exec { containers, id, streams, request, background: false })
     }
 }
 
@@ -127,11 +147,11 @@ fn run(
             }
             Ok(ended.code)
         }
-        HelperRequest::Exec { containers, id, streams, request } => {
+        HelperRequest::Exec { containers, id, streams, request, background } => {
             let missing = || ContainerError::NotRunning { id: id.clone() };
             let exec: ExecSpec = record::read(&request)?.ok_or_else(missing)?;
             fs::remove_file(&request).map_err(ContainerError::file("remove", &request))?;
-            containers.exec_foreground(&id, exec, streams)
+            containers.exec_foreground(&id, exec, streams, background)
         }
     }
 }

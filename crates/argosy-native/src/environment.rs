@@ -6,9 +6,11 @@ use std::path::Path;
 use argosy_supervisor::SpawnRequest;
 
 use crate::accounts::User;
+use crate::engine::Engine;
 use crate::text_file::{self, TextFileError};
 
-/// The search path of the service manager, for programs given without a slash and as `$PATH`.
+/// The search path of the service manager, for programs given without a slash and, before the
+/// engine's links, as `$PATH`.
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Largest environment file: an environment beyond this could not be executed with anyway
@@ -28,11 +30,12 @@ pub(crate) fn build(
     request: &SpawnRequest,
     user: Option<&User>,
     own: impl Fn(&str) -> Option<String>,
+    engine: &Engine,
 ) -> Result<BTreeMap<String, String>, EnvironmentFileError> {
     let service = &request.loaded.spec.service;
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
-    set("PATH", SEARCH_PATH.to_owned());
+    set("PATH", engine.search_path());
     if let Some(language) = own("LANG") {
         set("LANG", language);
     }

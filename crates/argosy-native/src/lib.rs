@@ -11,6 +11,7 @@ mod backend_wire;
 mod call;
 mod clock;
 mod config;
+mod engine;
 mod environment;
 mod error;
 mod expand;

@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::call::Call;
+use crate::engine::Engine;
 use crate::machine_facts::MachineFacts;
 use crate::output::Outputs;
 use crate::unit_files::UnitFiles;
@@ -99,8 +100,7 @@ pub(crate) struct Shell {
     seen: u64,
     acknowledged: u64,
     pending: Pending,
-    /// Where the container engine keeps things: the data and the runtime directory.
-    engine_places: [PathBuf; 2],
+    engine: Engine,
     /// Files that an orderly end takes away.
     passing: [PathBuf; 3],
     /// Whether the processes of a unit know each other by PIDs of their own.

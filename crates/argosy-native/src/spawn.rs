@@ -7,6 +7,7 @@ use argosy_model::{ServiceSpec, StandardInput, StandardOutput};
 use argosy_supervisor::{ExecRole, SpawnFailure, SpawnRequest};
 
 use crate::accounts::{Accounts, User};
+use crate::engine::{Engine, is_engine, is_executable};
 use crate::environment::{self, SEARCH_PATH};
 use crate::expand::expand;
 
@@ -22,27 +23,23 @@ pub(crate) fn record(
     request: &SpawnRequest,
     accounts: &Accounts,
     own: impl Fn(&str) -> Option<String>,
-    engine_places: &[(&str, &Path)],
+    engine: &Engine,
 ) -> Result<SpawnRecord, SpawnFailure> {
     let service = &request.loaded.spec.service;
     let (user, identity) = match request.command.prefix.privileged {
         true => (None, None),
         false => identity(service, accounts)?,
     };
-    let mut variables = environment::build(request, user.as_ref(), own)
+    let mut variables = environment::build(request, user.as_ref(), own, engine)
         .map_err(|error| SpawnFailure { status: None, detail: error.to_string() })?;
     let argv = match request.command.prefix.no_environment {
         true => request.command.argv.clone(),
         false => expand(&request.command.argv, &variables),
     };
-    let program = match is_engine(&request.command.program) {
-        // The engine is this program, and the containers are with the unit's machine.
-        true => {
-            for (name, path) in engine_places {
-                variables.entry((*name).to_owned()).or_insert_with(|| path.display().to_string());
-            }
-            OWN_PROGRAM.to_owned()
-        }
+    let is_engine = is_engine(&request.command.program);
+    engine.tell(&mut variables, identity.as_ref(), is_engine);
+    let program = match is_engine {
+        true => OWN_PROGRAM.to_owned(),
         false => find(&request.command.program)?,
     };
     let mut pid_variables = vec!["SYSTEMD_EXEC_PID".to_owned()];
@@ -153,19 +150,6 @@ fn directory(
     Some(WorkingDirectory { path, missing_ok: wanted.missing_ok })
 }
 
-/// Tells whether a command is for the engine, which is this program: what Quadlet files become, and
-/// docker's on a machine that has none. An installed docker is left alone, and used.
-pub(crate) fn is_engine(program: &str) -> bool {
-    match program {
-        argosy_unit::ENGINE => true,
-        "docker" => {
-            !SEARCH_PATH.split(':').any(|dir| is_executable(&Path::new(dir).join("docker")))
-        }
-        "/usr/bin/docker" | "/bin/docker" => !Path::new(program).exists(),
-        _ => false,
-    }
-}
-
 /// Finds a program in the search path, unless its path is given.
 fn find(program: &str) -> Result<String, SpawnFailure> {
     if program.starts_with('/') {
@@ -177,8 +161,4 @@ fn find(program: &str) -> Result<String, SpawnFailure> {
         status: Some(EXIT_EXEC),
         detail: format!("Failed to locate executable {program}: not in {SEARCH_PATH}"),
     })
-}
-
-fn is_executable(path: &Path) -> bool {
-    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }

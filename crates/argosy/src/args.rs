@@ -15,8 +15,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use container::{
-    Container, ContainerAction, ContainerExec, ContainerLogs, ContainerRun, Names, Network,
-    NetworkAction, NetworkCreate, NotifyWhen, PullWhen, Tail, Volume, VolumeAction,
+    Container, ContainerAction, ContainerAttach, ContainerCopy, ContainerExec, ContainerInspect,
+    ContainerList, ContainerLogs, ContainerRun, InspectKind, Names, Network, NetworkAction,
+    NetworkCreate, NotifyWhen, PullWhen, Tail, Volume, VolumeAction,
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
@@ -26,6 +27,9 @@ pub(crate) use image::{
 
 /// Where sockets are when nothing else is said.
 pub(crate) const RUNTIME_DIR: &str = "/run/argosy";
+
+/// Where everything else is when nothing else is said.
+pub(crate) const DATA_DIR: &str = "/var/lib/argosy";
 
 /// One init system for all your machines.
 ///
@@ -462,7 +466,7 @@ pub(crate) struct DataDir {
         long,
         env = "ARGOSY_DATA_DIR",
         value_name = "DIR",
-        default_value = "/var/lib/argosy",
+        default_value = DATA_DIR,
         hide_env_values = true
     )]
     pub(crate) data_dir: PathBuf,

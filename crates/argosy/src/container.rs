@@ -2,19 +2,30 @@
 //! engine process: each command works on the files, and a container's monitor is the command that
 //! runs it.
 
+mod about;
+mod attach;
+mod copy;
 mod docker;
 mod ids;
+mod exec;
+mod filter;
 mod images;
+mod inspect;
+mod list;
 mod logs;
 mod names;
 mod network;
 mod network_commands;
 mod options;
 mod private;
+mod places;
 mod record;
+mod rename;
 mod run;
+mod shape;
 mod show;
 mod sweep;
+mod status;
 mod volume;
 mod volumes;
 
@@ -23,16 +34,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use argosy_container::{ContainerError, ContainerId, Containers, ExecSpec, HelperRequest, Streams};
+use argosy_container::{ContainerError, ContainerId, Containers, HelperRequest, State};
 use argosy_image::{Limits, Store};
 use argosy_network::{COMPANION_ROLE, NetworkError, Networks, companion_main};
 
-use crate::args::{Container, ContainerAction, ContainerExec, Global, Names};
+use crate::args::{Container, ContainerAction, Global, Names};
 use crate::failure::{Exit, Failure, chain};
 use crate::printer::Printer;
 use crate::program;
-pub(crate) use docker::as_docker;
+pub(crate) use docker::{as_docker, is_run};
+pub(crate) use inspect::show;
+pub(crate) use places::data_dir;
 use record::EngineRecord;
+pub(crate) use run::EXIT_NOT_MADE;
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
 
@@ -58,8 +72,10 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn of(global: &Global, data_dir: &Path) -> Engine {
-        Engine::at(&global.runtime_dir(), data_dir)
+    /// Returns the engine of this machine, or of the ordinary user whose process this is.
+    pub(crate) fn of(global: &Global, data_dir: &Path) -> Result<Engine, Failure> {
+        let data_dir = places::data_dir(data_dir)?;
+        Ok(Engine::at(&places::runtime_dir(global, &data_dir), &data_dir))
     }
 
     fn at(runtime_dir: &Path, data_dir: &Path) -> Engine {
@@ -178,22 +194,26 @@ pub(crate) fn main(
     global: &Global,
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
-    let engine = Engine::of(global, &options.data.data_dir);
+    let engine = Engine::of(global, &options.data.data_dir)?;
     let containers = &engine.containers;
     let each = |names: &Names, act: &dyn Fn(&ContainerId) -> Result<(), ContainerError>| {
         each(&names.containers, printer, |name| act(&engine.find(name)?).map_err(|it| failed(&it)))
     };
     match &options.action {
         ContainerAction::Run(options) => return run::run(&engine, options, printer),
-        ContainerAction::Exec(options) => return exec(&engine, options),
+        ContainerAction::Exec(options) => return exec::exec(&engine, options),
+        ContainerAction::Attach(options) => return attach::attach(&engine, options, printer),
+        ContainerAction::Cp(options) => copy::copy(&engine, options)?,
         ContainerAction::Logs(options) => logs::show(&engine, options, printer)?,
-        ContainerAction::Ps { all, quiet } => show::list(&engine, *all, *quiet, printer)?,
-        ContainerAction::Inspect { containers } => {
-            show::inspect(&engine, &containers.containers, printer)?;
-        }
+        ContainerAction::Ps(options) => list::list(&engine, options, printer)?,
+        ContainerAction::Inspect(options) => inspect::inspect(&engine, options, printer)?,
         ContainerAction::Port { container } => show::ports(&engine, container, printer)?,
         ContainerAction::Top { container } => show::top(&engine, container, printer)?,
-        ContainerAction::Stats { containers } => show::stats(&engine, containers, printer)?,
+        ContainerAction::Stats { format, no_stream: _, containers } => {
+            show::stats(&engine, containers, format.as_deref(), printer)?;
+        }
+        ContainerAction::Version { format } => about::version(format.as_deref(), printer)?,
+        ContainerAction::Info { format } => about::info(&engine, format.as_deref(), printer)?,
         ContainerAction::Pause { containers: names } => {
             return each(names, &|id| containers.pause(id));
         }
@@ -211,6 +231,16 @@ pub(crate) fn main(
         ContainerAction::Kill { signal, containers: names } => {
             let number = options::signal(signal)?;
             return each(names, &|id| containers.kill(id, number));
+        }
+        ContainerAction::Rename { container, name } => rename::rename(&engine, container, name)?,
+        ContainerAction::Prune { force: _ } => {
+            for id in engine.ids()? {
+                let inspection = engine.containers.inspect(&id);
+                if inspection.is_ok_and(|it| matches!(it.state, State::Exited(_) | State::Lost)) {
+                    engine.remove(&id, false, false)?;
+                    printer.line(id.as_str())?;
+                }
+            }
         }
         ContainerAction::Rm { force, ignore, volumes, containers } => {
             return self::each(&containers.containers, printer, |name| match engine.find(name) {
@@ -247,25 +277,6 @@ fn each(
         }
     }
     Ok(code)
-}
-
-fn exec(engine: &Engine, options: &ContainerExec) -> Result<ExitCode, Failure> {
-    let [name, command @ ..] = &options.container_and_command[..] else {
-        return Err(Failure::new(Exit::BadInput, "name a container and a command"));
-    };
-    let id = engine.find(name)?;
-    let process = argosy_container::Process {
-        args: command.to_vec(),
-        env: options::variables(&options.env)?,
-        cwd: options.workdir.clone(),
-        user: options.user.clone().unwrap_or_default(),
-        groups: Vec::new(),
-        tty: options.tty,
-    };
-    let exec = ExecSpec { process, privileged: options.privileged };
-    let streams = Streams { interactive: options.interactive, attachable: false };
-    let request = engine.containers.exec_request(&id, &exec, streams).map_err(|e| failed(&e))?;
-    Err(become_helper(&request))
 }
 
 /// Returns the command of the helper that carries a request out.

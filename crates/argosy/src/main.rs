@@ -14,6 +14,7 @@ mod processes;
 mod program;
 mod proxy;
 mod session;
+mod template;
 
 use std::process::ExitCode;
 
@@ -32,11 +33,17 @@ fn main() -> ExitCode {
     if let Some(code) = container::hidden_role() {
         return code;
     }
-    let arguments = match Arguments::read(container::as_docker(std::env::args_os().collect())) {
+    let line = container::as_docker(std::env::args_os().collect());
+    let is_run = container::is_run(&line);
+    let arguments = match Arguments::read(line) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version go to standard output and are no error.
-            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            let code = match error.use_stderr() {
+                // Help and version go to standard output and are no error.
+                false => 0,
+                true if is_run => container::EXIT_NOT_MADE,
+                true => EXIT_USAGE,
+            };
             return match error.print() {
                 Ok(()) => ExitCode::from(code),
                 Err(_) => ExitCode::FAILURE,

@@ -5,11 +5,12 @@
 //! form: stream 0 is input, stream 3 a terminal's size as `rows columns`.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
@@ -61,8 +62,10 @@ impl Clients {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
         // Connecting takes the right to write to it.
-        let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-        let bound = SocketAddrUnix::new(path).and_then(|address| bind(&listener, &address));
+        let mask = rustix::process::umask(Mode::from_raw_mode(0o177));
+        let bound = short(path).and_then(|(_directory, path)| {
+            SocketAddrUnix::new(&path).and_then(|address| bind(&listener, &address))
+        });
         rustix::process::umask(mask);
         bound.ok()?;
         listen(&listener, CLIENTS_MAX as i32).ok()?;
@@ -145,6 +148,16 @@ impl Clients {
     pub(crate) fn flush(&mut self) {
         self.list.iter_mut().for_each(Client::write);
     }
+}
+
+/// Names a socket by way of a descriptor of its directory: its own path may be longer than the 107
+/// bytes of an address.
+fn short(path: &Path) -> rustix::io::Result<(OwnedFd, PathBuf)> {
+    let (above, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(CWD, above, flags, Mode::empty())?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+    Ok((directory, short))
 }
 
 impl Client {

@@ -3,7 +3,7 @@
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 
 use super::relay::Relay;
-use super::{OWN, Streams, code_of, wait_for};
+use super::{OWN, Streams, code_of, leave_caller, wait_for};
 use crate::exec::ExecSpec;
 use crate::spec::ContainerId;
 use crate::store::Containers;
@@ -11,21 +11,29 @@ use crate::terminal::{self, RawMode};
 use crate::{ContainerError, sys};
 
 impl Containers {
-    /// Executes a process in a container and stays until it has ended; returns its exit code. The
-    /// process has one thread.
+    /// Executes a process in a container and stays until it has ended; returns its exit code. With
+    /// `background` it leaves its caller once the process runs. The process has one thread.
     pub(crate) fn exec_foreground(
         &self,
         id: &ContainerId,
         exec: ExecSpec,
         streams: Streams,
+        background: bool,
     ) -> Result<u8, ContainerError> {
         use std::os::fd::AsFd;
+        if background {
+            // Its caller's terminal and signals are none of its business any more.
+            let _ = rustix::process::setsid();
+        }
         let signals =
             sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
         let (mut relay, inner) = Relay::prepare(streams, exec.process.tty, None)
             .map_err(ContainerError::system("make the process's streams"))?;
         let executed = inner.replaced(|| self.exec(id, exec))?;
         drop(inner);
+        if background {
+            leave_caller().map_err(ContainerError::system("leave the caller"))?;
+        }
         let pid = Pid::from_raw(executed.pid);
         let pid = pid.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })?;
         let process = pidfd_open(pid, PidfdFlags::empty())

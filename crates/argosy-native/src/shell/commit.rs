@@ -9,6 +9,7 @@ use argosy_supervisor::{Command, Event, JobResult, Now, RequestId, SpawnFailure,
 
 use super::Shell;
 use crate::accounts::Accounts;
+use crate::engine::is_engine;
 use crate::output::Run;
 use crate::{NativeError, clock, spawn};
 
@@ -89,10 +90,8 @@ impl Shell {
             true => Accounts::read("/etc".as_ref()),
             false => Accounts::default(),
         };
-        let [data, runtime] = &self.engine_places;
-        let places =
-            [("ARGOSY_DATA_DIR", data.as_path()), ("ARGOSY_RUNTIME_DIR", runtime.as_path())];
-        let record = spawn::record(request, &accounts, |name| std::env::var(name).ok(), &places)?;
+        let own = |name: &str| std::env::var(name).ok();
+        let record = spawn::record(request, &accounts, own, &self.engine)?;
         if record.fenced && !self.fences {
             let detail = "Its keeper is of a version without fences, which OnPartition=stop needs; \
                           stop and start argosy on this machine";
@@ -108,7 +107,7 @@ impl Shell {
             invocation: Some(request.invocation),
             identifier,
             program,
-            is_engine: spawn::is_engine(named),
+            is_engine: is_engine(named),
             container: None,
         };
         self.outputs.begin_run(record.spawn_id, run);

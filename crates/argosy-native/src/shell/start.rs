@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::commit::Pending;
 use super::{EVENTS_MAX, KeeperEnd, QUIET, Shell, ShellParts};
+use crate::engine::{Engine, is_engine};
 use crate::machine_facts::MachineFacts;
 use crate::output::{Outputs, Run, chain};
 use crate::unit_files::{self, UnitFiles};
@@ -57,9 +58,12 @@ impl Shell {
         );
         let (supervisor, commands) = Supervisor::restore(supervisor_config, units, &processes, now);
         let (events, _) = broadcast::channel(EVENTS_MAX);
-        let engine_places = [config.data_dir, config.runtime_dir.clone()];
+        let engine = Engine { data_dir: config.data_dir, runtime_dir: config.runtime_dir.clone() };
+        if let Err(error) = engine.link() {
+            tracing::warn!(%error, "units whose shell runs docker do not find it");
+        }
         let mut shell = Shell {
-            engine_places,
+            engine,
             outputs: Outputs::new(config.runtime_dir),
             files: UnitFiles::new(config.unit_dirs),
             keeper,
@@ -113,7 +117,7 @@ impl Shell {
                     unit: process.unit.clone(),
                     invocation: status.and_then(|status| status.invocation),
                     identifier: identifier.unwrap_or(base),
-                    is_engine: crate::spawn::is_engine(&program),
+                    is_engine: is_engine(&program),
                     program,
                     container: None,
                 },

@@ -1,11 +1,19 @@
 //! `argosy container`: docker's commands and options, as far as the engine goes.
 
-use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::DataDir;
+pub(crate) use look::{ContainerInspect, ContainerList, ContainerLogs, InspectKind, Tail};
+pub(crate) use network::{Network, NetworkAction, NetworkCreate};
 pub(crate) use run::{ContainerRun, NotifyWhen, PullWhen};
+pub(crate) use volume::{Volume, VolumeAction};
 
+mod look;
+mod network;
 mod run;
+mod volume;
 
 #[derive(Debug, Args)]
 pub(crate) struct Container {
@@ -25,16 +33,20 @@ pub(crate) enum ContainerAction {
     Run(Box<ContainerRun>),
     /// List containers: those that run, with --all every one.
     #[command(visible_alias = "ls")]
-    Ps {
-        /// Those that do not run as well.
-        #[arg(short, long)]
-        all: bool,
-        /// Print ids only.
-        #[arg(short, long)]
-        quiet: bool,
-    },
+    Ps(ContainerList),
     /// Run a command in a container that runs.
     Exec(ContainerExec),
+    /// Be where a container that runs prints and reads, until it ends.
+    ///
+    /// Ends with the container's exit status. On a container's terminal Ctrl-P Ctrl-Q leaves it.
+    /// What a unit's container prints is in the journal: there is nothing to attach to.
+    Attach(ContainerAttach),
+    /// Copy files between a container and this machine, as docker does.
+    ///
+    /// One of both is CONTAINER:PATH; `-` is an archive of tar on standard input or output. A
+    /// directory goes with its name into one that is there, and what is in it without (`DIR/.`).
+    /// Links in the container are followed within the container only.
+    Cp(ContainerCopy),
     /// Show what a container has printed.
     ///
     /// A unit's container prints into the journal, which has it for longer: argosy journal UNIT.
@@ -87,11 +99,25 @@ pub(crate) enum ContainerAction {
         #[command(flatten)]
         containers: Names,
     },
-    /// Show everything about containers, as JSON.
-    Inspect {
-        #[command(flatten)]
-        containers: Names,
+    /// Remove all containers that have ended; prints their ids.
+    Prune {
+        /// As it is always: nobody is asked.
+        #[arg(short, long)]
+        force: bool,
     },
+    /// Give a container another name.
+    ///
+    /// Containers on its networks know it by the old one until it runs anew.
+    Rename {
+        /// Name, id, or beginning of an id.
+        container: String,
+        /// The other name.
+        name: String,
+    },
+    /// Show everything about containers, as JSON.
+    ///
+    /// With --docker, --format or --type in docker's shape; then also images, volumes and networks.
+    Inspect(ContainerInspect),
     /// List the processes of a container.
     Top {
         /// Name, id, or beginning of an id.
@@ -104,9 +130,27 @@ pub(crate) enum ContainerAction {
     },
     /// Show what running containers use of the machine, once.
     Stats {
+        /// A template of docker's: `{{.Name}} {{.MemUsage}}`, `table ...`, or `json`.
+        #[arg(long, value_name = "TEMPLATE")]
+        format: Option<String>,
+        /// As it is always: once.
+        #[arg(long)]
+        no_stream: bool,
         /// Names, ids, or beginnings of ids; all that run if none is given.
         #[arg(value_name = "CONTAINER")]
         containers: Vec<String>,
+    },
+    /// Show what answers to docker's name here.
+    Version {
+        /// A template of docker's: `{{.Server.Version}}`, or `json`.
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
+    },
+    /// Show the engine, its places, and how many containers and images it has.
+    Info {
+        /// A template of docker's: `{{.Containers}}`, or `json`.
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
     },
 }
 
@@ -120,15 +164,21 @@ pub(crate) struct Names {
 
 #[derive(Debug, Args)]
 pub(crate) struct ContainerExec {
+    /// Leave it when it has started.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) detach: bool,
     /// Keep standard input open.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) interactive: bool,
     /// Give it a terminal.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) tty: bool,
-    /// Set a variable.
+    /// Set a variable; without a value, the caller's.
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+    /// Read variables from a file, NAME=VALUE a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
     /// Its working directory.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
@@ -139,196 +189,58 @@ pub(crate) struct ContainerExec {
     #[arg(long)]
     pub(crate) privileged: bool,
     /// The container, and what to run in it.
-    #[arg(required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONTAINER COMMAND")]
+    #[arg(
+        required = true,
+        num_args = 2..,
+        trailing_var_arg = true,
+        value_name = "CONTAINER COMMAND"
+    )]
     pub(crate) container_and_command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ContainerLogs {
-    /// Wait for more.
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// Only the last lines; `all` for every one.
-    #[arg(
-        short = 'n',
-        long,
-        visible_alias = "lines",
-        default_value = "all",
-        value_name = "NUMBER"
-    )]
-    pub(crate) tail: Tail,
-    /// Begin each line with its time.
-    #[arg(short, long)]
-    pub(crate) timestamps: bool,
+pub(crate) struct ContainerAttach {
+    /// Pass no input on.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) no_stdin: bool,
+    /// Whether signals are passed on; they are by default.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) sig_proxy: bool,
     /// Name, id, or beginning of an id.
     pub(crate) container: String,
 }
 
-/// How many lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tail {
-    All,
-    Last(usize),
-}
-
-impl std::str::FromStr for Tail {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Tail, Self::Err> {
-        match text {
-            "all" => Ok(Tail::All),
-            number => number.parse().map(Tail::Last),
-        }
-    }
-}
-
-/// `argosy volume`.
 #[derive(Debug, Args)]
-pub(crate) struct Volume {
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-    #[command(subcommand)]
-    pub(crate) action: VolumeAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum VolumeAction {
-    /// Make a volume; prints its name.
-    Create {
-        /// No error, and no change, if there is one of that name.
-        #[arg(long)]
-        ignore: bool,
-        /// Who keeps it: `local`.
-        #[arg(short, long, default_value = "local")]
-        driver: String,
-        /// type=none,device=PATH,o=bind for a directory that is there; type=tmpfs; copy, nocopy.
-        #[arg(long, value_name = "NAME[=VALUE]")]
-        opt: Vec<String>,
-        /// A label, for `inspect`.
-        #[arg(short, long, value_name = "KEY=VALUE")]
-        label: Vec<String>,
-        /// Its name; one of 64 letters and digits if there is none.
-        name: Option<String>,
-    },
-    /// List volumes.
-    #[command(visible_alias = "list")]
-    Ls {
-        /// Print names only.
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Show everything about volumes, as JSON.
-    Inspect {
-        /// Their names.
-        #[arg(required = true, value_name = "VOLUME")]
-        volumes: Vec<String>,
-    },
-    /// Remove volumes, and what is in them.
-    Rm {
-        /// No error for one that is not there.
-        #[arg(short, long)]
-        force: bool,
-        /// Their names.
-        #[arg(required = true, value_name = "VOLUME")]
-        volumes: Vec<String>,
-    },
-    /// Remove volumes without a name that no container has; with --all named ones as well.
-    Prune {
-        /// Named volumes as well.
-        #[arg(short, long)]
-        all: bool,
-    },
-}
-
-/// `argosy network`.
-#[derive(Debug, Args)]
-pub(crate) struct Network {
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-    #[command(subcommand)]
-    pub(crate) action: NetworkAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum NetworkAction {
-    /// Make a network; prints its name.
-    Create(Box<NetworkCreate>),
-    /// List networks.
-    #[command(visible_alias = "list")]
-    Ls {
-        /// Print names only.
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Show everything about networks, as JSON.
-    Inspect {
-        /// Their names, or the beginnings of their ids.
-        #[arg(required = true, value_name = "NETWORK")]
-        networks: Vec<String>,
-    },
-    /// Remove networks that no container is on.
-    Rm {
-        /// No error for one that is not there.
-        #[arg(short, long)]
-        force: bool,
-        /// Their names, or the beginnings of their ids.
-        #[arg(required = true, value_name = "NETWORK")]
-        networks: Vec<String>,
-    },
-    /// Remove all networks that no container is on, but the default one.
-    Prune,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NetworkCreate {
-    /// No error, and no change, if there is one of that name.
-    #[arg(long)]
-    pub(crate) ignore: bool,
-    /// How packets travel: `bridge`.
-    #[arg(short, long, default_value = "bridge")]
-    pub(crate) driver: String,
-    /// Its addresses; a free /24 if not given.
-    #[arg(long, value_name = "NET")]
-    pub(crate) subnet: Vec<String>,
-    /// The machine's address in it; the first one if not given.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) gateway: Vec<String>,
-    /// The part of it that containers get addresses from.
-    #[arg(long, value_name = "NET")]
-    pub(crate) ip_range: Vec<String>,
-    /// Nothing goes in or out.
-    #[arg(long)]
-    pub(crate) internal: bool,
-    /// IPv6 addresses as well.
-    #[arg(long)]
-    pub(crate) ipv6: bool,
-    /// Containers do not find each other by name.
-    #[arg(long)]
-    pub(crate) disable_dns: bool,
-    /// A name server to ask for what is no container's name.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) dns: Vec<String>,
-    /// The bridge's name among the machine's interfaces.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) interface_name: Option<String>,
-    /// Who gives addresses: `host-local`.
-    #[arg(long, value_name = "DRIVER")]
-    pub(crate) ipam_driver: Option<String>,
-    /// mtu=NUMBER, isolate=BOOL.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) opt: Vec<String>,
-    /// A label, for `inspect`.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) label: Vec<String>,
-    /// Its name.
-    pub(crate) name: String,
+pub(crate) struct ContainerCopy {
+    /// Keep owners; into a container they are root's else, out of it the caller's.
+    #[arg(short, long)]
+    pub(crate) archive: bool,
+    /// Copy what a link names, if FROM is one.
+    #[arg(short = 'L', long)]
+    pub(crate) follow_link: bool,
+    /// As it is always: nothing is shown.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// CONTAINER:PATH, a path, or - for an archive.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) from: String,
+    /// CONTAINER:PATH, a path, or - for an archive.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) to: String,
 }
 
 /// An option of docker's that may be given as `--NAME`, `--NAME=true` or `--NAME=false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
+    #[value(aliases = ["1", "t", "T", "TRUE", "True"])]
     True,
+    #[value(aliases = ["0", "f", "F", "FALSE", "False"])]
     False,
+}
+
+/// Reads what such an option says, as docker does.
+fn truth(text: &str) -> Result<bool, String> {
+    Switch::from_str(text, false).map(Switch::is_on).map_err(|_| "say true or false".to_owned())
 }
 
 impl Switch {

@@ -32,18 +32,65 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "argosy container run -d --name db -v data:/var/lib/db -e MODE=fast registry.example/db:1.4",
         ],
     ),
-    ("container ps", &["argosy container ps", "argosy container ps --all -o json"]),
-    ("container exec", &["argosy container exec -it db sh", "argosy container exec -u 0 db id"]),
-    ("container logs", &["argosy container logs db", "argosy container logs -f -n 20 db"]),
+    (
+        "container ps",
+        &[
+            "argosy container ps",
+            "argosy container ps --all -o json",
+            "argosy container ps -q --filter name=^web --filter status=running",
+            "argosy container ps --format 'table {{.Names}}\\t{{.Status}}'",
+        ],
+    ),
+    (
+        "container exec",
+        &[
+            "argosy container exec -it db sh",
+            "argosy container exec -u 0 db id",
+            "argosy container exec -d -e LEVEL=2 db backup",
+        ],
+    ),
+    (
+        "container attach",
+        &["argosy container attach web", "argosy container attach --no-stdin web"],
+    ),
+    (
+        "container cp",
+        &[
+            "argosy container cp web:/etc/hosts .",
+            "argosy container cp page.html web:/srv/www/",
+            "argosy container cp web:/srv/www - > www.tar",
+        ],
+    ),
+    ("container rename", &["argosy container rename web web-old"]),
+    ("container prune", &["argosy container prune"]),
+    ("container version", &["argosy container version -f '{{.Server.Version}}'"]),
+    ("container info", &["argosy container info", "argosy container info -o json"]),
+    (
+        "container logs",
+        &[
+            "argosy container logs db",
+            "argosy container logs -f -n 20 db",
+            "argosy container logs --since 10m -t db",
+        ],
+    ),
     ("container stop", &["argosy container stop db", "argosy container stop -t 2 db"]),
     ("container kill", &["argosy container kill -s HUP db"]),
     ("container pause", &["argosy container pause db"]),
     ("container unpause", &["argosy container unpause db"]),
     ("container wait", &["argosy container wait db"]),
     ("container rm", &["argosy container rm db", "argosy container rm -f -v db"]),
-    ("container inspect", &["argosy container inspect db"]),
+    (
+        "container inspect",
+        &[
+            "argosy container inspect db",
+            "argosy container inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' db",
+        ],
+    ),
     ("container top", &["argosy container top db"]),
-    ("container stats", &["argosy container stats", "argosy container stats db -o json"]),
+    (
+        "container stats",
+        &["argosy container stats", "argosy container stats --format '{{.Name}} {{.MemUsage}}' db"],
+    ),
     ("container port", &["argosy container port web"]),
     ("network", &["argosy network create front", "argosy network ls"]),
     (

@@ -37,6 +37,13 @@ pub(crate) enum ImageAction {
     Push(ImagePush),
     /// Remove images without a name that nobody uses, and what belongs to no image.
     Gc(ImageGc),
+    /// Say where credentials are read from.
+    #[command(hide = true, visible_alias = "logout")]
+    Login {
+        /// Whatever docker takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 /// How registries are reached.
@@ -93,12 +100,26 @@ pub(crate) struct ImageList {
     /// Print only the images' ids.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// A template of docker's: `{{.Repository}}:{{.Tag}}`, `table ...`, or `json`.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// Whole ids.
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only images of this name, with any tag if it has none.
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageInspect {
+    /// In docker's shape, as under the name docker.
+    #[arg(long)]
+    pub(crate) docker: bool,
+    /// A template of docker's: `{{.Id}}`, `{{json .Config.Env}}`; or `json`.
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
     /// Names, or beginnings of ids.
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
@@ -205,6 +226,9 @@ pub(crate) struct ImageGc {
     /// Remove named images, too, unless they are in use.
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// As it is always: nobody is asked.
+    #[arg(short, long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }

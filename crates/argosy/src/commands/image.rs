@@ -14,6 +14,7 @@ use argosy_image::{
     Removal, Store, StoreError,
 };
 
+pub(crate) use shown::docker_value;
 pub(super) use shown::list;
 pub(super) use transfer::pull;
 
@@ -38,7 +39,17 @@ pub(super) async fn run(action: ImageAction, printer: &Printer) -> Result<(), Fa
         ImageAction::Save(options) => transfer::save(&options),
         ImageAction::Load(options) => transfer::load(options, printer),
         ImageAction::Gc(options) => collect(&options, printer),
+        ImageAction::Login { words: _ } => Err(login()),
     }
+}
+
+/// docker's `login` and `logout`, which keep passwords for others' commands.
+fn login() -> Failure {
+    Failure::new(Exit::BadInput, "there is no login here: credentials are read from a file")
+        .with_help(
+            "write {\"auths\": {\"REGISTRY\": {\"auth\": \"...\"}}}, with the base64 of USER:PASSWORD, \
+             into ~/.docker/config.json, readable for you alone; docs/images.md has more",
+        )
 }
 
 fn tag(options: &ImageTag) -> Result<(), Failure> {
@@ -102,7 +113,8 @@ fn store(data: &DataDir) -> Result<Store, Failure> {
 }
 
 fn store_with(data: &DataDir, limits: Limits) -> Result<Store, Failure> {
-    Store::open(data.data_dir.join(IMAGES), limits).map_err(|error| {
+    let data_dir = crate::container::data_dir(&data.data_dir)?;
+    Store::open(data_dir.join(IMAGES), limits).map_err(|error| {
         let denied = matches!(
             &error,
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied

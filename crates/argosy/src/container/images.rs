@@ -1,5 +1,6 @@
 //! The image of a container: from this machine, or a registry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,6 +156,15 @@ pub(super) fn health(image: &Image) -> Option<Health> {
         health.retries = check.retries;
     }
     Some(health)
+}
+
+/// Returns a container's labels: its own, over those of its image.
+pub(super) fn labels(image: &Image, own: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let config = image.config.config().as_ref();
+    let of_image = config.and_then(|it| it.labels().clone()).unwrap_or_default();
+    let mut labels: BTreeMap<String, String> = of_image.into_iter().collect();
+    labels.extend(options::pairs(own)?);
+    Ok(labels)
 }
 
 /// Returns the places where an image wants volumes.

@@ -4,9 +4,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use argosy_container::{ContainerId, LogLine};
+use jiff::{Timestamp, Zoned};
 
+use super::options::{bad, span};
 use super::{Engine, failed};
 use crate::args::{ContainerLogs, Tail};
+use crate::commands::time;
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
@@ -29,8 +32,18 @@ pub(super) fn show(
     let cannot = |error: std::io::Error| {
         Failure::new(Exit::BadInput, format!("cannot read the log of {id}: {error}"))
     };
+    let now = Zoned::now();
+    let time = |text: &Option<String>| text.as_deref().map(|it| instant(it, &now)).transpose();
+    let (since, until) = (time(&options.since)?, time(&options.until)?);
+    let is_wanted = |line: &LogLine| {
+        let at = line.time.parse::<Timestamp>().ok();
+        at.is_none_or(|at| since.is_none_or(|it| at >= it) && until.is_none_or(|it| at <= it))
+    };
     let mut last = Vec::new();
     while let Some(line) = log.next_line().map_err(cannot)? {
+        if !is_wanted(&line) {
+            continue;
+        }
         match options.tail {
             Tail::All => print(&line, options, printer)?,
             Tail::Last(count) => {
@@ -41,16 +54,43 @@ pub(super) fn show(
         }
     }
     last.iter().try_for_each(|line| print(line, options, printer))?;
+    let is_over = || until.is_some_and(|until| Timestamp::now() > until);
     let mut ends = !options.follow;
     while !ends {
         std::thread::sleep(LOOK);
         // What it prints last is there when it has ended.
-        ends = !runs(engine, &id);
+        ends = !runs(engine, &id) || is_over();
         while let Some(line) = log.next_line().map_err(cannot)? {
-            print(&line, options, printer)?;
+            if is_wanted(&line) {
+                print(&line, options, printer)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Reads a time as docker does: RFC 3339, seconds since 1970, or a span before now; or as `argosy
+/// journal` does.
+fn instant(text: &str, now: &Zoned) -> Result<Timestamp, Failure> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let seconds = text.parse::<f64>().ok().filter(|it| it.is_finite() && *it >= 0.0);
+    let micros = match seconds {
+        Some(seconds) => (seconds * 1e6) as i64,
+        None if text.starts_with(|it: char| it.is_ascii_digit()) && span(text).is_ok() => {
+            let ago = i64::try_from(span(text)?.as_micros()).unwrap_or(i64::MAX);
+            now.timestamp().as_microsecond().saturating_sub(ago)
+        }
+        None => {
+            let at = time::parse(&text.replacen('T', " ", 1), now).map_err(|failure| {
+                failure.with_help("write 2026-11-30T04:53:54Z, seconds since 1970, or 10m")
+            })?;
+            i64::try_from(at).unwrap_or(i64::MAX)
+        }
+    };
+    Timestamp::from_microsecond(micros)
+        .map_err(|_| bad(format!("{text:?} is no time"), "write 10m"))
 }
 
 fn runs(engine: &Engine, id: &ContainerId) -> bool {
@@ -74,4 +114,27 @@ fn print(line: &LogLine, options: &ContainerLogs, printer: &Printer) -> Result<(
         false => printer.bytes(&text)?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dockers_and_the_journals() {
+        let now: Zoned = "2026-11-30T10:00:00[UTC]".parse().unwrap();
+        for (text, at) in [
+            ("2026-11-30T04:53:54.5Z", "2026-11-30T04:53:54.5Z"),
+            ("2026-11-30T04:53:54", "2026-11-30T04:53:54Z"),
+            ("2026-11-30", "2026-11-30T00:00:00Z"),
+            ("1", "1970-01-01T00:00:01Z"),
+            ("1.5", "1970-01-01T00:00:01.5Z"),
+            ("10m", "2026-11-30T09:50:00Z"),
+            ("1h30m", "2026-11-30T08:30:00Z"),
+            ("10 min ago", "2026-11-30T09:50:00Z"),
+        ] {
+            assert_eq!(instant(text, &now).unwrap().to_string(), at, "{text}");
+        }
+        assert!(instant("soon", &now).is_err() && instant("10x", &now).is_err());
+    }
 }

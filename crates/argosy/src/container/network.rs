@@ -305,6 +305,29 @@ pub(super) fn endpoints(engine: &Engine, id: &ContainerId) -> Vec<Endpoint> {
     engine.networks.endpoints(id.as_str()).unwrap_or_default()
 }
 
+/// Returns the names of a container's networks, also of one that does not run any more.
+pub(super) fn names(engine: &Engine, id: &ContainerId, spec: &ContainerSpec) -> Vec<String> {
+    let asked = || {
+        let text = std::fs::read(request_path(engine, id)).ok()?;
+        serde_json::from_slice::<CompanionRequest>(&text).ok()
+    };
+    let endpoints = spec.companion.as_ref().and_then(|_| asked()).map(|it| it.endpoints);
+    names_of(&endpoints.unwrap_or_default(), spec)
+}
+
+/// Returns the names of the networks by their endpoints; without any, what docker says instead.
+pub(super) fn names_of(endpoints: &[Endpoint], spec: &ContainerSpec) -> Vec<String> {
+    if !endpoints.is_empty() {
+        return endpoints.iter().map(|it| it.network.clone()).collect();
+    }
+    vec![match &spec.namespaces.net {
+        Namespace::Private => "none".to_owned(),
+        Namespace::Host => "host".to_owned(),
+        Namespace::Container(id) => format!("container:{id}"),
+        Namespace::Path(path) => format!("ns:{}", path.display()),
+    }]
+}
+
 /// Writes published ports as docker does: `0.0.0.0:8080->80/tcp`.
 pub(super) fn ports_text(ports: &[PublishedPort]) -> String {
     let text = |it: &PublishedPort| {

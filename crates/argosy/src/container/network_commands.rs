@@ -4,28 +4,47 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use argosy_network::{Driver, NetworkSpec, Subnet};
+use serde_json::{Value, json};
 
 use super::network::failed;
 use super::options::{bad, pairs};
-use super::{Engine, each};
+use super::{Engine, each, inspect};
 use crate::args::{Global, Network as NetworkOptions, NetworkAction, NetworkCreate};
 use crate::failure::Failure;
 use crate::printer::{Printer, table};
+use crate::template::{Columns, print_lines};
+
+/// docker's fields of `ls`, and its names of columns.
+const COLUMNS: &Columns = &[
+    ("ID", "NETWORK ID"),
+    ("Name", "NAME"),
+    ("Driver", "DRIVER"),
+    ("Scope", "SCOPE"),
+    ("Internal", "INTERNAL"),
+    ("IPv6", "IPV6"),
+    ("Labels", "LABELS"),
+];
 
 pub(crate) fn main(
     options: &NetworkOptions,
     global: &Global,
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
-    let engine = Engine::of(global, &options.data.data_dir);
+    let engine = Engine::of(global, &options.data.data_dir)?;
     let networks = &engine.networks;
     match &options.action {
         NetworkAction::Create(options) => {
             let made = networks.create(&spec(options)?, options.ignore);
             printer.line(&made.map_err(|error| failed(&error))?.name)?;
         }
-        NetworkAction::Ls { quiet } => {
+        NetworkAction::Ls { quiet, format } => {
             let found = networks.list().map_err(|error| failed(&error))?;
+            if let Some(format) = format.as_deref().filter(|_| !quiet) {
+                let lines: Vec<_> = found.iter().map(fields).collect();
+                if print_lines(format, COLUMNS, &lines, printer)? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
             if *quiet {
                 found.iter().try_for_each(|network| printer.line(&network.name))?;
                 return Ok(ExitCode::SUCCESS);
@@ -38,12 +57,16 @@ pub(crate) fn main(
                 table(&["NAME", "ADDRESSES", "BRIDGE", "KIND"], rows.collect())
             })?;
         }
-        NetworkAction::Inspect { networks: names } => {
-            let found = names
-                .iter()
-                .map(|name| networks.find(name).map_err(|error| failed(&error)))
-                .collect::<Result<Vec<_>, _>>()?;
-            printer.line(&serde_json::to_string_pretty(&found).unwrap_or_default())?;
+        NetworkAction::Inspect { docker, format, networks: names } => {
+            let value = |name: &String| {
+                let network = networks.find(name).map_err(|error| failed(&error))?;
+                match *docker || format.is_some() {
+                    true => Ok(inspect::network_value(&network)),
+                    false => Ok(serde_json::to_value(&network).unwrap_or_default()),
+                }
+            };
+            let found = names.iter().map(value).collect::<Result<Vec<_>, Failure>>()?;
+            inspect::show(&found, format.as_deref(), printer)?;
         }
         NetworkAction::Rm { force, networks: names } => {
             super::network::sweep(&engine)?;
@@ -55,13 +78,28 @@ pub(crate) fn main(
                 }
             });
         }
-        NetworkAction::Prune => {
+        NetworkAction::Prune { force: _ } => {
             super::network::sweep(&engine)?;
             let removed = networks.prune().map_err(|error| failed(&error))?;
             removed.iter().try_for_each(|name| printer.line(name))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns docker's fields of a line, for templates.
+fn fields(network: &argosy_network::Network) -> Value {
+    let labels: Vec<String> =
+        network.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    json!({
+        "ID": network.id.get(..12).unwrap_or(&network.id),
+        "Name": network.name,
+        "Driver": "bridge",
+        "Scope": "local",
+        "Internal": network.internal.to_string(),
+        "IPv6": "false",
+        "Labels": labels.join(","),
+    })
 }
 
 fn spec(options: &NetworkCreate) -> Result<NetworkSpec, Failure> {

@@ -14,12 +14,12 @@ use argosy_model::signal_number;
 
 use super::Engine;
 use super::volumes::{Volume, Volumes};
-use crate::args::ContainerRun;
+use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 
 pub(super) use health::{listed, span};
 pub(super) use mounts::Wanted;
-pub(super) use process::{overrides, variables};
+pub(super) use process::{overrides, variable_files, variables};
 
 pub(super) fn bad(message: impl Into<String>, help: &str) -> Failure {
     Failure::new(Exit::BadInput, message).with_help(help.to_owned())
@@ -47,6 +47,13 @@ pub(super) fn apply(
         spec.stop_signal = Some(signal(text)?);
     }
     spec.health = health::health(options, spec.health.take())?;
+    if options.sdnotify == Some(NotifyWhen::Healthy) && spec.health.is_none() {
+        let help = "add --health-cmd, or leave it to --sdnotify=started";
+        return Err(bad(
+            "--sdnotify=healthy, and neither image nor options check its health",
+            help,
+        ));
+    }
     namespaces(options, engine, spec)?;
     Ok(wanted)
 }

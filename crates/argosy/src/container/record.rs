@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The record's name in the container's directory.
 pub(super) const FILE: &str = "engine.json";
 
-/// One container's record. Written once, with the container.
+/// One container's record. Written once, with the container, and when it gets another name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EngineRecord {
     pub(super) name: String,

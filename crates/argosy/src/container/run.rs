@@ -29,7 +29,7 @@ const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
 const NOTIFY_INSIDE: &str = "/run/notify.sock";
 
 /// docker's exit status for a container that could not be made.
-const EXIT_NOT_MADE: u8 = 125;
+pub(crate) const EXIT_NOT_MADE: u8 = 125;
 
 pub(super) fn run(
     engine: &Engine,
@@ -143,7 +143,7 @@ fn make(
         manifest: image.manifest.to_string(),
         created_ms: now_ms(),
         unit,
-        labels: options::pairs(&options.label)?,
+        labels: images::labels(image, &options.label)?,
         annotations: options::pairs(&options.annotation)?,
         exposed: options.expose.clone(),
         volumes: named.into_iter().chain(nameless.iter().cloned()).collect(),

@@ -1,123 +1,32 @@
-//! What is shown of containers.
+//! What is shown of a container that runs: ports, processes, and what it uses.
 
-use argosy_container::{ContainerError, ContainerId, Inspection, State, Stats};
-use argosy_network::{Endpoint, PublishedPort};
+use std::time::Duration;
+
+use argosy_container::{ContainerId, Stats};
+use argosy_network::PublishedPort;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::record::EngineRecord;
 use super::{Engine, failed, network};
-use crate::commands::time;
 use crate::failure::Failure;
 use crate::printer::{Printer, table};
+use crate::template::{Columns, print_lines};
 
-/// One line of `ps`.
-#[derive(Debug, Serialize)]
-struct Line {
-    id: ContainerId,
-    name: String,
-    image: String,
-    command: String,
-    created_ms: u64,
-    state: State,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<String>,
-    ports: Vec<PublishedPort>,
-}
+/// Between the two looks that a share of processor time takes.
+const LOOK: Duration = Duration::from_millis(200);
 
-/// Everything about one container.
-#[derive(Debug, Serialize)]
-struct Whole {
-    engine: Option<EngineRecord>,
-    networks: Vec<Endpoint>,
-    published: Vec<PublishedPort>,
-    #[serde(flatten)]
-    inspection: Inspection,
-}
-
-pub(super) fn list(
-    engine: &Engine,
-    all: bool,
-    quiet: bool,
-    printer: &Printer,
-) -> Result<(), Failure> {
-    let mut lines = Vec::new();
-    for id in engine.ids()? {
-        let inspection = match engine.containers.inspect(&id) {
-            Ok(inspection) => inspection,
-            Err(ContainerError::Damaged { .. }) => {
-                printer.note(&format!(
-                    "note: container {} has lost its records; remove it: argosy container rm --force {0}",
-                    id.short(),
-                ));
-                continue;
-            }
-            // One that is removed just now is none.
-            Err(_) => continue,
-        };
-        let runs = inspection.state.is_live();
-        if !all && !runs {
-            continue;
-        }
-        let record = engine.record(&id);
-        lines.push(Line {
-            name: record.as_ref().map_or_else(|| id.short(), |it| it.name.clone()),
-            image: record.as_ref().map_or_else(|| "-".to_owned(), |it| it.image.clone()),
-            command: inspection.spec.process.args.join(" "),
-            created_ms: record.as_ref().map_or(0, |it| it.created_ms),
-            unit: record.and_then(|it| it.unit),
-            ports: if runs { network::published(engine, &id).ports } else { Vec::new() },
-            state: inspection.state,
-            id,
-        });
-    }
-    if quiet {
-        return lines.iter().try_for_each(|line| printer.line(&line.id.short()));
-    }
-    printer.show(&lines, |lines| {
-        let rows = lines.iter().map(|line| {
-            vec![
-                line.id.short(),
-                line.name.clone(),
-                line.image.clone(),
-                state_text(&line.state),
-                time::since(line.created_ms * 1_000),
-                network::ports_text(&line.ports),
-                line.command.clone(),
-            ]
-        });
-        table(&["ID", "NAME", "IMAGE", "STATE", "CREATED", "PORTS", "COMMAND"], rows.collect())
-    })
-}
-
-fn state_text(state: &State) -> String {
-    match state {
-        State::Created => "created".into(),
-        State::Starting => "starting".into(),
-        State::Running => "running".into(),
-        State::Paused => "paused".into(),
-        State::Unwatched => "running, its monitor was killed".into(),
-        State::Exited(exit) if exit.oom_killed => format!("exited ({}), out of memory", exit.code),
-        State::Exited(exit) => format!("exited ({})", exit.code),
-        State::Lost => "ended, nobody saw how".into(),
-    }
-}
-
-pub(super) fn inspect(engine: &Engine, names: &[String], printer: &Printer) -> Result<(), Failure> {
-    let mut found = Vec::new();
-    for name in names {
-        let id = engine.find(name)?;
-        let inspection = engine.containers.inspect(&id).map_err(|error| failed(&error))?;
-        found.push(Whole {
-            engine: engine.record(&id),
-            networks: network::endpoints(engine, &id),
-            published: network::published(engine, &id).ports,
-            inspection,
-        });
-    }
-    // JSON whatever was asked for, as docker has it.
-    let text = serde_json::to_string_pretty(&found).unwrap_or_default();
-    printer.line(&text)
-}
+/// docker's fields of `stats`, and its names of columns.
+const COLUMNS: &Columns = &[
+    ("Container", "CONTAINER"),
+    ("ID", "CONTAINER ID"),
+    ("Name", "NAME"),
+    ("CPUPerc", "CPU %"),
+    ("MemUsage", "MEM USAGE / LIMIT"),
+    ("MemPerc", "MEM %"),
+    ("BlockIO", "BLOCK I/O"),
+    ("PIDs", "PIDS"),
+];
 
 /// Prints published ports as docker does: `80/tcp -> 0.0.0.0:8080`.
 pub(super) fn ports(engine: &Engine, name: &str, printer: &Printer) -> Result<(), Failure> {
@@ -149,35 +58,29 @@ pub(super) fn top(engine: &Engine, name: &str, printer: &Printer) -> Result<(), 
 /// What one container uses.
 #[derive(Debug, Serialize)]
 struct Use {
+    #[serde(skip)]
+    id: ContainerId,
     name: String,
     #[serde(flatten)]
     stats: Stats,
 }
 
-pub(super) fn stats(engine: &Engine, names: &[String], printer: &Printer) -> Result<(), Failure> {
-    let ids = match names.is_empty() {
-        true => engine.ids()?,
-        false => names.iter().map(|name| engine.find(name)).collect::<Result<_, _>>()?,
-    };
-    let mut uses = Vec::new();
-    for id in ids {
-        match engine.containers.stats(&id) {
-            Ok(stats) => {
-                let name = EngineRecord::name_of(&engine.containers, &id);
-                uses.push(Use { name, stats });
-            }
-            Err(_) if names.is_empty() => {}
-            Err(error) => return Err(failed(&error)),
+pub(super) fn stats(
+    engine: &Engine,
+    names: &[String],
+    format: Option<&str>,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let uses = uses(engine, names)?;
+    if let Some(format) = format {
+        std::thread::sleep(LOOK);
+        let lines: Vec<Value> = uses.iter().map(|it| fields(engine, it)).collect();
+        if print_lines(format, COLUMNS, &lines, printer)? {
+            return Ok(());
         }
     }
     printer.show(&uses, |uses| {
-        let mega = |bytes: Option<u64>| {
-            bytes.map_or_else(
-                || "-".to_owned(),
-                |it| format!("{}.{} MiB", it >> 20, (it >> 10) % 1024 * 10 / 1024),
-            )
-        };
-        let rows = uses.iter().map(|Use { name, stats }| {
+        let rows = uses.iter().map(|Use { name, stats, .. }| {
             vec![
                 name.clone(),
                 mega(stats.memory),
@@ -193,5 +96,50 @@ pub(super) fn stats(engine: &Engine, names: &[String], printer: &Printer) -> Res
         });
         let head = ["NAME", "MEMORY", "LIMIT", "CPU", "PIDS", "READ", "WRITTEN"];
         table(&head, rows.collect())
+    })
+}
+
+fn uses(engine: &Engine, names: &[String]) -> Result<Vec<Use>, Failure> {
+    let ids = match names.is_empty() {
+        true => engine.ids()?,
+        false => names.iter().map(|name| engine.find(name)).collect::<Result<_, _>>()?,
+    };
+    let mut uses = Vec::new();
+    for id in ids {
+        match engine.containers.stats(&id) {
+            Ok(stats) => {
+                let name = EngineRecord::name_of(&engine.containers, &id);
+                uses.push(Use { id, name, stats });
+            }
+            Err(_) if names.is_empty() => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Ok(uses)
+}
+
+fn mega(bytes: Option<u64>) -> String {
+    let text = |it: u64| format!("{}.{} MiB", it >> 20, (it >> 10) % 1024 * 10 / 1024);
+    bytes.map_or_else(|| "-".to_owned(), text)
+}
+
+/// Returns docker's fields, for templates; looks a second time for the share of processor time.
+fn fields(engine: &Engine, Use { id, name, stats }: &Use) -> Value {
+    let now = engine.containers.stats(id).ok().and_then(|it| it.cpu_us);
+    let used = stats.cpu_us.zip(now).map(|(before, now)| now.saturating_sub(before));
+    let share = |part: Option<u64>, whole: Option<u64>| match part.zip(whole) {
+        Some((part, whole)) if whole > 0 => format!("{:.2}%", part as f64 * 100.0 / whole as f64),
+        _ => "--".to_owned(),
+    };
+    let look_us = u64::try_from(LOOK.as_micros()).ok();
+    json!({
+        "Container": id.short(),
+        "ID": id.short(),
+        "Name": name,
+        "CPUPerc": share(used, look_us),
+        "MemUsage": format!("{} / {}", mega(stats.memory), mega(stats.memory_limit)),
+        "MemPerc": share(stats.memory, stats.memory_limit),
+        "BlockIO": format!("{} / {}", mega(stats.read_bytes), mega(stats.written_bytes)),
+        "PIDs": stats.pids.map_or_else(|| "--".to_owned(), |it| it.to_string()),
     })
 }

@@ -18,11 +18,11 @@ const HELLO: &str = "[Unit]\nRequires=docker.service\nAfter=docker.service\n\n[S
     [Install]\nWantedBy=multi-user.target\n";
 
 /// A network namespace in which this thread is, and all that it starts.
-struct OwnNetwork(Child);
+pub(crate) struct OwnNetwork(Child);
 
 impl OwnNetwork {
     /// Enters a new one, with its loopback up. To be made before the machine, and dropped after it.
-    fn enter() -> OwnNetwork {
+    pub(crate) fn enter() -> OwnNetwork {
         let script = "busybox ip link set lo up && echo up && exec sleep 100000";
         let mut holder = Command::new("unshare");
         holder.args(["-n", "sh", "-c", script]).stdout(Stdio::piped());
@@ -41,6 +41,30 @@ impl Drop for OwnNetwork {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+/// Runs a test of this program where each docker that the machine has is hidden. Returns whether that
+/// has been done: then there is nothing left to do.
+pub(crate) fn ran_without_docker(test: &str) -> bool {
+    let places = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    let found: Vec<&str> =
+        places.into_iter().filter(|it| Path::new(it).join("docker").exists()).collect();
+    if found.is_empty() {
+        return false;
+    }
+    let place = tempfile::tempdir().unwrap();
+    // What an overlay has for a file that was removed.
+    let script = "program=$0; test=$1; shift; \
+                  for dir; do \
+                      top=$PWD/over$dir && mkdir -p $top/upper $top/work && \
+                      mknod $top/upper/docker c 0 0 && mount -t overlay overlay \
+                      -o lowerdir=$dir,upperdir=$top/upper,workdir=$top/work $dir && \
+                      test ! -e $dir/docker || exit 1; \
+                  done; exec \"$program\" --exact \"$test\"";
+    let mut hidden = Command::new("unshare");
+    hidden.args(["--mount", "sh", "-c", script]).arg(std::env::current_exe().unwrap()).arg(test);
+    assert!(hidden.args(found).current_dir(place.path()).status().unwrap().success());
+    true
 }
 
 /// Makes an image of Debian's static busybox, and gives it a name.
@@ -68,7 +92,7 @@ pub(crate) fn containers(machine: &Machine) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_unit_written_for_docker_runs_as_it_stands() {
-    if Path::new("/usr/bin/docker").exists() {
+    if ran_without_docker("containers::a_unit_written_for_docker_runs_as_it_stands") {
         return;
     }
     let _network = OwnNetwork::enter();

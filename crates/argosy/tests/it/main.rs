@@ -6,6 +6,8 @@
 mod bad_input;
 mod containers;
 mod demo;
+mod docker;
+mod docker_files;
 mod engine;
 mod fence;
 mod first_unit;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
-use super::Switch;
+use super::{Switch, truth};
 
 /// When `run` asks the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,16 +39,16 @@ pub(crate) struct ContainerRun {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Remove an older container of that name first.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) replace: bool,
     /// Print its id when it has started, and leave it.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) detach: bool,
     /// Keep standard input open.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) interactive: bool,
     /// Give it a terminal.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) tty: bool,
     /// Who tells a unit of Type=notify that it has started.
     #[arg(long, value_enum, value_name = "WHO")]
@@ -80,7 +80,7 @@ pub(crate) struct ContainerRun {
     #[arg(long, value_name = "FILE", help_heading = "Process")]
     pub(crate) env_file: Vec<PathBuf>,
     /// All variables of the caller, before all others.
-    #[arg(long, help_heading = "Process")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL", help_heading = "Process")]
     pub(crate) env_host: bool,
     /// Whether variables that name a proxy are passed on; they are by default.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", hide_possible_values = true, hide_default_value = true, value_name = "BOOL", help_heading = "Process")]
@@ -142,7 +142,7 @@ pub(crate) struct ContainerRun {
     #[arg(short, long, value_name = "[[ADDRESS:]PORT:]PORT[/PROTO]", help_heading = "Network")]
     pub(crate) publish: Vec<String>,
     /// Publish every port that the image or --expose names, at free ports.
-    #[arg(short = 'P', long, help_heading = "Network")]
+    #[arg(short = 'P', long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL", help_heading = "Network")]
     pub(crate) publish_all: bool,
     /// Its address in its network.
     #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
@@ -173,7 +173,7 @@ pub(crate) struct ContainerRun {
     pub(crate) expose: Vec<String>,
 
     /// All capabilities and devices, no filter of system calls.
-    #[arg(long, help_heading = "Security")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL", help_heading = "Security")]
     pub(crate) privileged: bool,
     /// A capability more.
     #[arg(long, value_name = "CAPABILITY", help_heading = "Security")]
@@ -247,7 +247,7 @@ pub(crate) struct ContainerRun {
     #[arg(long, value_name = "SPAN", help_heading = "Health")]
     pub(crate) health_start_period: Option<String>,
     /// No health check, whatever the image says.
-    #[arg(long, help_heading = "Health")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL", help_heading = "Health")]
     pub(crate) no_healthcheck: bool,
 
     /// A label, for `inspect`.
@@ -263,12 +263,7 @@ pub(crate) struct ContainerRun {
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Labels")]
     pub(crate) log_opt: Vec<String>,
 
-    /// The image, and what to run in it.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "IMAGE [COMMAND [ARGUMENT]...]"
-    )]
+    /// The image, and what to run in it. What follows the image is the command's.
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [COMMAND [ARGUMENT]...]")]
     pub(crate) image_and_command: Vec<String>,
 }

@@ -4,14 +4,46 @@ use argosy_image::{Image, ImageUse, Reference, Store, Usage};
 
 use super::{failed, familiar, store};
 use crate::args::{ImageInspect, ImageList};
+use crate::container::show;
 use crate::failure::{Exit, Failure};
 use crate::printer::{Printer, table};
+use crate::template::{Columns, print_lines};
+
+/// docker's fields of `images`, and its names of columns.
+const COLUMNS: &Columns = &[
+    ("ID", "IMAGE ID"),
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedSince", "CREATED"),
+    ("Size", "SIZE"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("Containers", "CONTAINERS"),
+];
 
 pub(in crate::commands) fn list(options: &ImageList, printer: &Printer) -> Result<(), Failure> {
-    let usage = store(&options.data)?.usage().map_err(|error| failed(error.into()))?;
+    let mut usage = store(&options.data)?.usage().map_err(|error| failed(error.into()))?;
+    if let Some(name) = &options.name {
+        for image in &mut usage.images {
+            image.names.retain(|it| is_named(it, name));
+        }
+        usage.images.retain(|image| !image.names.is_empty());
+    }
+    let id = |image: &ImageUse| match options.no_trunc {
+        true => image.id.to_string(),
+        false => image.id.short().to_owned(),
+    };
     if options.quiet {
-        let ids: Vec<&str> = usage.images.iter().map(|image| image.id.short()).collect();
+        let ids: Vec<String> = usage.images.iter().map(id).collect();
         return if ids.is_empty() { Ok(()) } else { printer.line(&ids.join("\n")) };
+    }
+    if let Some(format) = &options.format {
+        let lines: Vec<_> = usage.images.iter().flat_map(|it| fields(it, &id(it))).collect();
+        if print_lines(format, COLUMNS, &lines, printer)? {
+            return Ok(());
+        }
     }
     let images: Vec<serde_json::Value> = usage.images.iter().map(listed).collect();
     let value = serde_json::json!({
@@ -26,6 +58,45 @@ pub(in crate::commands) fn list(options: &ImageList, printer: &Printer) -> Resul
         },
     });
     printer.show(&value, |_| people(&usage))
+}
+
+/// Tells whether a name is the one, or has the one before its tag.
+fn is_named(name: &Reference, wanted: &str) -> bool {
+    let is_tagged = wanted.rsplit('/').next().is_some_and(|it| it.contains([':', '@']));
+    match (wanted.parse::<Reference>(), is_tagged) {
+        (Ok(wanted), true) => *name == wanted,
+        (Ok(wanted), false) => split(name).0 == split(&wanted).0,
+        (Err(_), _) => false,
+    }
+}
+
+/// Returns docker's fields of an image, a line for each of its names.
+fn fields(image: &ImageUse, id: &str) -> Vec<serde_json::Value> {
+    let line = |repository: &str, tag: &str, digest: &str| {
+        serde_json::json!({
+            "ID": id,
+            "Repository": repository,
+            "Tag": tag,
+            "Digest": digest,
+            "CreatedAt": image.created,
+            "CreatedSince": date(image),
+            "Size": size(image.bytes),
+            "SharedSize": size(image.shared_bytes),
+            "UniqueSize": size(image.unique_bytes()),
+            "Containers": image.holders.len().to_string(),
+        })
+    };
+    if image.names.is_empty() {
+        return vec![line("<none>", "<none>", "<none>")];
+    }
+    let named = |name: &Reference| {
+        let (repository, tag) = split(name);
+        match name.digest() {
+            Some(digest) => line(&repository, "<none>", &digest.to_string()),
+            None => line(&repository, &tag, "<none>"),
+        }
+    };
+    image.names.iter().map(named).collect()
 }
 
 fn people(usage: &Usage) -> String {
@@ -98,11 +169,12 @@ pub(super) fn inspect(options: &ImageInspect, printer: &Printer) -> Result<(), F
     let mut images = Vec::new();
     for name in &options.images {
         let image = store.find(name).map_err(|error| failed(error.into()))?;
-        images.push(value(&store, &image)?);
+        images.push(match options.docker || options.format.is_some() {
+            true => docker_value(&store, &image)?,
+            false => value(&store, &image)?,
+        });
     }
-    let text = serde_json::to_string_pretty(&images)
-        .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
-    printer.line(&text)
+    show(&images, options.format.as_deref(), printer)
 }
 
 /// An image in full.
@@ -117,6 +189,29 @@ pub(super) fn value(store: &Store, image: &Image) -> Result<serde_json::Value, F
         "bytes": image.bytes,
         "layers": image.layers,
         "config": config,
+    }))
+}
+
+/// An image in docker's shape.
+pub(crate) fn docker_value(store: &Store, image: &Image) -> Result<serde_json::Value, Failure> {
+    let names = store.names_of(&image.manifest).map_err(|error| failed(error.into()))?;
+    let config: serde_json::Value = serde_json::from_str(&image.config_text)
+        .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
+    let (tags, digests): (Vec<_>, Vec<_>) = names.iter().partition(|it| it.digest().is_none());
+    let familiar = |names: &[&Reference]| -> Vec<String> {
+        names.iter().map(|name| name.familiar()).collect()
+    };
+    Ok(serde_json::json!({
+        "Id": image.id,
+        "RepoTags": familiar(&tags),
+        "RepoDigests": familiar(&digests),
+        "Created": config["created"],
+        "Author": config["author"],
+        "Architecture": config["architecture"],
+        "Os": config["os"],
+        "Size": image.bytes,
+        "Config": config["config"],
+        "RootFS": { "Type": "layers", "Layers": config["rootfs"]["diff_ids"] },
     }))
 }
 

@@ -8,6 +8,8 @@ use crate::failure::Failure;
 
 pub(super) fn limits(options: &ContainerRun) -> Result<Limits, Failure> {
     let milli_cpus = match options.cpus {
+        // As docker has it, none is no limit.
+        Some(0.0) => None,
         Some(cpus) if cpus.is_finite() && cpus > 0.0 => Some((cpus * 1_000.0).round() as u64),
         Some(cpus) => {
             return Err(bad(format!("--cpus {cpus} is no number of processors"), "write 1.5"));
@@ -16,11 +18,11 @@ pub(super) fn limits(options: &ContainerRun) -> Result<Limits, Failure> {
     };
     let memory_swap = match options.memory_swap.as_deref() {
         Some("-1") => Some(-1),
-        Some(text) => Some(i64::try_from(bytes(text)?).unwrap_or(i64::MAX)),
+        Some(text) => some(bytes(text)?).map(|it| i64::try_from(it).unwrap_or(i64::MAX)),
         None => None,
     };
     Ok(Limits {
-        memory: options.memory.as_deref().map(bytes).transpose()?,
+        memory: options.memory.as_deref().map(bytes).transpose()?.and_then(some),
         memory_swap,
         milli_cpus,
         cpu_shares: options.cpu_shares,
@@ -30,7 +32,13 @@ pub(super) fn limits(options: &ContainerRun) -> Result<Limits, Failure> {
     })
 }
 
-/// Reads a size as docker writes it: bytes, or with k, m, g or t (powers of 1024), and perhaps a b.
+/// A limit of zero is none.
+fn some(limit: u64) -> Option<u64> {
+    (limit > 0).then_some(limit)
+}
+
+/// Reads a size as docker writes it: bytes, or with k, m, g or t (powers of 1024) also parts such as
+/// 0.5g, and perhaps a b.
 pub(super) fn bytes(text: &str) -> Result<u64, Failure> {
     let lower = text.to_ascii_lowercase();
     let number = lower.strip_suffix('b').unwrap_or(&lower);
@@ -42,7 +50,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, Failure> {
         Some('t') => (&number[..number.len() - 1], 40),
         _ => (number, 0),
     };
-    let found = number.parse::<u64>().ok().and_then(|it| it.checked_mul(1 << shift));
+    let whole = || number.parse::<u64>().ok()?.checked_mul(1 << shift);
+    let parts = || {
+        let is_plain = number.bytes().all(|it| it.is_ascii_digit() || it == b'.');
+        let bytes = number.parse::<f64>().ok().filter(|_| is_plain)? * (1_u64 << shift) as f64;
+        // Beyond this a number with parts is not exact, and no machine's memory is that large.
+        (bytes < (1_u64 << 53) as f64).then_some(bytes as u64)
+    };
+    let found = whole().or_else(parts);
     found.ok_or_else(|| bad(format!("{text:?} is no size"), "write it 512m or 2g"))
 }
 

@@ -192,8 +192,8 @@ fn set_bind(mount: &mut Mount, option: &str, copy: &mut bool) -> bool {
         "rw" => mount.read_only = false,
         "copy" => *copy = true,
         "nocopy" => *copy = false,
-        // Labels of SELinux, which is not used here.
-        "z" | "Z" => {}
+        // Labels of SELinux, which is not used here; and how docker's desktop synchronizes.
+        "z" | "Z" | "cached" | "delegated" | "consistent" => {}
         _ => {
             let MountKind::Bind { propagation, recursive, .. } = &mut mount.kind else {
                 return add_option(mount, option);

@@ -1,5 +1,6 @@
 //! What runs in the container, and its variables.
 
+use std::env::VarError;
 use std::path::PathBuf;
 
 use argosy_container::Overrides;
@@ -23,20 +24,27 @@ const PROXY: [&str; 8] = [
 /// Variables that are between the supervisor and the engine.
 const OWN: [&str; 3] = ["NOTIFY_SOCKET", "ARGOSY_DATA_DIR", "ARGOSY_RUNTIME_DIR"];
 
+/// A container's variables are kept as text.
+const NOT_TEXT: &str = "is not UTF-8 and cannot be passed on";
+
 /// Returns variables as they are set: one without a value has the caller's, if there is one.
 pub(in crate::container) fn variables(entries: &[String]) -> Result<Vec<String>, Failure> {
     let value = |entry: &String| match entry.split_once('=') {
         Some(("", _)) => Err(bad(format!("{entry:?} is no variable"), "write it NAME=VALUE")),
         Some(_) => Ok(entry.clone()),
-        None => {
-            Ok(std::env::var(entry).map_or_else(|_| entry.clone(), |it| format!("{entry}={it}")))
-        }
+        None => match std::env::var(entry) {
+            Ok(value) => Ok(format!("{entry}={value}")),
+            Err(VarError::NotPresent) => Ok(entry.clone()),
+            Err(VarError::NotUnicode(_)) => {
+                Err(bad(format!("the variable {entry} {NOT_TEXT}"), "give it a value: NAME=VALUE"))
+            }
+        },
     };
     entries.iter().map(value).collect()
 }
 
 /// Reads files of variables, docker's format: NAME=VALUE or NAME a line, comments begin with `#`.
-fn variable_files(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+pub(in crate::container) fn variable_files(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for path in paths {
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -52,10 +60,18 @@ fn variable_files(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
 /// Returns what is said of the process.
 pub(in crate::container) fn overrides(options: &ContainerRun) -> Result<Overrides, Failure> {
     let mut env = Vec::new();
-    for (name, value) in std::env::vars() {
-        let is_proxy = options.http_proxy.is_on() && PROXY.contains(&name.as_str());
-        if is_proxy || (options.env_host && !OWN.contains(&name.as_str())) {
-            env.push(format!("{name}={value}"));
+    for (name, value) in std::env::vars_os() {
+        let is_one_of = |list: &[&str]| list.iter().any(|it| name == *it);
+        let is_proxy = options.http_proxy.is_on() && is_one_of(&PROXY);
+        if !is_proxy && (!options.env_host || is_one_of(&OWN)) {
+            continue;
+        }
+        match (name.to_str(), value.to_str()) {
+            (Some(name), Some(value)) => env.push(format!("{name}={value}")),
+            _ => crate::printer::note(&format!(
+                "note: the variable {} {NOT_TEXT}",
+                name.to_string_lossy()
+            )),
         }
     }
     if let Some(zone) = options.tz.as_deref().filter(|zone| *zone != "local") {

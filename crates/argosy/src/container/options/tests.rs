@@ -15,7 +15,7 @@ fn whole(words: &str) -> Result<(ContainerSpec, Vec<Wanted>), String> {
     let arguments = Arguments::try_parse_from(line).map_err(|error| error.to_string())?;
     let Some(Command::Container(container)) = arguments.command else { panic!("no container") };
     let ContainerAction::Run(options) = &container.action else { panic!("no run") };
-    let engine = Engine::of(&arguments.global, "/nowhere".as_ref());
+    let engine = Engine::at("/nowhere/run".as_ref(), "/nowhere".as_ref());
     let id = ContainerId::new("c").unwrap();
     let process = overrides(options).map_err(|failure| failure.message)?;
     let process = argosy_container::process_of(None, &process, "c").map_err(|it| it.to_string())?;
@@ -32,6 +32,23 @@ fn options_after_the_image_are_the_commands() {
 }
 
 #[test]
+fn an_option_that_is_not_there_is_refused_by_name() {
+    for line in ["--bogus busybox", "--bogus=1 busybox ls", "-x busybox", "-itx busybox"] {
+        let error = run(line).unwrap_err();
+        let word = if line.starts_with("--") { "'--bogus" } else { "'-x'" };
+        assert!(error.contains(word), "{line}: {error}");
+    }
+    let error = run("--nmae x busybox").unwrap_err();
+    assert!(error.contains("--name"), "{error}");
+    let spec = run("-it -eA=1 -m64m -v/srv:/data:cached -w/tmp busybox --name -x").unwrap();
+    assert_eq!(spec.process.args, ["--name", "-x"]);
+    assert!(spec.process.tty && spec.process.env.contains(&"A=1".to_owned()));
+    assert_eq!((spec.limits.memory, spec.mounts.len()), (Some(64 << 20), 1));
+    assert!(!run("-i=true --tty=false --privileged=0 i c").unwrap().process.tty);
+    assert!(run("--privileged=perhaps i c").unwrap_err().contains("say true or false"));
+}
+
+#[test]
 fn sizes_and_limits_are_dockers() {
     let spec =
         run("-m 512m --memory-swap -1 --cpus 1.5 --pids-limit -1 --ulimit nofile=64:128 i c");
@@ -42,6 +59,12 @@ fn sizes_and_limits_are_dockers() {
     assert_eq!(spec.limits.pids, None);
     assert_eq!(spec.ulimits[0].hard, Some(128));
     assert_eq!(run("-m 12q i c").unwrap_err(), "\"12q\" is no size");
+    assert_eq!(run("-m 0.5g i c").unwrap().limits.memory, Some(512 << 20));
+    let unlimited = run("--memory 0 --memory-swap=0 --cpus 0 i c").unwrap().limits;
+    assert_eq!(unlimited, argosy_container::Limits::default());
+    for wrong in ["1e3", "-1", ".", "99999999999999999999g", "inf"] {
+        assert!(run(&format!("--shm-size={wrong} i c")).is_err(), "{wrong}");
+    }
 }
 
 #[test]
@@ -92,6 +115,8 @@ fn what_docker_and_podman_write_is_read() {
 #[test]
 fn what_is_not_there_is_refused() {
     assert!(run("--security-opt secret=x i c").unwrap_err().contains("is not supported"));
+    assert!(run("--sdnotify=healthy i c").unwrap_err().contains("check its health"));
+    assert!(run("--sdnotify=healthy --health-cmd true i c").is_ok());
     assert!(run("--userns=auto i c").unwrap_err().contains("is not there yet"));
     assert_eq!(run("--pid host i c").unwrap().namespaces.pid, Namespace::Host);
 }
