@@ -38,6 +38,8 @@ pub(crate) struct Started {
     pub(crate) throw_away: bool,
     /// What serves its network.
     pub(crate) attendance: Option<Attendance>,
+    /// What tells its pod that it is there: held for as long as it runs.
+    pub(crate) company: Option<OwnedFd>,
 }
 
 impl Containers {
@@ -51,7 +53,7 @@ impl Containers {
         let id = &spec.id;
         let lock = self.lock_idle(id)?;
         self.clear_run(id, false)?;
-        let launch = Launch::first(spec)?;
+        let mut launch = Launch::first(spec)?;
         let mut clamped = Vec::new();
         let (devices, rules) = device_nodes(spec, &mut clamped)?;
         refuse_sysctls(spec)?;
@@ -69,6 +71,8 @@ impl Containers {
             started_ms: now_ms(),
         };
         self.begin(spec, &record, &lock)?;
+        launch.company = self.expect_company(id, spec.pod.as_ref())?;
+        let company = self.keep_company(spec.pod.as_ref())?;
         clamped.extend(record.cgroups.create(spec, &rules));
         let rootless = !ids::is_machines_root();
         let mut surroundings = Surroundings {
@@ -90,7 +94,7 @@ impl Containers {
         });
         match started {
             Ok(Led { pid, terminal, attendance }) => {
-                Ok(Started { record, pid, terminal, lock, throw_away, attendance })
+                Ok(Started { record, pid, terminal, lock, throw_away, attendance, company })
             }
             Err(error) => {
                 drop(self.clear_run(id, true));

@@ -8,6 +8,7 @@ mod logs;
 mod network;
 mod network_commands;
 mod options;
+mod pod;
 mod record;
 mod run;
 mod show;
@@ -33,6 +34,7 @@ pub(crate) use volume::main as volume;
 use volumes::Volumes;
 
 pub(crate) use network_commands::main as network;
+pub(crate) use pod::main as pod;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -47,6 +49,7 @@ pub(crate) struct Engine {
     images: PathBuf,
     volumes: Volumes,
     networks: Networks,
+    pods: PathBuf,
     runtime_dir: PathBuf,
 }
 
@@ -59,7 +62,8 @@ impl Engine {
         let volumes = Volumes::at(data_dir.join("volumes"));
         let runtime_dir = global.runtime_dir().to_owned();
         let networks = network::networks(&runtime_dir, data_dir);
-        Engine { containers, images: data_dir.join("images"), volumes, networks, runtime_dir }
+        let (images, pods) = (data_dir.join("images"), data_dir.join("pods"));
+        Engine { containers, images, volumes, networks, pods, runtime_dir }
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -192,7 +196,11 @@ pub(crate) fn main(
             return self::each(&containers.containers, printer, |name| match engine.find(name) {
                 // As docker has it: it is gone, which is what was wanted.
                 Err(_) if *force || *ignore => Ok(()),
-                found => engine.remove(&found?, *force, *volumes),
+                found => {
+                    let id = found?;
+                    pod::keep_holder(&engine, &id)?;
+                    engine.remove(&id, *force, *volumes)
+                }
             });
         }
     }

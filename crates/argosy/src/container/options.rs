@@ -18,7 +18,8 @@ use crate::args::ContainerRun;
 use crate::failure::{Exit, Failure};
 
 pub(super) use health::{listed, span};
-pub(super) use mounts::Wanted;
+pub(super) use limits::bytes;
+pub(super) use mounts::{Wanted, add_shared};
 pub(super) use process::{overrides, variables};
 
 pub(super) fn bad(message: impl Into<String>, help: &str) -> Failure {

@@ -12,6 +12,7 @@ use argosy_container::{
 use argosy_image::Image;
 
 use super::options::Wanted;
+use super::pod::{self, Joined};
 use super::record::EngineRecord;
 use super::{
     Engine, become_helper, cannot_run, failed, helper, images, network, now_ms, options, random_hex,
@@ -21,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
 /// What a supervisor tells a unit's processes: which unit's they are.
-const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
+pub(super) const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
 
 /// Where the supervisor's socket is in a container that speaks to it itself.
 const NOTIFY_INSIDE: &str = "/run/notify.sock";
@@ -53,13 +54,14 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
         printer.note(&note);
     }
     sweep(engine, unit.as_deref())?;
+    let pod = pod::joined(engine, options, unit.is_some(), printer)?;
     let id = new_id()?;
     let image = images::image(&engine.store()?, options, &id, printer)?;
     // Until this container is on record, nobody else takes its name.
     let naming = naming(engine)?;
     take_name(engine, options)?;
-    let made =
-        make(engine, options, unit.clone(), &id, &image).and_then(|()| write_id(options, &id));
+    let made = make(engine, options, pod.as_ref(), unit.clone(), &id, &image)
+        .and_then(|()| write_id(options, &id));
     if let Err(failure) = made {
         // Nothing half made is left.
         let record = engine.record(&id);
@@ -82,16 +84,20 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     };
     let request = engine.containers.run_request(&id, run);
     match options.detach {
-        true => start_in_background(&request, &id, printer),
+        true => {
+            let code = start_in_background(&request)?;
+            if code == ExitCode::SUCCESS {
+                printer.line(id.as_str())?;
+            }
+            Ok(code)
+        }
         false => Err(become_helper(&request)),
     }
 }
 
 /// Starts the monitor and waits until the container runs.
-fn start_in_background(
+pub(super) fn start_in_background(
     request: &argosy_container::HelperRequest,
-    id: &ContainerId,
-    printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     let mut command = helper(request)?;
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
@@ -102,7 +108,6 @@ fn start_in_background(
         BufReader::new(from).read_line(&mut line).map_err(cannot)?;
     }
     if line == STARTED {
-        printer.line(id.as_str())?;
         return Ok(ExitCode::SUCCESS);
     }
     // It has said why on the standard error, which is ours.
@@ -114,11 +119,13 @@ fn start_in_background(
 fn make(
     engine: &Engine,
     options: &ContainerRun,
+    pod: Option<&Joined>,
     unit: Option<String>,
     id: &ContainerId,
     image: &Image,
 ) -> Result<(), Failure> {
-    let hostname = options.hostname.clone().unwrap_or_else(|| id.short());
+    let own = options.hostname.clone().or_else(|| pod.map(Joined::hostname));
+    let hostname = own.unwrap_or_else(|| id.short());
     let overrides = options::overrides(options)?;
     let process = process_of(Some(&image.config), &overrides, &hostname)
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
@@ -127,10 +134,19 @@ fn make(
     spec.stop_signal = stop_signal.as_deref().map(options::signal).transpose()?;
     spec.health = images::health(image);
     let mut wanted = options::apply(options, engine, &mut spec)?;
+    if let Some(pod) = pod {
+        pod.enter(&mut spec, &mut wanted)?;
+    }
     add_image_volumes(image, &mut spec, &mut wanted);
     pass_notify_socket(options, &mut spec)?;
     let name = options.name.clone().unwrap_or_else(|| id.short());
-    let request = network::connect(options, engine, image, &name, &mut spec)?;
+    let request = match pod {
+        Some(_) => None,
+        None => {
+            let published = network::publish_with(options, image)?;
+            network::connect(&options.into(), published, engine, &name, &mut spec)?
+        }
+    };
     let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
     let nameless = options::make_volumes(
         &engine.volumes,
@@ -151,6 +167,7 @@ fn make(
         nameless,
         stop_timeout: options.stop_timeout,
         remove: options.rm.is_on(),
+        pod: pod.map(|it| it.pod.id.clone()),
     };
     engine.containers.create(&spec).map_err(|error| failed(&error))?;
     if let Some(request) = request {
@@ -221,7 +238,7 @@ fn write_id(options: &ContainerRun, id: &ContainerId) -> Result<(), Failure> {
 
 /// Removes what earlier commands have left: a unit keeps its last container until it starts the next,
 /// and an image is held only by containers that are there.
-fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
+pub(super) fn sweep(engine: &Engine, unit: Option<&str>) -> Result<(), Failure> {
     for id in &engine.ids()? {
         let Some(record) = engine.record(id) else { continue };
         let same_unit = record.unit.is_some() && record.unit.as_deref() == unit;
@@ -276,7 +293,7 @@ pub(super) fn is_being_made(id: &ContainerId) -> bool {
 }
 
 /// Makes an id as docker has them, 64 hexadecimal digits; the first eight are this process's number.
-fn new_id() -> Result<ContainerId, Failure> {
+pub(super) fn new_id() -> Result<ContainerId, Failure> {
     let own = argosy_container::own_number()
         .ok_or_else(|| Failure::new(Exit::BadInput, "/proc does not tell of this process"))?;
     let text = format!("{own:08x}{}", random_hex::<28>()?);
@@ -284,7 +301,7 @@ fn new_id() -> Result<ContainerId, Failure> {
 }
 
 /// Held by whoever gives a container its name.
-fn naming(engine: &Engine) -> Result<File, Failure> {
+pub(super) fn naming(engine: &Engine) -> Result<File, Failure> {
     let path = engine.runtime_dir.join(NAMING);
     let lock = || {
         std::fs::create_dir_all(&engine.runtime_dir)?;

@@ -21,6 +21,8 @@ struct Line {
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
     ports: Vec<PublishedPort>,
 }
 
@@ -54,7 +56,8 @@ pub(super) fn list(
             image: record.as_ref().map_or_else(|| "-".to_owned(), |it| it.image.clone()),
             command: inspection.spec.process.args.join(" "),
             created_ms: record.as_ref().map_or(0, |it| it.created_ms),
-            unit: record.and_then(|it| it.unit),
+            unit: record.as_ref().and_then(|it| it.unit.clone()),
+            pod: record.and_then(|it| it.pod),
             ports: if runs { network::published(engine, &id).ports } else { Vec::new() },
             state: inspection.state,
             id,

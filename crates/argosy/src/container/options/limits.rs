@@ -31,7 +31,7 @@ pub(super) fn limits(options: &ContainerRun) -> Result<Limits, Failure> {
 }
 
 /// Reads a size as docker writes it: bytes, or with k, m, g or t (powers of 1024), and perhaps a b.
-pub(super) fn bytes(text: &str) -> Result<u64, Failure> {
+pub(in crate::container) fn bytes(text: &str) -> Result<u64, Failure> {
     let lower = text.to_ascii_lowercase();
     let number = lower.strip_suffix('b').unwrap_or(&lower);
     let number = number.strip_suffix('i').unwrap_or(number);
