@@ -276,6 +276,7 @@ impl<'a> Monitor<'a> {
         drop(self.started.attendance);
         self.containers.clear_run(self.id, true)?;
         drop(self.started.lock);
+        drop(self.started.company);
         let same = by_signal.filter(|it| self.passed_on.contains(it));
         Ok(Ended { code: exit.code, by_passed_on: same })
     }

@@ -3,6 +3,7 @@
 mod child;
 mod ids;
 mod joined;
+mod shm;
 
 use std::fs;
 use std::io;
@@ -84,6 +85,8 @@ impl Containers {
             cgroups: record.cgroups.clone(),
             devices,
             joined: joined.descriptors,
+            shm_of: joined.shm_of,
+            shm: None,
             own_user: rootless || spec.namespaces.user != UserNamespace::Host,
             rootless,
             throw_away,

@@ -68,3 +68,67 @@ fn goes_with(view: &ClusterView, unit: &UnitName, other: &UnitName) -> bool {
         spec.dependencies.binds_to.contains(other) && spec.placement.machine_of.contains(other)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use argosy_kv::{Applied, Command, CommandKind, State};
+    use argosy_model::UnixMicros;
+    use argosy_registry::{ClusterViewBuilder, Edit};
+    use argosy_unit::{HandedIn, join};
+
+    use super::*;
+
+    fn name(text: &str) -> UnitName {
+        UnitName::new(text).unwrap()
+    }
+
+    /// Stores the services of Quadlet files, and one that is only bound; all are wanted to run.
+    fn stored(files: &[(&str, &str)]) -> ClusterViewBuilder {
+        let names: Vec<UnitName> = files.iter().map(|(file, _)| name(file)).collect();
+        let handed: Vec<HandedIn<'_>> = names
+            .iter()
+            .zip(files)
+            .map(|(name, (file, text))| HandedIn { name, file, text })
+            .collect();
+        let mut units: Vec<(UnitName, String)> =
+            join(&handed).unwrap().into_iter().map(|it| (it.name, it.text)).collect();
+        let bound = "[Unit]\nBindsTo=p-pod.service\n[Service]\nExecStart=/bin/true\n";
+        units.push((name("bound.service"), bound.to_owned()));
+        let mut builder = ClusterViewBuilder::new(crate::daemon::follow::spec_source());
+        let mut edit = Edit::new(builder.view());
+        for (unit, text) in &units {
+            edit.submit(unit, text, "root", UnixMicros(0), None).unwrap();
+            edit.start(unit).unwrap();
+        }
+        let kind = CommandKind::Txn(edit.finish().unwrap());
+        let command = Command { proposed_at: UnixMicros(0), kind };
+        let Applied { events, .. } = State::new().apply(1, 1, &command);
+        builder.apply_events(&events);
+        builder
+    }
+
+    #[test]
+    fn a_pod_and_its_containers_go_together() {
+        let container = "[Container]\nImage=a.test/b\nPod=p.pod\n";
+        let aside = format!("{container}StartWithPod=no\n");
+        let files = [
+            ("p.pod", "[Pod]\n"),
+            ("a.container", container),
+            ("b.container", container),
+            ("c.container", aside.as_str()),
+        ];
+        let builder = stored(&files);
+        let meant = |unit: &str, verb: &str| {
+            let mut found = meant_too(builder.view(), &name(unit), verb);
+            found.sort();
+            found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(meant("p-pod.service", "stop"), "a.service b.service c.service");
+        assert_eq!(meant("p-pod.service", "start"), "a.service b.service");
+        assert_eq!(meant("p-pod.service", "wait"), "");
+        // As with podman, a container brings its pod, and that brings the others.
+        assert_eq!(meant("a.service", "start"), "b.service p-pod.service");
+        assert_eq!(meant("a.service", "stop"), "");
+        assert_eq!(meant("bound.service", "start"), "");
+    }
+}
