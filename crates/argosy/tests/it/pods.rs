@@ -175,7 +175,8 @@ fn a_pod_whose_containers_are_done_is_done() {
     machine.file("job.pod", "[Pod]\nNetwork=none\n");
     machine.file(
         "work.container",
-        "[Container]\nImage=busybox\nPull=never\nPod=job.pod\nExec=echo done\n",
+        "[Container]\nImage=busybox\nPull=never\nPod=job.pod\n\
+         Exec=sh -c \"sleep 1; echo done\"\n",
     );
     machine.run(&["apply", "job.pod", "work.container"]).ok();
     machine.wait("its end", |m| m.run(&["is-active", "job-pod"]).code == 3);
