@@ -199,7 +199,10 @@ mod tests {
         let PodAction::Start { sdnotify, pods } = pod("start --sdnotify=started systemd-p") else {
             panic!("no start")
         };
-        assert_eq!((sdnotify, &pods.pods[..]), (Some(NotifyWhen::Started), &["systemd-p".to_owned()][..]));
+        assert_eq!(
+            (sdnotify, &pods.pods[..]),
+            (Some(NotifyWhen::Started), &["systemd-p".to_owned()][..])
+        );
         assert!(matches!(pod("stop --ignore --time=10 x"), PodAction::Stop { time: Some(10), .. }));
         assert!(matches!(pod("rm --ignore --force x"), PodAction::Rm { force: true, .. }));
     }

@@ -144,10 +144,7 @@ fn publish_one(text: &String) -> Result<Publish, Failure> {
 }
 
 /// Reads `--publish`, and with `--publish-all` what the image and `--expose` name.
-pub(super) fn publish_with(
-    options: &ContainerRun,
-    image: &Image,
-) -> Result<Vec<Publish>, Failure> {
+pub(super) fn publish_with(options: &ContainerRun, image: &Image) -> Result<Vec<Publish>, Failure> {
     let mut published = publish(&options.publish)?;
     if options.publish_all {
         let config = image.config.config().as_ref();

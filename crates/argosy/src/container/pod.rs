@@ -91,8 +91,10 @@ fn parts(engine: &Engine, pod: &Pod) -> Result<Vec<Part>, Failure> {
 
 /// Stops the containers of a pod, all at once, and then the pod.
 fn stop(engine: &Engine, pod: &Pod, time: Option<Duration>) -> Result<(), Failure> {
-    let (holders, members): (Vec<Part>, Vec<Part>) =
-        parts(engine, pod)?.into_iter().filter(|it| it.state.is_live()).partition(|it| it.is_holder);
+    let (holders, members): (Vec<Part>, Vec<Part>) = parts(engine, pod)?
+        .into_iter()
+        .filter(|it| it.state.is_live())
+        .partition(|it| it.is_holder);
     let stopped: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
         let stop = |part: &Part| engine.stop(part.id.as_str(), time, true);
         let all: Vec<_> = members.iter().map(|it| scope.spawn(move || stop(it))).collect();
@@ -115,9 +117,8 @@ fn remove(engine: &Engine, pod: &Pod, force: bool) -> Result<(), Failure> {
     let parts = parts(engine, pod)?;
     if !force && parts.iter().any(|it| it.state.is_live()) {
         let message = format!("pod {} runs", pod.name);
-        return Err(Failure::new(Exit::Refused, message).with_help(
-            "stop it first: argosy pod stop; or remove it all the same with --force",
-        ));
+        return Err(Failure::new(Exit::Refused, message)
+            .with_help("stop it first: argosy pod stop; or remove it all the same with --force"));
     }
     // The containers first: none of them is to be left in namespaces without a holder.
     let (holders, members): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|it| it.is_holder);

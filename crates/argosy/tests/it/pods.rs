@@ -35,8 +35,7 @@ fn pod(machine: &Machine) -> Option<Value> {
 fn running(pod: &Value) -> Vec<String> {
     let containers = pod["containers"].as_array().unwrap().iter();
     let live = containers.filter(|it| it["state"] == "Running");
-    let mut names: Vec<String> =
-        live.map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+    let mut names: Vec<String> = live.map(|it| it["name"].as_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
@@ -179,8 +178,8 @@ fn a_pod_whose_containers_are_done_is_done() {
          Exec=sh -c \"sleep 1; echo done\"\n",
     );
     machine.run(&["apply", "job.pod", "work.container"]).ok();
-    machine.wait("its end", |m| m.run(&["is-active", "job-pod"]).code == 3);
-    assert_eq!(pod(&machine), None);
+    machine.wait("its end", |m| pod(m).is_none());
+    machine.wait("its unit's end", |m| m.run(&["status", "job-pod"]).stdout.contains("dead"));
     let journal = machine.run(&["journal", "work", "--cat"]).ok().stdout;
     assert!(journal.lines().any(|line| line == "done"), "{journal}");
     assert_eq!(machine.run(&["is-failed", "job-pod"]).code, 1);
@@ -200,7 +199,8 @@ fn a_lost_machine_s_pod_moves_with_its_containers() {
     // The machine on which all of them run, and the client reads from the server.
     let home = |m: &Machine| {
         let listed = m.json(&["list-units"]);
-        let active = listed.as_array().unwrap().iter().filter(|it| it["status"]["active"] == "active");
+        let active =
+            listed.as_array().unwrap().iter().filter(|it| it["status"]["active"] == "active");
         let on: Vec<(&str, &str)> = active
             .map(|it| (it["name"].as_str().unwrap(), it["machine"].as_str().unwrap()))
             .collect();

@@ -3,21 +3,18 @@
 use argosy_model::OnPartition;
 
 use super::*;
+use crate::lower;
 
 const POD: (&str, &str) = ("p.pod", "[Pod]\nPublishPort=80:80\n");
 const MEMBER: &str = "[Container]\nImage=quay.io/a/b\nPod=p.pod\n";
 
 /// Joins files; returns what is wrong, or the services as they are read again.
-fn joined(files: &[(&str, &str)]) -> Result<Vec<argosy_model::UnitSpec>, String> {
+fn joined(files: &[(&str, &str)]) -> Result<Vec<UnitSpec>, String> {
     let names: Vec<UnitName> = files.iter().map(|(file, _)| name(file)).collect();
-    let handed: Vec<HandedIn<'_>> = names
-        .iter()
-        .zip(files)
-        .map(|(name, (file, text))| HandedIn { name, file, text })
-        .collect();
-    let services = join(&handed).map_err(|wrong| {
-        wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    let handed: Vec<HandedIn<'_>> =
+        names.iter().zip(files).map(|(name, (file, text))| HandedIn { name, file, text }).collect();
+    let services = join(&handed)
+        .map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let read = |it: &JoinedService| {
         let unit = match it.name.is_template() {
             true => it.name.with_instance("7").unwrap(),
@@ -25,13 +22,13 @@ fn joined(files: &[(&str, &str)]) -> Result<Vec<argosy_model::UnitSpec>, String>
         };
         let (file, found) = UnitFile::parse(unit.as_str(), &it.text);
         assert_eq!(found, []);
-        let (spec, found) = crate::lower(&file, &unit, &Specifiers::default());
+        let (spec, found) = lower(&file, &unit, &Specifiers::default());
         spec.unwrap_or_else(|| panic!("{}\n{found:#?}", it.text))
     };
     Ok(services.iter().map(read).collect())
 }
 
-fn find<'s>(services: &'s [argosy_model::UnitSpec], unit: &str) -> &'s argosy_model::UnitSpec {
+fn find<'s>(services: &'s [UnitSpec], unit: &str) -> &'s UnitSpec {
     services.iter().find(|it| it.name == name(unit)).unwrap()
 }
 
@@ -83,7 +80,8 @@ fn a_pod_stays_where_the_data_of_its_containers_is() {
 
 #[test]
 fn what_says_where_a_pod_runs_stands_in_the_pod() {
-    let placed = ("p.pod", "[Pod]\n[X-Fleet]\nMachineMetadata=disk=ssd\n[X-Argosy]\nOnPartition=stop\n");
+    let placed =
+        ("p.pod", "[Pod]\n[X-Fleet]\nMachineMetadata=disk=ssd\n[X-Argosy]\nOnPartition=stop\n");
     let services = joined(&[placed, ("a.container", MEMBER)]).unwrap();
     for unit in ["p-pod.service", "a.service"] {
         assert_eq!(find(&services, unit).placement.on_partition, OnPartition::Stop);

@@ -79,8 +79,7 @@ fn request(engine: &Engine, pod: &Pod, run: RunOptions) -> Result<HelperRequest,
 fn make(engine: &Engine, pod: &Pod, id: &ContainerId) -> Result<(), Failure> {
     let process = Process { args: vec![PROGRAM.to_owned()], ..Process::default() };
     let mut spec = ContainerSpec::new(id.clone(), Root::Empty, process);
-    spec.pod =
-        Some(PodPart::Holder { ends_when_empty: pod.exit_policy == ExitPolicy::Stop });
+    spec.pod = Some(PodPart::Holder { ends_when_empty: pod.exit_policy == ExitPolicy::Stop });
     spec.hostname = Some(pod.wiring.hostname.clone().unwrap_or_else(|| pod.name.clone()));
     spec.shm_bytes = pod.shm_bytes;
     spec.root_read_only = true;
