@@ -3,9 +3,10 @@
 
 mod execute;
 mod init;
+mod pause;
 mod rlimits;
 
-use std::fs;
+use std::fs::{self, File};
 
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 use rustix::thread::CapabilitySet;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::clamped::Clamped;
 use crate::link::{FromChild, Link, ToChild};
 use crate::process::{set_variable, variable};
-use crate::spec::{ContainerSpec, Process, Ulimit};
+use crate::spec::{ContainerSpec, PodPart, Process, Ulimit};
 use crate::sys::FilterStep;
 use crate::user::{self, Identity};
 use crate::{ContainerError, StartFailure, capabilities, seccomp};
@@ -33,6 +34,10 @@ pub(crate) struct Launch {
     oom_score_adj: Option<i32>,
     /// Whether an init of ours comes first.
     init: bool,
+    /// Whether it only waits, and nothing is executed.
+    pause: bool,
+    /// What it hears meanwhile of those for whom it waits.
+    pub(crate) company: Option<File>,
 }
 
 /// What an executed process may have beyond or below what its container has.
@@ -45,7 +50,8 @@ impl Launch {
     /// Decides for a container's first process.
     pub(crate) fn first(spec: &ContainerSpec) -> Result<Launch, ContainerError> {
         let launch = Launch::of(spec, spec.process.clone(), Extra::default())?;
-        Ok(Launch { init: spec.init, ..launch })
+        let pause = matches!(spec.pod, Some(PodPart::Holder { .. }));
+        Ok(Launch { init: spec.init, pause, ..launch })
     }
 
     /// Decides for any process in a container.
@@ -72,6 +78,8 @@ impl Launch {
             ulimits: spec.ulimits.clone(),
             oom_score_adj: spec.oom_score_adj,
             init: false,
+            pause: false,
+            company: None,
         })
     }
 
@@ -79,10 +87,9 @@ impl Launch {
     /// order; then becomes the program. Returns only if that fails.
     pub(crate) fn run(mut self, link: &Link, mut clamped: Vec<Clamped>) -> StartFailure {
         match self.prepare(link, &mut clamped) {
-            Ok(identity) => match self.init {
-                true => init::run(&self, &identity, link),
-                false => execute::execute(&self, &identity, link),
-            },
+            Ok(identity) if self.pause => pause::run(&self, &identity, link),
+            Ok(identity) if self.init => init::run(&self, &identity, link),
+            Ok(identity) => execute::execute(&self, &identity, link),
             Err(failure) => failure,
         }
     }

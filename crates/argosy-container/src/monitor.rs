@@ -314,6 +314,7 @@ impl<'a> Monitor<'a> {
         drop(self.started.guard);
         self.containers.clear_run(self.id)?;
         drop(self.started.lock);
+        drop(self.started.company);
         let (passed_on, supervised) = (&self.passed_on, self.supervised);
         let end = End { code: exit.code, passed_on, asked: &asked.signals, supervised };
         let by = end.signal();

@@ -42,6 +42,9 @@ pub(crate) struct Surroundings {
     pub(crate) devices: Vec<DeviceNode>,
     /// Namespaces to enter, with their kinds.
     pub(crate) joined: Vec<(OwnedFd, i32)>,
+    /// The mount namespace of the container whose `/dev/shm` it shares, and that once it is taken.
+    pub(crate) shm_of: Option<OwnedFd>,
+    pub(crate) shm: Option<OwnedFd>,
     /// Whether it has a user namespace of its own: then devices are bound, not made.
     pub(crate) own_user: bool,
     /// Whether that is because whoever runs us is not root.

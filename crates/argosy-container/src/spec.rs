@@ -3,6 +3,7 @@
 mod limits;
 mod mount;
 mod namespace;
+mod pod;
 mod security;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use limits::{Limits, Ulimit};
 pub use mount::{Device, Mount, MountKind, Propagation};
 pub use namespace::{IdRange, Namespace, Namespaces, UserNamespace};
+pub use pod::PodPart;
 pub use security::{SeccompChoice, Security};
 
 /// Longest id. It becomes a file name, a cgroup name and part of a socket's path, which has at
@@ -134,6 +136,8 @@ pub struct ContainerSpec {
     pub health: Option<Health>,
     #[serde(default)]
     pub companion: Option<Companion>,
+    #[serde(default)]
+    pub pod: Option<PodPart>,
 }
 
 /// A process of this program that gives the container its network while it runs.
@@ -175,6 +179,7 @@ impl ContainerSpec {
             oom_score_adj: None,
             health: None,
             companion: None,
+            pod: None,
         }
     }
 
@@ -192,6 +197,8 @@ pub enum Root {
     Layers(Vec<PathBuf>),
     /// A directory, used as it is.
     Directory(PathBuf),
+    /// Nothing but what every container gets.
+    Empty,
 }
 
 /// A process to run in a container.

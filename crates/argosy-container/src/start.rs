@@ -3,6 +3,7 @@
 mod child;
 mod ids;
 mod joined;
+mod shm;
 
 use std::fs::{self, File};
 use std::io;
@@ -51,6 +52,8 @@ pub(crate) struct Started {
     pub(crate) attendance: Option<Attendance>,
     /// What ends it if this process is killed.
     pub(crate) guard: Guard,
+    /// What tells its pod that it is there: held for as long as it runs.
+    pub(crate) company: Option<OwnedFd>,
 }
 
 impl Containers {
@@ -64,7 +67,7 @@ impl Containers {
         let id = &spec.id;
         let lock = self.lock_idle(id)?;
         self.clear_run(id)?;
-        let launch = Launch::first(spec)?;
+        let mut launch = Launch::first(spec)?;
         let mut clamped = Vec::new();
         let (devices, rules) = device_nodes(spec, &mut clamped)?;
         refuse_sysctls(spec)?;
@@ -82,6 +85,8 @@ impl Containers {
             started_ms: now_ms(),
         };
         self.begin(spec, &record, &lock)?;
+        launch.company = self.expect_company(id, spec.pod.as_ref())?;
+        let company = self.keep_company(spec.pod.as_ref())?;
         clamped.extend(record.cgroups.create(spec, &rules));
         let rootless = !ids::is_machines_root();
         let mut surroundings = Surroundings {
@@ -93,6 +98,8 @@ impl Containers {
             cgroups: record.cgroups.clone(),
             devices,
             joined: joined.descriptors,
+            shm_of: joined.shm_of,
+            shm: None,
             own_user: rootless || spec.namespaces.user != UserNamespace::Host,
             rootless,
             throw_away,
@@ -104,7 +111,7 @@ impl Containers {
         });
         match started {
             Ok(Led { pid, terminal, attendance, guard }) => {
-                Ok(Started { record, pid, terminal, lock, throw_away, attendance, guard })
+                Ok(Started { record, pid, terminal, lock, throw_away, attendance, guard, company })
             }
             Err(error) => {
                 drop(self.clear_run(id));

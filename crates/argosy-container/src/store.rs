@@ -236,6 +236,11 @@ impl Containers {
         self.run(id).join("health.json")
     }
 
+    /// What the monitors of a pod's containers hold open.
+    pub(crate) fn company_path(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("company")
+    }
+
     /// Where whoever attaches to a container connects.
     pub fn attach_path(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("attach.sock")

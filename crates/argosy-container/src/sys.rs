@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -111,7 +111,7 @@ pub(crate) fn signal_descriptor() -> io::Result<OwnedFd> {
 }
 
 /// Returns the next signal, if there is one.
-pub(crate) fn read_signal(fd: &OwnedFd) -> Option<i32> {
+pub(crate) fn read_signal(fd: impl AsFd) -> Option<i32> {
     let mut bytes = [0_u8; size_of::<libc::signalfd_siginfo>()];
     match rustix::io::read(fd, &mut bytes) {
         // The signal's number is the first field (signalfd(2)).

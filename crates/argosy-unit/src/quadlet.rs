@@ -151,8 +151,13 @@ fn make(mut context: Context<'_>, file: &UnitFile, name: &UnitName, kind: Quadle
         QuadletKind::Container => {
             let oneshot = file.last_value("Service", "Type") == Some("oneshot");
             container::make(&mut context, &keys, oneshot, &resource, &mut made);
+            if keys.last("Pod").is_some() {
+                pod::check_member(&mut context, file);
+            }
         }
-        QuadletKind::Pod => pod::make(&mut context, &keys, name, &resource, &mut made),
+        QuadletKind::Pod => {
+            pod::make(&mut context, &keys, (file, name), &resource, &mut made);
+        }
         QuadletKind::Volume => {
             volume::make(&mut context, &keys, &resource, &mut made);
             if names::keeps_data(file) {
@@ -185,6 +190,7 @@ fn finish(
         drafts.add_relation(relation.key, relation.unit.clone());
     }
     drafts.add_service(&made.service, &context);
+    drafts.add_placement(made.beside.iter().map(|it| &it.0), made.stops_on_partition);
     let bound = made.data.is_some() && drafts.bind_to_data();
     let written =
         (errors == 0).then(|| text::write(&context, file, kind, &made, (replaced, bound)));

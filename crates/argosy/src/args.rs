@@ -5,6 +5,7 @@ mod container;
 mod demo;
 mod examples;
 mod image;
+mod pod;
 mod scope;
 mod usage;
 
@@ -24,6 +25,7 @@ pub(crate) use image::{
     ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
     ImageRemove, ImageSave, ImageTag, RegistryOptions,
 };
+pub(crate) use pod::{ExitPolicy, Pod, PodAction, PodCreate, Wiring};
 
 /// Where sockets are when nothing else is said.
 pub(crate) const RUNTIME_DIR: &str = "/run/argosy";
@@ -224,6 +226,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run containers, and look at those that run: docker's commands.
     Container(Box<Container>),
+    /// Keep pods: containers that share their network and host name.
+    Pod(Pod),
     /// Keep networks of containers on this machine.
     Network(Network),
     /// Keep directories that outlive containers.

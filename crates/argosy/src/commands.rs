@@ -86,6 +86,7 @@ async fn dispatch(
         | Command::Proxy(_)
         | Command::ProxyProcess(_)
         | Command::Container(_)
+        | Command::Pod(_)
         | Command::Network(_)
         | Command::Volume(_)
         | Command::Demo(_)

@@ -19,6 +19,7 @@ mod network_commands;
 mod options;
 mod private;
 mod places;
+mod pod;
 mod record;
 mod rename;
 mod run;
@@ -51,6 +52,7 @@ pub(crate) use volume::main as volume;
 use volumes::Volumes;
 
 pub(crate) use network_commands::main as network;
+pub(crate) use pod::main as pod;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -68,6 +70,7 @@ pub(crate) struct Engine {
     images: PathBuf,
     volumes: Volumes,
     networks: Networks,
+    pods: PathBuf,
     runtime_dir: PathBuf,
 }
 
@@ -85,8 +88,8 @@ impl Engine {
         };
         let volumes = Volumes::at(data_dir.join("volumes"));
         let networks = network::networks(runtime_dir, data_dir);
-        let (images, runtime_dir) = (data_dir.join("images"), runtime_dir.to_owned());
-        Engine { containers, images, volumes, networks, runtime_dir }
+        let (images, pods) = (data_dir.join("images"), data_dir.join("pods"));
+        Engine { containers, images, volumes, networks, pods, runtime_dir: runtime_dir.to_owned() }
     }
 
     /// Returns the engine whose containers these are.
@@ -246,7 +249,11 @@ pub(crate) fn main(
             return self::each(&containers.containers, printer, |name| match engine.find(name) {
                 // As docker has it: it is gone, which is what was wanted.
                 Err(_) if *force || *ignore => Ok(()),
-                found => engine.remove(&found?, *force, *volumes),
+                found => {
+                    let id = found?;
+                    pod::keep_holder(&engine, &id)?;
+                    engine.remove(&id, *force, *volumes)
+                }
             });
         }
     }

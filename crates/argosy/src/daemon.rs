@@ -8,6 +8,7 @@ mod admission;
 mod app;
 mod begin;
 mod book;
+mod bound;
 mod certificate;
 mod check;
 mod clients;

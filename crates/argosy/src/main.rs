@@ -69,6 +69,7 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
         Some(Command::ProxyProcess(options)) => proxy::process(&arguments.global, options),
         Some(Command::Demo(options)) => demo::run(options, &arguments.global, printer),
         Some(Command::Container(options)) => container::main(&options, &arguments.global, printer),
+        Some(Command::Pod(options)) => container::pod(&options, &arguments.global, printer),
         Some(Command::Network(options)) => container::network(&options, &arguments.global, printer),
         Some(Command::Volume(options)) => container::volume(&options, &arguments.global, printer),
         Some(Command::DemoUnit(options)) => demo::unit(&options, printer),

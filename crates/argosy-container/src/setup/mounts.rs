@@ -5,9 +5,9 @@ mod copy_up;
 mod inside;
 mod wanted;
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::mount::{MountFlags, mount, mount_bind_recursive};
+use rustix::mount::{MountFlags, MoveMountFlags, mount, mount_bind_recursive, move_mount};
 
 pub(crate) use inside::Inside;
 pub(crate) use wanted::mount_wanted;
@@ -40,8 +40,13 @@ pub(crate) fn kernel_file_systems(
     let group = if it.own_user { "" } else { ",gid=5" };
     let pts = format!("newinstance,ptmxmode=0666,mode=0620{group}");
     place(it, inside, "devpts", "/dev/pts", open, &pts)?;
-    let size = it.spec.shm_bytes.unwrap_or(SHM_BYTES);
-    place(it, inside, "tmpfs", "/dev/shm", strict, &format!("mode=1777,size={size}"))?;
+    match &it.shm {
+        Some(shared) => attach_shm(it, inside, shared)?,
+        None => {
+            let size = it.spec.shm_bytes.unwrap_or(SHM_BYTES);
+            place(it, inside, "tmpfs", "/dev/shm", strict, &format!("mode=1777,size={size}"))?;
+        }
+    }
     match it.spec.namespaces.ipc {
         // The message queues of another namespace belong to another user namespace.
         Namespace::Host if it.own_user => {}
@@ -59,6 +64,17 @@ pub(crate) fn kernel_file_systems(
         return inside.make_read_only("/sys", true, clamped);
     }
     place(it, inside, "sysfs", "/sys", strict | read_only, "")
+}
+
+/// Mounts what is shared with another container.
+fn attach_shm(it: &Surroundings, inside: &Inside, shared: &OwnedFd) -> Result<(), StartFailure> {
+    if is_replaced(it, "/dev/shm") {
+        return Ok(());
+    }
+    let target = inside.directory("/dev/shm").map_err(StartFailure::at("find /dev/shm"))?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(shared, "", &target, "", flags)
+        .map_err(StartFailure::at("mount the other container's /dev/shm"))
 }
 
 /// Mounts a file system of the kernel, if nothing else is to be there.

@@ -56,6 +56,10 @@ pub(crate) fn mount_root(it: &Surroundings, opened: &Opened) -> Result<Inside, S
         }
         Root::Directory(path) => mount_bind_recursive(path, &point)
             .map_err(StartFailure::at(format!("use the root {}", path.display())))?,
+        Root::Empty => {
+            mount("tmpfs", &point, "tmpfs", MountFlags::empty(), c"mode=755,size=64k")
+                .map_err(StartFailure::at("mount an empty root file system"))?;
+        }
     }
     // Opened anew, it is what was mounted.
     let root = open("root")?;

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Gid, Uid};
 
+use super::shm;
 use crate::clamped::Clamped;
 use crate::launch::Launch;
 use crate::link::{FromChild, Link, ToChild};
@@ -35,6 +36,7 @@ fn prepare(
     // A container without its monitor would be one whose end nobody sees.
     link.end_with_other()?;
     let opened = Opened::open(it)?;
+    it.shm = it.shm_of.as_ref().map(shm::take).transpose()?;
     let mut clamped = Vec::new();
     // Before the cgroup namespace, which begins where the process is.
     if let Err(error) = entered.and_then(|()| it.cgroups.enter_v1()) {

@@ -15,6 +15,8 @@ pub(crate) struct Joined {
     pub(crate) descriptors: Vec<(OwnedFd, i32)>,
     /// Apart: it holds for the children of whoever enters it.
     pub(crate) pid: Option<OwnedFd>,
+    /// The mount namespace of whom the IPC namespace is shared with.
+    pub(crate) shm_of: Option<OwnedFd>,
 }
 
 impl Containers {
@@ -32,6 +34,9 @@ impl Containers {
             }
         }
         joined.pid = self.open(&namespaces.pid, "pid")?;
+        if matches!(namespaces.ipc, Namespace::Container(_)) {
+            joined.shm_of = self.open(&namespaces.ipc, "mnt")?;
+        }
         Ok(joined)
     }
 

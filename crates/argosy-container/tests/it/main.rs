@@ -7,6 +7,7 @@ mod files;
 mod life;
 mod limits;
 mod peers;
+mod pods;
 mod records;
 mod rootless;
 mod security;

@@ -46,11 +46,12 @@ impl Quadlets {
         readable.collect()
     }
 
-    /// Returns the services of all containers, templates included.
+    /// Returns the services of all containers and pods, templates included.
     pub(super) fn services(&self) -> Vec<UnitName> {
-        let containers = |file: &HandedIn<'_>| file.name.kind() == UnitKind::Container;
+        let runs =
+            |file: &HandedIn<'_>| matches!(file.name.kind(), UnitKind::Container | UnitKind::Pod);
         let files = self.handed_in();
-        files.into_iter().map(|(file, _)| file).filter(containers).filter_map(service_of).collect()
+        files.into_iter().map(|(file, _)| file).filter(runs).filter_map(service_of).collect()
     }
 
     /// Makes the service `name`; `None` if no file becomes it.

@@ -118,3 +118,18 @@ fn quadlet_files_are_the_services_they_become() {
     assert!(error.contains("there is no Quadlet file `none.volume`"), "{error}");
     assert!(files.load(&name("data-volume.service"), &Specifiers::default()).unwrap().is_err());
 }
+
+#[test]
+fn a_pod_of_the_machine_is_a_service_with_its_containers() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("web.pod"), "[Pod]\nPublishPort=80:80\n");
+    let member = "[Container]\nImage=a.test/x\nPod=web.pod\n";
+    write(&dir.path().join("a.container"), member);
+    write(&dir.path().join("b.container"), member);
+    let files = UnitFiles::new(vec![dir.path().to_owned()]);
+    assert_eq!(files.names(), [name("a.service"), name("b.service"), name("web-pod.service")]);
+    let load = |unit: &str| files.load(&name(unit), &Specifiers::default()).unwrap().unwrap();
+    let wants = load("web-pod.service").spec.dependencies.wants;
+    assert!(wants.contains(&name("a.service")) && wants.contains(&name("b.service")));
+    assert_eq!(load("b.service").spec.dependencies.binds_to, [name("web-pod.service")]);
+}

@@ -29,9 +29,11 @@ pub(super) fn in_order(view: &ClusterView, starts: Vec<Step>) -> Vec<Step> {
                 continue;
             };
             let needs = &spec.dependencies;
-            let lists =
-                [&needs.after, &needs.wants, &needs.binds_to, &needs.requisite, &needs.requires];
+            let lists = [&needs.after, &needs.binds_to, &needs.requisite, &needs.requires];
             open.extend(lists.into_iter().flatten().map(|need| (need, false)));
+            // What it wants and says to come after it: as a pod does with its containers.
+            let wanted = needs.wants.iter().filter(|other| !needs.before.contains(other));
+            open.extend(wanted.map(|need| (need, false)));
         }
     }
     sorted

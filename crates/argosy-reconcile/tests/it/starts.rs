@@ -67,6 +67,20 @@ fn what_a_unit_requires_is_asked_for_before_it() {
 }
 
 #[test]
+fn what_a_unit_wants_after_it_is_asked_for_after_it() {
+    let (world, mut agent) = told(&[
+        ("a.service", "wants=b.service wants=c.service before=b.service before=c.service"),
+        ("b.service", "requires=a.service"),
+        ("c.service", "requires=a.service"),
+        ("d.service", "wants=e.service"),
+        ("e.service", "x"),
+    ]);
+    let empty = AgentEvent::Backend(BackendEvent::Snapshot(Connection(1), Vec::new()));
+    let asked = names(agent.handle(empty, world.view(), NOW));
+    assert_eq!(asked, ["a", "b", "c", "e", "d"].map(|unit| format!("{unit}.service")));
+}
+
+#[test]
 fn a_refused_start_is_tried_again_as_soon_as_what_it_needs_is_there() {
     let (world, mut agent) = told(&[("a.service", "requires=b.service"), ("b.service", "x")]);
     let view = world.view();

@@ -54,6 +54,8 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
             "global" => placement.global = true,
             "data" => placement.keeps_data = true,
             "requires" => dependencies.requires.push(name(value)),
+            "wants" => dependencies.wants.push(name(value)),
+            "before" => dependencies.before.push(name(value)),
             "fence" => placement.on_partition = OnPartition::Stop,
             "health" => traffic.health_check = HealthCheck::parse(value),
             "notify" => service.service_type = ServiceType::Notify,

@@ -89,6 +89,23 @@ impl PlacementDraft {
         !self.data_given
     }
 
+    /// Places the unit beside others, of which a translation knows.
+    pub(super) fn follow(
+        &mut self,
+        beside: impl Iterator<Item = UnitName>,
+        stops_on_partition: bool,
+    ) {
+        let known = &mut self.placement.machine_of;
+        for unit in beside {
+            if !known.contains(&unit) {
+                known.push(unit);
+            }
+        }
+        if stops_on_partition {
+            self.placement.on_partition = OnPartition::Stop;
+        }
+    }
+
     fn machine_id(&mut self, context: &mut Context<'_>, directive: &Directive) {
         let Ok(text) = context.text(directive, Scope::Name) else { return };
         if text.is_empty() {

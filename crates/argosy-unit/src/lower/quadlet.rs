@@ -61,6 +61,15 @@ impl Drafts {
         }
     }
 
+    /// Places the unit beside others, and where it stops as these do.
+    pub(crate) fn add_placement<'n>(
+        &mut self,
+        beside: impl Iterator<Item = &'n UnitName>,
+        stops_on_partition: bool,
+    ) {
+        self.placement.follow(beside.cloned(), stops_on_partition);
+    }
+
     /// Returns `TimeoutStopSec=` as far as it is read.
     pub(crate) fn stop_timeout(&self) -> Timeout {
         self.service.spec.timeout_stop

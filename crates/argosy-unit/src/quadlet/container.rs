@@ -8,7 +8,7 @@ use super::command::{Arg, Command};
 use super::keys::{Keys, Placed, single, words};
 use super::made::Made;
 use super::storage::{mounts, relative, volumes};
-use super::{image, network};
+use super::{image, network, pod};
 use crate::diagnostic::Problem;
 use crate::file::Directive;
 use crate::lower::context::{Context, place};
@@ -91,7 +91,12 @@ fn in_pod(context: &mut Context<'_>, keys: &Keys<'_>, made: &mut Made, out: &mut
         context.bad_value(directive, "expected the name of a `.pod` file");
         return;
     }
-    for key in ["Network", "NetworkAlias", "IP", "IP6", "PublishPort"] {
+    // Podman's generator lets these pass, and podman refuses them.
+    let at_start: &[&str] = match context.siblings.is_some_and(Siblings::are_joined) {
+        true => &["HostName", "AddHost", "DNS", "DNSOption", "DNSSearch", "UIDMap", "GIDMap"],
+        false => &[],
+    };
+    for key in ["Network", "NetworkAlias", "IP", "IP6", "PublishPort"].iter().chain(at_start) {
         for directive in keys.all(key) {
             let problem = Problem::new(format!("`{key}=` does not go with `Pod=`"))
                 .label("not with Pod=")
@@ -99,8 +104,12 @@ fn in_pod(context: &mut Context<'_>, keys: &Keys<'_>, made: &mut Made, out: &mut
             context.sink.error(directive.key_span.clone(), problem);
         }
     }
-    if let Ok(pod) = made.need(context, "BindsTo", &arg, &span) {
-        out.push(pod.resource.after("--pod="));
+    if let Ok(found) = made.need(context, "BindsTo", &arg, &span) {
+        let siblings = context.siblings.filter(|it| it.are_joined());
+        made.stops_on_partition = siblings
+            .and_then(|siblings| siblings.file(found.name()))
+            .is_some_and(pod::stops_on_partition);
+        out.push(found.resource.after("--pod="));
     }
 }
 

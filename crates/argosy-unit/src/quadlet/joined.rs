@@ -3,7 +3,8 @@
 //! With Podman a volume, a network or an image is a service of its own beside the container's. In a
 //! cluster these belong to whichever machine the container is placed on, and have to be made there
 //! first. So their commands, all of which leave alone what is there already, come before the
-//! container's own.
+//! container's own. A pod stays a service, since it lives longer than each of its containers; these
+//! follow it to its machine.
 
 use argosy_model::UnitName;
 
@@ -56,28 +57,19 @@ pub fn join(files: &[HandedIn<'_>]) -> Result<Vec<JoinedService>, Vec<Diagnostic
             }
         };
         named.extend(made.companions.iter().map(|name| name.template().unwrap_or(name.clone())));
-        match QuadletKind::of(handed.name) {
-            Some(QuadletKind::Container) => services.push(JoinedService {
+        if is_run(handed.name) {
+            services.push(JoinedService {
                 source: handed.name.clone(),
                 name: made.spec.name,
                 text: with_sources(handed.name, &made.companions, &made.text, files),
-            }),
-            Some(QuadletKind::Pod) => {
-                let problem = Problem::new(format!(
-                    "pods are not run yet: `{}` can only be verified",
-                    handed.name
-                ));
-                wrong.extend(reported(handed, problem));
-            }
-            _ => {}
+            });
         }
     }
     if !wrong.is_empty() {
         return Err(wrong);
     }
     let companions = files.iter().filter(|it| {
-        let kind = QuadletKind::of(it.name);
-        kind.is_some_and(|kind| kind != QuadletKind::Container) && !named.contains(it.name)
+        QuadletKind::of(it.name).is_some() && !is_run(it.name) && !named.contains(it.name)
     });
     let idle: Vec<Diagnostic> =
         companions.flat_map(|it| reported(it, runs_nothing(it.name))).collect();
@@ -98,7 +90,7 @@ pub fn join_one(
     source: HandedIn<'_>,
     name: &UnitName,
 ) -> Result<JoinedService, Vec<Diagnostic>> {
-    if QuadletKind::of(source.name) != Some(QuadletKind::Container) {
+    if !is_run(source.name) {
         let problem = Problem::new(format!("`{}` runs nothing by itself yet", source.name))
             .help("what a container needs is made when it starts");
         return Err(reported(&source, problem));
@@ -109,6 +101,16 @@ pub fn join_one(
         name: name.clone(),
         text: with_sources(source.name, &made.companions, &made.text, files),
     })
+}
+
+/// Tells whether a file becomes a service that runs something.
+fn is_run(name: &UnitName) -> bool {
+    matches!(QuadletKind::of(name), Some(QuadletKind::Container | QuadletKind::Pod))
+}
+
+/// Tells whether what a file names is a service beside its own, and no part of it.
+pub(super) fn runs_itself(found: &Referred) -> bool {
+    is_run(found.name())
 }
 
 /// Translates a file; returns its errors if it has any.
@@ -174,15 +176,6 @@ pub(super) fn commands_of(
     found: &Referred,
     span: std::ops::Range<usize>,
 ) -> Result<Vec<Command>, Reported> {
-    if !matches!(
-        QuadletKind::of(found.name()),
-        Some(QuadletKind::Volume | QuadletKind::Network | QuadletKind::Image)
-    ) {
-        let problem = Problem::new(format!("what shares `{}` is not run yet", found.name()))
-            .help("the file can only be verified");
-        context.sink.error(span, problem);
-        return Err(Reported);
-    }
     let Some(file) = siblings.file(found.name()) else { return Ok(Vec::new()) };
     let made = translate_mentions(file, found.name(), context.specifiers, siblings);
     if made.translated.is_none() {

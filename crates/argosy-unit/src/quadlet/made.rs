@@ -38,6 +38,10 @@ pub(super) struct Made {
     pub(super) companions: BTreeSet<UnitName>,
     /// Where the file says that the unit keeps data, and what that is.
     pub(super) data: Option<(Range<usize>, String)>,
+    /// Services whose machine is the unit's, as they stand in a unit file too.
+    pub(super) beside: Vec<(UnitName, String)>,
+    /// Whether it stops on partition because its pod does.
+    pub(super) stops_on_partition: bool,
 }
 
 /// A Quadlet file that another one names.
@@ -92,7 +96,10 @@ impl Made {
             context.sink.error(span.clone(), problem);
             return Err(Reported);
         }
-        if let Some(siblings) = context.siblings.filter(|it| it.are_joined()) {
+        let joined = context.siblings.filter(|it| it.are_joined());
+        if joined.is_some() && joined::runs_itself(&found) {
+            self.beside.push((service.clone(), found.service.clone()));
+        } else if let Some(siblings) = joined {
             let commands = joined::commands_of(context, siblings, &found, span.clone())?;
             // Two mounts of one volume make it once.
             let lines: Vec<String> = self.commands.iter().map(Command::line).collect();

@@ -136,6 +136,8 @@ pub(crate) struct Sibling {
     pub(crate) service: UnitName,
     /// What its resource is called, with specifiers of its own service.
     resource: String,
+    /// The pod it is in.
+    pod: Option<String>,
     /// The pod that starts it.
     pub(crate) started_by: Option<String>,
     /// Whether it is a volume whose content outlives those who use it.
@@ -150,9 +152,10 @@ impl Sibling {
         let resource = resource_name(kind, name, file);
         let with_pod = last(file, "Container", "StartWithPod")
             .is_none_or(|value| crate::values::boolean(value) != Some(false));
-        let started_by = last(file, "Container", "Pod").filter(|_| with_pod).map(str::to_owned);
+        let pod = last(file, "Container", "Pod").map(str::to_owned);
+        let started_by = pod.clone().filter(|_| with_pod);
         let keeps_data = kind == QuadletKind::Volume && keeps_data(file);
-        Some(Sibling { service, resource, started_by, keeps_data })
+        Some(Sibling { service, resource, pod, started_by, keeps_data })
     }
 }
 
@@ -234,6 +237,17 @@ impl Siblings {
             .filter(|(_, sibling)| sibling.started_by.as_deref() == Some(pod.as_str()))
             .map(|(_, sibling)| sibling.service.clone())
             .collect()
+    }
+
+    /// Returns the files of all containers of a pod, in order.
+    pub(crate) fn members_of(
+        &self,
+        pod: &UnitName,
+    ) -> impl Iterator<Item = (&UnitName, &UnitFile)> {
+        self.files.iter().filter_map(move |(name, (file, sibling))| {
+            let named = sibling.as_ref()?.pod.as_deref()?;
+            (named == pod.as_str()).then_some((name, file))
+        })
     }
 
     /// Tells whether a file becomes the service `name`, or its template.

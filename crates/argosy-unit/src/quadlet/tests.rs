@@ -1,5 +1,6 @@
 //! What Quadlet files become, and what is refused of them.
 
+mod pods;
 mod refused;
 
 use argosy_model::{DataPolicy, KillMode, NotifyAccess, RestartPolicy, ServiceType};

@@ -49,8 +49,16 @@ pub(super) fn write(
     }
     unit_section(made, &mut out);
     service_section(made, &mut out);
-    if bound {
-        out.push_str("\n[X-Argosy]\nData=local\n");
+    if !made.beside.is_empty() {
+        out.push_str("\n[X-Fleet]\n");
+        for (_, service) in &made.beside {
+            writeln!(out, "MachineOf={service}").expect("a string takes all");
+        }
+    }
+    let lines = [(bound, "Data=local\n"), (made.stops_on_partition, "OnPartition=stop\n")];
+    if lines.iter().any(|(wanted, _)| *wanted) {
+        out.push_str("\n[X-Argosy]\n");
+        out.extend(lines.iter().filter(|(wanted, _)| *wanted).map(|(_, line)| *line));
     }
     out
 }

@@ -29,6 +29,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "argosy container run --rm busybox echo hello",
             "argosy container run --rm -it --network host debian bash",
             "argosy container run -d --name web -p 8080:80 registry.example/web:1.4",
+            "argosy container run -d --pod web registry.example/web:1.4",
             "argosy container run -d --name db -v data:/var/lib/db -e MODE=fast registry.example/db:1.4",
         ],
     ),
@@ -92,6 +93,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["argosy container stats", "argosy container stats --format '{{.Name}} {{.MemUsage}}' db"],
     ),
     ("container port", &["argosy container port web"]),
+    ("pod", &["argosy pod create -p 8080:80 web", "argosy pod ps"]),
+    (
+        "pod create",
+        &[
+            "argosy pod create -p 8080:80 web",
+            "argosy pod create --network front --exit-policy stop --name web",
+        ],
+    ),
+    ("pod start", &["argosy pod start web"]),
+    ("pod stop", &["argosy pod stop web", "argosy pod stop -t 2 web"]),
+    ("pod rm", &["argosy pod rm web", "argosy pod rm --force web"]),
+    ("pod ps", &["argosy pod ps", "argosy pod ps -o json"]),
+    ("pod inspect", &["argosy pod inspect web"]),
     ("network", &["argosy network create front", "argosy network ls"]),
     (
         "network create",

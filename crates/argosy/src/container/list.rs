@@ -75,6 +75,8 @@ struct Line<'a> {
     state: &'a State,
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
     ports: &'a [PublishedPort],
 }
 
@@ -168,6 +170,7 @@ fn line(found: &Found) -> Line<'_> {
         created_ms: found.created_ms(),
         state: &found.inspection.state,
         unit: found.record.as_ref().and_then(|it| it.unit.as_deref()),
+        pod: found.record.as_ref().and_then(|it| it.pod.as_deref()),
         ports: &found.ports,
     }
 }

@@ -12,7 +12,7 @@ use argosy_network::{
 
 use super::Engine;
 use super::options::bad;
-use crate::args::ContainerRun;
+use crate::args::{ContainerRun, Wiring};
 use crate::daemon::STORE_ADDRESSES;
 use crate::failure::{Exit, Failure};
 
@@ -54,7 +54,7 @@ pub(super) fn failed(error: &NetworkError) -> Failure {
 }
 
 /// Reads `--network`.
-pub(super) fn connection(options: &ContainerRun, engine: &Engine) -> Result<Connection, Failure> {
+pub(super) fn connection(options: &Wiring, engine: &Engine) -> Result<Connection, Failure> {
     let mut attaches = Vec::new();
     for text in &options.network {
         let (name, more) = text.split_once(':').unwrap_or((text, ""));
@@ -131,20 +131,26 @@ fn address(text: Option<&str>) -> Result<Option<IpAddr>, Failure> {
     text.map(read).transpose()
 }
 
+/// Reads `--publish`.
+pub(super) fn publish(texts: &[String]) -> Result<Vec<Publish>, Failure> {
+    texts.iter().map(publish_one).collect()
+}
+
+fn publish_one(text: &String) -> Result<Publish, Failure> {
+    text.parse::<Publish>().map_err(|error| {
+        Failure::from_error(Exit::BadInput, &error)
+            .with_help("write it [ADDRESS:][PORT:]PORT[/PROTO]: 8080:80, 127.0.0.1:53:53/udp")
+    })
+}
+
 /// Reads `--publish`, and with `--publish-all` what the image and `--expose` name.
-fn publish(options: &ContainerRun, image: &Image) -> Result<Vec<Publish>, Failure> {
-    let read = |text: &String| {
-        text.parse::<Publish>().map_err(|error| {
-            Failure::from_error(Exit::BadInput, &error)
-                .with_help("write it [ADDRESS:][PORT:]PORT[/PROTO]: 8080:80, 127.0.0.1:53:53/udp")
-        })
-    };
-    let mut published = options.publish.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn publish_with(options: &ContainerRun, image: &Image) -> Result<Vec<Publish>, Failure> {
+    let mut published = publish(&options.publish)?;
     if options.publish_all {
         let config = image.config.config().as_ref();
         let exposed = config.and_then(|it| it.exposed_ports().clone()).unwrap_or_default();
         for text in exposed.iter().chain(&options.expose) {
-            let one = read(text)?;
+            let one = publish_one(text)?;
             let is_there =
                 |it: &Publish| (it.container, it.protocol) == (one.container, one.protocol);
             if !published.iter().any(is_there) {
@@ -157,13 +163,12 @@ fn publish(options: &ContainerRun, image: &Image) -> Result<Vec<Publish>, Failur
 
 /// Connects a container: reserves its addresses and says what its companion is to do.
 pub(super) fn connect(
-    options: &ContainerRun,
+    options: &Wiring,
+    published: Vec<Publish>,
     engine: &Engine,
-    image: &Image,
     name: &str,
     spec: &mut ContainerSpec,
 ) -> Result<Option<CompanionRequest>, Failure> {
-    let published = publish(options, image)?;
     let dns = options.dns.iter().map(|text| {
         text.parse::<IpAddr>()
             .map_err(|_| bad(format!("{text:?} is no address"), "name a server by its address"))
@@ -236,7 +241,7 @@ fn store_address(told: &[SocketAddr], port: u16) -> SocketAddr {
 
 /// A container that is on no bridge.
 fn unbridged(
-    options: &ContainerRun,
+    options: &Wiring,
     namespace: Namespace,
     spec: &mut ContainerSpec,
     (resolver, of_machine): (&ResolverOptions, &str),
@@ -261,7 +266,7 @@ fn unbridged(
 
 /// Reads `--add-host`.
 fn added_hosts(
-    options: &ContainerRun,
+    options: &Wiring,
     gateway: Option<Ipv4Addr>,
 ) -> Result<Vec<(String, IpAddr)>, Failure> {
     let read = |text: &String| {

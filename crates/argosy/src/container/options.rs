@@ -18,7 +18,8 @@ use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 
 pub(super) use health::{listed, span};
-pub(super) use mounts::Wanted;
+pub(super) use limits::bytes;
+pub(super) use mounts::{Wanted, add_shared};
 pub(super) use process::{overrides, variable_files, variables};
 
 pub(super) fn bad(message: impl Into<String>, help: &str) -> Failure {
@@ -40,7 +41,7 @@ pub(super) fn apply(
     spec.limits = limits::limits(options)?;
     spec.ulimits = limits::ulimits(&options.ulimit)?;
     spec.sysctls = pairs(&options.sysctl)?;
-    spec.shm_bytes = options.shm_size.as_deref().map(limits::bytes).transpose()?;
+    spec.shm_bytes = options.shm_size.as_deref().map(bytes).transpose()?;
     spec.init = options.init.is_on();
     spec.oom_score_adj = options.oom_score_adj;
     if let Some(text) = &options.stop_signal {

@@ -40,6 +40,9 @@ pub(super) struct EngineRecord {
     /// Whether its end takes it away.
     #[serde(default)]
     pub(super) remove: bool,
+    /// The id of its pod.
+    #[serde(default)]
+    pub(super) pod: Option<String>,
 }
 
 impl EngineRecord {

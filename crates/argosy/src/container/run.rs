@@ -14,6 +14,7 @@ use argosy_network::CompanionRequest;
 use super::ids::new_id;
 use super::names::{naming, take_name};
 use super::options::Wanted;
+use super::pod::{self, Joined};
 use super::record::{self, EngineRecord};
 use super::sweep::sweep;
 use super::volumes::Volume;
@@ -23,7 +24,7 @@ use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
 /// What a supervisor tells a unit's processes: which unit's they are.
-const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
+pub(super) const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
 
 /// Where the supervisor's socket is in a container that speaks to it itself.
 const NOTIFY_INSIDE: &str = "/run/notify.sock";
@@ -54,13 +55,14 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     engine.make_private()?;
     let store = engine.store()?;
     sweep(engine, &store, unit.as_deref());
+    let pod = pod::joined(engine, options, unit.is_some(), printer)?;
     let id = new_id()?;
     let image = images::image(&store, options, &id, printer)?;
     // Until this container is on record, nobody else takes its name.
     let naming = naming(engine)?;
     take_name(engine, options)?;
-    let made =
-        make(engine, options, unit.clone(), &id, &image).and_then(|()| write_id(options, &id));
+    let made = make(engine, options, pod.as_ref(), unit.clone(), &id, &image)
+        .and_then(|()| write_id(options, &id));
     if let Err(failure) = made {
         // Nothing half made is left.
         let record = engine.record(&id);
@@ -84,16 +86,20 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     };
     let request = engine.containers.run_request(&id, run);
     match options.detach {
-        true => start_in_background(&request, &id, printer),
+        true => {
+            let code = start_in_background(&request)?;
+            if code == ExitCode::SUCCESS {
+                printer.line(id.as_str())?;
+            }
+            Ok(code)
+        }
         false => Err(become_helper(&request)),
     }
 }
 
 /// Starts the monitor and waits until the container runs.
-fn start_in_background(
+pub(super) fn start_in_background(
     request: &argosy_container::HelperRequest,
-    id: &ContainerId,
-    printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     let mut command = helper(request)?;
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
@@ -104,7 +110,6 @@ fn start_in_background(
         BufReader::new(from).read_line(&mut line).map_err(cannot)?;
     }
     if line == STARTED {
-        printer.line(id.as_str())?;
         return Ok(ExitCode::SUCCESS);
     }
     // It has said why on the standard error, which is ours.
@@ -116,11 +121,13 @@ fn start_in_background(
 fn make(
     engine: &Engine,
     options: &ContainerRun,
+    pod: Option<&Joined>,
     unit: Option<String>,
     id: &ContainerId,
     image: &Image,
 ) -> Result<(), Failure> {
-    let hostname = options.hostname.clone().unwrap_or_else(|| id.short());
+    let own = options.hostname.clone().or_else(|| pod.map(Joined::hostname));
+    let hostname = own.unwrap_or_else(|| id.short());
     let overrides = options::overrides(options)?;
     let process = process_of(Some(&image.config), &overrides, &hostname)
         .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
@@ -129,10 +136,19 @@ fn make(
     spec.stop_signal = stop_signal.as_deref().map(options::signal).transpose()?;
     spec.health = images::health(image);
     let mut wanted = options::apply(options, engine, &mut spec)?;
+    if let Some(pod) = pod {
+        pod.enter(&mut spec, &mut wanted)?;
+    }
     add_image_volumes(image, &mut spec, &mut wanted);
     pass_notify_socket(options, &mut spec)?;
     let name = options.name.clone().unwrap_or_else(|| id.short());
-    let request = network::connect(options, engine, image, &name, &mut spec)?;
+    let request = match pod {
+        Some(_) => None,
+        None => {
+            let published = network::publish_with(options, image)?;
+            network::connect(&options.into(), published, engine, &name, &mut spec)?
+        }
+    };
     let named: Vec<String> = wanted.iter().filter_map(|it| it.name.clone()).collect();
     let goes_with = options.rm.is_on().then_some(id);
     let new = options::make_volumes(&engine.volumes, wanted, &mut spec, goes_with)?;
@@ -150,6 +166,7 @@ fn make(
         nameless,
         stop_timeout: options.stop_timeout,
         remove: options.rm.is_on(),
+        pod: pod.map(|it| it.pod.id.clone()),
     };
     keep(engine, &spec, &record, (request.as_ref(), &new))?;
     tell_supervisor(engine, &record, id);
@@ -158,7 +175,7 @@ fn make(
 
 /// Puts a container on the disk with all that is known of it, and then what is made for it: whoever
 /// finds that knows whose it is.
-fn keep(
+pub(super) fn keep(
     engine: &Engine,
     spec: &ContainerSpec,
     record: &EngineRecord,

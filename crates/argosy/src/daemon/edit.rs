@@ -9,6 +9,7 @@ use argosy_reconcile::ended_by_fence;
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
 use argosy_unit::{HandedIn, Severity};
 
+use super::bound;
 use super::clock::now;
 use super::node::Node;
 use super::picture::Picture;
@@ -184,19 +185,31 @@ pub(crate) async fn verb(
     request: VerbRequest,
 ) -> Result<UnitView, ApiError> {
     can_run(name)?;
-    let before = node.fresh_picture().await?.current_status(name).cloned();
-    let ended = before
-        .as_ref()
-        .filter(|status| matches!(status.active(), ActiveState::Inactive | ActiveState::Failed));
+    let picture = node.fresh_picture().await?;
+    let others = bound::meant_too(&picture.view, name, verb);
+    let before = picture.current_status(name).cloned();
+    let ended = before.as_ref().filter(|status| is_over(status));
     let starts_anew = verb == "restart" || (verb == "start" && ended.is_some());
     let old_run = before.as_ref().and_then(|status| status.invocation).filter(|_| starts_anew);
-    match (verb, ended) {
-        // Wanted already, and over: it is asked for one more run.
-        ("start", Some(ended)) => change(node, |edit| edit.start_again(name, ended)).await?,
-        ("start", None) => change(node, |edit| edit.start(name)).await?,
-        ("wait", _) => {}
-        ("stop", _) => change(node, |edit| edit.stop(name)).await?,
-        ("restart", _) => change(node, |edit| edit.restart(name)).await?,
+    // Wanted already, and over: it is asked for one more run.
+    let start = |edit: &mut Edit<'_>, unit: &UnitName| match picture.current_status(unit) {
+        Some(ended) if is_over(ended) => edit.start_again(unit, ended),
+        _ => edit.start(unit),
+    };
+    match verb {
+        "wait" => {}
+        "start" | "stop" | "restart" => {
+            change(node, |edit| {
+                match verb {
+                    "start" => start(edit, name)?,
+                    "stop" => edit.stop(name)?,
+                    _ => edit.restart(name)?,
+                }
+                let stops = verb == "stop";
+                others.iter().try_for_each(|it| if stops { edit.stop(it) } else { start(edit, it) })
+            })
+            .await?;
+        }
         _ => {
             let message = format!("units cannot be told to {verb}");
             return Err(ApiError::new(ErrorCode::BadInput, message));
@@ -212,14 +225,23 @@ pub(crate) async fn verb(
             // Started too often: there is no next run.
             let refused = status.is_some_and(|it| it.result == UnitResult::StartLimitHit);
             let is_next = old_run.is_none() || run != old_run || refused;
-            is_next && !is_left_over && unsettled(picture, name).is_none()
+            let are_others = || others.iter().all(|other| unsettled(picture, other).is_none());
+            is_next && !is_left_over && unsettled(picture, name).is_none() && are_others()
         };
         let limit = Duration::from_secs(request.timeout_seconds.min(WAIT_SECONDS_MAX));
         if !wait_until(node, limit, settled).await? {
-            return Err(not_in_time(&node.picture(), name, verb));
+            let picture = node.picture();
+            let late = |it: &&UnitName| unsettled(&picture, it).is_some();
+            let late = std::iter::once(name).chain(&others).find(late).unwrap_or(name);
+            return Err(not_in_time(&picture, late, verb));
         }
     }
     node.picture().unit_with_instances(name).ok_or_else(|| unknown(name))
+}
+
+/// Tells whether the last run of a unit is over.
+fn is_over(status: &UnitStatus) -> bool {
+    matches!(status.active(), ActiveState::Inactive | ActiveState::Failed)
 }
 
 /// Returns the unit if it is not settled; of a template, the first instance that is not.

@@ -196,12 +196,12 @@ fn what_quadlet_files_cannot_be_is_said_before_anything_is_stored() {
     assert!(kube.stderr.contains("`.kube` files are not available"), "{}", kube.stderr);
     machine.start(&[]);
     machine.run(&["cluster", "init", "--name", "m1"]).ok();
-    machine.file("group.pod", "[Pod]\n");
+    machine.file("group.pod", "[Pod]\nUserNS=auto\n");
     machine.file("in.container", "[Container]\nImage=a.test/b\nPod=group.pod\n");
     let commands: [(&[&str], &str); 4] = [
         (&["submit", "data.volume"], "runs nothing by itself"),
-        (&["apply", "group.pod"], "pods are not run yet"),
-        (&["apply", "in.container", "group.pod"], "is not run yet"),
+        (&["apply", "in.container"], "there is no Quadlet file `group.pod`"),
+        (&["apply", "in.container", "group.pod"], "`UserNS=` of a pod is not run yet"),
         (&["start", "web.container"], "its unit is the service that it becomes"),
     ];
     for (command, words) in commands {

@@ -230,7 +230,7 @@ fn quadlet_files_run_with_what_they_need() {
 }
 
 /// Asks a web server; `None` if it does not answer.
-fn get(address: &str) -> Option<String> {
+pub(crate) fn get(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
     let mut answer = String::new();

@@ -18,6 +18,7 @@ mod journal;
 mod killed_proxy;
 mod local;
 mod machine;
+mod pods;
 mod proxy;
 mod reexec;
 mod routing;

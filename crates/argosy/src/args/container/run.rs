@@ -135,6 +135,12 @@ pub(crate) struct ContainerRun {
     #[arg(long, value_name = "SOURCE[:TARGET[:rwm]]", help_heading = "Files")]
     pub(crate) optional_device: Vec<String>,
 
+    /// Run it in a pod, by its name or id; new:NAME makes the pod first.
+    #[arg(long, value_name = "POD", help_heading = "Network")]
+    pub(crate) pod: Option<String>,
+    /// The same, with the pod's id from a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "pod", help_heading = "Network")]
+    pub(crate) pod_id_file: Option<PathBuf>,
     /// Its network: a name, none, host, container:NAME or ns:PATH; `bridge` by default.
     #[arg(long, visible_alias = "net", value_name = "NETWORK", help_heading = "Network")]
     pub(crate) network: Vec<String>,

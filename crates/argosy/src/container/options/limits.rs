@@ -39,7 +39,7 @@ fn some(limit: u64) -> Option<u64> {
 
 /// Reads a size as docker writes it: bytes, or with k, m, g or t (powers of 1024) also parts such as
 /// 0.5g, and perhaps a b.
-pub(super) fn bytes(text: &str) -> Result<u64, Failure> {
+pub(in crate::container) fn bytes(text: &str) -> Result<u64, Failure> {
     let lower = text.to_ascii_lowercase();
     let number = lower.strip_suffix('b').unwrap_or(&lower);
     let number = number.strip_suffix('i').unwrap_or(number);

@@ -54,6 +54,24 @@ pub(super) fn mounts(options: &ContainerRun) -> Result<(Vec<Mount>, Vec<Wanted>)
     Ok((found.mounts, found.wanted))
 }
 
+/// Adds what is mounted into all containers of a pod, but where this one mounts something itself.
+pub(in crate::container) fn add_shared(
+    volumes: &[String],
+    mounts: &mut Vec<Mount>,
+    wanted: &mut Vec<Wanted>,
+) -> Result<(), Failure> {
+    for text in volumes {
+        let mut shared = Collected::default();
+        shared.volume(text)?;
+        if shared.mounts.iter().any(|it| mounts.iter().any(|own| own.is_at(&it.target))) {
+            continue;
+        }
+        wanted.extend(shared.wanted.into_iter().map(|it| Wanted { place: mounts.len(), ..it }));
+        mounts.append(&mut shared.mounts);
+    }
+    Ok(())
+}
+
 impl Collected {
     fn add(&mut self, mount: Mount, text: &str) -> Result<(), Failure> {
         if !mount.target.starts_with('/') || mount.target.trim_matches('/').is_empty() {

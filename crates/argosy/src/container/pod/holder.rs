@@ -1,0 +1,110 @@
+//! The holder of a pod: a container without files or program. Its monitor is the pod's process.
+
+use std::process::ExitCode;
+
+use argosy_container::{
+    ContainerId, ContainerSpec, HelperRequest, PodPart, Process, Ready, Root, RunOptions, State,
+};
+
+use super::super::record::EngineRecord;
+use super::super::ids::new_id;
+use super::super::run::{UNIT_VARIABLE, keep, start_in_background};
+use super::super::sweep::sweep;
+use super::super::{Engine, become_helper, network, now_ms};
+use super::parts;
+use super::record::Pod;
+use crate::args::{ExitPolicy, NotifyWhen};
+use crate::failure::{Exit, Failure};
+
+/// What is shown as a holder's program.
+const PROGRAM: &str = "(holds the pod)";
+
+/// Returns the holder of a pod that runs.
+pub(super) fn running(engine: &Engine, pod: &Pod) -> Result<Option<ContainerId>, Failure> {
+    let parts = parts(engine, pod)?.into_iter();
+    let mut holders = parts.filter(|it| it.is_holder && it.state == State::Running);
+    Ok(holders.next().map(|it| it.id))
+}
+
+/// Starts a pod in the background, if it does not run.
+pub(super) fn start(engine: &Engine, pod: &Pod) -> Result<(), Failure> {
+    if running(engine, pod)?.is_some() {
+        return Ok(());
+    }
+    let request = request(engine, pod, RunOptions { background: true, ..options() })?;
+    // It says itself why it did not start.
+    match start_in_background(&request)? {
+        ExitCode::SUCCESS => Ok(()),
+        _ => Err(Failure::new(Exit::BadInput, format!("the pod {} did not start", pod.name))),
+    }
+}
+
+/// Becomes the monitor of a pod's holder, and so the pod. Returns only why not.
+pub(super) fn become_holder(engine: &Engine, pod: &Pod, when: NotifyWhen) -> Failure {
+    if when != NotifyWhen::Started {
+        let failure = Failure::new(Exit::BadInput, "a pod says `started`, or nothing");
+        return failure.with_help("write --sdnotify=started");
+    }
+    let made = match running(engine, pod) {
+        Ok(None) => request(engine, pod, RunOptions { ready: Some(Ready::Started), ..options() }),
+        Ok(Some(_)) => {
+            let failure = Failure::new(Exit::Refused, format!("the pod {} runs", pod.name));
+            return failure.with_help(format!("stop it first: argosy pod stop {}", pod.name));
+        }
+        Err(failure) => Err(failure),
+    };
+    match made {
+        Ok(request) => become_helper(&request),
+        Err(failure) => failure,
+    }
+}
+
+fn options() -> RunOptions {
+    RunOptions { remove: true, ..RunOptions::default() }
+}
+
+/// Makes a holder, and the request to run it.
+fn request(engine: &Engine, pod: &Pod, run: RunOptions) -> Result<HelperRequest, Failure> {
+    // A holder whose monitor was killed has an address that this one wants.
+    engine.make_private()?;
+    sweep(engine, &engine.store()?, None);
+    let id = new_id()?;
+    if let Err(failure) = make(engine, pod, &id) {
+        // Nothing half made is left.
+        let record = engine.record(&id);
+        drop(engine.containers.delete(&id, true));
+        drop(engine.release(&id, record));
+        return Err(failure);
+    }
+    Ok(engine.containers.run_request(&id, run))
+}
+
+fn make(engine: &Engine, pod: &Pod, id: &ContainerId) -> Result<(), Failure> {
+    let process = Process { args: vec![PROGRAM.to_owned()], ..Process::default() };
+    let mut spec = ContainerSpec::new(id.clone(), Root::Empty, process);
+    spec.pod = Some(PodPart::Holder { ends_when_empty: pod.exit_policy == ExitPolicy::Stop });
+    spec.hostname = Some(pod.wiring.hostname.clone().unwrap_or_else(|| pod.name.clone()));
+    spec.shm_bytes = pod.shm_bytes;
+    spec.root_read_only = true;
+    spec.security.cap_drop = vec!["ALL".to_owned()];
+    spec.security.no_new_privileges = true;
+    let published = network::publish(&pod.wiring.publish)?;
+    // In its networks it is known by the pod's name.
+    let request = network::connect(&pod.wiring, published, engine, &pod.name, &mut spec)?;
+    let record = EngineRecord {
+        name: format!("{}-infra", id.short()),
+        image: "-".to_owned(),
+        manifest: String::new(),
+        created_ms: now_ms(),
+        unit: std::env::var(UNIT_VARIABLE).ok(),
+        labels: Default::default(),
+        annotations: Default::default(),
+        exposed: Vec::new(),
+        volumes: Vec::new(),
+        nameless: Vec::new(),
+        stop_timeout: None,
+        remove: true,
+        pod: Some(pod.id.clone()),
+    };
+    keep(engine, &spec, &record, (request.as_ref(), &[]))
+}
