@@ -24,7 +24,7 @@ pub use ids::{
     ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, RestartCount, Term,
     UnitRevision,
 };
-pub use machine::{Machine, MachineState};
+pub use machine::{Machine, MachineDisk, MachineState};
 pub use outcome::{ExitOutcome, UnitResult, exit_status_name, signal_name, signal_number};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;

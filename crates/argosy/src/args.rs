@@ -20,7 +20,7 @@ pub(crate) use container::{
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
-    ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
+    DiskMarks, ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
     ImageRemove, ImageSave, ImageTag, RegistryOptions,
 };
 
@@ -522,6 +522,8 @@ pub(crate) struct Supervisor {
     pub(crate) proxy: ProxyListen,
     #[command(flatten)]
     pub(crate) units: UnitPath,
+    #[command(flatten)]
+    pub(crate) disk: DiskMarks,
     /// Run units of this machine alone, without a daemon.
     #[arg(long)]
     pub(crate) no_daemon: bool,
@@ -591,4 +593,6 @@ pub(crate) struct Daemon {
     pub(crate) client: ClientListen,
     #[command(flatten)]
     pub(crate) peer: PeerPort,
+    #[command(flatten)]
+    pub(crate) disk: DiskMarks,
 }

@@ -12,3 +12,4 @@ mod registry;
 mod store;
 mod tools;
 mod tree;
+mod used;

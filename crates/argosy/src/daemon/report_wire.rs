@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use argosy_api::{StatusViewError, UnitStatusView};
-use argosy_model::{Generation, InvalidId, InvalidUnitName, UnitName, UnitStatus};
+use argosy_model::{Generation, InvalidId, InvalidUnitName, MachineDisk, UnitName, UnitStatus};
 use argosy_reconcile::MachineReport;
 use argosy_registry::Revision;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,16 @@ pub(crate) struct ReportWire {
     followed: Option<Revision>,
     #[serde(default)]
     listening: BTreeSet<u16>,
+    /// An older machine says nothing of it.
+    #[serde(default)]
+    disk: Option<DiskWire>,
+}
+
+/// The wire form of [`MachineDisk`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct DiskWire {
+    used_percent: u8,
+    full: bool,
 }
 
 /// A report from another machine does not fit the model.
@@ -56,6 +66,7 @@ impl From<&MachineReport> for ReportWire {
             unanswered: lines(&report.unanswered),
             followed: report.followed,
             listening: report.listening.clone(),
+            disk: report.disk.map(|MachineDisk { used_percent, full }| DiskWire { used_percent, full }),
         }
     }
 }
@@ -86,6 +97,7 @@ impl TryFrom<ReportWire> for MachineReport {
             unanswered: lines(wire.unanswered)?,
             followed: wire.followed,
             listening: wire.listening,
+            disk: wire.disk.map(|DiskWire { used_percent, full }| MachineDisk { used_percent, full }),
         })
     }
 }
