@@ -20,8 +20,8 @@ pub(crate) use container::{
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
-    DiskMarks, ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
-    ImageRemove, ImageSave, ImageTag, RegistryOptions,
+    DiskMarks, ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull,
+    ImagePush, ImageRemove, ImageSave, ImageTag, RegistryOptions,
 };
 
 /// Where sockets are when nothing else is said.

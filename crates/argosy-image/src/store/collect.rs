@@ -121,8 +121,9 @@ impl Store {
         collected: &mut Collected,
     ) -> Result<Pinned, StoreError> {
         let names = self.names()?;
-        let is_pinned =
-            |record: &ImageRecord| pinned.contains(&("images".to_owned(), record.manifest.digest.clone()));
+        let is_pinned = |record: &ImageRecord| {
+            pinned.contains(&("images".to_owned(), record.manifest.digest.clone()))
+        };
         let (unused, used) = self.by_use(in_use, is_pinned)?;
         let is_named = |record: &ImageRecord| {
             names.iter().any(|(_, name)| name.manifest == record.manifest.digest)

@@ -59,10 +59,11 @@ impl Store {
     ) -> Result<(Vec<ImageRecord>, Vec<ImageRecord>), StoreError> {
         let leased: BTreeSet<Digest> =
             self.leases()?.into_iter().map(|lease| lease.manifest).collect();
-        let (mut unused, used): (Vec<_>, Vec<_>) = self.records()?.into_iter().partition(|record| {
-            let manifest = &record.manifest.digest;
-            !leased.contains(manifest) && !in_use.contains(manifest) && !is_needed(record)
-        });
+        let (mut unused, used): (Vec<_>, Vec<_>) =
+            self.records()?.into_iter().partition(|record| {
+                let manifest = &record.manifest.digest;
+                !leased.contains(manifest) && !in_use.contains(manifest) && !is_needed(record)
+            });
         // One that cannot be looked at counts as just used.
         let used_at = |record: &ImageRecord| {
             let place = self.place("images", &record.manifest.digest);
@@ -87,7 +88,8 @@ impl Store {
         for word in words {
             let hex = word.strip_prefix("sha256:").unwrap_or(word);
             if hex.len() >= SHORT_DIGITS && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                let ids = records.iter().map(|record| (&record.config.digest, &record.manifest.digest));
+                let ids =
+                    records.iter().map(|record| (&record.config.digest, &record.manifest.digest));
                 let begun = ids.filter(|(id, manifest)| {
                     id.hex().starts_with(hex) || manifest.hex().starts_with(hex)
                 });

@@ -10,8 +10,8 @@ use argosy_kv::{
 };
 use argosy_model::{
     Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineDisk,
-    MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term, Traffic,
-    UnitName, UnitSpec, UnixMicros,
+    MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term,
+    Traffic, UnitName, UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{

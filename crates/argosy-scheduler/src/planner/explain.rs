@@ -35,11 +35,13 @@ impl<'i> Work<'i> {
         let has_no_room = matches!(nearest, Some(Refusal::Disk | Refusal::Full));
         // No machine got past its state, yet the unit names one: that is what to say.
         match (&spec.placement.machine_id, kind) {
-            (Some(wanted), ReasonKind::NoMachine | ReasonKind::MachineNamed) if !has_no_room => Reason {
-                kind: ReasonKind::MachineNamed,
-                sentence: self.sentence_of_machine_id(wanted, spec),
-                candidates,
-            },
+            (Some(wanted), ReasonKind::NoMachine | ReasonKind::MachineNamed) if !has_no_room => {
+                Reason {
+                    kind: ReasonKind::MachineNamed,
+                    sentence: self.sentence_of_machine_id(wanted, spec),
+                    candidates,
+                }
+            }
             _ => Reason { kind, sentence, candidates },
         }
     }

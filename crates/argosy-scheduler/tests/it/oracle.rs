@@ -305,7 +305,8 @@ impl<'i> Oracle<'i> {
         let nearest = refusals.filter_map(|id| self.against(unit, id, false)).max_by_key(|r| r.0);
         let kind = nearest.map_or(ReasonKind::NoMachine, |(_, kind)| kind);
         let has_no_room = nearest.is_some_and(|(stage, _)| stage == 6);
-        let named = wants(unit).machine_id.is_some() && kind == ReasonKind::NoMachine && !has_no_room;
+        let named =
+            wants(unit).machine_id.is_some() && kind == ReasonKind::NoMachine && !has_no_room;
         self.because(unit, if named { ReasonKind::MachineNamed } else { kind });
     }
 

@@ -17,9 +17,9 @@ use argosy_registry::ClusterViewBuilder;
 use bytes::Bytes;
 
 use super::fed::{FIRST_FED, Fed};
+use super::images::EMPTY;
 use super::liveness::{Pulse, TIMING};
 use super::violation::{Broken, Rule, broken};
-use super::images::EMPTY;
 use super::{Cluster, Event, machine_id, texts};
 use crate::client::Fate;
 use crate::disk::SimDisk;

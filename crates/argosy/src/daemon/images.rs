@@ -63,8 +63,8 @@ impl ImageDisk {
         let (said, says) = latest::channel(None);
         let watch = Watch::new(&parts.limits);
         let mut disk = ImageDisk { parts, watch, said, problem: None };
-        let seen = used(&disk.parts.data_dir).map_err(LookError::from);
-        disk.told(seen.map(|seen| disk.note(seen)));
+        let seen = used(&disk.parts.data_dir).map(|seen| disk.note(seen));
+        disk.told(seen.map_err(LookError::from));
         (disk, says)
     }
 

@@ -8,6 +8,7 @@ mod containers;
 mod demo;
 mod fence;
 mod first_unit;
+mod full_disk;
 mod health;
 mod image;
 mod joining;

@@ -59,18 +59,22 @@ impl DiskMarks {
         }
     }
 
-    /// The options that say the same to another process; none where it is what is usual, so that an
-    /// older version, too, can be started.
+    /// The options that say the same to a process with this one's variables; none where it knows
+    /// anyway, so that an older version, too, can be started.
     pub(crate) fn arguments(self) -> Vec<OsString> {
+        self.arguments_beside(DiskMarks::usual())
+    }
+
+    fn arguments_beside(self, usual: DiskMarks) -> Vec<OsString> {
         let options = [
-            ("--disk-collect", self.disk_collect, COLLECT),
-            ("--disk-limit", self.disk_limit, LIMIT),
+            ("--disk-collect", self.disk_collect, usual.disk_collect),
+            ("--disk-limit", self.disk_limit, usual.disk_limit),
         ];
         let said = options.into_iter().filter(|(_, mark, usual)| mark != usual);
         said.flat_map(|(name, mark, _)| [name.into(), mark.to_string().into()]).collect()
     }
 
-    /// The variables that say the same to what a process starts.
+    /// The variables that say the same to a process without this one's variables.
     pub(crate) fn variables(self) -> impl Iterator<Item = (String, String)> {
         let variables = [
             (COLLECT_VARIABLE, self.disk_collect, COLLECT),
@@ -89,9 +93,12 @@ mod tests {
     fn what_is_usual_is_what_the_store_has_and_is_said_to_nobody() {
         let usual = DiskMarks { disk_collect: COLLECT, disk_limit: LIMIT };
         assert_eq!(usual.limits(), Limits::default());
-        assert!(usual.arguments().is_empty() && usual.variables().next().is_none());
+        assert!(usual.arguments_beside(usual).is_empty() && usual.variables().next().is_none());
         let own = DiskMarks { disk_collect: 50, disk_limit: 99 };
-        assert_eq!(own.arguments(), ["--disk-collect", "50", "--disk-limit", "99"]);
+        let arguments = ["--disk-collect", "50", "--disk-limit", "99"];
+        assert_eq!(own.arguments_beside(usual), arguments);
+        // What its variables say otherwise is said.
+        assert_eq!(usual.arguments_beside(own), ["--disk-collect", "80", "--disk-limit", "90"]);
         assert_eq!(own.variables().count(), 2);
         assert_eq!(own.limits().stop_percent, 99);
     }

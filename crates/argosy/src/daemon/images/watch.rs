@@ -90,11 +90,7 @@ impl Watch {
 
     /// Returns what goes next, if the disk is still as full as this: what belongs to no image, then
     /// one image after the other, at last all that is left of broken pulls.
-    pub(super) fn next(
-        &self,
-        last: Option<(Collect, bool)>,
-        used_percent: u8,
-    ) -> Option<Collect> {
+    pub(super) fn next(&self, last: Option<(Collect, bool)>, used_percent: u8) -> Option<Collect> {
         if !self.asks_for_room(used_percent) {
             return None;
         }
