@@ -196,6 +196,12 @@ pub struct MachineView {
     pub metadata: Vec<(String, String)>,
     /// Units placed there.
     pub units: u32,
+    /// The disk of its images is full: it takes no new units.
+    #[serde(default)]
+    pub disk_full: bool,
+    /// How much of that disk is in use, as it last said.
+    #[serde(default)]
+    pub disk_used_percent: Option<u8>,
 }
 
 /// One unit file handed in.

@@ -32,6 +32,9 @@ impl Algorithm {
     }
 }
 
+/// How many digits of an id lists show, as docker's do.
+pub(crate) const SHORT_DIGITS: usize = 12;
+
 /// The digest of some content, as `sha256:0123...`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -59,7 +62,7 @@ impl Digest {
 
     /// The first twelve digits, as people see them.
     pub fn short(&self) -> &str {
-        &self.hex[..12]
+        &self.hex[..SHORT_DIGITS]
     }
 
     /// Whether some bytes are what this names.

@@ -83,7 +83,7 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
 /// Refuses to go on where pulls are refused.
 fn check_disk(store: &Store) -> Result<(), Error> {
     let (disk, refuse) = (store.disk()?, store.limits().refuse_percent);
-    match disk.pressure(refuse) {
+    match disk.pressure(store.limits()) {
         Pressure::Refuse => Err(Error::DiskFull { used: disk.used_percent, refuse }),
         _ => Ok(()),
     }

@@ -61,6 +61,6 @@ pub use registry::{
 pub use save::{SaveTo, save};
 pub use share::share;
 pub use store::{
-    Collect, Collected, DiskUse, Image, ImageUse, Lease, Pressure, Removal, Removed, Store,
-    StoreError, Usage,
+    Collect, Collected, DiskUse, Image, ImageUse, LastCollection, Lease, Pressure, Removal,
+    Removed, Store, StoreError, Usage,
 };

@@ -22,6 +22,9 @@ pub struct Limits {
     pub unpacked_ratio_max: u64,
     /// Below this a layer may be compressed as well as it likes: a gigabyte of zeros is no bomb.
     pub ratio_free_bytes: u64,
+    /// Parts of the filesystem, in percent, that are in use when images that nobody uses go by
+    /// themselves.
+    pub collect_percent: u8,
     /// Parts of the filesystem, in percent, that are in use when pulls are refused.
     pub refuse_percent: u8,
     /// Parts of the filesystem, in percent, that are in use when unpacking stops: what is left
@@ -40,6 +43,7 @@ impl Default for Limits {
             unpacked_bytes_max: 64 << 30,
             unpacked_ratio_max: 200,
             ratio_free_bytes: 1 << 30,
+            collect_percent: 80,
             refuse_percent: 90,
             stop_percent: 97,
         }

@@ -60,12 +60,13 @@ pub async fn pull(
     if options.when == When::Missing
         && let Some(image) = local(store, reference, &wanted)?
     {
+        store.used(&image.manifest)?;
         hold(store, &image, options)?;
         return Ok(image);
     }
     let disk = store.disk()?;
-    let refuse = store.limits().refuse_percent;
-    if disk.pressure(refuse) == Pressure::Refuse {
+    if disk.pressure(store.limits()) == Pressure::Refuse {
+        let refuse = store.limits().refuse_percent;
         return Err(Error::DiskFull { used: disk.used_percent, refuse });
     }
     let begun = store.clone();

@@ -6,11 +6,13 @@
 //! blobs/sha256/HEX         manifests, configurations and layers as they were pulled
 //! layers/sha256/HEX/       a layer unpacked, by the digest of its uncompressed archive
 //! chains/sha256/HEX/       the same for a layer that depends on the ones below it, by chain id
-//! images/sha256/HEX        one image by its manifest's digest; it exists when this file does
+//! images/sha256/HEX        one image by its manifest's digest; it exists when this file does, and
+//!                          was last used when it was last modified
 //! names/REGISTRY/REPO/_tags/TAG   which image a name means
 //! leases/HOLDER            an image that must stay
 //! partial/sha256-HEX       a blob on its way, locked by who brings it
 //! sessions/ID/             what one operation has under way, locked while it lives
+//! collected                what last went by itself
 //! ```
 //!
 //! Nothing is visible under its name before it is whole, verified and synced: everything appears
@@ -23,10 +25,12 @@ mod image;
 mod layers;
 mod lease;
 mod names;
+mod noted;
 mod removal;
 mod session;
 mod trees;
 mod usage;
+mod used;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,6 +49,7 @@ use crate::reference::Reference;
 pub use collect::{Collect, Collected};
 pub use image::Image;
 pub use lease::Lease;
+pub use noted::LastCollection;
 pub use removal::{Removal, Removed};
 pub use usage::{DiskUse, ImageUse, Pressure, Usage};
 

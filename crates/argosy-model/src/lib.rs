@@ -25,7 +25,7 @@ pub use ids::{
     ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, RestartCount, Term,
     UnitRevision,
 };
-pub use machine::{Machine, MachineState};
+pub use machine::{Machine, MachineDisk, MachineState};
 pub use outcome::{ExitOutcome, UnitResult, exit_status_name};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;

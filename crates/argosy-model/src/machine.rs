@@ -39,4 +39,15 @@ pub struct Machine {
     pub metadata: BTreeMap<String, String>,
     /// Whether it may be given work.
     pub state: MachineState,
+    /// Its disk is full: it takes no new units either, and what runs there runs on.
+    pub disk_full: bool,
+}
+
+/// The disk that a machine keeps its images on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineDisk {
+    /// How much of it is in use.
+    pub used_percent: u8,
+    /// So much that the machine takes no new units. It stays so until a little less is in use.
+    pub full: bool,
 }

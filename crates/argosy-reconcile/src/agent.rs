@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, Generation, HealthCheck, InvocationId, MachineId, UnitName, UnitStatus,
+    ActiveState, Generation, HealthCheck, InvocationId, MachineDisk, MachineId, UnitName,
+    UnitStatus,
 };
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
@@ -62,6 +63,9 @@ pub struct AgentConfig {
     /// Variables given to every unit, beside `ARGOSY_EPOCH`, `ARGOSY_MACHINE` and
     /// `ARGOSY_ADDRESS`.
     pub environment: BTreeMap<String, String>,
+    /// How full the disk of its images is at the beginning. What the first report does not say, the
+    /// leader takes for not full.
+    pub disk: Option<MachineDisk>,
 }
 
 /// What happened.
@@ -107,6 +111,8 @@ pub enum AgentEvent {
     },
     /// The ports of [`argosy_registry::PORTS`] on which anything listens on this machine.
     Listening(BTreeSet<u16>),
+    /// How full the disk of this machine's images is, as far as that can be found out.
+    Disk(Option<MachineDisk>),
     /// Time has passed.
     Tick,
 }
@@ -230,6 +236,7 @@ pub struct AgentMachine {
     is_current: bool,
     /// The machine may run fenced units.
     is_granted: bool,
+    disk: Option<MachineDisk>,
     planted: Planted,
 }
 
@@ -245,6 +252,7 @@ impl AgentMachine {
     /// Begins knowing nothing: no step is taken before the first backend snapshot and the first
     /// view that holds an assignment for this machine.
     pub fn new(config: AgentConfig) -> AgentMachine {
+        let disk = config.disk;
         AgentMachine {
             config,
             generation: Generation(0),
@@ -267,6 +275,7 @@ impl AgentMachine {
             starts: Starts::Allowed,
             is_current: false,
             is_granted: false,
+            disk,
             planted: Planted::default(),
         }
     }
@@ -312,6 +321,7 @@ impl AgentMachine {
             AgentEvent::Acknowledged(revision) => self.acknowledged(revision),
             AgentEvent::Probed { unit, run, answers } => self.probed(unit, run, answers, now),
             AgentEvent::Listening(ports) => self.routing.listening = ports,
+            AgentEvent::Disk(disk) => self.disk = disk,
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
@@ -475,6 +485,7 @@ impl AgentMachine {
             unanswered: self.unanswered(view),
             followed: self.routing.followed,
             listening: self.foreign_ports(view),
+            disk: self.disk,
         };
         let due = self
             .reported

@@ -319,8 +319,10 @@ impl LeaderMachine {
                 .collect();
         }
         let lost = self.commit_lost(view, mark, at).filter(|_| !self.planted.lost_uncommitted());
-        let lost = lost.or_else(|| self.commit_long_grants(view, mark, at));
-        if let Some(effect) = lost.or_else(|| self.commit_found(view, mark)) {
+        let changed = lost
+            .or_else(|| self.commit_long_grants(view, mark, at))
+            .or_else(|| self.commit_disks(view, mark));
+        if let Some(effect) = changed.or_else(|| self.commit_found(view, mark)) {
             // What was planned before that does not count any more.
             self.remaining.steps.clear();
             return vec![effect];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use argosy_model::{ActiveState, Generation, MachineId, UnitName, UnitStatus};
+use argosy_model::{ActiveState, Generation, MachineDisk, MachineId, UnitName, UnitStatus};
 use argosy_registry::Revision;
 
 /// A machine's report. It replaces the one before.
@@ -31,6 +31,8 @@ pub struct MachineReport {
     pub followed: Option<Revision>,
     /// Ports that no unit of its assignment may be given: something else listens there.
     pub listening: BTreeSet<u16>,
+    /// How full the disk of its images is; `None` if it cannot or, being older, does not say.
+    pub disk: Option<MachineDisk>,
 }
 
 /// Tells whether anything of a unit runs, or will by itself.

@@ -180,8 +180,8 @@ impl<'v> Edit<'v> {
         Ok(())
     }
 
-    /// Adds a machine, or changes its name, address and labels. Whether it is cordoned or lost,
-    /// and what it was granted, stays as it is.
+    /// Adds a machine, or changes its name, address and labels. Whether it is cordoned or lost, what
+    /// it was granted and whether its disk is full stays as it is.
     pub fn put_machine(&mut self, machine: StoredMachine) -> Result<(), ChangeError> {
         self.check_readable(&Key::Machine(machine.id))?;
         let same_name = |other: &&StoredMachine| other.name == machine.name;
@@ -191,9 +191,10 @@ impl<'v> Edit<'v> {
             return Err(ChangeError::MachineNameTaken { name, holder });
         }
         let before = self.view.machines().get(&machine.id).map(|stored| &stored.value);
-        let stays = |it: &StoredMachine| (it.cordoned, it.lost, it.long_grant);
-        let (cordoned, lost, long_grant) = before.map(stays).unwrap_or_default();
-        self.machines.insert(machine.id, StoredMachine { cordoned, lost, long_grant, ..machine });
+        let stays = |it: &StoredMachine| (it.cordoned, it.lost, it.long_grant, it.disk_full);
+        let (cordoned, lost, long_grant, disk_full) = before.map(stays).unwrap_or_default();
+        let machine = StoredMachine { cordoned, lost, long_grant, disk_full, ..machine };
+        self.machines.insert(machine.id, machine);
         Ok(())
     }
 

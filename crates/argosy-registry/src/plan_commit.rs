@@ -188,6 +188,11 @@ impl<'v> PlanCommit<'v> {
         self.change_machine(machine, |it| it.long_grant = may_hold);
     }
 
+    /// Stores that a machine's disk is full, or that it is not any more.
+    pub fn disk_full(&mut self, machine: MachineId, full: bool) {
+        self.change_machine(machine, |it| it.disk_full = full);
+    }
+
     fn change_machine(&mut self, machine: MachineId, change: impl FnOnce(&mut StoredMachine)) {
         let stored = || self.view.machines().get(&machine).map(|stored| stored.value.clone());
         if let Some(mut now) = self.machines.get(&machine).cloned().or_else(stored) {

@@ -75,6 +75,9 @@ pub struct StoredMachine {
     /// It may hold a long grant: its daemon was about to begin anew. Set by the leader before it
     /// sends one, and cleared when none can hold any more.
     pub long_grant: bool,
+    /// Takes no new units as long as its disk is full; set and cleared by the leader, as the machine
+    /// says.
+    pub disk_full: bool,
     /// Where other machines connect to it, beside `address`; 0 when it takes no connections.
     pub port: u16,
     /// Its store member; 0 when it holds no part of the store.
@@ -94,6 +97,7 @@ impl StoredMachine {
                 (false, true) => MachineState::Cordoned,
                 (false, false) => MachineState::Ready,
             },
+            disk_full: self.disk_full,
         }
     }
 }

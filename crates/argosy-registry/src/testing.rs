@@ -66,6 +66,7 @@ pub(crate) fn machine(id: u128) -> StoredMachine {
         cordoned: false,
         lost: false,
         long_grant: false,
+        disk_full: false,
         port: 0,
         member: 0,
     }

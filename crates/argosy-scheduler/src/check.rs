@@ -172,6 +172,9 @@ impl<'i> Check<'i> {
         if facts.machine.state != MachineState::Ready {
             self.wrong(step, name, "its machine takes no units");
         }
+        if facts.machine.disk_full {
+            self.wrong(step, name, "the disk of its machine is full");
+        }
         if !self.fits(unit, facts) {
             self.wrong(step, name, "its machine is not one it asks for");
         }

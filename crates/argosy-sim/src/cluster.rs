@@ -8,6 +8,7 @@ mod clients;
 mod control;
 mod faults;
 mod fed;
+mod images;
 mod instructions;
 mod judge;
 mod liveness;
@@ -77,6 +78,10 @@ enum Event {
     FenceLapse { machine: usize, boot: u64 },
     /// A fenced unit has been killed.
     FenceKill { machine: usize, boot: u64, unit: UnitName, invocation: InvocationId },
+    /// The images of a machine become more or less.
+    Fill,
+    /// A daemon looks at the disk of its images.
+    LookAtDisk { machine: usize },
     /// An operator does something.
     Operate,
     /// Something happens to a client or a watcher of the store.
@@ -113,6 +118,8 @@ pub(crate) struct Cluster<'a> {
     trace: Trace,
     healed_at: Option<Micros>,
     quiet: bool,
+    /// For the disks of images alone: other seeds play as if there were none.
+    filling: Random,
 }
 
 /// Plays a scenario to its end, or to the first violation.
@@ -144,6 +151,7 @@ impl<'a> Cluster<'a> {
             trace: Trace::new(),
             healed_at: None,
             quiet: false,
+            filling: Random::new(!scenario.seed),
             random,
         };
         let heal = micros(scenario.faults_for);
@@ -155,6 +163,9 @@ impl<'a> Cluster<'a> {
             cluster.queue.after(millis(2_500), Event::Operate);
         }
         cluster.queue.after(millis(8_000), Event::Exit);
+        if cluster.scenario.disks {
+            cluster.queue.after(millis(3_000), Event::Fill);
+        }
         cluster.add_users();
         cluster
     }
@@ -240,6 +251,8 @@ impl<'a> Cluster<'a> {
             Event::FenceKill { machine, boot, unit, invocation } => {
                 self.fence_kills(machine, boot, &unit, invocation)?;
             }
+            Event::Fill => self.fill(),
+            Event::LookAtDisk { machine } => self.look_at_disk(machine)?,
             Event::Operate => self.operate()?,
             Event::Client(event) => self.client_event(event)?,
             Event::Exit => self.exit()?,
@@ -262,6 +275,7 @@ impl<'a> Cluster<'a> {
             | Event::DiskDone { machine, .. }
             | Event::CheckpointDone { machine, .. }
             | Event::Connect { machine, .. }
+            | Event::LookAtDisk { machine }
             | Event::Told { machine, .. } => *machine,
             _ => return None,
         };
@@ -296,6 +310,8 @@ impl<'a> Cluster<'a> {
             Event::Pulse { machine, .. } => (15, *machine),
             Event::FenceLapse { machine, .. } => (16, *machine),
             Event::FenceKill { machine, .. } => (17, *machine),
+            Event::Fill => (18, 0),
+            Event::LookAtDisk { machine } => (19, *machine),
             Event::Operate => (10, 0),
             Event::Exit => (11, 0),
             Event::Fault => (12, 0),

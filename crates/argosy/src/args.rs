@@ -22,8 +22,8 @@ pub(crate) use container::{
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use image::{
-    ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull, ImagePush,
-    ImageRemove, ImageSave, ImageTag, RegistryOptions,
+    DiskMarks, ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull,
+    ImagePush, ImageRemove, ImageSave, ImageTag, RegistryOptions,
 };
 pub(crate) use pod::{ExitPolicy, Pod, PodAction, PodCreate, Wiring};
 
@@ -530,6 +530,8 @@ pub(crate) struct Supervisor {
     pub(crate) proxy: ProxyListen,
     #[command(flatten)]
     pub(crate) units: UnitPath,
+    #[command(flatten)]
+    pub(crate) disk: DiskMarks,
     /// Run units of this machine alone, without a daemon.
     #[arg(long)]
     pub(crate) no_daemon: bool,
@@ -599,4 +601,6 @@ pub(crate) struct Daemon {
     pub(crate) client: ClientListen,
     #[command(flatten)]
     pub(crate) peer: PeerPort,
+    #[command(flatten)]
+    pub(crate) disk: DiskMarks,
 }

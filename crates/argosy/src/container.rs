@@ -36,10 +36,10 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use argosy_container::{ContainerError, ContainerId, Containers, HelperRequest, State};
-use argosy_image::{Limits, Store};
+use argosy_image::Store;
 use argosy_network::{COMPANION_ROLE, NetworkError, Networks, companion_main};
 
-use crate::args::{Container, ContainerAction, Global, Names};
+use crate::args::{Container, ContainerAction, DiskMarks, Global, Names};
 use crate::failure::{Exit, Failure, chain};
 use crate::printer::Printer;
 use crate::program;
@@ -98,7 +98,7 @@ impl Engine {
     }
 
     fn store(&self) -> Result<Store, Failure> {
-        Store::open(&self.images, Limits::default())
+        Store::open(&self.images, DiskMarks::usual().limits())
             .map_err(|error| Failure::from_error(Exit::BadInput, &error))
     }
 

@@ -20,6 +20,7 @@ mod follow;
 mod followers;
 mod glance;
 mod identity;
+mod images;
 mod join;
 mod journal;
 mod listeners;
@@ -53,7 +54,7 @@ use argosy_api::bind_unix;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::args::{Daemon, Global, RUNTIME_DIR};
+use crate::args::{Daemon, DiskMarks, Global, RUNTIME_DIR};
 use crate::failure::{Exit, Failure};
 use crate::logging;
 use crate::program;
@@ -70,22 +71,24 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// In the runtime directory: why the last daemon ended, for commands that find no socket.
 pub(crate) const LAST_WORDS: &str = "daemon.error";
 
-/// Where the daemon finds everything.
+/// Where the daemon finds everything, and how full the disk of its images may be.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) data_dir: PathBuf,
     pub(crate) runtime_dir: PathBuf,
     pub(crate) api_socket: PathBuf,
     pub(crate) supervisor_socket: PathBuf,
+    pub(crate) disk: DiskMarks,
 }
 
 impl Places {
     /// Returns the variables by which `argosy` in a unit finds this machine's sockets, unless they
-    /// are where it looks anyway.
+    /// are where it looks anyway, and by which its pulls keep to this machine's marks.
     pub(crate) fn told_to_units(&self) -> BTreeMap<String, String> {
         let path = std::path::absolute(&self.runtime_dir).unwrap_or(self.runtime_dir.clone());
         let told = (path != Path::new(RUNTIME_DIR)).then(|| path.display().to_string());
-        told.into_iter().map(|path| ("ARGOSY_RUNTIME_DIR".to_owned(), path)).collect()
+        let told = told.into_iter().map(|path| ("ARGOSY_RUNTIME_DIR".to_owned(), path));
+        told.chain(self.disk.variables()).collect()
     }
 }
 
@@ -106,6 +109,7 @@ pub(crate) fn main(global: &Global, options: Daemon) -> Result<ExitCode, Failure
         api_socket: global.socket.clone().unwrap_or_else(|| runtime_dir.join(API_SOCKET)),
         supervisor_socket: runtime_dir.join(SUPERVISOR_SOCKET),
         runtime_dir: runtime_dir.clone(),
+        disk: options.disk,
     };
     make_directory(&places.data_dir)?;
     make_directory(&runtime_dir)?;

@@ -45,6 +45,7 @@ pub(crate) fn supervisor(global: &Global, options: &Supervisor) -> Result<ExitCo
             daemon.extend(["--client-listen".into(), address.to_string().into()]);
         }
         daemon.extend(["--peer-port".into(), options.peer.peer_port.to_string().into()]);
+        daemon.extend(options.disk.arguments());
         config.daemon_argv = Some(daemon);
         let mut proxy = places(&["proxy-process"]);
         proxy.extend(["--proxy-listen".into(), options.proxy.proxy_listen.to_string().into()]);

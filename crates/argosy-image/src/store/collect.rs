@@ -11,6 +11,7 @@ use super::durable::WRITING;
 use super::session::{Pinned, Session, survey};
 use super::{ImageRecord, Store, StoreError, digests_in, failed, names_in};
 use crate::digest::Digest;
+use crate::reference::Reference;
 
 /// How long a blob that nobody brings any further is kept to be resumed.
 const PARTIAL_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -22,8 +23,29 @@ pub enum Collect {
     Nothing,
     /// Those without a name that are not in use.
     Nameless,
+    /// Of those that are not in use the one that was last used the longest ago, if there is one.
+    Oldest,
     /// All that are not in use.
     Unused,
+}
+
+impl Collect {
+    /// Parts images that are not in use into those that go and those that stay.
+    fn choose(
+        self,
+        mut unused: Vec<ImageRecord>,
+        is_named: impl Fn(&ImageRecord) -> bool,
+    ) -> (Vec<ImageRecord>, Vec<ImageRecord>) {
+        match self {
+            Collect::Nothing => (Vec::new(), unused),
+            Collect::Nameless => unused.into_iter().partition(|record| !is_named(record)),
+            Collect::Oldest => {
+                let stay = unused.split_off(unused.len().min(1));
+                (unused, stay)
+            }
+            Collect::Unused => (unused, Vec::new()),
+        }
+    }
 }
 
 /// What a collection removed.
@@ -31,10 +53,26 @@ pub enum Collect {
 pub struct Collected {
     /// The ids of removed images.
     pub images: Vec<Digest>,
+    /// The names that they had.
+    pub names: Vec<Reference>,
     /// Blobs, layers and partial downloads.
     pub contents: usize,
     /// What that freed, as far as it is known.
     pub bytes: u64,
+}
+
+impl Collected {
+    /// Adds what another collection removed.
+    pub fn add(&mut self, other: Collected) {
+        self.images.extend(other.images);
+        self.names.extend(other.names);
+        self.contents += other.contents;
+        self.bytes += other.bytes;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.contents == 0
+    }
 }
 
 impl Store {
@@ -83,31 +121,20 @@ impl Store {
         pinned: &Pinned,
         collected: &mut Collected,
     ) -> Result<Pinned, StoreError> {
-        let leased: BTreeSet<Digest> =
-            self.leases()?.into_iter().map(|lease| lease.manifest).collect();
         let names = self.names()?;
-        let mut kept = BTreeSet::new();
-        let mut gone = Vec::new();
-        for record in self.records()? {
-            let manifest = &record.manifest.digest;
-            let named = names.iter().any(|(_, name)| name.manifest == *manifest);
-            let stays = match what {
-                Collect::Nothing => true,
-                Collect::Nameless => named,
-                Collect::Unused => false,
-            };
-            let needed = leased.contains(manifest)
-                || in_use.contains(manifest)
-                || pinned.contains(&("images".to_owned(), manifest.clone()));
-            if stays || needed {
-                kept.extend(record.contents());
-            } else {
-                gone.push(record);
-            }
-        }
+        let is_pinned = |record: &ImageRecord| {
+            pinned.contains(&("images".to_owned(), record.manifest.digest.clone()))
+        };
+        let (unused, used) = self.by_use(in_use, is_pinned)?;
+        let is_named = |record: &ImageRecord| {
+            names.iter().any(|(_, name)| name.manifest == record.manifest.digest)
+        };
+        let (gone, stay) = what.choose(unused, is_named);
+        let mut kept: Pinned = used.iter().chain(&stay).flat_map(ImageRecord::contents).collect();
         for (reference, name) in &names {
             if gone.iter().any(|record: &ImageRecord| record.manifest.digest == name.manifest) {
                 self.remove_name(reference)?;
+                collected.names.push(reference.clone());
             } else {
                 kept.insert(("blobs".to_owned(), name.asked.clone()));
             }

@@ -43,6 +43,7 @@ impl Store {
             return Err(StoreError::NotFound { name: manifest.to_string() });
         }
         write(self, &path, format!("{manifest}\n").as_bytes())?;
+        self.touch(manifest);
         Ok(Lease { holder: holder.to_owned(), manifest: manifest.clone() })
     }
 
@@ -51,6 +52,11 @@ impl Store {
     pub fn release(&self, holder: &str) -> Result<(), StoreError> {
         let path = self.lease_path(holder)?;
         let _shared = self.share()?;
+        let held = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(manifest) = held {
+            // Until now.
+            self.touch(&manifest);
+        }
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(failed("remove", &path)(error))

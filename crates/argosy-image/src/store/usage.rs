@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::Path;
 
 use super::{Store, StoreError, digests_in, failed, names_in};
 use crate::digest::Digest;
 use crate::layer::used_percent;
+use crate::limits::Limits;
 use crate::reference::Reference;
-
-/// From here on images that nobody uses are to be collected.
-const COLLECT_PERCENT: u8 = 80;
 
 /// What one image costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +47,19 @@ pub enum Pressure {
     None,
     /// Images that nobody uses should go.
     Collect,
-    /// Pulls are refused, and the machine should take no new units.
+    /// Pulls are refused, and the machine takes no new units.
     Refuse,
+}
+
+impl Pressure {
+    /// The word for programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Pressure::None => "none",
+            Pressure::Collect => "collect",
+            Pressure::Refuse => "refuse",
+        }
+    }
 }
 
 /// All of the store.
@@ -66,11 +76,21 @@ pub struct Usage {
 }
 
 impl DiskUse {
-    /// What this asks for, pulls being refused at `refuse_percent`.
-    pub const fn pressure(self, refuse_percent: u8) -> Pressure {
-        if self.used_percent >= refuse_percent {
+    /// How full the filesystem of a directory is.
+    pub fn at(path: &Path) -> Result<DiskUse, StoreError> {
+        let state = rustix::fs::statvfs(path).map_err(failed("look at the filesystem of", path))?;
+        Ok(DiskUse {
+            total_bytes: state.f_blocks * state.f_frsize,
+            available_bytes: state.f_bavail * state.f_frsize,
+            used_percent: used_percent(state.f_blocks, state.f_bfree, state.f_bavail),
+        })
+    }
+
+    /// What this asks for.
+    pub const fn pressure(self, limits: &Limits) -> Pressure {
+        if self.used_percent >= limits.refuse_percent {
             Pressure::Refuse
-        } else if self.used_percent >= COLLECT_PERCENT {
+        } else if self.used_percent >= limits.collect_percent {
             Pressure::Collect
         } else {
             Pressure::None
@@ -81,15 +101,16 @@ impl DiskUse {
 impl Store {
     /// How full the filesystem of the store is.
     pub fn disk(&self) -> Result<DiskUse, StoreError> {
+        DiskUse::at(self.root())
+    }
+
+    /// How full it is once what was removed has really gone: some filesystems give its blocks back
+    /// only when they write out what they have changed.
+    pub fn settled_disk(&self) -> Result<DiskUse, StoreError> {
         let root = self.root();
         let folder = File::open(root).map_err(failed("open", root))?;
-        let state =
-            rustix::fs::fstatvfs(&folder).map_err(failed("look at the filesystem of", root))?;
-        Ok(DiskUse {
-            total_bytes: state.f_blocks * state.f_frsize,
-            available_bytes: state.f_bavail * state.f_frsize,
-            used_percent: used_percent(state.f_blocks, state.f_bfree, state.f_bavail),
-        })
+        rustix::fs::syncfs(&folder).map_err(failed("sync the filesystem of", root))?;
+        self.disk()
     }
 
     /// What each image costs, and the store as a whole.
@@ -148,6 +169,6 @@ impl Store {
     }
 }
 
-fn length(path: &std::path::Path) -> u64 {
+fn length(path: &Path) -> u64 {
     path.metadata().map_or(0, |found| found.len())
 }

@@ -13,3 +13,4 @@ mod signatures;
 mod store;
 mod tools;
 mod tree;
+mod used;

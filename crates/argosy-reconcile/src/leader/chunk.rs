@@ -17,6 +17,8 @@ enum MachineChange {
     Lost(bool),
     /// Whether it may hold a long grant.
     LongGrant(bool),
+    /// Whether its disk is full.
+    DiskFull(bool),
 }
 
 impl MachineChange {
@@ -26,6 +28,8 @@ impl MachineChange {
             MachineChange::Lost(false) => "is back",
             MachineChange::LongGrant(true) => "may be away: its daemon begins anew",
             MachineChange::LongGrant(false) => "has no long grant",
+            MachineChange::DiskFull(true) => "takes no new units: its disk is full",
+            MachineChange::DiskFull(false) => "takes units again: its disk is not full any more",
         }
     }
 }
@@ -62,6 +66,21 @@ impl LeaderMachine {
         })
     }
 
+    /// Stores which machines' disks are full, before anything is placed: so it outlives this leader,
+    /// and what is placed is guarded by it. What a machine has not said to this leader yet stays as
+    /// it is.
+    pub(super) fn commit_disks(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+    ) -> Option<LeaderEffect> {
+        self.commit_machines(view, mark, |leader, machine| {
+            let report = leader.reports().get(&machine.id)?;
+            let full = report.disk.is_some_and(|disk| disk.full);
+            (full != machine.disk_full).then_some(MachineChange::DiskFull(full))
+        })
+    }
+
     /// Stores what `decide` says of machines, as many as fit into one transaction.
     fn commit_machines(
         &mut self,
@@ -84,6 +103,7 @@ impl LeaderMachine {
                         self.taking_back.insert(*id, stored.mod_revision);
                     }
                 }
+                MachineChange::DiskFull(full) => commit.disk_full(*id, full),
             }
             lines.push(format!("{} {}", stored.value.name, change.describe()));
         }

@@ -24,7 +24,7 @@ impl Lone {
     fn new() -> Lone {
         let machine = machine_id("m1");
         let (address, environment) = ("192.0.2.1".to_owned(), BTreeMap::new());
-        let agent = AgentMachine::new(AgentConfig { machine, address, environment });
+        let agent = AgentMachine::new(AgentConfig { machine, address, environment, disk: None });
         Lone { agent, asked: Vec::new(), report: None, commits: 0 }
     }
 
@@ -265,6 +265,7 @@ fn a_run_that_was_given_out_anew_is_told_to_stop_although_its_entry_is_gone() {
         unanswered: Vec::new(),
         followed: None,
         listening: Default::default(),
+        disk: None,
     });
     let entries = |world: &World| world.view().assignments()[&machine_id("m1")].value.entries.len();
     assert_eq!(entries(&world), 0);

@@ -1,6 +1,8 @@
 //! The leader and the agents together, over a real registry and simulated backends.
 
 #[cfg(test)]
+mod disks;
+#[cfg(test)]
 mod doubts;
 mod rules;
 #[cfg(test)]

@@ -393,6 +393,7 @@ fn addresses_of_both_kinds_are_announced() {
             machine: machine_id("m1"),
             address: address.to_owned(),
             environment: BTreeMap::new(),
+            disk: None,
         });
         world.nodes.get_mut("m1").unwrap().agent = Some(agent);
         let connection = world.nodes["m1"].backend.connection();

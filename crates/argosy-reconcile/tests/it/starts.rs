@@ -41,6 +41,7 @@ fn told(units: &[(&str, &str)]) -> (World, AgentMachine) {
         machine: machine_id("m1"),
         address: "192.0.2.1".to_owned(),
         environment: BTreeMap::new(),
+        disk: None,
     });
     (world, agent)
 }

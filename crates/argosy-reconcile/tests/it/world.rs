@@ -9,9 +9,9 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineId,
-    MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term, Traffic, UnitName,
-    UnitSpec, UnixMicros,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineDisk,
+    MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term,
+    Traffic, UnitName, UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
@@ -104,6 +104,8 @@ pub(crate) struct Node {
     is_granted: bool,
     /// Nothing reaches it, and nothing of it arrives.
     is_cut_off: bool,
+    /// What its daemon knows of its disk.
+    disk: Option<MachineDisk>,
 }
 
 enum Event {
@@ -217,6 +219,7 @@ impl World {
             cordoned: false,
             lost: false,
             long_grant: false,
+            disk_full: false,
             port: 0,
             member: 0,
         };
@@ -230,6 +233,7 @@ impl World {
                 beater: Beater::new(TIMING),
                 is_granted: false,
                 is_cut_off: false,
+                disk: None,
             },
         );
         self.up(machine);
@@ -241,6 +245,7 @@ impl World {
             machine: machine_id(machine),
             address: format!("192.0.2.{}", &machine[1..]),
             environment: BTreeMap::new(),
+            disk: self.nodes[machine].disk,
         };
         let node = self.nodes.get_mut(machine).unwrap();
         node.agent = Some(AgentMachine::new(config));
@@ -274,6 +279,14 @@ impl World {
         for event in [AgentEvent::LeaderChanged, AgentEvent::ViewChanged] {
             self.queue.push_back(Event::Agent(machine.to_owned(), event));
         }
+        self.settle();
+    }
+
+    /// The disk of a machine is so full, in percent; the machine calls that full or not.
+    pub(crate) fn fill(&mut self, machine: &str, used_percent: u8, full: bool) {
+        let disk = Some(MachineDisk { used_percent, full });
+        self.nodes.get_mut(machine).unwrap().disk = disk;
+        self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Disk(disk)));
         self.settle();
     }
 

@@ -62,10 +62,14 @@ fn a_placement_raises_the_epoch_and_the_generation() {
 fn what_was_decided_on_must_still_be_so() {
     let unit = name("a.service");
     type Change<'c> = &'c dyn Fn(&mut Registry);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
         ("the unit", &|registry| registry.edit(|edit| edit.stop(&name("a.service")).unwrap())),
         ("its text", &|registry| registry.submit("a.service", "other")),
         ("the machine", &|registry| registry.edit(|edit| edit.cordon(ONE, true).unwrap())),
+        ("its disk", &|registry| {
+            let full = planned(registry, |commit| commit.disk_full(ONE, true));
+            registry.commit(full);
+        }),
         ("the assignment", &|registry| {
             registry.submit("b.service", "b");
             let txn = planned(registry, |commit| commit.place(&name("b.service"), ONE, &[], false));
@@ -97,6 +101,7 @@ fn a_leader_of_an_earlier_term_changes_nothing() {
     let txns = [
         planned(&registry, |commit| commit.place(&name("a.service"), ONE, &[], false)),
         planned(&registry, |commit| commit.lost(ONE, true)),
+        planned(&registry, |commit| commit.disk_full(ONE, true)),
         planned(&registry, |commit| {
             let (kind, candidates) = (ReasonKind::NoMachine, Vec::new());
             let reason = Reason { kind, sentence: "x".to_owned(), candidates };

@@ -127,6 +127,7 @@ impl Record for StoredMachine {
             cordoned: message.cordoned,
             lost: message.lost,
             long_grant: message.long_grant,
+            disk_full: message.disk_full,
             port: u16::try_from(message.port).map_err(|_| RecordError::Value { field: "port" })?,
             member: message.member,
         })
@@ -144,8 +145,9 @@ impl Record for StoredMachine {
             port: u32::from(self.port),
             member: self.member,
             long_grant: self.long_grant,
+            disk_full: self.disk_full,
         };
-        keep_unknown(message.encode_to_vec(), previous, 10)
+        keep_unknown(message.encode_to_vec(), previous, 11)
     }
 }
 

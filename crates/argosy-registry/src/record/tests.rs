@@ -64,6 +64,7 @@ fn every_record_reads_back() {
         cordoned: true,
         lost: false,
         long_grant: true,
+        disk_full: true,
         port: 2380,
         member: 77,
     });
@@ -108,6 +109,19 @@ fn unknown_fields_survive_read_modify_write() {
     assert!(written.ends_with(FOREIGN));
     // Once, however often it is written.
     assert_eq!(read.write(&written), written);
+}
+
+#[test]
+fn a_full_disk_is_a_field_that_an_older_version_keeps_and_that_can_be_taken_back() {
+    let mut machine = crate::testing::machine(1);
+    let before = machine.write(&[]);
+    machine.disk_full = true;
+    let stored = machine.write(&before);
+    // An older version knows the fields up to 10, and keeps what it does not know.
+    let kept = unknown::keep_unknown(before.clone(), &stored, 10);
+    assert!(StoredMachine::read(&kept).unwrap().disk_full);
+    machine.disk_full = false;
+    assert_eq!(machine.write(&stored), before);
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub(super) struct MachineMessage {
     pub(super) member: u64,
     #[prost(bool, tag = "10")]
     pub(super) long_grant: bool,
+    #[prost(bool, tag = "11")]
+    pub(super) disk_full: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

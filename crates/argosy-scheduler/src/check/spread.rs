@@ -17,6 +17,10 @@ fn places(machine: &Machine) -> [(String, String, MachineId); 3] {
     ]
 }
 
+fn takes_units(machine: &Machine) -> bool {
+    machine.state == MachineState::Ready && !machine.disk_full
+}
+
 impl<'i> Check<'i> {
     /// Returns what is wrong with a move for the sake of spread.
     pub(super) fn wrong_with_repair(
@@ -53,7 +57,7 @@ impl<'i> Check<'i> {
         let followed = others.any(|other| other.placement.machine_of.contains(&unit.name));
         let has_data = placement.keeps_data && placement.data == DataPolicy::Local;
         let pinned = placement.global || placement.machine_id.is_some();
-        from.machine.state == MachineState::Ready && !followed && !has_data && !pinned
+        takes_units(&from.machine) && !followed && !has_data && !pinned
     }
 
     /// Tells whether an instance is not wanted and gone, or runs well on one machine.
@@ -107,7 +111,7 @@ impl<'i> Check<'i> {
             let mut targets = spec.placement.machine_of.iter();
             targets.all(|target| self.entries.get(to.machine.id, target) == Some(PlacedState::Run))
         });
-        to.machine.state == MachineState::Ready
+        takes_units(&to.machine)
             && beside
             && self.fits(unit, to)
             && self.conflicts(&unit.name, to.machine.id).is_empty()

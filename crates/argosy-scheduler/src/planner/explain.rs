@@ -32,13 +32,16 @@ impl<'i> Work<'i> {
             None => (ReasonKind::NoMachine, "the cluster has no machine".to_owned()),
             Some(nearest) => (nearest.kind(), self.sentence_of(nearest, spec)),
         };
+        let has_no_room = matches!(nearest, Some(Refusal::Disk | Refusal::Full));
         // No machine got past its state, yet the unit names one: that is what to say.
         match (&spec.placement.machine_id, kind) {
-            (Some(wanted), ReasonKind::NoMachine | ReasonKind::MachineNamed) => Reason {
-                kind: ReasonKind::MachineNamed,
-                sentence: self.sentence_of_machine_id(wanted, spec),
-                candidates,
-            },
+            (Some(wanted), ReasonKind::NoMachine | ReasonKind::MachineNamed) if !has_no_room => {
+                Reason {
+                    kind: ReasonKind::MachineNamed,
+                    sentence: self.sentence_of_machine_id(wanted, spec),
+                    candidates,
+                }
+            }
             _ => Reason { kind, sentence, candidates },
         }
     }
@@ -69,6 +72,7 @@ impl<'i> Work<'i> {
             Refusal::Conflict { .. } => {
                 "every machine it fits runs something it conflicts with".to_owned()
             }
+            Refusal::Disk => "every machine it fits has a full disk".to_owned(),
             Refusal::Full => "every machine it fits is full".to_owned(),
         }
     }

@@ -27,6 +27,7 @@ pub(super) enum Refusal<'i> {
     MachineOf(&'i UnitName),
     Metadata(&'i MetadataRequirement, Option<&'i str>),
     Conflict { with: &'i UnitName, leaving: bool },
+    Disk,
     Full,
 }
 
@@ -39,13 +40,14 @@ impl Refusal<'_> {
             Refusal::MachineOf(_) => 3,
             Refusal::Metadata(..) => 4,
             Refusal::Conflict { .. } => 5,
-            Refusal::Full => 6,
+            Refusal::Disk => 6,
+            Refusal::Full => 7,
         }
     }
 
     pub(super) fn kind(&self) -> ReasonKind {
         match self {
-            Refusal::State(_) | Refusal::Full => ReasonKind::NoMachine,
+            Refusal::State(_) | Refusal::Disk | Refusal::Full => ReasonKind::NoMachine,
             Refusal::MachineId(_) | Refusal::MachineOf(_) => ReasonKind::MachineNamed,
             Refusal::Data(_) => ReasonKind::DataBound,
             Refusal::Metadata(..) => ReasonKind::Metadata,
@@ -72,6 +74,7 @@ impl fmt::Display for Refusal<'_> {
             Refusal::Conflict { with, leaving: true } => {
                 write!(f, "is still stopping {with} (Conflicts=)")
             }
+            Refusal::Disk => write!(f, "has a full disk"),
             Refusal::Full => write!(f, "has {UNITS_PER_MACHINE_MAX} units, the most allowed"),
         }
     }
@@ -124,8 +127,14 @@ impl<'i> Work<'i> {
             let (with, leaving) = (&self.units[other.unit].name, other.leaving);
             return Some(Refusal::Conflict { with, leaving });
         }
+        if purpose == Purpose::Stay {
+            return None;
+        }
+        if facts.disk_full {
+            return Some(Refusal::Disk);
+        }
         let full = self.machines[machine].occupants.len() >= UNITS_PER_MACHINE_MAX;
-        (purpose == Purpose::Come && full).then_some(Refusal::Full)
+        full.then_some(Refusal::Full)
     }
 
     /// Tells whether a `MachineOf=` target allows a machine. A unit that runs leaves only when

@@ -58,7 +58,7 @@ pub(super) struct Work<'i> {
 
 impl Slot<'_> {
     pub(super) fn takes_units(&self) -> bool {
-        self.facts.machine.state == MachineState::Ready
+        self.facts.machine.state == MachineState::Ready && !self.facts.machine.disk_full
     }
 }
 

@@ -87,6 +87,9 @@ fn the_budget_and_what_may_not_move_are_kept() {
     input.machines[0].machine.state = MachineState::Cordoned;
     assert_eq!(verdict(&input, &step), may_not);
     input.machines[0].machine.state = MachineState::Ready;
+    input.machines[0].machine.disk_full = true;
+    assert_eq!(verdict(&input, &step), may_not);
+    input.machines[0].machine.disk_full = false;
     input.units[1].placed[0].ready = false;
     let waits = ["it is moved while another instance is not where and as it is wanted"];
     assert_eq!(verdict(&input, &step), waits);

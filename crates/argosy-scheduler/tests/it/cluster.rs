@@ -39,6 +39,7 @@ pub(crate) fn machine(text: &str, labels: &[(&str, &str)]) -> PlanMachine {
             address: "192.0.2.1".to_owned(),
             metadata: metadata.collect(),
             state: MachineState::Ready,
+            disk_full: false,
         },
         fence_passed: false,
     }

@@ -304,7 +304,9 @@ impl<'i> Oracle<'i> {
         let refusals = self.input.machines.iter().map(|facts| facts.machine.id);
         let nearest = refusals.filter_map(|id| self.against(unit, id, false)).max_by_key(|r| r.0);
         let kind = nearest.map_or(ReasonKind::NoMachine, |(_, kind)| kind);
-        let named = wants(unit).machine_id.is_some() && kind == ReasonKind::NoMachine;
+        let has_no_room = nearest.is_some_and(|(stage, _)| stage == 6);
+        let named =
+            wants(unit).machine_id.is_some() && kind == ReasonKind::NoMachine && !has_no_room;
         self.because(unit, if named { ReasonKind::MachineNamed } else { kind });
     }
 
@@ -381,6 +383,9 @@ impl<'i> Oracle<'i> {
                 let other = self.input.units.iter().find(|other| other.name == on.unit).unwrap();
                 (!stay || on.stays) && (hits(unit, &on.unit) || hits(other, &unit.name))
             });
-        conflict.then_some((5, ReasonKind::Conflict))
+        match conflict {
+            true => Some((5, ReasonKind::Conflict)),
+            false => (!stay && facts.machine.disk_full).then_some((6, ReasonKind::NoMachine)),
+        }
     }
 }

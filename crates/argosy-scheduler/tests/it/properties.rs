@@ -45,6 +45,7 @@ enum Change {
     Machine(u8),
     Disk(u8),
     State(u8, u8),
+    Full(u8, bool),
     Unit(usize, Vec<usize>),
     Want(usize, u8),
     Restart(usize),
@@ -61,6 +62,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (1u8..6).prop_map(Change::Machine),
         1 => (1u8..6).prop_map(Change::Disk),
         3 => (1u8..6, 0u8..5).prop_map(|(machine, state)| Change::State(machine, state)),
+        2 => (1u8..6, any::<bool>()).prop_map(|(machine, full)| Change::Full(machine, full)),
         6 => (unit.clone(), prop::collection::vec(0..WORDS.len(), 0..3))
             .prop_map(|(unit, words)| Change::Unit(unit, words)),
         2 => (unit.clone(), 0u8..3).prop_map(|(unit, want)| Change::Want(unit, want)),
@@ -100,6 +102,9 @@ fn make(input: &mut PlanInput, change: &Change) -> bool {
                 2 => MachineState::Cordoned,
                 _ => MachineState::Lost,
             };
+        }),
+        Change::Full(number, full) => by_number(input, *number, &|facts| {
+            facts.machine.disk_full = *full;
         }),
         Change::Unit(index, words) => {
             let words: Vec<&str> = words.iter().map(|word| WORDS[*word]).collect();

@@ -40,6 +40,8 @@ impl Session {
             "ready" => self.machine(rest[0]).machine.state = MachineState::Ready,
             "cordon" => self.machine(rest[0]).machine.state = MachineState::Cordoned,
             "lost" => self.machine(rest[0]).machine.state = MachineState::Lost,
+            "disk-full" => self.machine(rest[0]).machine.disk_full = true,
+            "disk-free" => self.machine(rest[0]).machine.disk_full = false,
             "fenced" => self.machine(rest[0]).fence_passed = true,
             "label" => {
                 let (key, value) = rest[1].split_once('=').unwrap();

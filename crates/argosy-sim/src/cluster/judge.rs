@@ -16,6 +16,7 @@ impl Cluster<'_> {
         if let Some(stored) = view.machines().values().find(|stored| stored.value.lost) {
             return broken(Rule::Converges, format!("{} is still lost", stored.value.name));
         }
+        self.judge_disks()?;
         let mut units: BTreeSet<UnitName> = view.unit_names().into_iter().collect();
         units.extend(self.runs.live().keys().map(|(unit, _)| unit.clone()));
         for stored in view.assignments().values() {

@@ -7,7 +7,7 @@ use argosy_consensus::wal::{self, Identity, RecoverOptions, Writer};
 use argosy_consensus::{
     Checkpoint, Config, Effect, MemberId, Membership, PeerMessage, Recovered, Replica, RequestId,
 };
-use argosy_model::{ClusterId, UnitName};
+use argosy_model::{ClusterId, MachineDisk, UnitName};
 use argosy_reconcile::simulated::SimulatedBackend;
 use argosy_reconcile::{
     AgentConfig, AgentEvent, AgentMachine, Beater, Granter, LeaderConfig, LeaderMachine,
@@ -17,6 +17,7 @@ use argosy_registry::ClusterViewBuilder;
 use bytes::Bytes;
 
 use super::fed::{FIRST_FED, Fed};
+use super::images::EMPTY;
 use super::liveness::{Pulse, TIMING};
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id, texts};
@@ -90,6 +91,8 @@ pub(super) struct Machine {
     pub(super) snapshot_at: Option<Micros>,
     /// An event waits for the deadline of its keeper.
     pub(super) fence_is_watched: bool,
+    /// How full the disk of its images is.
+    pub(super) images: MachineDisk,
 }
 
 pub(super) struct Daemon {
@@ -149,6 +152,7 @@ impl Machine {
             initialised: false,
             snapshot_at: None,
             fence_is_watched: false,
+            images: EMPTY,
             random,
         }
     }
@@ -233,6 +237,7 @@ impl Cluster<'_> {
             machine: machine_id(at),
             address: address(at),
             environment: BTreeMap::new(),
+            disk: Some(machine.images),
         });
         agent.hold_starts();
         agent.set_planted(self.scenario.planted);

@@ -84,6 +84,7 @@ impl Operators {
             cordoned: false,
             lost: false,
             long_grant: false,
+            disk_full: false,
             port: 0,
             member: at as u64 + 1,
         }

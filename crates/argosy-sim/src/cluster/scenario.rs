@@ -29,6 +29,8 @@ pub struct ClusterScenario {
     pub fault_after: (Duration, Duration),
     /// Virtual time with faults. Time to heal and come to rest follows.
     pub faults_for: Duration,
+    /// Whether the disks of images fill up and are cleared.
+    pub disks: bool,
     /// The defect to plant, if any.
     pub planted: Option<PlantedBug>,
 }
@@ -52,6 +54,7 @@ impl ClusterScenario {
             pace: (Duration::ZERO, Duration::from_millis(500)),
             fault_after: (Duration::from_millis(500), Duration::from_secs(6)),
             faults_for: Duration::from_secs(40),
+            disks: seed % 8 == 3,
             planted: None,
         }
     }
@@ -109,6 +112,8 @@ pub struct ClusterStats {
     pub disconnects: u64,
     /// Units that were ended by their fence.
     pub fenced: u64,
+    /// Disks of images that became full.
+    pub full_disks: u64,
     /// Machines that were declared lost.
     pub lost: u64,
     /// Elections that ended with a leader.
@@ -137,6 +142,7 @@ impl ClusterStats {
         self.partitions += other.partitions;
         self.disconnects += other.disconnects;
         self.fenced += other.fenced;
+        self.full_disks += other.full_disks;
         self.lost += other.lost;
         self.leaders += other.leaders;
     }

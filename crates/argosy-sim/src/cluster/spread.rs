@@ -64,7 +64,7 @@ fn takes(view: &ClusterView, unit: &UnitName, machine: &StoredMachine) -> bool {
         let stays = &other.unit != unit && other.want == Want::Run;
         stays && spec_of(&other.unit).is_some_and(|spec| texts::conflict(&own, &spec))
     });
-    !machine.lost && !machine.cordoned && labels && !conflict
+    !machine.lost && !machine.cordoned && !machine.disk_full && labels && !conflict
 }
 
 fn is_instance(unit: &UnitName, template: &UnitName) -> bool {

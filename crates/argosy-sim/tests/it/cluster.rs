@@ -39,6 +39,7 @@ fn a_sound_cluster_passes_and_much_happened_to_it() {
         ("partitions", all.partitions),
         ("disconnected backends", all.disconnects),
         ("units ended by their fence", all.fenced),
+        ("full disks", all.full_disks),
         ("lost machines", all.lost),
         ("overlapping runs", all.overlaps),
         ("exits", all.exits),

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use argosy_image::{Platform, Reference};
 use clap::{Args, Subcommand};
 
+pub(crate) use disk::DiskMarks;
+
 use super::DataDir;
+
+mod disk;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageAction {
@@ -79,16 +83,8 @@ pub(crate) struct ImagePull {
     /// Print only the images' ids.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Refuse to pull when the disk is as full as this.
-    #[arg(
-        long,
-        value_name = "PERCENT",
-        env = "ARGOSY_DISK_LIMIT",
-        default_value_t = 90,
-        value_parser = clap::value_parser!(u8).range(1..=100),
-        hide_env_values = true
-    )]
-    pub(crate) disk_limit: u8,
+    #[command(flatten)]
+    pub(crate) disk: DiskMarks,
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
     #[command(flatten)]
@@ -108,6 +104,8 @@ pub(crate) struct ImageList {
     pub(crate) no_trunc: bool,
     /// Only images of this name, with any tag if it has none.
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) disk: DiskMarks,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }

@@ -26,7 +26,7 @@ pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), F
                 machine.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
             vec![
                 machine.name.clone(),
-                machine.state.clone(),
+                state(machine),
                 machine.address.clone(),
                 machine.units.to_string(),
                 machine.id[..8].to_owned(),
@@ -35,6 +35,15 @@ pub(crate) async fn machines(global: &Global, printer: &Printer) -> Result<(), F
         });
         table(&["MACHINE", "STATE", "ADDRESS", "UNITS", "ID", "LABELS"], rows.collect())
     })
+}
+
+/// A machine's state, and what else keeps units from it.
+fn state(machine: &MachineView) -> String {
+    match (machine.disk_full, machine.disk_used_percent) {
+        (false, _) => machine.state.clone(),
+        (true, None) => format!("{}, disk full", machine.state),
+        (true, Some(used)) => format!("{}, disk full ({used} %)", machine.state),
+    }
 }
 
 pub(crate) async fn units(global: &Global, printer: &Printer) -> Result<(), Failure> {

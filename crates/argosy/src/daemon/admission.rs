@@ -234,6 +234,7 @@ async fn enter(
             cordoned: false,
             lost: false,
             long_grant: false,
+            disk_full: false,
             port: payload.port,
             member,
         })

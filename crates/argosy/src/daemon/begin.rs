@@ -193,6 +193,7 @@ async fn enter_itself(
         cordoned: false,
         lost: false,
         long_grant: false,
+        disk_full: false,
         port: membership.port,
         member: membership.member_id,
     })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_kv::Txn;
-use argosy_model::MachineId;
+use argosy_model::{MachineDisk, MachineId};
 use argosy_peer::AccessList;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, Connection,
@@ -57,6 +57,8 @@ enum Event {
     Granted(bool),
     /// Something about traffic to this machine's units.
     Traffic(AgentEvent),
+    /// How full the disk of this machine's images is.
+    Disk,
     Tick,
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct Ends {
     pub(crate) tables: Tables,
     /// Who knows how far they are.
     pub(crate) whom: Whom,
+    /// How full the disk of this machine's images is.
+    pub(crate) disk: watch::Receiver<Option<MachineDisk>>,
 }
 
 /// The loop and what it owns.
@@ -123,7 +127,7 @@ impl Control {
         membership: &identity::Membership,
         environment: BTreeMap<String, String>,
         store: StoreAccess,
-        ends: Ends,
+        mut ends: Ends,
     ) -> Control {
         let leader = LeaderMachine::new(LeaderConfig {
             member: membership.member_id,
@@ -134,6 +138,7 @@ impl Control {
             machine,
             address: membership.address.clone(),
             environment,
+            disk: *ends.disk.borrow_and_update(),
         });
         let mut current = JoinSet::new();
         current.spawn(store.clone().until_current());
@@ -201,6 +206,10 @@ impl Control {
                     Err(_) => return,
                 },
                 event = self.traffic.next() => Event::Traffic(event),
+                changed = self.ends.disk.changed() => match changed {
+                    Ok(()) => Event::Disk,
+                    Err(_) => return,
+                },
                 // Taking steps away and events in go on side by side: neither end may wait for
                 // the other.
                 Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
@@ -273,6 +282,10 @@ impl Control {
             Event::Heard => self.leader_handles(LeaderEvent::Tick, now),
             Event::Granted(granted) => self.agent_handles(AgentEvent::Granted(granted), now),
             Event::Traffic(event) => self.agent_handles(event, now),
+            Event::Disk => {
+                let disk = *self.ends.disk.borrow_and_update();
+                self.agent_handles(AgentEvent::Disk(disk), now);
+            }
             Event::Tick => {
                 self.promote(leadership);
                 self.leader_handles(LeaderEvent::Tick, now);

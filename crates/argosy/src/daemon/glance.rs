@@ -45,6 +45,12 @@ pub(crate) async fn report(node: &Node) -> (ClusterReport, Vec<String>) {
     for (key, problem) in picture.view.unreadable() {
         problems.push(format!("the record {key} cannot be read: {problem}"));
     }
+    problems.extend(picture.full_machines().map(|machine| {
+        let name = picture.machine_name(machine);
+        let used = picture.disk_used_percent(machine);
+        let used = used.map_or_else(String::new, |used| format!(" ({used} %)"));
+        format!("the disk of {name} is full{used}: it takes no new units")
+    }));
     problems.extend(node.followers().problems());
     for report in picture.reports.values() {
         let machine = picture.machine_name(report.machine);

@@ -26,6 +26,7 @@ use super::control::{Control, Ends};
 use super::feed::Feed;
 use super::followers::Followers;
 use super::identity::Membership;
+use super::images::ImageDisk;
 use super::listeners::{Opened, Ports};
 use super::liveness::{self, Liveness};
 use super::machine_port::MachinePort;
@@ -35,7 +36,7 @@ use super::picture::Picture;
 use super::store_access::StoreAccess;
 use super::tables::Tables;
 use super::traffic::Whom;
-use super::{begin, reporter};
+use super::{begin, images, reporter};
 
 use serving::Serving;
 use tasks::Tasks;
@@ -179,6 +180,14 @@ impl Node {
             followed: followers.followed(),
         };
         tasks.spawn_until_stopped("followers", Arc::clone(&followers).look());
+        let (images, disk) = ImageDisk::new(images::Parts {
+            data_dir: app.places.data_dir.clone(),
+            limits: app.places.disk.limits(),
+            machine: app.machine_id,
+            pictures: pictures.clone(),
+            supervisor: Client::new(app.places.supervisor_socket.clone()),
+        });
+        tasks.spawn_until_stopped("images", images.run());
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -190,6 +199,7 @@ impl Node {
             liveness: liveness.clone(),
             tables: newest,
             whom,
+            disk,
         };
         let environment = app.places.told_to_units();
         let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);

@@ -229,6 +229,19 @@ impl Picture {
         })
     }
 
+    /// Returns how full a machine says that its disk is. One that is lost says nothing.
+    pub(crate) fn disk_used_percent(&self, machine: MachineId) -> Option<u8> {
+        let report = self.reports.get(&machine).filter(|_| !self.is_lost(machine))?;
+        report.disk.map(|disk| disk.used_percent)
+    }
+
+    /// Returns the machines that are there and take no new units because their disks are full.
+    pub(crate) fn full_machines(&self) -> impl Iterator<Item = MachineId> {
+        let machines = self.view.machines().iter();
+        let full = machines.filter(|(_, stored)| stored.value.disk_full && !stored.value.lost);
+        full.map(|(id, _)| *id)
+    }
+
     /// Returns the machines in name order.
     pub(crate) fn machines(&self) -> Vec<MachineView> {
         let units = |id: &MachineId| {
@@ -249,6 +262,8 @@ impl Picture {
                     state: machine.state.to_string(),
                     metadata: machine.metadata.into_iter().collect(),
                     units: u32::try_from(units(id)).unwrap_or(u32::MAX),
+                    disk_full: machine.disk_full,
+                    disk_used_percent: self.disk_used_percent(*id),
                 }
             })
             .collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use argosy_api::{StatusViewError, UnitStatusView};
-use argosy_model::{Generation, InvalidId, InvalidUnitName, UnitName, UnitStatus};
+use argosy_model::{Generation, InvalidId, InvalidUnitName, MachineDisk, UnitName, UnitStatus};
 use argosy_reconcile::MachineReport;
 use argosy_registry::Revision;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,16 @@ pub(crate) struct ReportWire {
     followed: Option<Revision>,
     #[serde(default)]
     listening: BTreeSet<u16>,
+    /// An older machine says nothing of it.
+    #[serde(default)]
+    disk: Option<DiskWire>,
+}
+
+/// The wire form of [`MachineDisk`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct DiskWire {
+    used_percent: u8,
+    full: bool,
 }
 
 /// A report from another machine does not fit the model.
@@ -56,6 +66,9 @@ impl From<&MachineReport> for ReportWire {
             unanswered: lines(&report.unanswered),
             followed: report.followed,
             listening: report.listening.clone(),
+            disk: report
+                .disk
+                .map(|MachineDisk { used_percent, full }| DiskWire { used_percent, full }),
         }
     }
 }
@@ -86,6 +99,27 @@ impl TryFrom<ReportWire> for MachineReport {
             unanswered: lines(wire.unanswered)?,
             followed: wire.followed,
             listening: wire.listening,
+            disk: wire
+                .disk
+                .map(|DiskWire { used_percent, full }| MachineDisk { used_percent, full }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_of_a_machine_arrives_and_one_that_says_nothing_of_it_is_understood() {
+        let older = r#"{"machine":"00000001000000000000000000000000","generation":3,"units":null,
+            "refused":[],"orphans":[]}"#;
+        let wire: ReportWire = serde_json::from_str(older).unwrap();
+        let mut report = MachineReport::try_from(wire).unwrap();
+        assert_eq!(report.disk, None);
+        report.disk = Some(MachineDisk { used_percent: 93, full: true });
+        let sent = serde_json::to_string(&ReportWire::from(&report)).unwrap();
+        let wire: ReportWire = serde_json::from_str(&sent).unwrap();
+        assert_eq!(MachineReport::try_from(wire).unwrap(), report);
     }
 }

@@ -92,6 +92,11 @@ impl Cluster {
             shown(&info.data_directory.join("units")),
             "--client-listen".into(),
             format!("{host}:2379,{host}:4001"),
+            // All machines share this computer's disk, and keep next to nothing there.
+            "--disk-collect".into(),
+            "100".into(),
+            "--disk-limit".into(),
+            "100".into(),
         ]);
         if self.mode == Mode::Loopback {
             // There may be no namespaces for units either.

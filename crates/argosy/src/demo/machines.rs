@@ -103,6 +103,8 @@ mod tests {
             state: state.into(),
             metadata: vec![("zone".into(), zone.into())],
             units: 0,
+            disk_full: false,
+            disk_used_percent: None,
         }
     }
 

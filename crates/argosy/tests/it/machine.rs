@@ -26,6 +26,8 @@ pub(crate) struct Machine {
     /// A loopback address of its own, so that every machine can use the same ports.
     address: Ipv4Addr,
     supervisor: Option<Child>,
+    /// The process whose mounts it sees, if they are not the test's.
+    mounts_of: Option<u32>,
     pub(crate) store_port: u16,
     pub(crate) old_port: u16,
     peer_port: u16,
@@ -99,7 +101,13 @@ impl Machine {
             false => OWN_PORTS,
         };
         let program = PathBuf::from(ARGOSY);
-        Machine { dir, program, address, supervisor: None, store_port, old_port, peer_port }
+        let (supervisor, mounts_of) = (None, None);
+        Machine { dir, program, address, supervisor, mounts_of, store_port, old_port, peer_port }
+    }
+
+    /// Has it see the mounts of a process. Before it starts; its commands begin in `/` then.
+    pub(crate) fn share_mounts(&mut self, process: u32) {
+        self.mounts_of = Some(process);
     }
 
     /// Gives it a program of its own, at the path that is returned. Before it starts.
@@ -162,7 +170,14 @@ impl Machine {
     }
 
     fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match self.mounts_of {
+            None => Command::new(program),
+            Some(process) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--mount=/proc/{process}/ns/mnt")).arg("--").arg(program);
+                command
+            }
+        };
         let address = self.address;
         let listen = format!("{address}:{},{address}:{}", self.store_port, self.old_port);
         command
@@ -175,6 +190,9 @@ impl Machine {
             .env("ARGOSY_PEER_PORT", self.peer_port.to_string())
             .env("ARGOSY_ADDRESS", address.to_string())
             .env("ARGOSY_PROXY_LISTEN", address.to_string())
+            // How full the disk of this computer is must not matter.
+            .env("ARGOSY_DISK_COLLECT", "100")
+            .env("ARGOSY_DISK_LIMIT", "100")
             .current_dir(self.path("files"));
         command
     }

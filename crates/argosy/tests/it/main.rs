@@ -11,6 +11,7 @@ mod docker_files;
 mod engine;
 mod fence;
 mod first_unit;
+mod full_disk;
 mod health;
 mod image;
 mod joining;

@@ -173,7 +173,7 @@ impl Truth {
         };
         let ready = moment.before.machines().get(&machine);
         if wanted.wanted != Wanted::Run
-            || !ready.is_some_and(|m| !m.value.lost && !m.value.cordoned)
+            || !ready.is_some_and(|m| !m.value.lost && !m.value.cordoned && !m.value.disk_full)
         {
             let what = format!("{unit} was given to m{at}, which takes none, or is not wanted");
             return broken(Rule::PlacedAlone, what);

@@ -1,9 +1,12 @@
 //! Lists images and shows all about one.
 
-use argosy_image::{Image, ImageUse, Reference, Store, Usage};
+use argosy_image::{
+    DiskUse, Image, ImageUse, LastCollection, Limits, Pressure, Reference, Store, Usage,
+};
 
-use super::{failed, familiar, store};
+use super::{failed, familiar, store, store_with};
 use crate::args::{ImageInspect, ImageList};
+use crate::commands::time;
 use crate::container::show;
 use crate::failure::{Exit, Failure};
 use crate::printer::{Printer, table};
@@ -24,7 +27,10 @@ const COLUMNS: &Columns = &[
 ];
 
 pub(in crate::commands) fn list(options: &ImageList, printer: &Printer) -> Result<(), Failure> {
-    let mut usage = store(&options.data)?.usage().map_err(|error| failed(error.into()))?;
+    let limits = options.disk.limits();
+    let store = store_with(&options.data, limits)?;
+    let mut usage = store.usage().map_err(|error| failed(error.into()))?;
+    let last = store.last_collection().map_err(|error| failed(error.into()))?;
     if let Some(name) = &options.name {
         for image in &mut usage.images {
             image.names.retain(|it| is_named(it, name));
@@ -55,9 +61,43 @@ pub(in crate::commands) fn list(options: &ImageList, printer: &Printer) -> Resul
             "total_bytes": usage.disk.total_bytes,
             "available_bytes": usage.disk.available_bytes,
             "used_percent": usage.disk.used_percent,
+            "collect_percent": limits.collect_percent,
+            "refuse_percent": limits.refuse_percent,
+            "pressure": usage.disk.pressure(&limits).as_str(),
         },
+        "last_collection": last,
     });
-    printer.show(&value, |_| people(&usage))
+    printer.show(&value, |_| {
+        let last = last.as_ref().map(|last| format!("\n{}", went(last))).unwrap_or_default();
+        let pressure = pressure(&usage.disk, &limits);
+        format!("{}{}{last}", people(&usage), pressure.unwrap_or_default())
+    })
+}
+
+/// Says what a disk over a mark means.
+fn pressure(disk: &DiskUse, limits: &Limits) -> Option<String> {
+    let (collect, refuse) = (limits.collect_percent, limits.refuse_percent);
+    match disk.pressure(limits) {
+        Pressure::None => None,
+        Pressure::Collect => {
+            Some(format!("; from {collect} % on the daemon removes what is not used"))
+        }
+        Pressure::Refuse => {
+            Some(format!("; from {refuse} % on pulls are refused, and no new units come here"))
+        }
+    }
+}
+
+/// Says what last went by itself.
+fn went(last: &LastCollection) -> String {
+    let names = familiar(&last.names);
+    let what = match (&names[..], last.images.len()) {
+        ([], 0) => "what belonged to no image".to_owned(),
+        ([], count) => format!("{count} images without a name"),
+        (names, _) => names.join(", "),
+    };
+    let at = time::since(last.at.saturating_mul(1_000_000));
+    format!("removed for room at {at}: {what} ({})", size(last.bytes))
 }
 
 /// Tells whether a name is the one, or has the one before its tag.

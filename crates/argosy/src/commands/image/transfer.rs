@@ -5,8 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use argosy_image::{
-    Image, ImportOptions, Limits, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store,
-    When,
+    Image, ImportOptions, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store, When,
 };
 
 use super::bars::Bars;
@@ -19,13 +18,7 @@ pub(in crate::commands) async fn pull(
     options: &ImagePull,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let usual = Limits::default();
-    let limits = Limits {
-        refuse_percent: options.disk_limit,
-        stop_percent: usual.stop_percent.max(options.disk_limit),
-        ..usual
-    };
-    let store = store_with(&options.data, limits)?;
+    let store = store_with(&options.data, options.disk.limits())?;
     let (client, policy) = (client(&options.registry)?, policy()?);
     let pull = PullOptions {
         platform: options.platform.clone(),

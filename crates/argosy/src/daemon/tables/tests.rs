@@ -45,6 +45,7 @@ fn machine(zone: &str) -> StoredMachine {
         cordoned: false,
         lost: false,
         long_grant: false,
+        disk_full: false,
         port: 0,
         member: 0,
     }
