@@ -66,6 +66,10 @@ impl Containers {
             Root::Directory(path) => {
                 return open(path).map_err(ContainerError::file("open", path));
             }
+            Root::Empty => {
+                let what = "the container holds a pod and has no files".to_owned();
+                return Err(ContainerError::Refused { what });
+            }
         };
         if !rustix::process::geteuid().is_root() {
             let what = "the container does not run, and an ordinary user reaches the files of one \
