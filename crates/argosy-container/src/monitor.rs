@@ -93,18 +93,20 @@ impl Containers {
                 }
             })?;
         drop(inner);
-        if options.background {
-            leave_caller().map_err(ContainerError::system("leave the caller"))?;
-        }
-        let mut monitor = Monitor::new(self, &spec, started, relay, signals)?;
-        monitor.ready = options.ready;
-        monitor.supervised = options.supervised;
-        match monitor.watch() {
-            Ok(status) => monitor.finish(status),
-            Err(error) => {
+        let mut monitor = None;
+        let watched = (|| {
+            if options.background {
+                leave_caller().map_err(ContainerError::system("leave the caller"))?;
+            }
+            let new = Monitor::new(self, &spec, started, relay, signals, options)?;
+            monitor.insert(new).watch()
+        })();
+        match (watched, monitor) {
+            (Ok(status), Some(monitor)) => monitor.finish(status),
+            (watched, _) => {
                 // Without a monitor it would run unseen.
                 drop(self.clear_run(id));
-                Err(error)
+                Err(watched.err().unwrap_or(ContainerError::NotRunning { id: id.clone() }))
             }
         }
     }
@@ -142,6 +144,7 @@ impl<'a> Monitor<'a> {
         mut started: Started,
         mut relay: Relay,
         signals: OwnedFd,
+        options: RunOptions,
     ) -> Result<Monitor<'a>, ContainerError> {
         let pid = Pid::from_raw(started.pid);
         let pid = pid.ok_or_else(|| ContainerError::NotRunning { id: spec.id.clone() })?;
@@ -169,9 +172,9 @@ impl<'a> Monitor<'a> {
             passed_on: BTreeSet::new(),
             hearing: None,
             carried_out: None,
-            ready: None,
+            ready: options.ready,
             ready_again: None,
-            supervised: false,
+            supervised: options.supervised,
         })
     }
 

@@ -55,7 +55,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn of(global: &Global, data_dir: &Path) -> Engine {
-        Engine::at(global.runtime_dir(), data_dir)
+        Engine::at(&global.runtime_dir(), data_dir)
     }
 
     fn at(runtime_dir: &Path, data_dir: &Path) -> Engine {

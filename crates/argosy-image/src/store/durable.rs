@@ -15,10 +15,20 @@ impl Store {
     /// Makes or replaces a small file. The caller holds the store's lock, shared at least, so
     /// that what a killed writer leaves can be told from what is being written.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.place_file(path, bytes, true)
+    }
+
+    /// The same for a file that is of use only for as long as the machine runs: after a power cut it may
+    /// be absent or empty.
+    pub(super) fn write_for_now(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.place_file(path, bytes, false)
+    }
+
+    fn place_file(&self, path: &Path, bytes: &[u8], lasting: bool) -> Result<(), StoreError> {
         let writing = self.path("partial").join(format!("{WRITING}{}", random_name()));
-        let written = write_synced(&writing, bytes).and_then(|()| {
+        let written = write_new(&writing, bytes, lasting).and_then(|()| {
             std::fs::rename(&writing, path).map_err(failed("rename a new file to", path))?;
-            sync_folder_of(path)
+            if lasting { sync_folder_of(path) } else { Ok(()) }
         });
         if written.is_err() {
             drop(std::fs::remove_file(&writing));
@@ -27,7 +37,7 @@ impl Store {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write_new(path: &Path, bytes: &[u8], lasting: bool) -> Result<(), StoreError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -35,7 +45,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         .open(path)
         .map_err(failed("make", path))?;
     file.write_all(bytes).map_err(failed("write", path))?;
-    file.sync_all().map_err(failed("sync", path))
+    if lasting { file.sync_all().map_err(failed("sync", path)) } else { Ok(()) }
 }
 
 /// Makes a rename or removal in a folder last.

@@ -2,10 +2,14 @@
 //!
 //! A container makes a lease under its own id before it mounts the layers, and releases it when
 //! its own record goes. A lease is a file, so it outlives the process that made it.
+//!
+//! A lease is not synced: what it keeps an image for are running containers, and after a power cut
+//! there are none. Lost with it may be that a container that has ended still names its image, or that
+//! one which is gone does not any more, which the next run of a container tidies up. Each sync would
+//! cost every run of every container some milliseconds of waiting for the disk.
 
 use std::path::PathBuf;
 
-use super::durable::sync_folder_of;
 use super::{HOLDER_BYTES_MAX, Store, StoreError, failed, names_in};
 use crate::digest::Digest;
 
@@ -28,7 +32,7 @@ impl Store {
         if !self.place("images", manifest).exists() {
             return Err(StoreError::NotFound { name: manifest.to_string() });
         }
-        self.write(&path, format!("{manifest}\n").as_bytes())?;
+        self.write_for_now(&path, format!("{manifest}\n").as_bytes())?;
         Ok(Lease { holder: holder.to_owned(), manifest: manifest.clone() })
     }
 
@@ -37,9 +41,10 @@ impl Store {
         let path = self.lease_path(holder)?;
         let _shared = self.share()?;
         match std::fs::remove_file(&path) {
-            Ok(()) => sync_folder_of(&path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("remove", &path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("remove", &path)(error))
+            }
+            _ => Ok(()),
         }
     }
 

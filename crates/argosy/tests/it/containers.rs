@@ -18,11 +18,11 @@ const HELLO: &str = "[Unit]\nRequires=docker.service\nAfter=docker.service\n\n[S
     [Install]\nWantedBy=multi-user.target\n";
 
 /// A network namespace in which this thread is, and all that it starts.
-struct OwnNetwork(Child);
+pub(crate) struct OwnNetwork(Child);
 
 impl OwnNetwork {
     /// Enters a new one, with its loopback up. To be made before the machine, and dropped after it.
-    fn enter() -> OwnNetwork {
+    pub(crate) fn enter() -> OwnNetwork {
         let script = "busybox ip link set lo up && echo up && exec sleep 100000";
         let mut holder = Command::new("unshare");
         holder.args(["-n", "sh", "-c", script]).stdout(Stdio::piped());
@@ -44,7 +44,7 @@ impl Drop for OwnNetwork {
 }
 
 /// Makes an image of Debian's static busybox, and gives it a name.
-fn with_busybox(machine: &Machine) {
+pub(crate) fn with_busybox(machine: &Machine) {
     let root = machine.path("rootfs");
     fs::create_dir_all(root.join("bin")).unwrap();
     for directory in ["tmp", "etc", "dev", "proc", "sys"] {
