@@ -143,3 +143,25 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::time::{Duration, Instant};
+
+    use super::{FromChild, Link, ToChild};
+
+    #[test]
+    fn a_message_that_does_not_come_is_an_error_and_a_closed_end_is_none() {
+        let (own, other) = Link::pair().unwrap();
+        let soon = || Instant::now() + Duration::from_millis(20);
+        let hear = || own.receive_until::<FromChild>(soon());
+        assert_eq!(hear().unwrap_err().kind(), ErrorKind::TimedOut);
+        other.send(&FromChild::Made(7)).unwrap();
+        assert!(matches!(hear(), Ok(Some((FromChild::Made(7), None)))));
+        own.send(&ToChild::Execute).unwrap();
+        other.expect(ToChild::Execute).unwrap();
+        drop(other);
+        assert!(matches!(hear(), Ok(None)));
+    }
+}

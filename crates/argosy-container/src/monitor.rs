@@ -2,9 +2,11 @@
 
 mod clients;
 mod companion;
+mod ended;
 mod executed;
 mod guard;
 mod health;
+mod inner;
 mod own;
 mod relay;
 
@@ -19,12 +21,11 @@ use rustix::process::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::asked::{Asked, End};
 use crate::hearing::Hearing;
 use crate::helper::{RunOptions, STARTED};
 use crate::log::LogWriter;
 use crate::ready::{self, Ready};
-use crate::record::{self, Exit, RunRecord, now_ms};
+use crate::record::{self, Exit, now_ms};
 use crate::spec::{ContainerId, ContainerSpec};
 use crate::start::Started;
 use crate::store::Containers;
@@ -33,6 +34,7 @@ use crate::{ContainerError, sys};
 
 pub(crate) use clients::Stream;
 pub(crate) use companion::Attendance;
+pub(crate) use ended::{Ended, code_of};
 pub(crate) use guard::Guard;
 use health::Checks;
 use relay::Relay;
@@ -93,18 +95,20 @@ impl Containers {
                 }
             })?;
         drop(inner);
-        if options.background {
-            leave_caller().map_err(ContainerError::system("leave the caller"))?;
-        }
-        let mut monitor = Monitor::new(self, &spec, started, relay, signals)?;
-        monitor.ready = options.ready;
-        monitor.supervised = options.supervised;
-        match monitor.watch() {
-            Ok(status) => monitor.finish(status),
-            Err(error) => {
+        let mut monitor = None;
+        let watched = (|| {
+            if options.background {
+                leave_caller().map_err(ContainerError::system("leave the caller"))?;
+            }
+            let new = Monitor::new(self, &spec, started, relay, signals, options)?;
+            monitor.insert(new).watch()
+        })();
+        match (watched, monitor) {
+            (Ok(status), Some(monitor)) => monitor.finish(status),
+            (watched, _) => {
                 // Without a monitor it would run unseen.
                 drop(self.clear_run(id));
-                Err(error)
+                Err(watched.err().unwrap_or(ContainerError::NotRunning { id: id.clone() }))
             }
         }
     }
@@ -142,6 +146,7 @@ impl<'a> Monitor<'a> {
         mut started: Started,
         mut relay: Relay,
         signals: OwnedFd,
+        options: RunOptions,
     ) -> Result<Monitor<'a>, ContainerError> {
         let pid = Pid::from_raw(started.pid);
         let pid = pid.ok_or_else(|| ContainerError::NotRunning { id: spec.id.clone() })?;
@@ -169,9 +174,9 @@ impl<'a> Monitor<'a> {
             passed_on: BTreeSet::new(),
             hearing: None,
             carried_out: None,
-            ready: None,
+            ready: options.ready,
             ready_again: None,
-            supervised: false,
+            supervised: options.supervised,
         })
     }
 
@@ -285,42 +290,6 @@ impl<'a> Monitor<'a> {
         }
         self.hearing = None;
     }
-
-    /// Ends what the first process has left, says how it ended, and cleans up.
-    fn finish(mut self, status: WaitStatus) -> Result<Ended, ContainerError> {
-        // A health command that is on its way in comes too late.
-        drop(self.checks.take());
-        let record: &RunRecord = &self.started.record;
-        // In a PID namespace of its own all have ended with the first one.
-        drop(record.cgroups.kill());
-        self.relay.take_rest();
-        let oom_killed = record.cgroups.oom_kills().is_some_and(|count| count > 0);
-        let asked = Asked::read(&self.containers.asked_path(self.id), record.init);
-        let killed = status.terminating_signal() == Some(libc::SIGKILL);
-        let carried_out = self.carried_out.or(asked.carried_out).filter(|_| killed);
-        let exit = Exit {
-            code: carried_out.map_or_else(|| code_of(status), code_by),
-            oom_killed,
-            error: None,
-            started_ms: record.started_ms,
-            finished_ms: now_ms(),
-            clamped: record.clamped.clone(),
-        };
-        // First the news, then the traces: a monitor that dies in between leaves only traces.
-        if !self.started.throw_away {
-            record::write(&self.containers.exit_path(self.id), &exit)?;
-        }
-        drop(self.started.attendance);
-        drop(self.started.guard);
-        self.containers.clear_run(self.id)?;
-        drop(self.started.lock);
-        drop(self.started.company);
-        let (passed_on, supervised) = (&self.passed_on, self.supervised);
-        let end = End { code: exit.code, passed_on, asked: &asked.signals, supervised };
-        let by = end.signal();
-        let rest = Rest { relay: self.relay, signals: self.signals, _raw: self.raw };
-        Ok(Ended { code: exit.code, by, rest })
-    }
 }
 
 /// Tells the caller that the container has started, and has no streams of the caller's any more.
@@ -331,42 +300,6 @@ fn leave_caller() -> std::io::Result<()> {
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     Ok(rustix::stdio::dup2_stderr(&null)?)
-}
-
-/// How a container ended, for its monitor's own end.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: u8,
-    /// The signal that this process is to end by.
-    pub(crate) by: Option<i32>,
-    pub(crate) rest: Rest,
-}
-
-/// What the container has printed and nobody has taken yet. Whoever reads it may take his time: all
-/// else is done by then.
-#[derive(Debug)]
-pub(crate) struct Rest {
-    relay: Relay,
-    signals: OwnedFd,
-    /// The terminal is as it was when this is dropped.
-    _raw: Option<RawMode>,
-}
-
-impl Rest {
-    /// Passes it on, for as long as somebody reads.
-    pub(crate) fn pass_on(mut self) {
-        self.relay.pass_on(&self.signals);
-    }
-}
-
-fn code_by(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(u8::MAX)
-}
-
-/// Returns the exit code of `docker run`.
-pub(crate) fn code_of(status: WaitStatus) -> u8 {
-    let code = status.exit_status().and_then(|it| u8::try_from(it & 0xff).ok());
-    code.or_else(|| status.terminating_signal().map(code_by)).unwrap_or(0)
 }
 
 /// Waits until a signal or one of the wanted descriptors is ready; returns which of these are.

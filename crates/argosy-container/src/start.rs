@@ -3,6 +3,7 @@
 mod child;
 mod ids;
 mod joined;
+mod patience;
 mod shm;
 
 use std::fs::{self, File};
@@ -10,8 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cgroup::{Cgroups, Forked, Hierarchies, fork_through};
 use crate::clamped::Clamped;
@@ -21,20 +21,12 @@ use crate::monitor::{Attendance, Guard};
 use crate::procfs::{self, ProcessName};
 use crate::record::{self, RunRecord, boot, now_ms};
 use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
-use crate::spec::{ContainerSpec, Mount, MountKind, Namespace, UserNamespace};
-use crate::store::{Containers, KILLED_MAX, Lock, make_directory};
+use crate::spec::{ContainerSpec, Namespace, UserNamespace};
+use crate::store::{Containers, Lock, make_directory};
 use crate::{ContainerError, StartFailure, sys};
 
 pub(crate) use joined::of_process;
-
-/// How long the setup of a container may take, or that of a process in one. It asks the kernel for a
-/// hundred things, each of which takes less than a millisecond; a minute is for a machine that is
-/// about to give up, and a disk that spins up.
-pub(crate) const SETUP_MAX: Duration = Duration::from_secs(60);
-/// The same where a new volume may first have to be filled: with gigabytes, on a slow disk.
-const FILLING_MAX: Duration = Duration::from_secs(3600);
-/// How often the end of a process is looked for that was killed.
-const LOOK: Duration = Duration::from_millis(1);
+pub(crate) use patience::{SETUP_MAX, kill, talk_failed};
 
 /// A container that runs.
 #[derive(Debug)]
@@ -153,7 +145,7 @@ impl Containers {
         (mut pid, link): (i32, &Link),
         lock: &Lock,
     ) -> Result<Led, ContainerError> {
-        let patience = setup_max(&surroundings.spec);
+        let patience = patience::setup_max(&surroundings.spec);
         let until = Instant::now() + patience;
         let talk = |error: io::Error| talk_failed(&error, patience);
         if surroundings.own_user {
@@ -203,25 +195,6 @@ struct Led {
     terminal: Option<OwnedFd>,
     attendance: Option<Attendance>,
     guard: Guard,
-}
-
-/// Returns how long a setup may take.
-fn setup_max(spec: &ContainerSpec) -> Duration {
-    let fills = |it: &Mount| matches!(it.kind, MountKind::Bind { copy_up: true, .. });
-    if spec.mounts.iter().any(fills) { FILLING_MAX } else { SETUP_MAX }
-}
-
-/// Says why a process that is being set up was not heard.
-pub(crate) fn talk_failed(error: &io::Error, patience: Duration) -> StartFailure {
-    if error.kind() != io::ErrorKind::TimedOut {
-        return StartFailure::new("talk to the container", error);
-    }
-    let reason = format!(
-        "it was not done after {} s, and was given up; look for a file system, of the image or of a \
-         mount, that does not answer",
-        patience.as_secs()
-    );
-    StartFailure::new("set up the container", reason)
 }
 
 /// Removes the kernel's mark of a layer that it has not written to the disk. It was to be thrown
@@ -295,16 +268,4 @@ fn flags(surroundings: &Surroundings) -> i32 {
         | new(&namespaces.pid, libc::CLONE_NEWPID)
         | new(&namespaces.ipc, libc::CLONE_NEWIPC)
         | new(&namespaces.uts, libc::CLONE_NEWUTS)
-}
-
-/// Ends a process that did not become a container, and collects it. One that hangs in the kernel is
-/// left to it: whoever waits for this one is told why.
-pub(crate) fn kill(pid: i32) {
-    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-    let Some(pid) = Pid::from_raw(pid) else { return };
-    let _ = kill_process(pid, Signal::KILL);
-    let until = Instant::now() + KILLED_MAX;
-    while matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) && Instant::now() < until {
-        sleep(LOOK);
-    }
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{
@@ -74,7 +74,7 @@ impl Clients {
 
     pub(crate) fn wanted(&self, takes_input: bool) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         let mut list = Vec::new();
-        if self.list.len() < CLIENTS_MAX {
+        if !self.is_full() {
             list.push((self.listener.as_fd(), PollFlags::IN));
         }
         for client in &self.list {
@@ -85,9 +85,9 @@ impl Clients {
             if takes_input {
                 flags |= PollFlags::IN;
             }
-            // Of one that has left the kernel tells in any case, and again and again; it is heard when
-            // what it has said last can be taken.
-            if !flags.is_empty() {
+            // Of one that has left the kernel tells in any case, and again and again: it is listened to
+            // when what it has said last can be taken, or when its place is needed.
+            if !flags.is_empty() || self.is_full() {
                 list.push((client.socket.as_fd(), flags));
             }
         }
@@ -97,8 +97,11 @@ impl Clients {
     /// Accepts, reads and writes whatever can be; input is added to `input`. Returns the size that
     /// somebody wants the terminal to have.
     pub(crate) fn serve(&mut self, takes_input: bool, input: &mut Vec<u8>) -> Option<Winsize> {
+        if self.is_full() {
+            self.list.retain(|client| !client.has_left());
+        }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        while self.list.len() < CLIENTS_MAX
+        while !self.is_full()
             && let Ok(socket) = accept_with(&self.listener, flags)
         {
             let (queue, received) = (VecDeque::new(), Vec::new());
@@ -114,6 +117,10 @@ impl Clients {
         }
         self.list.retain(|client| client.open);
         size
+    }
+
+    fn is_full(&self) -> bool {
+        self.list.len() >= CLIENTS_MAX
     }
 
     /// Tells all what the container wrote.
@@ -161,6 +168,12 @@ fn short(path: &Path) -> rustix::io::Result<(OwnedFd, PathBuf)> {
 }
 
 impl Client {
+    fn has_left(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut list = [PollFd::new(&self.socket, PollFlags::empty())];
+        poll(&mut list, Some(&now)).is_ok() && list[0].revents().contains(PollFlags::HUP)
+    }
+
     fn write(&mut self) {
         while !self.queue.is_empty() {
             match write(&self.socket, self.queue.as_slices().0) {
@@ -209,4 +222,55 @@ fn parse_size(body: &[u8]) -> Option<Winsize> {
     let (rows, columns) = std::str::from_utf8(body).ok()?.split_once(' ')?;
     let (ws_row, ws_col) = (rows.parse().ok()?, columns.parse().ok()?);
     Some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use rustix::event::{PollFd, Timespec, poll};
+
+    use super::{CLIENTS_MAX, Clients};
+
+    /// Tells whether there is anything to do.
+    fn is_ready(clients: &Clients, takes_input: bool) -> bool {
+        let wanted = clients.wanted(takes_input);
+        let mut list: Vec<PollFd<'_>> =
+            wanted.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        poll(&mut list, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() > 0
+    }
+
+    #[test]
+    fn who_has_left_is_heard_to_the_end_and_keeps_nobody_awake() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("attach.sock");
+        let mut clients = Clients::listen(&path, false).unwrap();
+        let mut one = UnixStream::connect(&path).unwrap();
+        one.write_all(b"\0\0\0\0\0\0\0\x02hi").unwrap();
+        let mut input = Vec::new();
+        clients.serve(false, &mut input);
+        drop(one);
+        // Nobody takes what it has said.
+        assert!(!is_ready(&clients, false));
+        assert!(is_ready(&clients, true));
+        clients.serve(true, &mut input);
+        clients.serve(true, &mut input);
+        assert_eq!(input, b"hi");
+        assert!(!is_ready(&clients, true));
+    }
+
+    #[test]
+    fn who_has_left_makes_room() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("attach.sock");
+        let mut clients = Clients::listen(&path, false).unwrap();
+        let all: Vec<_> = (0..CLIENTS_MAX).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        clients.serve(false, &mut Vec::new());
+        assert!(clients.is_full() && !is_ready(&clients, false));
+        drop(all);
+        assert!(is_ready(&clients, false));
+        clients.serve(false, &mut Vec::new());
+        assert!(!clients.is_full() && !is_ready(&clients, false));
+    }
 }

@@ -23,8 +23,8 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// One of the standard streams.
 #[derive(Debug)]
-pub(crate) struct OwnStream {
-    shared: BorrowedFd<'static>,
+pub(crate) struct OwnStream<'a> {
+    shared: BorrowedFd<'a>,
     way: Way,
 }
 
@@ -39,12 +39,12 @@ enum Way {
     Shared,
 }
 
-impl OwnStream {
-    pub(crate) fn input() -> OwnStream {
+impl<'a> OwnStream<'a> {
+    pub(crate) fn input() -> OwnStream<'static> {
         OwnStream::of(stdin(), OFlags::RDONLY)
     }
 
-    pub(crate) fn output(stream: Stream) -> OwnStream {
+    pub(crate) fn output(stream: Stream) -> OwnStream<'static> {
         let shared = match stream {
             Stream::Output => stdout(),
             Stream::Error => stderr(),
@@ -52,7 +52,7 @@ impl OwnStream {
         OwnStream::of(shared, OFlags::WRONLY)
     }
 
-    fn of(shared: BorrowedFd<'static>, access: OFlags) -> OwnStream {
+    fn of(shared: BorrowedFd<'a>, access: OFlags) -> OwnStream<'a> {
         let way = match fstat(shared) {
             Err(_) => Way::Shared,
             Ok(status) => match FileType::from_raw_mode(status.st_mode) {
@@ -105,7 +105,7 @@ impl OwnStream {
     }
 }
 
-impl AsFd for OwnStream {
+impl AsFd for OwnStream<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.way {
             Way::Opened(own) => own.as_fd(),
@@ -114,7 +114,7 @@ impl AsFd for OwnStream {
     }
 }
 
-fn again(shared: BorrowedFd<'static>, access: OFlags) -> Way {
+fn again(shared: BorrowedFd<'_>, access: OFlags) -> Way {
     let path = format!("/proc/self/fd/{}", shared.as_raw_fd());
     let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     open(path, flags, Mode::empty()).map_or(Way::Shared, Way::Opened)
@@ -132,7 +132,7 @@ pub(super) fn null() -> std::io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     use rustix::fs::{OFlags, fcntl_getfl};
@@ -140,42 +140,31 @@ mod tests {
 
     use super::OwnStream;
 
-    /// For the time of a test, which outlives what it is borrowed from.
-    fn shared<'a>(fd: &'a impl AsFd, access: OFlags, test: impl FnOnce(&OwnStream)) {
-        #[expect(unsafe_code, reason = "the stream is dropped before what it borrows")]
-        // SAFETY: `fd` is borrowed, and so open, until this function returns.
-        let fd = unsafe { BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd())) };
-        test(&OwnStream::of(fd, access));
-    }
-
     #[test]
     fn a_full_pipe_is_not_waited_for_and_stays_as_it_is_for_others() {
         let (from, to) = rustix::pipe::pipe().unwrap();
-        shared(&to, OFlags::WRONLY, |stream| {
-            let mut taken = 0;
-            let full = loop {
-                match stream.write(&[0; 4096]) {
-                    Ok(length) => taken += length,
-                    Err(error) => break error,
-                }
-            };
-            assert_eq!(full, Errno::AGAIN);
-            assert!(taken >= 4096);
-        });
+        let stream = OwnStream::of(to.as_fd(), OFlags::WRONLY);
+        let mut taken = 0;
+        let full = loop {
+            match stream.write(&[0; 4096]) {
+                Ok(length) => taken += length,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full, Errno::AGAIN);
+        assert!(taken >= 4096);
         assert!(!fcntl_getfl(&to).unwrap().contains(OFlags::NONBLOCK));
-        shared(&from, OFlags::RDONLY, |stream| {
-            while stream.read(&mut [0; 4096]).is_ok() {}
-            assert_eq!(stream.read(&mut [0; 1]), Err(Errno::AGAIN));
-        });
+        let stream = OwnStream::of(from.as_fd(), OFlags::RDONLY);
+        while stream.read(&mut [0; 4096]).is_ok() {}
+        assert_eq!(stream.read(&mut [0; 1]), Err(Errno::AGAIN));
     }
 
     #[test]
     fn a_full_socket_is_not_waited_for() {
         let (one, _other) = UnixStream::pair().unwrap();
-        shared(&one, OFlags::WRONLY, |stream| {
-            while stream.write(&[0; 4096]).is_ok() {}
-            assert_eq!(stream.write(&[0; 1]), Err(Errno::AGAIN));
-            assert_eq!(stream.read(&mut [0; 1]), Err(Errno::AGAIN));
-        });
+        let stream = OwnStream::of(one.as_fd(), OFlags::WRONLY);
+        while stream.write(&[0; 4096]).is_ok() {}
+        assert_eq!(stream.write(&[0; 1]), Err(Errno::AGAIN));
+        assert_eq!(stream.read(&mut [0; 1]), Err(Errno::AGAIN));
     }
 }

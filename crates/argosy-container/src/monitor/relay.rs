@@ -9,9 +9,9 @@ use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::{Errno, dup, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use super::clients::{Clients, Stream};
+use super::inner::Inner;
 use super::own::OwnStream;
 use super::{OWN, Streams, wait_for};
 use crate::log::LogWriter;
@@ -27,7 +27,7 @@ struct Output {
     stream: Stream,
     from: OwnedFd,
     /// The monitor's own stream that it goes on to, once that is known.
-    to: Option<OwnStream>,
+    to: Option<OwnStream<'static>>,
     /// What the monitor's own stream has not taken yet. Nothing more is read meanwhile.
     pending: Vec<u8>,
 }
@@ -49,15 +49,11 @@ pub(crate) struct Relay {
     input_pending: Vec<u8>,
     /// Whether the monitor's own input still has something to say.
     own_input: bool,
-    stdin: Option<OwnStream>,
+    stdin: Option<OwnStream<'static>>,
     terminal: Option<OwnedFd>,
     clients: Option<Clients>,
     log: Option<LogWriter>,
 }
-
-/// The container's ends of its streams; `None` is the monitor's own.
-#[derive(Debug, Default)]
-pub(crate) struct Inner([Option<OwnedFd>; 3]);
 
 /// What a descriptor of [`Relay::wanted`] is, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -330,25 +326,6 @@ impl Relay {
             }
             self.advance(&ready);
         }
-    }
-}
-
-impl Inner {
-    /// Has these as the standard streams while `act` runs, for the child that it makes.
-    pub(crate) fn replaced<T>(&self, act: impl FnOnce() -> T) -> T {
-        let saved =
-            [stdin(), stdout(), stderr()].map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3).ok());
-        self.place();
-        let result = act();
-        Inner(saved).place();
-        result
-    }
-
-    fn place(&self) {
-        let [input, output, error] = &self.0;
-        let _ = input.as_ref().map(dup2_stdin);
-        let _ = output.as_ref().map(dup2_stdout);
-        let _ = error.as_ref().map(dup2_stderr);
     }
 }
 

@@ -126,7 +126,7 @@ mod tests {
         fs::write(tree.join("work/file"), "").unwrap();
         fs::write(tree.join("+0"), "").unwrap();
         for name in ["work/work/inner", "work/work"] {
-            fs::set_permissions(tree.join(name), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree.join(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && kept.join("file").exists());

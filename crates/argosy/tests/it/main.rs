@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod containers;
+mod containers_end;
 mod demo;
 mod docker;
 mod docker_files;

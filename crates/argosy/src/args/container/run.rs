@@ -240,13 +240,13 @@ pub(crate) struct ContainerRun {
     /// The health check: a command for a shell, JSON, or `none` for none at all.
     #[arg(long, value_name = "COMMAND", help_heading = "Health")]
     pub(crate) health_cmd: Option<String>,
-    /// How long between two checks [default: 30s].
+    /// How long between two checks; 0 is the default [default: 30s].
     #[arg(long, value_name = "SPAN", help_heading = "Health")]
     pub(crate) health_interval: Option<String>,
-    /// How long one may take [default: 30s].
+    /// How long one may take; 0 is the default [default: 30s].
     #[arg(long, value_name = "SPAN", help_heading = "Health")]
     pub(crate) health_timeout: Option<String>,
-    /// How many failures in a row make it unhealthy [default: 3].
+    /// How many failures in a row make it unhealthy; 0 is the default [default: 3].
     #[arg(long, value_name = "NUMBER", help_heading = "Health")]
     pub(crate) health_retries: Option<u32>,
     /// How long failures do not count after the start [default: 0s].

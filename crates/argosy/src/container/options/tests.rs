@@ -120,3 +120,17 @@ fn what_is_not_there_is_refused() {
     assert!(run("--userns=auto i c").unwrap_err().contains("is not there yet"));
     assert_eq!(run("--pid host i c").unwrap().namespaces.pid, Namespace::Host);
 }
+
+#[test]
+fn a_health_time_of_nothing_is_the_default() {
+    let health = |words: &str| {
+        run(&format!("--health-cmd true {words} i c")).map(|spec| spec.health.unwrap())
+    };
+    let usual = health("").unwrap();
+    let none = "--health-interval 0 --health-timeout 0s --health-start-period 0 --health-retries 0";
+    assert_eq!(health(none).unwrap(), usual);
+    assert_eq!(
+        health("--health-interval 10us").unwrap_err(),
+        "the health interval is less than 1 ms"
+    );
+}
