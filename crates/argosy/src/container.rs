@@ -33,6 +33,7 @@ use crate::printer::Printer;
 use crate::program;
 pub(crate) use docker::as_docker;
 use record::EngineRecord;
+pub(crate) use sweep::let_images_go;
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
 
@@ -40,6 +41,9 @@ pub(crate) use network_commands::main as network;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Containers below the data directory.
+const CONTAINERS: &str = "containers";
 
 /// The hidden command with which the program becomes a container's monitor.
 pub(crate) const HELPER: &str = "container-helper";
@@ -58,7 +62,7 @@ impl Engine {
     pub(crate) fn of(global: &Global, data_dir: &Path) -> Engine {
         let containers = Containers {
             run_dir: global.runtime_dir().join("containers"),
-            data_dir: data_dir.join("containers"),
+            data_dir: data_dir.join(CONTAINERS),
         };
         let volumes = Volumes::at(data_dir.join("volumes"));
         let runtime_dir = global.runtime_dir().to_owned();
