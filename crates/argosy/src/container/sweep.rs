@@ -11,6 +11,7 @@ use argosy_image::{Store, StoreError};
 
 use super::ids::{is_being_made, is_ours};
 use super::record::EngineRecord;
+use super::volumes::Volumes;
 use super::{CONTAINERS, Engine, failed, network, now_ms};
 use crate::failure::{Exit, Failure};
 
@@ -127,9 +128,10 @@ fn millis(time: Duration) -> u64 {
 
 fn volumes(engine: &Engine) -> Result<(), Failure> {
     let containers = &engine.containers.data_dir;
-    for volume in engine.volumes.list()? {
+    for name in engine.volumes.names()?.iter().filter(|name| Volumes::may_be_nameless(name)) {
+        let Ok(Some(volume)) = engine.volumes.find_if_there(name) else { continue };
         if volume.goes_with.as_ref().is_some_and(|id| is_gone(containers, id)) {
-            engine.volumes.remove_if_there(engine, &volume.name)?;
+            engine.volumes.remove_if_there(engine, name)?;
         }
     }
     engine.volumes.collect()
