@@ -47,7 +47,11 @@ pub(crate) use docker::{as_docker, is_run};
 pub(crate) use inspect::show;
 pub(crate) use places::data_dir;
 use record::EngineRecord;
+<<<<<<< HEAD
 pub(crate) use run::EXIT_NOT_MADE;
+=======
+pub(crate) use sweep::let_images_go;
+>>>>>>> w-b
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
 
@@ -56,6 +60,9 @@ pub(crate) use pod::main as pod;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Containers below the data directory.
+const CONTAINERS: &str = "containers";
 
 /// The hidden command with which the program becomes a container's monitor.
 pub(crate) const HELPER: &str = "container-helper";
@@ -83,7 +90,11 @@ impl Engine {
 
     fn at(runtime_dir: &Path, data_dir: &Path) -> Engine {
         let containers = Containers {
+<<<<<<< HEAD
             run_dir: runtime_dir.join(CONTAINERS),
+=======
+            run_dir: global.runtime_dir().join("containers"),
+>>>>>>> w-b
             data_dir: data_dir.join(CONTAINERS),
         };
         let volumes = Volumes::at(data_dir.join("volumes"));

@@ -19,6 +19,7 @@ pub(super) use shown::list;
 pub(super) use transfer::pull;
 
 use crate::args::{DataDir, ImageAction, ImageGc, ImageRemove, ImageTag, RegistryOptions};
+use crate::container::let_images_go;
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
@@ -58,6 +59,7 @@ fn tag(options: &ImageTag) -> Result<(), Failure> {
 
 pub(super) fn remove(options: &ImageRemove, printer: &Printer) -> Result<(), Failure> {
     let store = store(&options.data)?;
+    let_images_go(&options.data.data_dir, &store)?;
     let removal = Removal { force: options.force, in_use: BTreeSet::new() };
     let mut removed = Vec::new();
     for image in &options.images {
@@ -85,6 +87,7 @@ pub(super) fn remove(options: &ImageRemove, printer: &Printer) -> Result<(), Fai
 
 fn collect(options: &ImageGc, printer: &Printer) -> Result<(), Failure> {
     let store = store(&options.data)?;
+    let_images_go(&options.data.data_dir, &store)?;
     let what = if options.all { Collect::Unused } else { Collect::Nameless };
     let collected = store.collect(&BTreeSet::new(), what).map_err(|error| failed(error.into()))?;
     let disk = store.disk().map_err(|error| failed(error.into()))?;

@@ -2,6 +2,7 @@
 //! container, and whatever goes wrong with it is not the run's failure.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use argosy_container::{ContainerError, ContainerId, Hold, State, try_lock};
@@ -10,7 +11,8 @@ use argosy_image::{Store, StoreError};
 
 use super::ids::{is_being_made, is_ours};
 use super::record::EngineRecord;
-use super::{Engine, failed, network, now_ms};
+use super::volumes::Volumes;
+use super::{CONTAINERS, Engine, failed, network, now_ms};
 use crate::failure::{Exit, Failure};
 
 /// What is locked while somebody sweeps. One is enough.
@@ -48,7 +50,7 @@ pub(super) fn sweep(engine: &Engine, store: &Store, unit: Option<&str>) {
         containers(engine, &found),
         volumes(engine),
         network::sweep(engine),
-        leases(engine, store),
+        let_go(&engine.containers.data_dir, store),
     ];
     swept.into_iter().filter_map(Result::err).for_each(|failure| tell(&failure));
 }
@@ -128,20 +130,26 @@ fn millis(time: Duration) -> u64 {
 }
 
 fn volumes(engine: &Engine) -> Result<(), Failure> {
-    for volume in engine.volumes.list()? {
-        if volume.goes_with.as_ref().is_some_and(|id| is_gone(engine, id)) {
-            engine.volumes.remove_if_there(engine, &volume.name)?;
+    let containers = &engine.containers.data_dir;
+    for name in engine.volumes.names()?.iter().filter(|name| Volumes::may_be_nameless(name)) {
+        let Ok(Some(volume)) = engine.volumes.find_if_there(name) else { continue };
+        if volume.goes_with.as_ref().is_some_and(|id| is_gone(containers, id)) {
+            engine.volumes.remove_if_there(engine, name)?;
         }
     }
     engine.volumes.collect()
 }
 
-/// Lets go of images that were held for containers which are gone.
-fn leases(engine: &Engine, store: &Store) -> Result<(), Failure> {
+/// Lets go of images that are held for containers which are gone: those of killed commands.
+pub(crate) fn let_images_go(data_dir: &Path, store: &Store) -> Result<(), Failure> {
+    let_go(&data_dir.join(CONTAINERS), store)
+}
+
+fn let_go(containers: &Path, store: &Store) -> Result<(), Failure> {
     let bad = |error: StoreError| Failure::from_error(Exit::BadInput, &error);
     for lease in store.leases().map_err(bad)? {
         let id = ContainerId::new(&lease.holder);
-        if id.is_ok_and(|id| is_ours(&id) && is_gone(engine, &id)) {
+        if id.is_ok_and(|id| is_ours(&id) && is_gone(containers, &id)) {
             store.release(&lease.holder).map_err(bad)?;
         }
     }
@@ -149,10 +157,9 @@ fn leases(engine: &Engine, store: &Store) -> Result<(), Failure> {
 }
 
 /// Tells whether a container neither is there nor is being made.
-fn is_gone(engine: &Engine, id: &ContainerId) -> bool {
-    let path = engine.containers.data_dir.join(id.as_str());
-    let is_missing =
-        fs::symlink_metadata(path).is_err_and(|it| it.kind() == std::io::ErrorKind::NotFound);
+fn is_gone(containers: &Path, id: &ContainerId) -> bool {
+    let metadata = fs::symlink_metadata(containers.join(id.as_str()));
+    let is_missing = metadata.is_err_and(|it| it.kind() == std::io::ErrorKind::NotFound);
     is_missing && !is_being_made(id)
 }
 

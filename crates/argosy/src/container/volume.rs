@@ -33,11 +33,7 @@ pub(crate) fn main(
                 let message = format!("there is no driver {driver:?} of volumes");
                 return Err(Failure::new(Exit::BadInput, message).with_help("there is `local`"));
             }
-            let new = NewVolume {
-                options: opt.clone(),
-                labels: options::pairs(label)?,
-                ..NewVolume::default()
-            };
+            let new = NewVolume { options: opt.clone(), labels: options::pairs(label)? };
             let volume = engine.volumes.make(name.as_deref(), &new, *ignore)?;
             printer.line(&volume.name)?;
         }

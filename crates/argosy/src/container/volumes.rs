@@ -105,6 +105,11 @@ impl Volumes {
         }
     }
 
+    /// Tells whether a name may be one that nobody has chosen, without reading anything.
+    pub(super) fn may_be_nameless(name: &str) -> bool {
+        name.len() == 2 * NAMELESS_BYTES && name.bytes().all(|it| it.is_ascii_hexdigit())
+    }
+
     /// Returns where what is in a volume lies; one in memory has no such place.
     pub(crate) fn data_of(&self, volume: &Volume) -> PathBuf {
         match &volume.kind {

@@ -250,3 +250,52 @@ fn strays_and_what_a_lost_power_leaves_disturb_nobody() {
     assert!(!volumes.join("broken").exists());
     assert_eq!(machine.run(&["volume", "ls", "--quiet"]).ok().stderr, "");
 }
+
+/// How often each of those does its part who disturb each other.
+const ROUNDS: usize = 12;
+
+#[test]
+fn images_come_and_go_beside_containers_and_none_loses_its_own() {
+    let machine = machine();
+    let archive = machine.path("rootfs.tar");
+    let archive = archive.to_str().unwrap();
+    // In use all the time, by a container that reads its files only now and then.
+    let mut running = spawn(&machine, &["--name=holds", "busybox", "sleep", "1000"]);
+    machine.wait("it runs", |m| containers(m).iter().any(|it| it["state"] == "Running"));
+    let many = |act: &(dyn Fn() + Sync)| (0..ROUNDS).for_each(|_| act());
+    let refused = |ran: Ran, why: &[&str]| {
+        let known = why.iter().any(|it| ran.stderr.contains(it));
+        assert!(ran.code == 0 || known, "{} {}{}", ran.code, ran.stdout, ran.stderr);
+    };
+    // Another image than the one above: its layer has other times.
+    let import = || {
+        machine.run(&["image", "import", "--env", "A=b", archive, "passing:1"]).ok();
+    };
+    let start = || {
+        let words = ["--rm", "--pull=never", "passing:1", "cat", "/bin/true", "/bin/busybox"];
+        refused(run(&machine, &words), &["there is no image \"passing:1\" here"]);
+    };
+    let remove = || {
+        let ran = machine.run(&["image", "rm", "--force", "passing:1"]);
+        refused(ran, &["is in use by", "there is no image"]);
+    };
+    let collect = || {
+        machine.run(&["image", "gc", "--all"]).ok();
+    };
+    std::thread::scope(|scope| {
+        for act in [&import as &(dyn Fn() + Sync), &start, &start, &remove, &collect] {
+            scope.spawn(move || many(act));
+        }
+    });
+    let read = machine.run(&["container", "exec", "holds", "ls", "/bin/wget"]).ok();
+    assert_eq!(read.stdout, "/bin/wget\n");
+    let refused = machine.run(&["image", "rm", "busybox"]);
+    assert!(refused.stderr.contains("is in use by"), "{}", refused.stderr);
+    machine.run(&["container", "rm", "--force", "holds"]).ok();
+    running.wait().unwrap();
+    machine.run(&["image", "gc", "--all"]).ok();
+    for name in ["images/layers/sha256", "images/images/sha256", "images/leases", "images/sessions"]
+    {
+        assert_eq!(entries(&machine, name), [""; 0], "{name}");
+    }
+}
