@@ -29,6 +29,10 @@ fn age(store: &Store, image: &Image, seconds: u64) {
     File::options().write(true).open(record).unwrap().set_modified(then).unwrap();
 }
 
+fn only(image: &Image) -> Vec<Digest> {
+    vec![image.manifest.clone()]
+}
+
 fn unused(store: &Store) -> Vec<Digest> {
     store.unused(&NOBODY).unwrap()
 }
@@ -49,7 +53,7 @@ fn the_image_that_was_used_last_the_longest_ago_goes_first_and_one_at_a_time() {
     assert_eq!(store.unused(&in_use).unwrap(), order);
     for image in [three, one] {
         let collected = store.collect(&in_use, Collect::Oldest).unwrap();
-        assert_eq!(collected.images, [image.id.clone()]);
+        assert_eq!(collected.images, std::slice::from_ref(&image.id));
         assert!(collected.bytes > 0 && image.layers.iter().all(|layer| !layer.exists()));
     }
     assert_eq!(store.collect(&in_use, Collect::Oldest).unwrap().images, []);
@@ -114,12 +118,12 @@ fn words_name_images_as_commands_do() {
         store.named_in(words.iter().copied()).unwrap().into_iter().collect()
     };
     for word in ["busybox", "docker.io/library/busybox:latest", hub.id.short(), hub.id.hex()] {
-        assert_eq!(named(&["run", "--rm", word, "/bin/sh"]), [hub.manifest.clone()], "{word}");
+        assert_eq!(named(&["run", "--rm", word, "/bin/sh"]), only(&hub), "{word}");
     }
-    assert_eq!(named(&[&hub.id.to_string()]), [hub.manifest.clone()]);
-    assert_eq!(named(&["registry.example:5000/team/app:1.4"]), [own.manifest.clone()]);
+    assert_eq!(named(&[&hub.id.to_string()]), only(&hub));
+    assert_eq!(named(&["registry.example:5000/team/app:1.4"]), only(&own));
     let by_digest = format!("registry.example:5000/team/app@{}", own.manifest);
-    assert_eq!(named(&[&by_digest]), [own.manifest.clone()]);
+    assert_eq!(named(&[&by_digest]), only(&own));
     for word in ["busybox:2", "team/app:1.4", &hub.id.hex()[..11], "", "-x", "--name=busybox"] {
         assert_eq!(named(&[word]), [], "{word}");
     }

@@ -77,7 +77,9 @@ impl Asked<'_> {
         let kind = self.picture.reason(name).map(|reason| reason.kind);
         match kind {
             Some(ReasonKind::NoMachine) if self.picture.full_machines().next().is_some() => {
-                "argosy list-machines   # whose disks are full; there: argosy image gc --all".into()
+                "argosy list-machines   # whose disks are full: make room there, or join another \
+                 machine: argosy token create"
+                    .into()
             }
             Some(ReasonKind::NoMachine) => {
                 "argosy token create   # to join another machine, or bring one back".into()
