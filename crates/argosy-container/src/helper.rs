@@ -44,8 +44,11 @@ pub struct RunOptions {
     /// Whether nothing of it is left when it has ended.
     pub remove: bool,
     /// Whether the helper leaves its caller once the container has started: it says `started` on
-    /// its standard output, and then has no streams.
+    /// its standard input, which the caller has opened for that, and then has no streams.
     pub background: bool,
+    /// Whether it leaves without its standard output and error: they are a unit's, and outlive the
+    /// caller.
+    pub keeps_output: bool,
     /// Whether what the container prints is kept beside it, for [`Containers::log`]. Then others can
     /// attach, too.
     pub log: bool,
@@ -61,7 +64,7 @@ pub const STARTED: &str = "started\n";
 
 impl HelperRequest {
     /// The same, but the helper leaves its caller once the process runs: it says [`STARTED`] on its
-    /// standard output, and then has no streams. A run says so in its options.
+    /// standard input, and then has no streams. A run says so in its options.
     #[must_use]
     pub fn in_background(mut self) -> HelperRequest {
         match &mut self {

@@ -1,5 +1,6 @@
 //! The foreground monitor: the parent of one container, from its start until nothing of it is left.
 
+mod caller;
 mod clients;
 mod companion;
 mod ended;
@@ -22,7 +23,7 @@ use rustix::process::{
 use serde::{Deserialize, Serialize};
 
 use crate::hearing::Hearing;
-use crate::helper::{RunOptions, STARTED};
+use crate::helper::RunOptions;
 use crate::log::LogWriter;
 use crate::ready::{self, Ready};
 use crate::record::{self, Exit, now_ms};
@@ -32,6 +33,7 @@ use crate::store::Containers;
 use crate::terminal::{self, RawMode};
 use crate::{ContainerError, sys};
 
+use caller::Caller;
 pub(crate) use clients::Stream;
 pub(crate) use companion::Attendance;
 pub(crate) use ended::{Ended, code_of};
@@ -67,10 +69,8 @@ impl Containers {
         options: RunOptions,
     ) -> Result<Ended, ContainerError> {
         let spec = self.spec(id)?;
-        if options.background {
-            // Its caller's terminal and signals are none of its business any more.
-            let _ = rustix::process::setsid();
-        }
+        let caller = options.background.then(|| Caller::take(options.keeps_output));
+        let caller = caller.transpose().map_err(ContainerError::system("leave the terminal"))?;
         let signals =
             sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
         let started_ms = now_ms();
@@ -97,8 +97,8 @@ impl Containers {
         drop(inner);
         let mut monitor = None;
         let watched = (|| {
-            if options.background {
-                leave_caller().map_err(ContainerError::system("leave the caller"))?;
+            if let Some(caller) = caller {
+                caller.leave().map_err(ContainerError::system("leave the caller"))?;
             }
             let new = Monitor::new(self, &spec, started, relay, signals, options)?;
             monitor.insert(new).watch()
@@ -290,16 +290,6 @@ impl<'a> Monitor<'a> {
         }
         self.hearing = None;
     }
-}
-
-/// Tells the caller that the container has started, and has no streams of the caller's any more.
-fn leave_caller() -> std::io::Result<()> {
-    let null = own::null()?;
-    // A caller that has ended meanwhile needs no word.
-    let _ = rustix::io::write(rustix::stdio::stdout(), STARTED.as_bytes());
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    Ok(rustix::stdio::dup2_stderr(&null)?)
 }
 
 /// Waits until a signal or one of the wanted descriptors is ready; returns which of these are.

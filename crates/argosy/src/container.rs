@@ -4,11 +4,12 @@
 
 mod about;
 mod attach;
+mod background;
 mod copy;
 mod docker;
-mod ids;
 mod exec;
 mod filter;
+mod ids;
 mod images;
 mod inspect;
 mod list;
@@ -17,16 +18,16 @@ mod names;
 mod network;
 mod network_commands;
 mod options;
-mod private;
 mod places;
 mod pod;
+mod private;
 mod record;
 mod rename;
 mod run;
 mod shape;
 mod show;
-mod sweep;
 mod status;
+mod sweep;
 mod volume;
 mod volumes;
 
@@ -47,11 +48,8 @@ pub(crate) use docker::{as_docker, is_run};
 pub(crate) use inspect::show;
 pub(crate) use places::data_dir;
 use record::EngineRecord;
-<<<<<<< HEAD
 pub(crate) use run::EXIT_NOT_MADE;
-=======
 pub(crate) use sweep::let_images_go;
->>>>>>> w-b
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
 
@@ -60,9 +58,6 @@ pub(crate) use pod::main as pod;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// Containers below the data directory.
-const CONTAINERS: &str = "containers";
 
 /// The hidden command with which the program becomes a container's monitor.
 pub(crate) const HELPER: &str = "container-helper";
@@ -90,11 +85,7 @@ impl Engine {
 
     fn at(runtime_dir: &Path, data_dir: &Path) -> Engine {
         let containers = Containers {
-<<<<<<< HEAD
             run_dir: runtime_dir.join(CONTAINERS),
-=======
-            run_dir: global.runtime_dir().join("containers"),
->>>>>>> w-b
             data_dir: data_dir.join(CONTAINERS),
         };
         let volumes = Volumes::at(data_dir.join("volumes"));

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, openat};
 use rustix::io::{Errno, read};
 use rustix::process::{WaitOptions, wait};
-use rustix::stdio::{dup2_stdin, dup2_stdout, stdin, stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin, stdout};
 
 use super::Launch;
 use super::execute::drop_privileges;
@@ -78,6 +78,8 @@ pub(crate) fn run(launch: &Launch, identity: &Identity, link: &Link) -> StartFai
     }
     let keep = || -> io::Result<()> {
         dup2_stdout(&sys::signal_descriptor()?)?;
+        // Whoever started the pod may wait until nobody writes to it any more.
+        dup2_stderr(File::open("/dev/null")?)?;
         match &launch.company {
             Some(company) => Ok(dup2_stdin(company)?),
             None => Ok(()),

@@ -2,8 +2,9 @@
 
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 
+use super::caller::Caller;
 use super::relay::Relay;
-use super::{OWN, Streams, code_of, leave_caller, wait_for};
+use super::{OWN, Streams, code_of, wait_for};
 use crate::exec::ExecSpec;
 use crate::spec::ContainerId;
 use crate::store::Containers;
@@ -21,18 +22,16 @@ impl Containers {
         background: bool,
     ) -> Result<u8, ContainerError> {
         use std::os::fd::AsFd;
-        if background {
-            // Its caller's terminal and signals are none of its business any more.
-            let _ = rustix::process::setsid();
-        }
+        let caller = background.then(|| Caller::take(false));
+        let caller = caller.transpose().map_err(ContainerError::system("leave the terminal"))?;
         let signals =
             sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
         let (mut relay, inner) = Relay::prepare(streams, exec.process.tty, None)
             .map_err(ContainerError::system("make the process's streams"))?;
         let executed = inner.replaced(|| self.exec(id, exec))?;
         drop(inner);
-        if background {
-            leave_caller().map_err(ContainerError::system("leave the caller"))?;
+        if let Some(caller) = caller {
+            caller.leave().map_err(ContainerError::system("leave the caller"))?;
         }
         let pid = Pid::from_raw(executed.pid);
         let pid = pid.ok_or_else(|| ContainerError::NotRunning { id: id.clone() })?;

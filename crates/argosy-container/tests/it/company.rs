@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use argosy_container::{
     Companion, ContainerSpec, Health, LogReader, Mount, MountKind, Ready, RunOptions, STARTED,
@@ -83,8 +83,8 @@ fn in_the_background_it_says_that_it_has_started_and_its_output_is_kept() {
     let spec = stand.script("echo one; echo two >&2; printf rest");
     stand.containers.create(&spec).unwrap();
     let options = RunOptions { background: true, log: true, ..RunOptions::default() };
-    let output = run(&stand, &spec, options).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), STARTED);
+    let (output, said) = left(run(&stand, &spec, options));
+    assert_eq!((said.as_str(), output.stdout.len()), (STARTED, 0));
     assert_eq!(stand.containers.wait(&spec.id).unwrap().unwrap().code, 0);
     let mut lines = lines(stand.containers.log(&spec.id).unwrap());
     lines.sort();
@@ -94,9 +94,33 @@ fn in_the_background_it_says_that_it_has_started_and_its_output_is_kept() {
     // One that cannot start says why, and not that it has.
     let spec = stand.spec(&["/no/such/program"]);
     stand.containers.create(&spec).unwrap();
-    let output = run(&stand, &spec, options).output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(127), 0));
+    let (output, said) = left(run(&stand, &spec, options));
+    assert_eq!((output.status.code(), said.as_str()), (Some(127), ""));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/program"));
+    stand.containers.delete(&spec.id, false).unwrap();
+}
+
+/// Starts a helper that leaves; returns what it printed and what it said to its caller alone.
+fn left(mut command: Command) -> (Output, String) {
+    let (mut from, to) = std::io::pipe().unwrap();
+    command.stdin(to);
+    let output = command.output().unwrap();
+    drop(command);
+    let mut said = String::new();
+    from.read_to_string(&mut said).unwrap();
+    (output, said)
+}
+
+#[test]
+fn in_the_background_of_a_unit_it_prints_where_the_unit_does() {
+    let stand = Stand::new();
+    let spec = stand.script("echo one; sleep 0.2; echo two");
+    stand.containers.create(&spec).unwrap();
+    let options = RunOptions { background: true, keeps_output: true, ..RunOptions::default() };
+    // The output ends with the container, long after the caller was told.
+    let (output, said) = left(run(&stand, &spec, options));
+    assert_eq!((said.as_str(), &output.stdout[..]), (STARTED, &b"one\ntwo\n"[..]));
+    stand.containers.wait(&spec.id).unwrap();
     stand.containers.delete(&spec.id, false).unwrap();
 }
 

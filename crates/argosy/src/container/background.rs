@@ -5,7 +5,6 @@ use std::process::{ExitCode, Stdio};
 
 use argosy_container::{HelperRequest, STARTED};
 
-use super::run::EXIT_NOT_MADE;
 use super::{cannot_run, helper};
 use crate::failure::Failure;
 
@@ -18,10 +17,12 @@ pub(super) enum Output {
     Nobodys,
 }
 
-/// Starts the helper and waits until what it runs has started.
+/// Starts the helper and waits until what it runs has started; returns success, or the helper's exit
+/// status, which is `not_made` if it has none.
 pub(super) fn start_in_background(
     request: &HelperRequest,
     output: Output,
+    not_made: u8,
 ) -> Result<ExitCode, Failure> {
     let mut command = helper(request)?;
     if output == Output::Nobodys {
@@ -40,6 +41,6 @@ pub(super) fn start_in_background(
     }
     // It has said why on the standard error, which is ours.
     let status = child.wait().map_err(|error| cannot_run(&command, &error))?;
-    let code = status.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(EXIT_NOT_MADE);
+    let code = status.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(not_made);
     Ok(ExitCode::from(code))
 }

@@ -1,11 +1,11 @@
 //! `argosy container exec`: one more process in a container that runs.
 
-use std::io::{BufRead, BufReader};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
-use argosy_container::{ExecSpec, HelperRequest, Process, STARTED, Streams};
+use argosy_container::{ExecSpec, Process, Streams};
 
-use super::{Engine, become_helper, cannot_run, failed, helper, options};
+use super::background::{Output, start_in_background};
+use super::{Engine, become_helper, failed, options};
 use crate::args::ContainerExec;
 use crate::failure::{Exit, Failure};
 
@@ -33,26 +33,7 @@ pub(super) fn exec(engine: &Engine, options: &ContainerExec) -> Result<ExitCode,
     let streams = Streams { interactive, attachable: options.detach };
     let request = engine.containers.exec_request(&id, &exec, streams).map_err(|e| failed(&e))?;
     match options.detach {
-        true => leave(&request.in_background()),
+        true => start_in_background(&request.in_background(), Output::Nobodys, EXIT_NOT_MADE),
         false => Err(become_helper(&request)),
     }
-}
-
-/// Starts the helper and waits until it has executed the process.
-fn leave(request: &HelperRequest) -> Result<ExitCode, Failure> {
-    let mut command = helper(request)?;
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let cannot = |error: std::io::Error| cannot_run(&command, &error);
-    let mut child = spawned.map_err(cannot)?;
-    let mut line = String::new();
-    if let Some(from) = child.stdout.take() {
-        BufReader::new(from).read_line(&mut line).map_err(cannot)?;
-    }
-    if line == STARTED {
-        return Ok(ExitCode::SUCCESS);
-    }
-    // It has said why on the standard error, which is ours.
-    let status = child.wait().map_err(cannot)?;
-    let code = status.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(EXIT_NOT_MADE);
-    Ok(ExitCode::from(code))
 }

@@ -1,16 +1,16 @@
 //! `argosy container run`: gets the image, makes the container, and becomes its monitor.
 
-use std::io::{BufRead, BufReader};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use argosy_api::UnitContainer;
 use argosy_container::{
-    ContainerId, ContainerSpec, Lasting, Mount, MountKind, Ready, Root, RunOptions, STARTED,
-    Streams, process_of,
+    ContainerId, ContainerSpec, Lasting, Mount, MountKind, Ready, Root, RunOptions, Streams,
+    process_of,
 };
 use argosy_image::Image;
 use argosy_network::CompanionRequest;
 
+use super::background::{Output, start_in_background};
 use super::ids::new_id;
 use super::names::{naming, take_name};
 use super::options::Wanted;
@@ -18,7 +18,7 @@ use super::pod::{self, Joined};
 use super::record::{self, EngineRecord};
 use super::sweep::sweep;
 use super::volumes::Volume;
-use super::{Engine, become_helper, cannot_run, failed, helper, images, network, now_ms, options};
+use super::{Engine, become_helper, failed, images, network, now_ms, options};
 use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
@@ -75,6 +75,7 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
         streams: Streams { interactive: options.interactive, attachable: false },
         remove: options.rm.is_on(),
         background: options.detach,
+        keeps_output: unit.is_some(),
         // A unit's output is in the journal; of what somebody sees and throws away nothing is kept.
         log: unit.is_none() && (options.detach || !options.rm.is_on()),
         ready: match options.sdnotify {
@@ -87,7 +88,8 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     let request = engine.containers.run_request(&id, run);
     match options.detach {
         true => {
-            let code = start_in_background(&request)?;
+            let output = if unit.is_some() { Output::Kept } else { Output::Nobodys };
+            let code = start_in_background(&request, output, EXIT_NOT_MADE)?;
             if code == ExitCode::SUCCESS {
                 printer.line(id.as_str())?;
             }
@@ -95,27 +97,6 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
         }
         false => Err(become_helper(&request)),
     }
-}
-
-/// Starts the monitor and waits until the container runs.
-pub(super) fn start_in_background(
-    request: &argosy_container::HelperRequest,
-) -> Result<ExitCode, Failure> {
-    let mut command = helper(request)?;
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let cannot = |error: std::io::Error| cannot_run(&command, &error);
-    let mut child = spawned.map_err(cannot)?;
-    let mut line = String::new();
-    if let Some(from) = child.stdout.take() {
-        BufReader::new(from).read_line(&mut line).map_err(cannot)?;
-    }
-    if line == STARTED {
-        return Ok(ExitCode::SUCCESS);
-    }
-    // It has said why on the standard error, which is ours.
-    let status = child.wait().map_err(cannot)?;
-    let code = status.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(EXIT_NOT_MADE);
-    Ok(ExitCode::from(code))
 }
 
 fn make(

@@ -25,11 +25,7 @@ pub(super) fn exit_code(state: &State) -> u8 {
     match state {
         State::Exited(exit) => exit.code,
         State::Lost => LOST_CODE,
-        State::Created
-        | State::Starting
-        | State::Running
-        | State::Unwatched
-        | State::Paused => 0,
+        State::Created | State::Starting | State::Running | State::Unwatched | State::Paused => 0,
     }
 }
 

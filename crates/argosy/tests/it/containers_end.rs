@@ -73,6 +73,26 @@ fn a_unit_is_stopped_and_has_not_failed_whoever_stops_its_container() {
 }
 
 #[test]
+fn a_container_that_its_unit_leaves_goes_on_to_print_into_the_journal() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let argosy = env!("CARGO_BIN_EXE_argosy");
+    let text = format!(
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart={argosy} container run -d --network none --name left busybox \
+         sh -c \"echo up; while ! test -e /go; do sleep 0.1; done; echo later; exec sleep 1000\"\n\
+         ExecStop={argosy} container stop left\n"
+    );
+    started(&machine, "left.service", &text);
+    machine.run(&["container", "exec", "left", "touch", "/go"]).ok();
+    machine.wait("a line after its start", |m| {
+        m.run(&["--local", "journal", "left", "--cat"]).stdout.lines().any(|line| line == "later")
+    });
+    stopped_well(&machine, "left");
+}
+
+#[test]
 fn what_a_container_had_goes_with_its_end() {
     let _network = OwnNetwork::enter();
     let machine = Machine::alone();

@@ -6,9 +6,10 @@ use argosy_container::{
     ContainerId, ContainerSpec, HelperRequest, PodPart, Process, Ready, Root, RunOptions, State,
 };
 
-use super::super::record::EngineRecord;
+use super::super::background::{Output, start_in_background};
 use super::super::ids::new_id;
-use super::super::run::{UNIT_VARIABLE, keep, start_in_background};
+use super::super::record::EngineRecord;
+use super::super::run::{EXIT_NOT_MADE, UNIT_VARIABLE, keep};
 use super::super::sweep::sweep;
 use super::super::{Engine, become_helper, network, now_ms};
 use super::parts;
@@ -33,7 +34,7 @@ pub(super) fn start(engine: &Engine, pod: &Pod) -> Result<(), Failure> {
     }
     let request = request(engine, pod, RunOptions { background: true, ..options() })?;
     // It says itself why it did not start.
-    match start_in_background(&request)? {
+    match start_in_background(&request, Output::Nobodys, EXIT_NOT_MADE)? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Failure::new(Exit::BadInput, format!("the pod {} did not start", pod.name))),
     }
