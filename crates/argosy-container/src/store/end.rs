@@ -107,8 +107,11 @@ impl Containers {
     /// runs; if its own end takes it away meanwhile, that is as good.
     pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
         let lock = if force {
-            self.spec(id)?;
-            self.kill_if_there(id, libc::SIGKILL)?;
+            match self.spec(id).and_then(|_| self.kill_if_there(id, libc::SIGKILL)) {
+                // Nothing of it can be run, and all of it be removed.
+                Ok(()) | Err(ContainerError::Damaged { .. }) => {}
+                result => result?,
+            }
             match self.wait_unwatched(id) {
                 Err(ContainerError::NotFound { .. }) => return Ok(()),
                 result => result?,
@@ -135,11 +138,11 @@ impl Containers {
     /// the lock, so that no monitor is there.
     pub(crate) fn clear_run(&self, id: &ContainerId) -> Result<(), ContainerError> {
         if let Some(run) = self.run_record(id)? {
-            run.cgroups.kill().map_err(ContainerError::system("kill what the container left"))?;
-            // Not every machine has a cgroup that kills.
             let first = run.init.filter(|_| run.is_running()).and_then(|it| it.open());
-            if let (Some(first), Some(kill)) = (first, sys::signal(libc::SIGKILL)) {
-                let _ = pidfd_send_signal(first, kill);
+            run.cgroups.kill().map_err(ContainerError::system("kill what the container left"))?;
+            if let Some(first) = first {
+                // Not every machine has a cgroup that kills.
+                let _ = pidfd_send_signal(first, Signal::KILL);
                 ends_within(&run, KILLED_MAX);
             }
             run.cgroups

@@ -107,6 +107,12 @@ fn limits_devices_and_ends_are_those_of_version_2_where_it_is_alone() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    if text.contains("ptrace set fp regs failed") {
+        // Debian's kernel for user mode cannot keep the registers of processors with AMX; then there is
+        // no version 2 alone to be had here.
+        eprintln!("skipped: user mode Linux runs no program on this processor");
+        return;
+    }
     let lines = |prefix: &str| {
         let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
         lines.map(str::to_owned).collect::<Vec<_>>()
