@@ -156,20 +156,25 @@ impl Containers {
     }
 
     /// Ends every container that runs without a monitor: nobody would see its end, keep its network,
-    /// or pass on what it prints.
+    /// or pass on what it prints. One that cannot be ended does not keep the others; why is returned.
     pub fn end_unwatched(&self) -> Result<(), ContainerError> {
-        let unwatched = |it: RunRecord| !it.is_watched();
+        let mut result = Ok(());
         for id in self.list()? {
-            if self.run_record(&id)?.is_some_and(unwatched) {
-                match self.try_lock(&id) {
-                    Ok(Some(_lock)) => self.clear_run(&id)?,
-                    // Somebody is about it, or has removed it.
-                    Ok(None) | Err(ContainerError::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            result = result.and(self.end_if_unwatched(&id));
         }
-        Ok(())
+        result
+    }
+
+    fn end_if_unwatched(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        if self.run_record(id)?.is_none_or(|it| it.is_watched()) {
+            return Ok(());
+        }
+        match self.try_lock(id) {
+            Ok(Some(_lock)) => self.clear_run(id),
+            // Somebody is about it, or has removed it.
+            Ok(None) | Err(ContainerError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes what creations and removals that were cut short have left, and what runs have whose

@@ -52,7 +52,10 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     for note in options::check(options, unit.is_some())? {
         printer.note(&note);
     }
-    engine.containers.end_unwatched().map_err(|error| failed(&error))?;
+    if let Err(error) = engine.containers.end_unwatched() {
+        printer
+            .note(&format!("cannot end what runs without a monitor: {}", failed(&error).message));
+    }
     sweep(engine, unit.as_deref())?;
     let id = new_id()?;
     let image = images::image(&engine.store()?, options, &id, printer)?;
