@@ -59,6 +59,7 @@ pub use process::{DEFAULT_PATH, NoCommand, Overrides, process_of};
 pub use procfs::{ProcessName, own_number};
 pub use ready::Ready;
 pub use record::Exit;
+pub use seal::become_sealed;
 pub use seccomp::SeccompError;
 pub use setup::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use spec::*;

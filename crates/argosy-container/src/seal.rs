@@ -28,6 +28,20 @@ pub(crate) fn seal_own_program() -> io::Result<()> {
     match execute(&program)? {}
 }
 
+/// Becomes this program with other arguments, sealed from its first moment on, which spares it to
+/// execute itself again; returns only why that cannot be. Only for a process with one thread.
+pub fn become_sealed(arguments: &[&str]) -> io::Error {
+    let become_it = || -> io::Result<Infallible> {
+        let program = read_only_mount()?;
+        let arguments = arguments.iter().map(|it| CString::new(*it).map_err(io::Error::other));
+        sys::execveat(program.as_fd(), &arguments.collect::<io::Result<Vec<_>>>()?)
+    };
+    match become_it() {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
 fn is_sealed() -> io::Result<bool> {
     let status = rustix::fs::statvfs(OWN)?;
     if status.f_flag.contains(StatVfsMountFlags::RDONLY) {

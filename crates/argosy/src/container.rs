@@ -303,6 +303,10 @@ fn cannot_run(command: &Command, error: &std::io::Error) -> Failure {
 
 /// Becomes the helper that carries a request out. Returns only if that fails.
 fn become_helper(request: &HelperRequest) -> Failure {
+    if let Ok(argument) = request.argument() {
+        // Not everybody may; then the program is executed as any other.
+        drop(argosy_container::become_sealed(&["argosy", HELPER, &argument]));
+    }
     match helper(request) {
         Ok(mut command) => {
             let error = command.exec();

@@ -20,20 +20,22 @@ impl Containers {
     }
 
     /// Ends every container that runs without a monitor: nobody would see its end, keep its network,
-    /// or pass on what it prints.
+    /// or pass on what it prints. One that cannot be ended does not keep the others; why is returned.
     pub fn end_unwatched(&self) -> Result<(), ContainerError> {
-        for id in self.runs() {
-            if self.run_record(&id)?.is_some_and(|run| RunRecord::is_watched(&run)) {
-                continue;
-            }
-            match self.try_lock(&id) {
-                Ok(Some(_lock)) => self.clear_run(&id)?,
-                // Somebody is about it, or has removed it.
-                Ok(None) | Err(ContainerError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let ended = self.runs().into_iter().map(|id| self.end_if_unwatched(&id));
+        ended.fold(Ok(()), Result::and)
+    }
+
+    fn end_if_unwatched(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        if self.run_record(id)?.is_some_and(|run| RunRecord::is_watched(&run)) {
+            return Ok(());
         }
-        Ok(())
+        match self.try_lock(id) {
+            Ok(Some(_lock)) => self.clear_run(id),
+            // Somebody is about it, or has removed it.
+            Ok(None) | Err(ContainerError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the containers that run, or whose last run nobody has cleared up.

@@ -103,6 +103,8 @@ fn what_a_container_had_goes_with_its_end() {
     assert_eq!(machine.json(&["volume", "ls"]).as_array().unwrap().len(), 0);
     let leases = fs::read_dir(machine.path("data/images/leases")).unwrap();
     assert_eq!(leases.count(), 0, "the image is still held");
+    let addresses = fs::read_dir(machine.path("run/networks/reservations")).unwrap();
+    assert_eq!(addresses.count(), 0, "the address is still reserved");
     machine.run(&["image", "rm", "busybox"]).ok();
 }
 
