@@ -30,6 +30,7 @@ pub(crate) enum ContainerAction {
     /// It stays in the foreground and ends with the container's exit status: 125 when the container
     /// could not be made, 126 when its program cannot be executed, 127 when there is none, 128 and
     /// the signal's number when a signal ended it. In a unit the container's life is the unit's.
+    #[command(disable_help_flag = true)]
     Run(Box<ContainerRun>),
     /// List containers: those that run, with --all every one.
     #[command(visible_alias = "ls")]
@@ -54,7 +55,7 @@ pub(crate) enum ContainerAction {
     /// Stop containers: their stop signal, and SIGKILL after a while.
     Stop {
         /// Seconds until SIGKILL; those that the container was run with by default, or 10.
-        #[arg(short, long, value_name = "SECONDS")]
+        #[arg(short, long, alias = "timeout", value_name = "SECONDS")]
         time: Option<u64>,
         /// No error for one that is not there.
         #[arg(long)]

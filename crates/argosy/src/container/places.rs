@@ -6,7 +6,7 @@
 //! `/run/user`, which comes and goes with his sessions.
 
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::args::{DATA_DIR, Global};
@@ -22,7 +22,10 @@ pub(crate) fn data_dir(given: &Path) -> Result<PathBuf, Failure> {
         return Ok(given.to_owned());
     }
     let own = own_data_dir(|name| std::env::var_os(name));
-    let made = own.and_then(|path| match std::fs::create_dir_all(&path) {
+    // Variables of containers are secrets, and their files may have rights of their own.
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    let made = own.and_then(|path| match private.create(&path) {
         Ok(()) => Ok(path),
         Err(error) => Err(format!("cannot make {}: {error}", path.display())),
     });

@@ -10,8 +10,8 @@ const NOT_HERE: [&str; 5] = ["define", "template", "block", "break", "continue"]
 #[derive(Debug, PartialEq)]
 enum End {
     /// The template's own end.
-    All,
-    End,
+    Whole,
+    Closed,
     Else,
     /// `else if ...`, with what stands behind it.
     ElseIf(Vec<Word>),
@@ -20,8 +20,8 @@ enum End {
 pub(super) fn nodes(pieces: &[Piece]) -> Result<Vec<Node>, TemplateError> {
     let mut reader = Reader { pieces, next: 0 };
     match reader.nodes(0)? {
-        (nodes, End::All) => Ok(nodes),
-        (_, End::End) => Err(TemplateError::Stray("end".to_owned())),
+        (nodes, End::Whole) => Ok(nodes),
+        (_, End::Closed) => Err(TemplateError::Stray("end".to_owned())),
         (_, End::Else | End::ElseIf(_)) => Err(TemplateError::Stray("else".to_owned())),
     }
 }
@@ -52,7 +52,7 @@ impl Reader<'_> {
                 _ => String::new(),
             };
             match keyword.as_str() {
-                "end" => return Ok((nodes, End::End)),
+                "end" => return Ok((nodes, End::Closed)),
                 "else" => {
                     found.remove(0);
                     return match found.first() {
@@ -72,7 +72,7 @@ impl Reader<'_> {
                 _ => nodes.push(statement(&found, action)?),
             }
         }
-        Ok((nodes, End::All))
+        Ok((nodes, End::Whole))
     }
 
     fn block(
@@ -92,7 +92,7 @@ impl Reader<'_> {
         if end == End::Else {
             (otherwise, end) = self.nodes(depth + 1)?;
         }
-        if end != End::End {
+        if end != End::Closed {
             return Err(TemplateError::NoEnd(action.to_owned()));
         }
         let last = names.pop();
@@ -109,16 +109,16 @@ impl Reader<'_> {
             let (body, end) = self.nodes(depth + 1)?;
             cases.push((condition, body));
             match end {
-                End::End => return Ok(Node::If { cases, otherwise: Vec::new() }),
+                End::Closed => return Ok(Node::If { cases, otherwise: Vec::new() }),
                 End::ElseIf(words) => condition = whole(&words, action)?,
                 End::Else => {
                     let (otherwise, end) = self.nodes(depth + 1)?;
                     return match end {
-                        End::End => Ok(Node::If { cases, otherwise }),
+                        End::Closed => Ok(Node::If { cases, otherwise }),
                         _ => Err(TemplateError::NoEnd(action.to_owned())),
                     };
                 }
-                End::All => return Err(TemplateError::NoEnd(action.to_owned())),
+                End::Whole => return Err(TemplateError::NoEnd(action.to_owned())),
             }
         }
     }

@@ -1,7 +1,9 @@
 //! docker's commands on a machine without docker: in a unit, in a unit's shell, as another user, and
 //! their output in docker's words.
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -197,6 +199,26 @@ fn what_is_shown_has_dockers_words() {
     assert_eq!(shown(&["wait", "web"]), "137\n");
     docker(&["rm", "-f", "web"]).ok();
     assert_eq!(shown(&["container", "prune", "-f"]).lines().count(), 1);
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_ends_nothing() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let run = |arguments: &[&str]| -> Ran {
+        let line = ["container", "run", "--rm", "--network=none"];
+        let mut command = machine.command(&[&line[..], arguments].concat());
+        command.env("STRANGE", OsStr::from_bytes(b"\xff")).env("PLAIN", "plain");
+        command.stdin(Stdio::null()).output().unwrap().into()
+    };
+    run(&["busybox", "true"]).ok();
+    let all = run(&["--env-host", "busybox", "sh", "-c", "echo $PLAIN$STRANGE"]).ok();
+    assert_eq!(all.stdout, "plain\n");
+    assert!(all.stderr.contains("the variable STRANGE is not UTF-8"), "{}", all.stderr);
+    let asked = run(&["-e", "STRANGE", "busybox", "true"]);
+    assert_eq!(asked.code, 125);
+    assert!(asked.stderr.contains("the variable STRANGE is not UTF-8"), "{}", asked.stderr);
 }
 
 #[test]

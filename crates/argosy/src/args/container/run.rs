@@ -160,7 +160,7 @@ pub(crate) struct ContainerRun {
     #[arg(long, value_name = "NAME", help_heading = "Network")]
     pub(crate) network_alias: Vec<String>,
     /// Its host name.
-    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    #[arg(short = 'h', long, value_name = "NAME", help_heading = "Network")]
     pub(crate) hostname: Option<String>,
     /// A line of /etc/hosts: NAME:ADDRESS; host-gateway is this machine.
     #[arg(long, value_name = "NAME:ADDRESS", help_heading = "Network")]
@@ -218,15 +218,21 @@ pub(crate) struct ContainerRun {
     /// Most memory and swap together; -1 for no limit of swap.
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) memory_swap: Option<String>,
+    /// Memory that it keeps when the machine's is short.
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub(crate) memory_reservation: Option<String>,
     /// Processors, such as 1.5.
     #[arg(long, value_name = "NUMBER", help_heading = "Limits")]
     pub(crate) cpus: Option<f64>,
     /// Weight against others; 1024 is the usual one.
-    #[arg(long, value_name = "WEIGHT", help_heading = "Limits")]
+    #[arg(short, long, value_name = "WEIGHT", help_heading = "Limits")]
     pub(crate) cpu_shares: Option<u64>,
     /// Processors it may run on, such as 0-2,4.
     #[arg(long, value_name = "LIST", help_heading = "Limits")]
     pub(crate) cpuset_cpus: Option<String>,
+    /// Memory nodes it may use, such as 0-1.
+    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    pub(crate) cpuset_mems: Option<String>,
     /// Most processes and threads; -1 for no limit.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) pids_limit: Option<i64>,
@@ -268,6 +274,10 @@ pub(crate) struct ContainerRun {
     /// An option of that.
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Labels")]
     pub(crate) log_opt: Vec<String>,
+
+    /// Print help; in docker's words -h is the host name.
+    #[arg(long, action = ArgAction::Help)]
+    pub(crate) help: Option<bool>,
 
     /// The image, and what to run in it. What follows the image is the command's.
     #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [COMMAND [ARGUMENT]...]")]

@@ -22,14 +22,19 @@ pub(super) fn limits(options: &ContainerRun) -> Result<Limits, Failure> {
         None => None,
     };
     Ok(Limits {
-        memory: options.memory.as_deref().map(bytes).transpose()?.and_then(some),
+        memory: size(&options.memory)?,
         memory_swap,
         milli_cpus,
         cpu_shares: options.cpu_shares,
+        memory_reservation: size(&options.memory_reservation)?,
         cpuset_cpus: options.cpuset_cpus.clone(),
+        cpuset_mems: options.cpuset_mems.clone(),
         pids: options.pids_limit.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0),
-        ..Limits::default()
     })
+}
+
+fn size(option: &Option<String>) -> Result<Option<u64>, Failure> {
+    Ok(option.as_deref().map(bytes).transpose()?.and_then(some))
 }
 
 /// A limit of zero is none.

@@ -40,6 +40,8 @@ fn an_option_that_is_not_there_is_refused_by_name() {
     }
     let error = run("--nmae x busybox").unwrap_err();
     assert!(error.contains("--name"), "{error}");
+    assert_eq!(run("-h box -c 512 i c").unwrap().hostname.as_deref(), Some("box"));
+    assert!(run("--help").unwrap_err().contains("IMAGE"));
     let spec = run("-it -eA=1 -m64m -v/srv:/data:cached -w/tmp busybox --name -x").unwrap();
     assert_eq!(spec.process.args, ["--name", "-x"]);
     assert!(spec.process.tty && spec.process.env.contains(&"A=1".to_owned()));
@@ -60,6 +62,8 @@ fn sizes_and_limits_are_dockers() {
     assert_eq!(spec.ulimits[0].hard, Some(128));
     assert_eq!(run("-m 12q i c").unwrap_err(), "\"12q\" is no size");
     assert_eq!(run("-m 0.5g i c").unwrap().limits.memory, Some(512 << 20));
+    let kept = run("--memory-reservation 1g --cpuset-mems 0 i c").unwrap().limits;
+    assert_eq!((kept.memory_reservation, kept.cpuset_mems.as_deref()), (Some(1 << 30), Some("0")));
     let unlimited = run("--memory 0 --memory-swap=0 --cpus 0 i c").unwrap().limits;
     assert_eq!(unlimited, argosy_container::Limits::default());
     for wrong in ["1e3", "-1", ".", "99999999999999999999g", "inf"] {
