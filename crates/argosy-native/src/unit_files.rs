@@ -1,5 +1,6 @@
 //! The machine's own unit files, with their drop-ins.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -71,7 +72,7 @@ pub(crate) fn parse(
 }
 
 /// Looks for units in a list of directories; a name found in an earlier one wins.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct UnitFiles {
     dirs: Vec<PathBuf>,
 }
@@ -81,10 +82,29 @@ impl UnitFiles {
         UnitFiles { dirs }
     }
 
+    /// Looks at the files as they are now.
+    pub(crate) fn look(&self) -> Look<'_> {
+        Look { dirs: &self.dirs, quadlets: OnceCell::new() }
+    }
+}
+
+/// The unit files as they are at one moment: Quadlet files, each of which may need the others, are read
+/// once, and only if somebody asks for what they become.
+#[derive(Debug)]
+pub(crate) struct Look<'a> {
+    dirs: &'a [PathBuf],
+    quadlets: OnceCell<Quadlets>,
+}
+
+impl Look<'_> {
+    fn quadlets(&self) -> &Quadlets {
+        self.quadlets.get_or_init(|| Quadlets::read(self.dirs))
+    }
+
     /// Returns the names of all unit files, templates included.
     pub(crate) fn names(&self) -> Vec<UnitName> {
         let mut names: BTreeMap<UnitName, ()> = BTreeMap::new();
-        for dir in &self.dirs {
+        for dir in self.dirs {
             let Ok(entries) = fs::read_dir(dir) else { continue };
             for entry in entries.flatten() {
                 let name = entry.file_name().to_str().and_then(|name| UnitName::new(name).ok());
@@ -96,16 +116,17 @@ impl UnitFiles {
                 }
             }
         }
-        for service in Quadlets::read(&self.dirs).services() {
+        for service in self.quadlets().services() {
             names.insert(service, ());
         }
         names.into_keys().collect()
     }
 
-    /// Says of each file that looks like a unit's and has no name for one what is wrong with it.
+    /// Says of each file that looks like a unit's and has no name for one what is wrong with it,
+    /// and what is left out.
     pub(crate) fn misnamed(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for dir in &self.dirs {
+        for dir in self.dirs {
             let Ok(entries) = fs::read_dir(dir) else { continue };
             for path in entries.flatten().map(|entry| entry.path()) {
                 let suffix = path.extension().and_then(OsStr::to_str);
@@ -119,6 +140,7 @@ impl UnitFiles {
             }
         }
         found.sort();
+        found.extend(self.quadlets().left_out());
         found
     }
 
@@ -134,7 +156,7 @@ impl UnitFiles {
             .or_else(|| template.as_ref().and_then(|template| self.find(template.as_str())));
         let text = match path {
             Some(path) => read(&path).map(|text| (text, path)),
-            None => Quadlets::read(&self.dirs).service(name)?,
+            None => self.quadlets().service(name)?,
         };
         let loaded = text
             .and_then(|(text, path)| self.finish(name, template.as_ref(), text, &path, specifiers));
@@ -177,7 +199,7 @@ impl UnitFiles {
     fn drop_ins(&self, name: &UnitName, template: Option<&UnitName>) -> Vec<PathBuf> {
         let mut found: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for unit in [Some(name), template].into_iter().flatten() {
-            for dir in &self.dirs {
+            for dir in self.dirs {
                 let Ok(entries) = fs::read_dir(dir.join(format!("{unit}.d"))) else { continue };
                 for entry in entries.flatten() {
                     let path = entry.path();

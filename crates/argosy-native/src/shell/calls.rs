@@ -194,7 +194,7 @@ impl Shell {
 
     /// Says what is wrong with the file of a unit that is not loaded.
     fn file_refusal(&self, unit: &UnitName) -> Option<String> {
-        let error = self.files.load(unit, &self.facts.now())?.err()?;
+        let error = self.files.look().load(unit, &self.facts.now())?.err()?;
         Some(chain(&error))
     }
 }

@@ -145,14 +145,16 @@ impl Shell {
 
     /// Loads the machine's own units; one of the cluster with the same name goes before.
     fn load_own(&mut self) {
-        for wrong in self.files.misnamed() {
+        let files = self.files.clone();
+        let look = files.look();
+        for wrong in look.misnamed() {
             tracing::error!("not loaded: {wrong}");
         }
-        for name in self.files.names() {
+        for name in look.names() {
             if name.is_template() || self.supervisor.newest(&name).is_some() {
                 continue;
             }
-            match self.files.load(&name, &self.facts.now()) {
+            match look.load(&name, &self.facts.now()) {
                 Some(Ok(loaded)) => self.take_in(loaded),
                 Some(Err(error)) => {
                     tracing::error!(unit = %name, error = %chain(&error), "not loaded");

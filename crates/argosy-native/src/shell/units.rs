@@ -26,12 +26,14 @@ impl Shell {
     pub(super) fn ensure_loaded(&mut self, unit: &UnitName) {
         let mut open = vec![unit.clone()];
         let mut seen = BTreeSet::new();
+        let files = self.files.clone();
+        let look = files.look();
         while let Some(name) = open.pop() {
             if !seen.insert(name.clone()) {
                 continue;
             }
             if self.supervisor.newest(&name).is_none() && !name.is_template() {
-                match self.files.load(&name, &self.facts.now()) {
+                match look.load(&name, &self.facts.now()) {
                     Some(Ok(loaded)) => drop(self.load(loaded)),
                     Some(Err(error)) => {
                         tracing::warn!(unit = %name, error = %chain(&error), "not loaded");
@@ -59,18 +61,20 @@ impl Shell {
 
     /// Reads all unit files again. A running unit keeps its text until it is started again.
     pub(super) fn daemon_reload(&mut self) -> ReloadReply {
+        let files = self.files.clone();
+        let look = files.look();
         let mut names: BTreeSet<UnitName> =
-            self.files.names().into_iter().filter(|name| !name.is_template()).collect();
+            look.names().into_iter().filter(|name| !name.is_template()).collect();
         let known: Vec<UnitStatus> = self.supervisor.statuses().collect();
         names.extend(known.into_iter().filter(|s| s.revision.0 == 0).map(|s| s.unit));
-        let mut reply = ReloadReply { loaded: 0, refused: self.files.misnamed() };
+        let mut reply = ReloadReply { loaded: 0, refused: look.misnamed() };
         for name in names {
             let cluster =
                 self.supervisor.newest(&name).is_some_and(|held| held.source.revision.0 > 0);
             if cluster {
                 continue;
             }
-            match self.files.load(&name, &self.facts.now()) {
+            match look.load(&name, &self.facts.now()) {
                 Some(Ok(loaded)) => match self.load(loaded) {
                     Ok(()) => reply.loaded += 1,
                     Err(error) => reply.refused.push(format!("{name}: {}", error.message)),

@@ -16,25 +16,37 @@ const FILES_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Quadlets {
     files: BTreeMap<UnitName, (PathBuf, Result<String, UnitFileError>)>,
+    left_out: usize,
 }
 
 impl Quadlets {
     pub(super) fn read(dirs: &[PathBuf]) -> Quadlets {
-        let mut files = BTreeMap::new();
+        let mut paths = BTreeMap::new();
         for path in dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten() {
             let path = path.path();
             let name = path.file_name().and_then(|name| UnitName::new(name.to_str()?).ok());
             if let Some(name) = name.filter(|name| name.kind().is_quadlet())
-                && files.len() < FILES_MAX
                 && path.is_file()
             {
-                files.entry(name).or_insert_with(|| {
-                    let text = read(&path);
-                    (path, text)
-                });
+                paths.entry(name).or_insert(path);
             }
         }
-        Quadlets { files }
+        let left_out = paths.len().saturating_sub(FILES_MAX);
+        let files = paths.into_iter().take(FILES_MAX).map(|(name, path)| {
+            let text = read(&path);
+            (name, (path, text))
+        });
+        Quadlets { files: files.collect(), left_out }
+    }
+
+    /// Says how many files there are that are not looked at.
+    pub(super) fn left_out(&self) -> Option<String> {
+        (self.left_out > 0).then(|| {
+            format!(
+                "{} Quadlet files are left out, the last by name: at most {FILES_MAX} are read",
+                self.left_out
+            )
+        })
     }
 
     /// Returns the files that could be read.

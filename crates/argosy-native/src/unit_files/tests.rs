@@ -28,14 +28,14 @@ fn earlier_directories_win_and_drop_ins_add() {
     write(&etc.join("b.service.d/10.conf"), "[Unit]\nDescription=changed\n");
     write(&usr.join("b.service.d/10.conf"), "[Unit]\nDescription=hidden\n");
     let files = UnitFiles::new(vec![etc, usr]);
-    assert_eq!(files.names(), [name("a.service"), name("b.service")]);
+    assert_eq!(files.look().names(), [name("a.service"), name("b.service")]);
     let description = |unit: &str| {
-        let loaded = files.load(&name(unit), &Specifiers::default()).unwrap().unwrap();
+        let loaded = files.look().load(&name(unit), &Specifiers::default()).unwrap().unwrap();
         loaded.spec.description.unwrap()
     };
     assert_eq!(description("a.service"), "etc");
     assert_eq!(description("b.service"), "changed");
-    assert!(files.load(&name("c.service"), &Specifiers::default()).is_none());
+    assert!(files.look().load(&name("c.service"), &Specifiers::default()).is_none());
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn an_instance_comes_from_its_template() {
     let text = "[Unit]\nDescription=%i\n[Service]\nExecStart=/bin/echo %i\n";
     write(&dir.path().join("t@.service"), text);
     let files = UnitFiles::new(vec![dir.path().to_owned()]);
-    let loaded = files.load(&name("t@x.service"), &Specifiers::default()).unwrap().unwrap();
+    let loaded = files.look().load(&name("t@x.service"), &Specifiers::default()).unwrap().unwrap();
     assert_eq!(loaded.spec.description.as_deref(), Some("x"));
     assert_eq!(loaded.spec.name, name("t@x.service"));
 }
@@ -54,7 +54,8 @@ fn a_refused_file_says_where() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("bad.service"), "[Service]\nExecStart=/bin/true\nRestrat=always\n");
     let files = UnitFiles::new(vec![dir.path().to_owned()]);
-    let error = files.load(&name("bad.service"), &Specifiers::default()).unwrap().unwrap_err();
+    let error =
+        files.look().load(&name("bad.service"), &Specifiers::default()).unwrap().unwrap_err();
     let message = error.to_string();
     assert!(message.contains("bad.service:3"), "{message}");
 }
@@ -83,8 +84,8 @@ fn a_file_whose_name_cannot_be_a_units_is_named() {
     }
     write(&dir.path().join("dir name.service/file"), "");
     let files = UnitFiles::new(vec![dir.path().to_owned(), dir.path().join("missing")]);
-    assert_eq!(files.names(), [name("good.service")]);
-    let misnamed = files.misnamed();
+    assert_eq!(files.look().names(), [name("good.service")]);
+    let misnamed = files.look().misnamed();
     let [empty, odd] = misnamed.as_slice() else { panic!("{misnamed:?}") };
     assert!(empty.contains("@.service: the unit name"), "{empty}");
     assert!(odd.contains("odd name.service: the unit name"), "{odd}");
@@ -104,8 +105,11 @@ fn quadlet_files_are_the_services_they_become() {
     write(&etc.join("job@.container"), "[Container]\nImage=a.test/job\nExec=%i\n");
     write(&etc.join("bad.container"), "[Container]\nVolume=none.volume:/x\nImage=a.test/x\n");
     let files = UnitFiles::new(vec![etc.clone(), usr]);
-    assert_eq!(files.names(), [name("bad.service"), name("job@.service"), name("web.service")]);
-    let load = |unit: &str| files.load(&name(unit), &Specifiers::default()).unwrap();
+    assert_eq!(
+        files.look().names(),
+        [name("bad.service"), name("job@.service"), name("web.service")]
+    );
+    let load = |unit: &str| files.look().load(&name(unit), &Specifiers::default()).unwrap();
     let web = load("web.service").unwrap();
     assert_eq!(web.spec.description.as_deref(), Some("changed"));
     assert_eq!(web.source.origin, etc.join("web.container").display().to_string());
@@ -116,7 +120,9 @@ fn quadlet_files_are_the_services_they_become() {
     assert_eq!(job.spec.service.exec_start[0].argv.last().unwrap(), "x");
     let error = load("bad.service").unwrap_err().to_string();
     assert!(error.contains("there is no Quadlet file `none.volume`"), "{error}");
-    assert!(files.load(&name("data-volume.service"), &Specifiers::default()).unwrap().is_err());
+    assert!(
+        files.look().load(&name("data-volume.service"), &Specifiers::default()).unwrap().is_err()
+    );
 }
 
 #[test]
@@ -127,9 +133,39 @@ fn a_pod_of_the_machine_is_a_service_with_its_containers() {
     write(&dir.path().join("a.container"), member);
     write(&dir.path().join("b.container"), member);
     let files = UnitFiles::new(vec![dir.path().to_owned()]);
-    assert_eq!(files.names(), [name("a.service"), name("b.service"), name("web-pod.service")]);
-    let load = |unit: &str| files.load(&name(unit), &Specifiers::default()).unwrap().unwrap();
+    assert_eq!(
+        files.look().names(),
+        [name("a.service"), name("b.service"), name("web-pod.service")]
+    );
+    let load =
+        |unit: &str| files.look().load(&name(unit), &Specifiers::default()).unwrap().unwrap();
     let wants = load("web-pod.service").spec.dependencies.wants;
     assert!(wants.contains(&name("a.service")) && wants.contains(&name("b.service")));
     assert_eq!(load("b.service").spec.dependencies.binds_to, [name("web-pod.service")]);
+}
+
+#[test]
+fn one_look_reads_quadlet_files_once_and_says_how_many_are_too_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let write_one = |number: usize| {
+        let text = "[Container]\nImage=busybox\n";
+        write(&dir.path().join(format!("c{number:04}.container")), text);
+    };
+    (0..1024).for_each(write_one);
+    let files = UnitFiles::new(vec![dir.path().to_owned()]);
+    let look = files.look();
+    assert_eq!((look.names().len(), look.misnamed().len()), (1024, 0));
+    // What was read is what counts until the next look.
+    fs::remove_file(dir.path().join("c0000.container")).unwrap();
+    assert!(look.load(&name("c0000.service"), &Specifiers::default()).unwrap().is_ok());
+    assert!(files.look().load(&name("c0000.service"), &Specifiers::default()).is_none());
+    [0, 1024].into_iter().for_each(write_one);
+    let look = files.look();
+    assert_eq!(look.names().len(), 1024);
+    assert!(
+        look.misnamed()[0].starts_with("1 Quadlet files are left out"),
+        "{:?}",
+        look.misnamed()
+    );
+    assert!(look.load(&name("c1024.service"), &Specifiers::default()).is_none());
 }
