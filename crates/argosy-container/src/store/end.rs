@@ -166,15 +166,19 @@ impl Containers {
     }
 
     fn end_if_unwatched(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        if self.run_record(id)?.is_none_or(|it| it.is_watched()) {
-            return Ok(());
+        let until = Instant::now() + KILLED_MAX;
+        while self.run_record(id)?.is_some_and(|it| !it.is_watched()) {
+            match self.try_lock(id) {
+                Ok(Some(_lock)) => return self.clear_run(id),
+                // Its guard, or somebody else, is about it just now.
+                Ok(None) if Instant::now() < until => sleep(LOOK),
+                Ok(None) => return Err(ContainerError::NotEnding { id: id.clone() }),
+                // Somebody has removed it.
+                Err(ContainerError::NotFound { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
-        match self.try_lock(id) {
-            Ok(Some(_lock)) => self.clear_run(id),
-            // Somebody is about it, or has removed it.
-            Ok(None) | Err(ContainerError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        Ok(())
     }
 
     /// Removes what creations and removals that were cut short have left, and what runs have whose
