@@ -112,7 +112,11 @@ fn no_thread_waits(pid: i32, signal: i32) -> io::Result<bool> {
         let call = fs::read_to_string(path.join("syscall"))?;
         let number = call.split(' ').next().and_then(|it| it.trim().parse::<i64>().ok());
         let waits = number.is_some_and(|it| SIGNAL_WAITS.contains(&it));
-        if waits || has(&status, "SigBlk", signal) {
+        // One that waits for a processor after it has waited for signals shows neither, but what has
+        // come for it. What the kernel drops never waits.
+        let waits =
+            waits || ["SigBlk", "SigPnd", "ShdPnd"].iter().any(|it| has(&status, it, signal));
+        if waits {
             return Ok(false);
         }
     }

@@ -139,7 +139,10 @@ impl Engine {
         };
         let own = || self.record(&id).and_then(|it| it.stop_timeout).map(Duration::from_secs);
         let grace = time.or_else(own).unwrap_or(STOP_GRACE);
-        self.containers.stop(&id, grace).map_err(|error| failed(&error))
+        match self.containers.stop(&id, grace) {
+            Err(ContainerError::NotFound { .. }) if ignore => Ok(()),
+            result => result.map_err(|error| failed(&error)),
+        }
     }
 
     /// Removes a container, with `force` one that runs, and lets go of its image; with `volumes`

@@ -3,10 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Instant;
 
+use super::end::LOOK;
 use super::lock::LOCK;
 use super::remove::remove_tree;
-use super::{Containers, HIDDEN};
+use super::{Containers, HIDDEN, KILLED_MAX};
 use crate::ContainerError;
 use crate::record::RunRecord;
 use crate::spec::ContainerId;
@@ -27,14 +30,23 @@ impl Containers {
     }
 
     fn end_if_unwatched(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        if self.run_record(id)?.is_some_and(|run| RunRecord::is_watched(&run)) {
-            return Ok(());
-        }
-        match self.try_lock(id) {
-            Ok(Some(_lock)) => self.clear_run(id),
-            // Somebody is about it, or has removed it.
-            Ok(None) | Err(ContainerError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let until = Instant::now() + KILLED_MAX;
+        loop {
+            let run = self.run_record(id)?;
+            if run.as_ref().is_some_and(RunRecord::is_watched) {
+                return Ok(());
+            }
+            match self.try_lock(id) {
+                Ok(Some(_lock)) => return self.clear_run(id),
+                // One that is about to run has no record yet, and somebody who sees to it.
+                Ok(None) if run.is_none() => return Ok(()),
+                // Its guard, or somebody else, is about it just now.
+                Ok(None) if Instant::now() < until => sleep(LOOK),
+                Ok(None) => return Err(ContainerError::NotEnding { id: id.clone() }),
+                // Somebody has removed it.
+                Err(ContainerError::NotFound { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::spec::ContainerId;
 use crate::{ContainerError, sys};
 
 /// How often the end of a monitor is looked for, once its container has ended.
-const LOOK: Duration = Duration::from_millis(2);
+pub(super) const LOOK: Duration = Duration::from_millis(2);
 
 /// How long one wait for an end lasts, before the next: any time does.
 const WAIT_STEP: Duration = Duration::from_secs(3600);

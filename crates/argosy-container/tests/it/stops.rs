@@ -109,7 +109,14 @@ fn a_killed_monitor_takes_one_along_that_has_changed_its_user() {
     child.wait().unwrap();
     wait(|| (!first.is_alive()).then_some(()));
     wait(|| (stand.containers.inspect(&spec.id).unwrap().state == State::Lost).then_some(()));
-    // And it can be started again at once.
+    // And it can be started again at once. Whoever begins something else meanwhile waits for the guard.
+    let mut child = start_changing(&stand, &spec);
+    let first = stand.containers.inspect(&spec.id).unwrap().init.unwrap();
+    kill(child.id() as i32);
+    child.wait().unwrap();
+    stand.containers.end_unwatched().unwrap();
+    assert!(!first.is_alive());
+    assert_eq!(stand.containers.inspect(&spec.id).unwrap().state, State::Lost);
     let mut child = start_changing(&stand, &spec);
     stand.containers.delete(&spec.id, true).unwrap();
     child.wait().unwrap();
