@@ -50,7 +50,7 @@ impl Disk {
     fn fill(&self, percent: u64) {
         let path = self.path().join("something-else");
         let file = File::options().create(true).write(true).truncate(true).open(&path).unwrap();
-        let state = rustix::fs::statvfs(&self.path()).unwrap();
+        let state = rustix::fs::statvfs(self.path()).unwrap();
         let wanted =
             (state.f_blocks * percent / 100).saturating_sub(state.f_blocks - state.f_bfree);
         rustix::fs::fallocate(
