@@ -153,6 +153,8 @@ fn a_pod_by_hand() {
     assert!(alone.stderr.contains("holds the pod p"), "{}", alone.stderr);
     let runs = machine.run(&["pod", "rm", "p"]);
     assert!(runs.stderr.contains("pod p runs"), "{}", runs.stderr);
+    // One of those that it stops is gone with its end.
+    run(&["-d", "--rm", "--pod", "p", "busybox", "sh", "-c", "while :; do sleep 1; done"]).ok();
     machine.run(&["pod", "stop", "-t", "1", "p"]).ok();
     assert_eq!(pod(&machine).unwrap()["state"], "exited");
     assert_eq!(get(ADDRESS), None);
