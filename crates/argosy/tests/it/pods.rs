@@ -210,7 +210,7 @@ fn a_lost_machine_s_pod_moves_with_its_containers() {
         let home = on.first()?.1.to_owned();
         (all && on.iter().all(|(_, machine)| *machine == home)).then_some(home)
     };
-    let first = machines[0].wait_for("the pod on one machine", &home);
+    let first = machines[0].wait_for("the pod on one machine", home);
     let lost = usize::from(first.as_bytes()[1] - b'1');
     machines[lost].lose();
     let rest = &machines[(lost + 1) % 3];
