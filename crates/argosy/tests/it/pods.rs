@@ -86,11 +86,11 @@ fn a_pod_of_the_cluster_is_one_thing_to_its_containers_and_to_operators() {
     machine.run(&["stop", "web-pod"]).ok();
     machine.run(&["start", "client"]).ok();
     let holder = whole(&machine);
+    let refused = machine.run(&["destroy", "web-pod"]);
+    assert!(refused.stderr.contains("requires web-pod.service"), "{}", refused.stderr);
     machine.kill_child("daemon");
     machine.kill_child("supervisor-process");
     assert_eq!(whole(&machine), holder);
-    let refused = machine.run(&["destroy", "web-pod"]);
-    assert!(refused.stderr.contains("requires web-pod.service"), "{}", refused.stderr);
 }
 
 #[test]
