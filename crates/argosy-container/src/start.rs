@@ -21,7 +21,7 @@ use crate::monitor::{Attendance, Guard};
 use crate::procfs::{self, ProcessName};
 use crate::record::{self, RunRecord, boot, now_ms};
 use crate::setup::{self, Surroundings, device_nodes, sysctl_refusal};
-use crate::spec::{ContainerSpec, Namespace, UserNamespace};
+use crate::spec::{ContainerSpec, Namespace, PodPart, UserNamespace};
 use crate::store::{Containers, Lock, make_directory};
 use crate::{ContainerError, StartFailure, sys};
 
@@ -78,7 +78,10 @@ impl Containers {
         };
         self.begin(spec, &record, &lock)?;
         launch.company = self.expect_company(id, spec.pod.as_ref())?;
-        let company = self.keep_company(spec.pod.as_ref())?;
+        let company = match &spec.pod {
+            Some(PodPart::Member { of }) => self.keep_company(of)?,
+            Some(PodPart::Holder { .. }) | None => None,
+        };
         clamped.extend(record.cgroups.create(spec, &rules));
         let rootless = !ids::is_machines_root();
         let mut surroundings = Surroundings {

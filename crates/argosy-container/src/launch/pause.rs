@@ -49,12 +49,9 @@ impl Containers {
         Ok(Some(opened.into()))
     }
 
-    /// Keeps a holder company for as long as the descriptor is open.
-    pub(crate) fn keep_company(
-        &self,
-        part: Option<&PodPart>,
-    ) -> Result<Option<OwnedFd>, ContainerError> {
-        let Some(PodPart::Member { of }) = part else { return Ok(None) };
+    /// Keeps the holder of a pod company for as long as the descriptor is open: as the monitor of
+    /// each member does, and whoever prepares one. `None` if the holder does not care.
+    pub fn keep_company(&self, of: &ContainerId) -> Result<Option<OwnedFd>, ContainerError> {
         let path = self.company_path(of);
         // To write only would be refused, or wait, while nobody reads.
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -64,7 +61,6 @@ impl Containers {
                 let _ = rustix::io::write(&opened, b"+");
                 Ok(Some(opened))
             }
-            // It does not care.
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(ContainerError::file("open", path)(error.into())),
         }

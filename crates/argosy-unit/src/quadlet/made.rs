@@ -75,7 +75,8 @@ impl Made {
         self.relate_as(key, unit, raw);
     }
 
-    fn relate_as(&mut self, key: &'static str, unit: UnitName, raw: String) {
+    /// The same for a unit that stands otherwise in a unit file.
+    pub(super) fn relate_as(&mut self, key: &'static str, unit: UnitName, raw: String) {
         if !self.relations.iter().any(|known| known.key == key && known.unit == unit) {
             self.relations.push(Relation { key, unit, raw });
         }

@@ -233,8 +233,11 @@ impl Siblings {
 
     /// Returns the services of the containers that start with a pod, in order.
     pub(crate) fn containers_of(&self, pod: &UnitName) -> Vec<UnitName> {
+        let template = pod.template();
+        let names = [Some(pod), template.as_ref()].map(|name| name.map(UnitName::as_str));
         self.iter()
-            .filter(|(_, sibling)| sibling.started_by.as_deref() == Some(pod.as_str()))
+            .filter(|(_, sibling)| sibling.started_by.is_some())
+            .filter(|(_, sibling)| names.contains(&sibling.started_by.as_deref()))
             .map(|(_, sibling)| sibling.service.clone())
             .collect()
     }

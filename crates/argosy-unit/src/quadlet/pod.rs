@@ -87,6 +87,17 @@ fn follow_data(context: &mut Context<'_>, siblings: &Siblings, file: &UnitName, 
     }
 }
 
+/// Returns the container of a template that belongs to an instance of a pod, and how it is written.
+fn same_instance(pod: &UnitName, container: &UnitName) -> Option<(UnitName, String)> {
+    let (instance, written) = match pod.is_template() {
+        // It is checked as its first.
+        true => ("1", "%i"),
+        false => (pod.instance()?, pod.instance()?),
+    };
+    let unit = container.with_instance(instance).ok()?;
+    Some((unit, format!("{}@{written}.service", container.prefix())))
+}
+
 /// Makes the service of the pod `name`; its resource is called `resource`.
 pub(super) fn make(
     context: &mut Context<'_>,
@@ -102,6 +113,11 @@ pub(super) fn make(
     let containers = context.siblings.map_or(Vec::new(), |siblings| siblings.containers_of(name));
     for service in containers {
         if service.is_template() {
+            if let Some((unit, raw)) = same_instance(context.name, &service) {
+                made.relate_as("Wants", unit.clone(), raw.clone());
+                made.relate_as("Before", unit, raw);
+                continue;
+            }
             let problem =
                 Problem::new(format!("the instances of `{service}` do not start with the pod"))
                     .help("start those that are wanted: they start the pod");

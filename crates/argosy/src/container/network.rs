@@ -133,10 +133,10 @@ fn address(text: Option<&str>) -> Result<Option<IpAddr>, Failure> {
 
 /// Reads `--publish`.
 pub(super) fn publish(texts: &[String]) -> Result<Vec<Publish>, Failure> {
-    texts.iter().map(publish_one).collect()
+    texts.iter().map(|text| publish_one(text)).collect()
 }
 
-fn publish_one(text: &String) -> Result<Publish, Failure> {
+fn publish_one(text: &str) -> Result<Publish, Failure> {
     text.parse::<Publish>().map_err(|error| {
         Failure::from_error(Exit::BadInput, &error)
             .with_help("write it [ADDRESS:][PORT:]PORT[/PROTO]: 8080:80, 127.0.0.1:53:53/udp")

@@ -96,7 +96,8 @@ fn stop(engine: &Engine, pod: &Pod, time: Option<Duration>) -> Result<(), Failur
         .filter(|it| it.state.is_live())
         .partition(|it| it.is_holder);
     let stopped: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
-        let stop = |part: &Part| engine.stop(part.id.as_str(), time, true);
+        let stop =
+            |part: &Part| unless_gone(engine, part, engine.stop(part.id.as_str(), time, true));
         let all: Vec<_> = members.iter().map(|it| scope.spawn(move || stop(it))).collect();
         // A thread that has panicked has said why.
         all.into_iter().filter_map(|it| it.join().ok()).collect()
@@ -112,6 +113,14 @@ fn stop(engine: &Engine, pod: &Pod, time: Option<Duration>) -> Result<(), Failur
     Ok(())
 }
 
+/// Forgives what could not be done with a container that its own end has taken away.
+fn unless_gone(engine: &Engine, part: &Part, done: Result<(), Failure>) -> Result<(), Failure> {
+    match done {
+        Err(_) if !engine.ids()?.contains(&part.id) => Ok(()),
+        result => result,
+    }
+}
+
 /// Removes a pod with its containers; with `force` also if these run.
 fn remove(engine: &Engine, pod: &Pod, force: bool) -> Result<(), Failure> {
     let parts = parts(engine, pod)?;
@@ -123,11 +132,7 @@ fn remove(engine: &Engine, pod: &Pod, force: bool) -> Result<(), Failure> {
     // The containers first: none of them is to be left in namespaces without a holder.
     let (holders, members): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|it| it.is_holder);
     for part in members.iter().chain(&holders) {
-        match engine.remove(&part.id, force, true) {
-            // Its own end has taken it away.
-            Err(_) if !engine.ids()?.contains(&part.id) => {}
-            result => result?,
-        }
+        unless_gone(engine, part, engine.remove(&part.id, force, true))?;
     }
     for name in &pod.nameless {
         // Somebody may use it by its name, or have removed it.

@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use argosy_model::{UnitName, UnitSpec};
 use argosy_registry::{ClusterView, Wanted};
 
+/// As which instance a template is read.
+const FIRST: &str = "1";
+
 /// Returns the other units that a verb means.
 pub(super) fn meant_too(view: &ClusterView, name: &UnitName, verb: &str) -> Vec<UnitName> {
     match verb {
@@ -20,7 +23,10 @@ pub(super) fn meant_too(view: &ClusterView, name: &UnitName, verb: &str) -> Vec<
 
 /// Everything that is bound to it.
 fn with_stop(view: &ClusterView, name: &UnitName) -> Vec<UnitName> {
-    let names = view.unit_names();
+    let names = match name.is_template() {
+        true => view.units().keys().filter(|it| it.is_template()).cloned().collect(),
+        false => view.unit_names(),
+    };
     closure(name, |unit| {
         let bound = names.iter().filter(|other| goes_with(view, other, unit));
         bound.filter(|other| is_wanted(view, other)).cloned().collect()
@@ -32,9 +38,11 @@ fn with_start(view: &ClusterView, name: &UnitName) -> Vec<UnitName> {
     closure(name, |unit| {
         let Some(spec) = spec(view, unit) else { return Vec::new() };
         let needs = &spec.dependencies;
-        let targets = needs.binds_to.iter().filter(|target| goes_with(view, unit, target));
-        let wanted = needs.wants.iter().filter(|other| goes_with(view, other, unit));
-        targets.chain(wanted).cloned().collect()
+        let named = |list: &[UnitName]| list.iter().map(|it| as_is(unit, it)).collect::<Vec<_>>();
+        let (targets, wanted) = (named(&needs.binds_to), named(&needs.wants));
+        let targets = targets.into_iter().filter(|target| goes_with(view, unit, target));
+        let wanted = wanted.into_iter().filter(|other| goes_with(view, other, unit));
+        targets.chain(wanted).collect()
     })
 }
 
@@ -54,6 +62,11 @@ fn closure(name: &UnitName, next: impl Fn(&UnitName) -> Vec<UnitName>) -> Vec<Un
     found
 }
 
+/// Returns what a template's relation means: the template of the instance that it names.
+fn as_is(unit: &UnitName, named: &UnitName) -> UnitName {
+    named.template().filter(|_| unit.is_template()).unwrap_or_else(|| named.clone())
+}
+
 fn spec<'v>(view: &'v ClusterView, name: &UnitName) -> Option<&'v UnitSpec> {
     view.spec(name)?.ok().map(AsRef::as_ref)
 }
@@ -64,8 +77,12 @@ fn is_wanted(view: &ClusterView, name: &UnitName) -> bool {
 
 /// Tells whether a stored unit is bound to another, and follows it.
 fn goes_with(view: &ClusterView, unit: &UnitName, other: &UnitName) -> bool {
+    let other = match other.is_template() {
+        true => other.with_instance(FIRST).unwrap_or_else(|_| other.clone()),
+        false => other.clone(),
+    };
     spec(view, unit).is_some_and(|spec| {
-        spec.dependencies.binds_to.contains(other) && spec.placement.machine_of.contains(other)
+        spec.dependencies.binds_to.contains(&other) && spec.placement.machine_of.contains(&other)
     })
 }
 
@@ -116,6 +133,11 @@ mod tests {
             ("a.container", container),
             ("b.container", container),
             ("c.container", aside.as_str()),
+            ("many@.pod", "[Pod]\n[X-Argosy]\nReplicas=2\n"),
+            (
+                "w@.container",
+                "[Container]\nImage=a.test/b\nPod=many@.pod\n[X-Argosy]\nReplicas=2\n",
+            ),
         ];
         let builder = stored(&files);
         let meant = |unit: &str, verb: &str| {
@@ -130,5 +152,10 @@ mod tests {
         assert_eq!(meant("a.service", "start"), "b.service p-pod.service");
         assert_eq!(meant("a.service", "stop"), "");
         assert_eq!(meant("bound.service", "start"), "");
+        for verb in ["start", "stop"] {
+            assert_eq!(meant("many-pod@.service", verb), "w@.service");
+            assert_eq!(meant("many-pod@2.service", verb), "w@2.service");
+        }
+        assert_eq!(meant("w@1.service", "start"), "many-pod@1.service");
     }
 }

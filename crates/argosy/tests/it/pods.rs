@@ -86,11 +86,11 @@ fn a_pod_of_the_cluster_is_one_thing_to_its_containers_and_to_operators() {
     machine.run(&["stop", "web-pod"]).ok();
     machine.run(&["start", "client"]).ok();
     let holder = whole(&machine);
+    let refused = machine.run(&["destroy", "web-pod"]);
+    assert!(refused.stderr.contains("requires web-pod.service"), "{}", refused.stderr);
     machine.kill_child("daemon");
     machine.kill_child("supervisor-process");
     assert_eq!(whole(&machine), holder);
-    let refused = machine.run(&["destroy", "web-pod"]);
-    assert!(refused.stderr.contains("requires web-pod.service"), "{}", refused.stderr);
 }
 
 #[test]
@@ -153,6 +153,8 @@ fn a_pod_by_hand() {
     assert!(alone.stderr.contains("holds the pod p"), "{}", alone.stderr);
     let runs = machine.run(&["pod", "rm", "p"]);
     assert!(runs.stderr.contains("pod p runs"), "{}", runs.stderr);
+    // One of those that it stops is gone with its end.
+    run(&["-d", "--rm", "--pod", "p", "busybox", "sh", "-c", "while :; do sleep 1; done"]).ok();
     machine.run(&["pod", "stop", "-t", "1", "p"]).ok();
     assert_eq!(pod(&machine).unwrap()["state"], "exited");
     assert_eq!(get(ADDRESS), None);
@@ -208,7 +210,7 @@ fn a_lost_machine_s_pod_moves_with_its_containers() {
         let home = on.first()?.1.to_owned();
         (all && on.iter().all(|(_, machine)| *machine == home)).then_some(home)
     };
-    let first = machines[0].wait_for("the pod on one machine", &home);
+    let first = machines[0].wait_for("the pod on one machine", home);
     let lost = usize::from(first.as_bytes()[1] - b'1');
     machines[lost].lose();
     let rest = &machines[(lost + 1) % 3];

@@ -104,6 +104,8 @@ fn instances_of_a_pod_have_their_own_containers() {
     assert!(argv(&member.service.exec_start).contains(&"--pod=systemd-p-7"));
     let pod = find(&services, "p-pod@7.service");
     assert_eq!(argv(&pod.service.exec_start).last(), Some(&"systemd-p-7"));
+    assert!(pod.dependencies.wants.contains(&name("a@7.service")));
+    assert_eq!(pod.dependencies.before, [name("a@7.service")]);
 }
 
 #[test]

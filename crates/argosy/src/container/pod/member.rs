@@ -1,5 +1,7 @@
 //! A container that runs in a pod.
 
+use std::os::fd::OwnedFd;
+
 use argosy_container::{ContainerId, ContainerSpec, Namespace, PodPart};
 
 use super::super::options::{self, Wanted, bad};
@@ -20,6 +22,8 @@ pub(in crate::container) struct Joined {
     holder: ContainerId,
     /// What it is.
     spec: ContainerSpec,
+    /// Keeps it from ending while the container is made: to get its image may take long.
+    _company: Option<OwnedFd>,
 }
 
 /// Finds the pod of a container, and starts it if it does not run. A unit's pod is a unit of its own,
@@ -58,8 +62,9 @@ pub(in crate::container) fn joined(
     }
     let ended = || bad(format!("the pod {} has ended", pod.name), "start it: argosy pod start");
     let holder = holder::running(engine, &pod)?.ok_or_else(ended)?;
+    let company = engine.containers.keep_company(&holder).map_err(|error| failed(&error))?;
     let spec = engine.containers.inspect(&holder).map_err(|error| failed(&error))?.spec;
-    Ok(Some(Joined { pod, holder, spec }))
+    Ok(Some(Joined { pod, holder, spec, _company: company }))
 }
 
 /// Refuses what a pod decides for all its containers.
