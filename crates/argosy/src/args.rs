@@ -4,6 +4,7 @@
 mod container;
 mod demo;
 mod examples;
+mod global;
 mod image;
 mod pod;
 mod scope;
@@ -21,6 +22,7 @@ pub(crate) use container::{
     NetworkCreate, NotifyWhen, PullWhen, Tail, Volume, VolumeAction,
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
+pub(crate) use global::{Global, Output};
 pub(crate) use image::{
     DiskMarks, ImageAction, ImageGc, ImageImport, ImageInspect, ImageList, ImageLoad, ImagePull,
     ImagePush, ImageRemove, ImageSave, ImageTag, RegistryOptions,
@@ -60,55 +62,6 @@ impl Arguments {
             .map_err(|error| usage::whole(error, &mut command, &line))?;
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
-}
-
-/// Options that every command takes.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Global {
-    /// The daemon's socket.
-    #[arg(long, global = true, env = "ARGOSY_SOCKET", value_name = "PATH", hide_env_values = true)]
-    pub(crate) socket: Option<PathBuf>,
-    /// Speak to a cluster that `argosy context list` shows.
-    #[arg(
-        short = 'M',
-        long,
-        global = true,
-        env = "ARGOSY_CONTEXT",
-        value_name = "NAME",
-        hide_env_values = true
-    )]
-    pub(crate) context: Option<String>,
-    /// Where sockets and other things of this boot live; /run/argosy by default.
-    #[arg(
-        long,
-        global = true,
-        env = "ARGOSY_RUNTIME_DIR",
-        value_name = "DIR",
-        hide_env_values = true
-    )]
-    pub(crate) runtime_dir: Option<PathBuf>,
-    /// Speak to this machine's supervisor alone, with no cluster.
-    #[arg(long, global = true)]
-    pub(crate) local: bool,
-    /// How to print.
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
-}
-
-impl Global {
-    /// Where this machine's own sockets are.
-    pub(crate) fn runtime_dir(&self) -> PathBuf {
-        self.runtime_dir.clone().unwrap_or_else(|| PathBuf::from(RUNTIME_DIR))
-    }
-}
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Text for people.
-    Table,
-    /// JSON for programs.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
