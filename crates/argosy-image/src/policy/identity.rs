@@ -24,8 +24,8 @@ pub(super) enum Identity {
         docker_repository: String,
     },
     /// Names that begin so are taken for names that begin otherwise: those of a mirror.
-    #[serde(rename_all = "camelCase")]
-    RemapIdentity {
+    #[serde(rename = "remapIdentity", rename_all = "camelCase")]
+    Remap {
         prefix: String,
         signed_prefix: String,
     },
@@ -47,7 +47,7 @@ impl Identity {
                 let own = docker_repository.parse::<Reference>();
                 own.is_ok_and(|own| own.name() == read.name())
             }
-            Identity::RemapIdentity { prefix, signed_prefix } => {
+            Identity::Remap { prefix, signed_prefix } => {
                 match remapped(wanted, prefix, signed_prefix) {
                     Some(remapped) => is_exact_or_digest(&remapped, signed, &read),
                     None => is_exact_or_digest(wanted, signed, &read),

@@ -90,16 +90,17 @@ fn policy(pem: &str, identity: &str) -> Policy {
     serde_json::from_str(&text).unwrap()
 }
 
-fn verify(
+fn verify<const COUNT: usize>(
     policy: &Policy,
     reference: &str,
     digests: &[&Digest],
-    signatures: &[Signature],
+    signatures: [&Signature; COUNT],
 ) -> String {
+    let signatures: Vec<Signature> = signatures.into_iter().cloned().collect();
     let reference: Reference = reference.parse().unwrap();
     let demands = policy.check(&reference).unwrap();
     let signed = demands.signatures[0];
-    match signed.verify(&demands.scope, &reference, digests, signatures) {
+    match signed.verify(&demands.scope, &reference, digests, &signatures) {
         Ok(()) => "ok".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -116,26 +117,26 @@ fn a_signature_counts_for_its_key_digest_and_name() {
     let policy = policy(&of(&own), "");
     let good = signature(&own, "r.io/app:1", &manifest);
     let both = [&manifest, &index];
-    assert_eq!(verify(&policy, "r.io/app:1", &both, &[good.clone()]), "ok");
+    assert_eq!(verify(&policy, "r.io/app:1", &both, [&good]), "ok");
     // Whoever signs an index signs what it names; a bad signature beside a good one does nothing.
     let of_index = signature(&own, "r.io/app:1", &index);
     let foreign = signature(&other, "r.io/app:1", &manifest);
-    assert_eq!(verify(&policy, "r.io/app:1", &both, &[foreign.clone(), of_index]), "ok");
+    assert_eq!(verify(&policy, "r.io/app:1", &both, [&foreign, &of_index]), "ok");
 
-    assert!(verify(&policy, "r.io/app:1", &both, &[]).ends_with("it has none"));
-    assert!(verify(&policy, "r.io/app:1", &both, &[foreign]).ends_with("one is by another key"));
+    assert!(verify(&policy, "r.io/app:1", &both, []).ends_with("it has none"));
+    assert!(verify(&policy, "r.io/app:1", &both, [&foreign]).ends_with("one is by another key"));
     let elsewhere = [&Digest::sha256(b"else")];
-    let said = verify(&policy, "r.io/app:1", &elsewhere, &[good.clone()]);
+    let said = verify(&policy, "r.io/app:1", &elsewhere, [&good]);
     assert!(said.contains(&format!("one is for \"{manifest}\"")), "{said}");
-    let said = verify(&policy, "r.io/app:2", &both, &[good.clone()]);
+    let said = verify(&policy, "r.io/app:2", &both, [&good]);
     assert!(said.ends_with("one is for the name \"r.io/app:1\""), "{said}");
     let mut changed = good;
     changed.payload.push(b' ');
-    assert!(verify(&policy, "r.io/app:1", &both, &[changed]).ends_with("by another key"));
+    assert!(verify(&policy, "r.io/app:1", &both, [&changed]).ends_with("by another key"));
     let mut kind = signature(&own, "r.io/app:1", &manifest);
     kind.payload = String::from_utf8(kind.payload).unwrap().replace("cosign ", "atomic ").into();
     kind.signature = own.sign(&SystemRandom::new(), &kind.payload).unwrap().as_ref().to_vec();
-    assert!(verify(&policy, "r.io/app:1", &both, &[kind]).contains("is no cosign"));
+    assert!(verify(&policy, "r.io/app:1", &both, [&kind]).contains("is no cosign"));
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn names_fit_as_the_policy_says() {
             text => format!(r#", "signedIdentity": {text}"#),
         };
         let policy = policy(&of(&key), &identity);
-        verify(&policy, wanted, &[&digest], &[signature(&key, signed, &digest)]) == "ok"
+        verify(&policy, wanted, &[&digest], [&signature(&key, signed, &digest)]) == "ok"
     };
     let at = format!("r.io/app@{digest}");
     assert!(fits("", "r.io/app:1", &at));
@@ -181,9 +182,9 @@ fn keys_of_other_kinds_are_used_or_refused() {
     let mut one = signature(&key(), "r.io/app:1", &digest);
     one.signature = other.sign(&one.payload).as_ref().to_vec();
     let public = pem(other.public_key().as_der().unwrap().as_ref());
-    assert_eq!(verify(&policy(&public, ""), "r.io/app:1", &[&digest], &[one.clone()]), "ok");
-    let said = verify(&policy("nothing", ""), "r.io/app:1", &[&digest], &[one.clone()]);
+    assert_eq!(verify(&policy(&public, ""), "r.io/app:1", &[&digest], [&one]), "ok");
+    let said = verify(&policy("nothing", ""), "r.io/app:1", &[&digest], [&one]);
     assert!(said.starts_with("cannot use the key in keyData"), "{said}");
-    let said = verify(&policy(&pem(b"nothing"), ""), "r.io/app:1", &[&digest], &[one]);
+    let said = verify(&policy(&pem(b"nothing"), ""), "r.io/app:1", &[&digest], [&one]);
     assert!(said.starts_with("cannot use the key in keyData"), "{said}");
 }
