@@ -148,6 +148,9 @@ fn a_supervisor_is_told_when_the_container_has_started_or_is_well() {
     let child = told(options, &spec);
     assert_eq!(stand.containers.inspect(&spec.id).unwrap().state, State::Running);
     end(&stand, &spec, child);
+    let spec = stand.spec(&["true"]);
+    let child = told(options, &spec);
+    end(&stand, &spec, child);
     let mut spec = stand.script("sleep 0.3; touch /well; sleep 1000");
     let mut health = Health::new(["sh", "-c", "test -e /well"].map(str::to_owned).to_vec());
     health.interval = std::time::Duration::from_millis(50);

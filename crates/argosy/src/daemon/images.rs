@@ -8,7 +8,7 @@ mod wanted;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use argosy_api::local::LocalUnit;
@@ -85,8 +85,9 @@ impl ImageDisk {
         if !self.watch.is_due(seen.used_percent, boot_time()) || !images.is_dir() {
             return Ok(());
         }
-        let limits = self.parts.limits;
-        let store = tokio::task::spawn_blocking(move || Store::open(images, limits)).await??;
+        let (limits, data_dir) = (self.parts.limits, self.parts.data_dir.clone());
+        let open = move || Store::open(images, limits).inspect(|store| let_go(&data_dir, store));
+        let store = tokio::task::spawn_blocking(open).await??;
         if self.watch.was_in_vain() {
             let (store, in_use) = (store.clone(), self.in_use(&store).await?);
             let any = tokio::task::spawn_blocking(move || store.has_unused(&in_use)).await??;
@@ -172,7 +173,7 @@ impl ImageDisk {
 }
 
 /// How full the disk is on which images are, or would be.
-fn used(data_dir: &std::path::Path) -> Result<DiskUse, StoreError> {
+fn used(data_dir: &Path) -> Result<DiskUse, StoreError> {
     let images = data_dir.join(IMAGES);
     DiskUse::at(if images.is_dir() { &images } else { data_dir })
 }
@@ -185,4 +186,11 @@ fn remove(
     let removed = store.collect(in_use, step)?;
     let now = if removed.is_empty() { store.disk()? } else { store.settled_disk()? };
     Ok((removed, now))
+}
+
+/// Lets go of what killed containers held. What cannot be let go stays, as if it were in use.
+fn let_go(data_dir: &Path, store: &Store) {
+    if let Err(failure) = crate::container::let_images_go(data_dir, store) {
+        tracing::warn!(problem = failure.message, "images of containers that are gone stay");
+    }
 }

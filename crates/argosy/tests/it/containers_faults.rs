@@ -1,0 +1,141 @@
+//! Containers of units through faults: memory that runs out, stops that take too long, machines that
+//! are lost.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::containers::{OwnNetwork, containers, ran_without_docker, with_busybox};
+use crate::containers_end::{started, status};
+use crate::machine::Machine;
+use crate::three_machines::{spread, three};
+
+/// Whether control groups of this machine can limit memory.
+fn limits_memory() -> bool {
+    let controllers = fs::read_to_string("/proc/cgroups").unwrap_or_default();
+    controllers.lines().any(|line| line.starts_with("memory\t") && line.ends_with("\t1"))
+}
+
+#[test]
+fn a_container_that_runs_out_of_memory_is_told_as_such_and_its_unit_starts_again() {
+    if !limits_memory() {
+        return;
+    }
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    // Only the first one takes more than it may have.
+    let greedy = "if test -e /data/again; then echo up; exec sleep 1000; fi; touch /data/again; \
+                  exec busybox dd if=/dev/zero of=/dev/null bs=64M count=1";
+    let text = format!(
+        "[Container]\nImage=busybox\nPull=never\nNetwork=none\nVolume=data:/data\n\
+         PodmanArgs=--rm=false --memory 16m --memory-swap 16m\nExec=sh -c \"{greedy}\"\n\
+         [Service]\nRestart=on-failure\nRestartSec=1\n"
+    );
+    machine.local_unit("greedy.container", &text);
+    machine.run(&["--local", "start", "--no-block", "greedy"]).ok();
+    machine.wait("that memory ran out", |m| {
+        containers(m).iter().any(|it| {
+            let exit = &it["state"]["Exited"];
+            exit["oom_killed"] == true && exit["code"] == 137
+        })
+    });
+    let shown = machine.run(&["container", "ps", "--all"]).ok().stdout;
+    assert!(shown.contains("exited (137), out of memory"), "{shown}");
+    machine.wait("the next one", |m| {
+        m.run(&["--local", "journal", "greedy", "--cat"]).stdout.lines().any(|line| line == "up")
+    });
+    let status = status(&machine, "greedy");
+    assert_eq!((&status["active"], &status["restarts"]), (&"active".into(), &1.into()), "{status}");
+}
+
+#[test]
+fn a_container_that_takes_too_long_to_stop_is_killed_and_nothing_of_it_is_left() {
+    if ran_without_docker(
+        "containers_faults::a_container_that_takes_too_long_to_stop_is_killed_and_nothing_of_it_is_left",
+    ) {
+        return;
+    }
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let deaf = "trap '' TERM; echo up; while :; do sleep 0.1; done";
+    let text = format!(
+        "[Service]\nTimeoutStopSec=1\n\
+         ExecStart=/usr/bin/docker run --rm --network none --name deaf busybox sh -c \"{deaf}\"\n"
+    );
+    started(&machine, "deaf.service", &text);
+    let first = containers(&machine)[0]["id"].clone();
+    let begun = Instant::now();
+    machine.run(&["--local", "stop", "deaf"]);
+    assert!(begun.elapsed().as_secs_f64() > 0.9, "it was not waited for");
+    let stopped = status(&machine, "deaf");
+    assert_eq!(
+        (&stopped["active"], &stopped["result"]),
+        (&"failed".into(), &"timeout".into()),
+        "{stopped}"
+    );
+    // The monitor was killed with it; the next one tidies up, has the name, and is another.
+    machine.run(&["--local", "start", "deaf"]).ok();
+    let [next] = &containers(&machine)[..] else { panic!("not one container") };
+    assert_ne!(next["id"], first);
+    let live = |it: &Value| it["state"] == "Running";
+    assert!(live(next), "{next}");
+    machine.run(&["--local", "stop", "deaf"]);
+}
+
+#[test]
+fn a_lost_machine_s_container_moves_and_one_with_a_volume_waits_for_its_machine() {
+    let mut machines = three();
+    machines.iter().for_each(with_busybox);
+    let container = |more: &str| {
+        format!(
+            "[Container]\nImage=busybox\nPull=never\nNetwork=none\n\
+             Exec=sh -c \"echo up; exec sleep 1000\"\n{more}"
+        )
+    };
+    // One of them on each machine.
+    machines[0].file("plain@.container", &container("[X-Argosy]\nReplicas=3\n"));
+    machines[0].file("keeping.container", &container("Volume=kept:/data\n"));
+    machines[0].run(&["apply", "plain@.container", "keeping.container"]).ok();
+    machines[0].wait("all of them", |m| spread(m).values().sum::<usize>() == 4);
+    let homes = |m: &Machine| {
+        let listed = m.json(&["list-units"]);
+        let active =
+            listed.as_array().unwrap().iter().filter(|it| it["status"]["active"] == "active");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        active.map(|it| (text(&it["name"]), text(&it["machine"]))).collect::<BTreeMap<_, _>>()
+    };
+    let first = homes(&machines[0]);
+    let home = first["keeping.service"].clone();
+    let lost = usize::from(home.as_bytes()[1] - b'1');
+    machines[lost].lose();
+    let rest = &machines[(lost + 1) % 3];
+    rest.wait("the one of the lost machine elsewhere", |m| {
+        let now = homes(m);
+        now.len() == 3
+            && now.keys().all(|name| name.starts_with("plain@"))
+            && now.values().all(|machine| *machine != home)
+    });
+    let why = rest.run(&["why", "keeping"]).stdout;
+    assert!(why.contains(&format!("its data is on {home}")), "{why}");
+    // With its machine it comes back, where its volume is; nothing runs twice.
+    machines[lost].start(&[]);
+    machines[(lost + 1) % 3]
+        .wait("what waited for its machine", |m| homes(m).get("keeping.service") == Some(&home));
+    for machine in &machines {
+        let running = containers(machine).iter().filter(|it| it["state"] == "Running").count();
+        let name = |it: &Value| it["machine"].as_str() == Some(&machine_name(machine, &machines));
+        let listed = machine.json(&["list-units"]);
+        let here = listed.as_array().unwrap().iter().filter(|it| name(it)).count();
+        assert_eq!(running, here, "{listed}");
+    }
+}
+
+/// The name of a machine of the cluster: they are numbered.
+fn machine_name(machine: &Machine, all: &[Machine]) -> String {
+    let at = all.iter().position(|it| it.address() == machine.address()).unwrap();
+    format!("m{}", at + 1)
+}
