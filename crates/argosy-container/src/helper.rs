@@ -15,6 +15,7 @@ use crate::ready::Ready;
 use crate::record;
 use crate::spec::ContainerId;
 use crate::store::Containers;
+use crate::witness::Witness;
 use crate::{ContainerError, seal, sys};
 
 /// Descriptors from here on are none of a helper's business.
@@ -105,15 +106,15 @@ impl Containers {
     }
 }
 
-/// Is the helper: does what its argument says, and ends with the container's exit code. Of a container
-/// that its end has taken away `removed` is told, to let go of what it had beside its files.
+/// Is the helper: does what its argument says, tells the witness of the container that it runs, and ends
+/// with the container's exit code.
 pub fn helper_main(
     arguments: impl Iterator<Item = OsString>,
-    removed: impl FnOnce(&Containers, &ContainerId),
+    witness: &mut dyn Witness,
 ) -> ExitCode {
     match seal::seal_own_program()
         .map_err(ContainerError::system("seal the helper's program"))
-        .and_then(|()| run(arguments, removed))
+        .and_then(|()| run(arguments, witness))
     {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -125,18 +126,21 @@ pub fn helper_main(
 
 fn run(
     mut arguments: impl Iterator<Item = OsString>,
-    removed: impl FnOnce(&Containers, &ContainerId),
+    witness: &mut dyn Witness,
 ) -> Result<u8, ContainerError> {
     sys::close_on_exec_from(FIRST_UNKNOWN);
     let text = arguments.next().and_then(|it| it.into_string().ok()).unwrap_or_default();
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
     match serde_json::from_str(&text).map_err(failed)? {
         HelperRequest::Run { containers, id, options } => {
-            let ended = containers.run_foreground(&id, options);
+            let ended = containers.run_foreground(&id, options, witness);
             if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
                 match containers.delete(&id, true) {
-                    // Somebody else may have been first.
-                    Ok(()) | Err(ContainerError::NotFound { .. }) => removed(&containers, &id),
+                    Ok(by_us) => witness.removed(&containers, &id, by_us),
+                    // Somebody else was first.
+                    Err(ContainerError::NotFound { .. }) => {
+                        witness.removed(&containers, &id, false);
+                    }
                     // How the container ended is what the caller asked for.
                     Err(error) => complain(&error),
                 }

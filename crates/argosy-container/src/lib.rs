@@ -43,6 +43,7 @@ mod sys;
 mod terminal;
 mod top;
 mod user;
+mod witness;
 
 pub use capabilities::UnknownCapability;
 pub use cgroup::{BadDeviceRule, Stats};
@@ -65,3 +66,4 @@ pub use setup::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use spec::*;
 pub use store::{Containers, Inspection, Lasting, State};
 pub use top::ContainerProcess;
+pub use witness::Witness;

@@ -31,6 +31,7 @@ use crate::spec::{ContainerId, ContainerSpec};
 use crate::start::Started;
 use crate::store::Containers;
 use crate::terminal::{self, RawMode};
+use crate::witness::Witness;
 use crate::{ContainerError, sys};
 
 use caller::Caller;
@@ -67,6 +68,7 @@ impl Containers {
         &self,
         id: &ContainerId,
         options: RunOptions,
+        witness: &mut dyn Witness,
     ) -> Result<Ended, ContainerError> {
         let spec = self.spec(id)?;
         let caller = options.background.then(|| Caller::take(options.keeps_output));
@@ -97,6 +99,7 @@ impl Containers {
         drop(inner);
         let mut monitor = None;
         let watched = (|| {
+            witness.started(self, id);
             if let Some(caller) = caller {
                 caller.leave().map_err(ContainerError::system("leave the caller"))?;
             }
@@ -104,7 +107,7 @@ impl Containers {
             monitor.insert(new).watch()
         })();
         match (watched, monitor) {
-            (Ok(status), Some(monitor)) => monitor.finish(status),
+            (Ok(status), Some(monitor)) => monitor.finish(status, witness),
             (watched, _) => {
                 // Without a monitor it would run unseen.
                 drop(self.clear_run(id));
@@ -183,6 +186,8 @@ impl<'a> Monitor<'a> {
     /// Waits for events and deals with each, until the container has ended; returns how it did.
     /// Nothing here waits for anything else.
     fn watch(&mut self) -> Result<WaitStatus, ContainerError> {
+        // Also of one that has ended already.
+        self.say_ready(Instant::now());
         loop {
             if let Some(status) = self.collect() {
                 return Ok(status);

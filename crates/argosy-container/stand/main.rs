@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         let Some(request) = arguments.next() else { return ExitCode::FAILURE };
         return companion(&request.to_string_lossy());
     }
-    argosy_container::helper_main(std::env::args_os().skip(1), |_, _| {})
+    argosy_container::helper_main(std::env::args_os().skip(1), &mut ())
 }
 
 /// Leaves its own number and the namespace it got beside its file, says the words in it, and stays.

@@ -7,6 +7,7 @@ mod attach;
 mod background;
 mod copy;
 mod docker;
+mod events;
 mod exec;
 mod filter;
 mod ids;
@@ -30,6 +31,7 @@ mod status;
 mod sweep;
 mod volume;
 mod volumes;
+mod witness;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -38,13 +40,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use argosy_container::{ContainerError, ContainerId, Containers, HelperRequest, State};
 use argosy_image::Store;
-use argosy_network::{COMPANION_ROLE, NetworkError, Networks, companion_main};
+use argosy_network::{NetworkError, Networks};
 
 use crate::args::{Container, ContainerAction, DiskMarks, Global, Names};
 use crate::failure::{Exit, Failure, chain};
 use crate::printer::Printer;
 use crate::program;
 pub(crate) use docker::{as_docker, is_run};
+use events::Events;
 pub(crate) use inspect::show;
 pub(crate) use places::data_dir;
 use record::EngineRecord;
@@ -55,6 +58,7 @@ use volumes::Volumes;
 
 pub(crate) use network_commands::main as network;
 pub(crate) use pod::main as pod;
+pub(crate) use witness::hidden_role;
 
 /// Between the stop signal and SIGKILL when nothing is said, as with docker.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -73,6 +77,7 @@ pub(crate) struct Engine {
     volumes: Volumes,
     networks: Networks,
     pods: PathBuf,
+    events: Events,
     runtime_dir: PathBuf,
 }
 
@@ -91,7 +96,8 @@ impl Engine {
         let volumes = Volumes::at(data_dir.join("volumes"));
         let networks = network::networks(runtime_dir, data_dir);
         let (images, pods) = (data_dir.join("images"), data_dir.join("pods"));
-        Engine { containers, images, volumes, networks, pods, runtime_dir: runtime_dir.to_owned() }
+        let (events, runtime_dir) = (Events::at(data_dir.join("events")), runtime_dir.to_owned());
+        Engine { containers, images, volumes, networks, pods, events, runtime_dir }
     }
 
     /// Returns the engine whose containers these are.
@@ -139,9 +145,14 @@ impl Engine {
         };
         let own = || self.record(&id).and_then(|it| it.stop_timeout).map(Duration::from_secs);
         let grace = time.or_else(own).unwrap_or(STOP_GRACE);
+        let record = self.record(&id);
         match self.containers.stop(&id, grace) {
             Err(ContainerError::NotFound { .. }) if ignore => Ok(()),
-            result => result.map_err(|error| failed(&error)),
+            result => {
+                result.map_err(|error| failed(&error))?;
+                self.tell_of(&id, record.as_ref(), "stop", &[]);
+                Ok(())
+            }
         }
     }
 
@@ -150,7 +161,8 @@ impl Engine {
     fn remove(&self, id: &ContainerId, force: bool, volumes: bool) -> Result<(), Failure> {
         let record = self.record(id);
         match self.containers.delete(id, force) {
-            Ok(()) => {}
+            Ok(true) => self.tell_of(id, record.as_ref(), "destroy", &[]),
+            Ok(false) => {}
             // Its own end was faster.
             Err(ContainerError::NotFound { .. }) if force => {}
             Err(ContainerError::Running { .. }) => {
@@ -213,6 +225,7 @@ pub(crate) fn main(
         ContainerAction::Attach(options) => return attach::attach(&engine, options, printer),
         ContainerAction::Cp(options) => copy::copy(&engine, options)?,
         ContainerAction::Logs(options) => logs::show(&engine, options, printer)?,
+        ContainerAction::Events(options) => events::show(&engine, options, printer)?,
         ContainerAction::Ps(options) => list::list(&engine, options, printer)?,
         ContainerAction::Inspect(options) => inspect::inspect(&engine, options, printer)?,
         ContainerAction::Port { container } => show::ports(&engine, container, printer)?,
@@ -223,10 +236,14 @@ pub(crate) fn main(
         ContainerAction::Version { format } => about::version(format.as_deref(), printer)?,
         ContainerAction::Info { format } => about::info(&engine, format.as_deref(), printer)?,
         ContainerAction::Pause { containers: names } => {
-            return each(names, &|id| containers.pause(id));
+            return each(names, &|id| {
+                containers.pause(id).inspect(|()| engine.tell(id, "pause", &[]))
+            });
         }
         ContainerAction::Unpause { containers: names } => {
-            return each(names, &|id| containers.resume(id));
+            return each(names, &|id| {
+                containers.resume(id).inspect(|()| engine.tell(id, "unpause", &[]))
+            });
         }
         ContainerAction::Wait { containers: names } => {
             return wait(&engine, &names.containers, printer);
@@ -238,7 +255,11 @@ pub(crate) fn main(
         }
         ContainerAction::Kill { signal, containers: names } => {
             let number = options::signal(signal)?;
-            return each(names, &|id| containers.kill(id, number));
+            return each(names, &|id| {
+                let (record, signal) = (engine.record(id), [("signal", number.to_string())]);
+                let killed = containers.kill(id, number);
+                killed.inspect(|()| engine.tell_of(id, record.as_ref(), "kill", &signal))
+            });
         }
         ContainerAction::Rename { container, name } => rename::rename(&engine, container, name)?,
         ContainerAction::Prune { force: _ } => {
@@ -331,31 +352,4 @@ fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
         |error| Failure::new(Exit::BadInput, format!("cannot get random bytes: {error}")),
     )?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Is the helper, or a companion of a container, if the command line asks for it.
-pub(crate) fn hidden_role() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    match arguments.next()?.to_str()? {
-        HELPER => Some(argosy_container::helper_main(arguments, let_go)),
-        COMPANION_ROLE => Some(companion_main(arguments)),
-        _ => None,
-    }
-}
-
-/// Lets go, as its monitor, of what a container has had that its end has taken away. What cannot be let
-/// go of now goes when the next container is made.
-fn let_go(containers: &Containers, id: &ContainerId) {
-    let Some(engine) = Engine::around(containers) else { return };
-    let volumes = engine.volumes.list().unwrap_or_default();
-    for volume in volumes.iter().filter(|it| it.goes_with.as_ref() == Some(id)) {
-        drop(engine.volumes.remove(&engine, &volume.name));
-    }
-    if let Err(failure) = engine.release(id, None) {
-        crate::printer::note(&format!(
-            "cannot let go of what container {} had: {}; the next one that is made does",
-            id.short(),
-            failure.message
-        ));
-    }
 }

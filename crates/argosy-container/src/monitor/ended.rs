@@ -10,10 +10,15 @@ use crate::ContainerError;
 use crate::asked::{Asked, End};
 use crate::record::{self, Exit, RunRecord, now_ms};
 use crate::terminal::RawMode;
+use crate::witness::Witness;
 
 impl Monitor<'_> {
     /// Ends what the first process has left, says how it ended, and cleans up.
-    pub(super) fn finish(mut self, status: WaitStatus) -> Result<Ended, ContainerError> {
+    pub(super) fn finish(
+        mut self,
+        status: WaitStatus,
+        witness: &mut dyn Witness,
+    ) -> Result<Ended, ContainerError> {
         // A health command that is on its way in comes too late.
         drop(self.checks.take());
         let record: &RunRecord = &self.started.record;
@@ -36,6 +41,7 @@ impl Monitor<'_> {
         if !self.started.throw_away {
             record::write(&self.containers.exit_path(self.id), &exit)?;
         }
+        witness.ended(self.containers, self.id, &exit);
         drop(self.started.attendance);
         drop(self.started.guard);
         self.containers.clear_run(self.id)?;

@@ -104,8 +104,9 @@ impl Containers {
     }
 
     /// Removes a container and all it has: files, cgroups, records. With `force` also one that
-    /// runs; if its own end takes it away meanwhile, that is as good.
-    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), ContainerError> {
+    /// runs; if its own end takes it away meanwhile, that is as good. Returns whether it was this call
+    /// that has removed it.
+    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<bool, ContainerError> {
         let lock = if force {
             match self.spec(id).and_then(|_| self.kill_if_there(id, libc::SIGKILL)) {
                 // Nothing of it can be run, and all of it be removed.
@@ -113,7 +114,7 @@ impl Containers {
                 result => result?,
             }
             match self.wait_unwatched(id) {
-                Err(ContainerError::NotFound { .. }) => return Ok(()),
+                Err(ContainerError::NotFound { .. }) => return Ok(false),
                 result => result?,
             }
         } else {
@@ -131,7 +132,7 @@ impl Containers {
         fs::rename(&path, &hidden).map_err(ContainerError::file("rename", &path))?;
         remove_tree(&hidden).map_err(ContainerError::file("remove", &hidden))?;
         drop(lock);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends and removes what an earlier run has left, if its monitor was killed. To be called with

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::DataDir;
-pub(crate) use look::{ContainerInspect, ContainerList, ContainerLogs, InspectKind, Tail};
+pub(crate) use look::{
+    ContainerEvents, ContainerInspect, ContainerList, ContainerLogs, InspectKind, Tail,
+};
 pub(crate) use network::{Network, NetworkAction, NetworkCreate};
 pub(crate) use run::{ContainerRun, NotifyWhen, PullWhen};
 pub(crate) use volume::{Volume, VolumeAction};
@@ -52,6 +54,11 @@ pub(crate) enum ContainerAction {
     ///
     /// A unit's container prints into the journal, which has it for longer: argosy journal UNIT.
     Logs(ContainerLogs),
+    /// Show what happens to containers, from now on or from earlier on.
+    ///
+    /// Events are create, start, die, oom, kill, stop, pause, unpause, rename and destroy. The last
+    /// several thousand are kept.
+    Events(ContainerEvents),
     /// Stop containers: their stop signal, and SIGKILL after a while.
     Stop {
         /// Seconds until SIGKILL; those that the container was run with by default, or 10.

@@ -67,6 +67,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("container version", &["argosy container version -f '{{.Server.Version}}'"]),
     ("container info", &["argosy container info", "argosy container info -o json"]),
     (
+        "container events",
+        &[
+            "argosy container events",
+            "argosy container events --since 1h --until 0s -f event=die",
+            "argosy container events --format '{{.Action}} {{.Actor.Attributes.name}}'",
+        ],
+    ),
+    (
         "container logs",
         &[
             "argosy container logs db",

@@ -71,7 +71,7 @@ pub(super) fn show(
 
 /// Reads a time as docker does: RFC 3339, seconds since 1970, or a span before now; or as `argosy
 /// journal` does.
-fn instant(text: &str, now: &Zoned) -> Result<Timestamp, Failure> {
+pub(super) fn instant(text: &str, now: &Zoned) -> Result<Timestamp, Failure> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

@@ -28,11 +28,13 @@ pub(super) fn rename(engine: &Engine, wanted: &str, name: &str) -> Result<(), Fa
             return Err(Failure::new(Exit::Refused, message).with_help("choose another name"));
         }
     }
-    record.name = name.to_owned();
+    let old = std::mem::replace(&mut record.name, name.to_owned());
     let path = engine.containers.data_dir.join(id.as_str()).join(record::FILE);
     replace(&path, &record).map_err(|error| {
         Failure::new(Exit::BadInput, format!("cannot write {}: {error}", path.display()))
-    })
+    })?;
+    engine.tell_of(&id, Some(&record), "rename", &[("oldName", format!("/{old}"))]);
+    Ok(())
 }
 
 /// Whoever reads it sees the old record or the new one.

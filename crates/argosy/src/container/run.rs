@@ -170,6 +170,7 @@ pub(super) fn keep(
     // Nobody asks for one after the machine lost its power that its end would have taken away.
     let lasting = if record.remove { Lasting::Boot } else { Lasting::Always };
     engine.containers.create_with(spec, &files, lasting).map_err(|error| failed(&error))?;
+    engine.tell_of(&spec.id, Some(record), "create", &[]);
     volumes.iter().try_for_each(|volume| engine.volumes.keep(volume))
 }
 

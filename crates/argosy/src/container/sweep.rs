@@ -77,7 +77,10 @@ fn containers(engine: &Engine, found: &[Found]) -> Result<(), Failure> {
 fn remove(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>) -> Result<(), Failure> {
     match engine.containers.delete(id, false) {
         // Of a container that is to be kept, what was made for it is kept, too.
-        Ok(()) | Err(ContainerError::NotFound { .. }) => {
+        result @ (Ok(_) | Err(ContainerError::NotFound { .. })) => {
+            if result.is_ok_and(|by_us| by_us) {
+                engine.tell_of(id, record, "destroy", &[]);
+            }
             engine.release(id, record.filter(|it| it.remove).cloned())
         }
         Err(ContainerError::Running { .. }) => Ok(()),

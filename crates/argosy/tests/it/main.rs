@@ -6,10 +6,12 @@
 mod bad_input;
 mod containers;
 mod containers_end;
+mod containers_faults;
 mod demo;
 mod docker;
 mod docker_files;
 mod engine;
+mod events;
 mod fence;
 mod first_unit;
 mod full_disk;

@@ -91,6 +91,23 @@ pub(crate) struct ContainerLogs {
     pub(crate) container: String,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ContainerEvents {
+    /// From this time on: 2026-11-30T04:53:54Z, seconds since 1970, or a span ago such as 10m; from now
+    /// on by default.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Up to this time, then it ends.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only such: container=, event=, image=, label=, type=.
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// A template of docker's: `{{.Action}} {{.Actor.Attributes.name}}`, or `json`.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+}
+
 /// How many lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tail {
