@@ -97,9 +97,10 @@ impl Containers {
         streams: Streams,
     ) -> Result<HelperRequest, ContainerError> {
         self.running(id)?;
-        let name = (0..).map(|number| format!("exec-{}-{number}.json", std::process::id()));
-        let mut paths = name.map(|name| self.run(id).join(name)).filter(|path| !path.exists());
-        let request = paths.next().unwrap_or_default();
+        let mut chance = [0; 8];
+        rustix::rand::getrandom(&mut chance, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| ContainerError::system("get random bytes")(error.into()))?;
+        let request = self.run(id).join(format!("exec-{:016x}.json", u64::from_ne_bytes(chance)));
         record::write(&request, exec)?;
         let (containers, id) = (self.clone(), id.clone());
         Ok(HelperRequest::Exec { containers, id, streams, request, background: false })
@@ -133,6 +134,10 @@ fn run(
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
     match serde_json::from_str(&text).map_err(failed)? {
         HelperRequest::Run { containers, id, options } => {
+            if options.background {
+                // What else its caller has open, such as locks, is not for as long as it runs.
+                sys::close_from(FIRST_UNKNOWN);
+            }
             let ended = containers.run_foreground(&id, options, witness);
             if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
                 match containers.delete(&id, true) {

@@ -254,7 +254,7 @@ fn make(
             Ok((pid, own))
         }
         Forked::Child(entered) => {
-            drop(own);
+            drop((own, door, back));
             child::run(surroundings, entered, launch, &other)
         }
     }

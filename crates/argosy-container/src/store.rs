@@ -5,6 +5,7 @@ mod create;
 mod end;
 mod lock;
 mod remove;
+mod starting;
 
 use std::fs;
 use std::io;

@@ -265,7 +265,12 @@ pub(crate) fn main(
         ContainerAction::Prune { force: _ } => {
             for id in engine.ids()? {
                 let inspection = engine.containers.inspect(&id);
-                if inspection.is_ok_and(|it| matches!(it.state, State::Exited(_) | State::Lost)) {
+                let is_over = inspection.is_ok_and(|it| match it.state {
+                    State::Exited(_) | State::Lost => true,
+                    State::Created => !ids::is_being_made(&id),
+                    _ => false,
+                });
+                if is_over {
                     engine.remove(&id, false, false)?;
                     printer.line(id.as_str())?;
                 }

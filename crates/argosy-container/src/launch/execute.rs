@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 
 use rustix::fs::{Gid, Mode, Uid};
+use rustix::process::DumpableBehavior;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
@@ -31,6 +32,10 @@ pub(crate) fn drop_privileges(
     identity: &Identity,
     link: &Link,
 ) -> Result<(), StartFailure> {
+    // From here on others in its PID namespace may have the same user and capabilities. What this process
+    // has open, such as control groups of the machine, is not for them; to execute a program ends that.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(StartFailure::at("keep what is open from others"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let cwd = launch.process.cwd.as_deref().unwrap_or("/");
     let entered = rustix::process::chdir(cwd);

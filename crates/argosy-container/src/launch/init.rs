@@ -1,7 +1,9 @@
 //! The first process of a container that asked for an init: it passes signals on to the program,
 //! collects orphans, and ends as the program ends.
 
-use rustix::process::{Pid, WaitOptions, kill_process, wait};
+use rustix::process::{
+    DumpableBehavior, Pid, WaitOptions, kill_process, set_dumpable_behavior, wait,
+};
 
 use super::Launch;
 use super::execute::{drop_privileges, program};
@@ -32,6 +34,8 @@ pub(crate) fn run(launch: &Launch, identity: &Identity, link: &Link) -> StartFai
 fn reap(child: i32) -> ! {
     // It keeps nothing open: neither the link, nor what the program has as its output.
     sys::close_from(0);
+    // So there is nothing to keep from others either.
+    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
     loop {
         let signal = sys::wait_signal();
         if signal > 0 && signal != libc::SIGCHLD {

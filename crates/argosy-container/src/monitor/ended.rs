@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::WaitStatus;
 
-use super::Monitor;
 use super::relay::Relay;
+use super::{Monitor, own};
 use crate::ContainerError;
 use crate::asked::{Asked, End};
 use crate::record::{self, Exit, RunRecord, now_ms};
@@ -39,7 +39,11 @@ impl Monitor<'_> {
         };
         // First the news, then the traces: a monitor that dies in between leaves only traces.
         if !self.started.throw_away {
-            record::write(&self.containers.exit_path(self.id), &exit)?;
+            let written = record::write(&self.containers.exit_path(self.id), &exit);
+            // On a full disk, for example: how it ended is then told here alone.
+            if let Err(error) = written {
+                own::say(&format!("cannot keep how the container ended: {error}"));
+            }
         }
         witness.ended(self.containers, self.id, &exit);
         drop(self.started.attendance);

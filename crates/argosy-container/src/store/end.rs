@@ -59,6 +59,8 @@ impl Containers {
     /// ended and its monitor is done with it. One that does not run is left as it is.
     pub fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), ContainerError> {
         let signal = self.spec(id)?.stop_signal.unwrap_or(libc::SIGTERM);
+        let until = Instant::now() + grace;
+        self.give_up(id, signal, grace)?;
         let run = match self.running(id) {
             Err(ContainerError::NotRunning { .. }) => return Ok(()),
             result => result?,
@@ -67,7 +69,7 @@ impl Containers {
             drop(run.cgroups.freeze(false));
         }
         self.kill_if_there(id, signal)?;
-        if !ends_within(&run, grace) {
+        if !ends_within(&run, until.saturating_duration_since(Instant::now())) {
             self.kill_if_there(id, libc::SIGKILL)?;
             if !ends_within(&run, KILLED_MAX) {
                 return Err(ContainerError::NotEnding { id: id.clone() });
@@ -91,6 +93,7 @@ impl Containers {
     /// Waits until a container has ended and its monitor is done with it; returns how it ended,
     /// if somebody saw it. One that is removed at its end leaves nothing to know.
     pub fn wait(&self, id: &ContainerId) -> Result<Option<Exit>, ContainerError> {
+        self.wait_set_up(id)?;
         match self.running(id) {
             Ok(run) => while !ends_within(&run, WAIT_STEP) {},
             Err(ContainerError::NotRunning { .. }) => {}
@@ -108,7 +111,11 @@ impl Containers {
     /// that has removed it.
     pub fn delete(&self, id: &ContainerId, force: bool) -> Result<bool, ContainerError> {
         let lock = if force {
-            match self.spec(id).and_then(|_| self.kill_if_there(id, libc::SIGKILL)) {
+            let killed = self
+                .spec(id)
+                .and_then(|_| self.give_up(id, libc::SIGKILL, Duration::ZERO))
+                .and_then(|()| self.kill_if_there(id, libc::SIGKILL));
+            match killed {
                 // Nothing of it can be run, and all of it be removed.
                 Ok(()) | Err(ContainerError::Damaged { .. }) => {}
                 result => result?,

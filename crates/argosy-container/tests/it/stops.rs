@@ -78,7 +78,7 @@ fn a_stop_is_done_when_the_end_takes_the_container_away() {
         let mut child = start(&stand, &spec, options);
         match round % 2 {
             0 => stand.containers.stop(&spec.id, LIMIT).unwrap(),
-            _ => stand.containers.delete(&spec.id, true).unwrap(),
+            _ => stand.containers.delete(&spec.id, true).map(drop).unwrap(),
         }
         wait(|| child.try_wait().unwrap());
         let gone = stand.containers.stop(&spec.id, LIMIT);

@@ -48,10 +48,13 @@ impl Identity {
                 own.is_ok_and(|own| own.name() == read.name())
             }
             Identity::Remap { prefix, signed_prefix } => {
-                match remapped(wanted, prefix, signed_prefix) {
-                    Some(remapped) => is_exact_or_digest(&remapped, signed, &read),
-                    None => is_exact_or_digest(wanted, signed, &read),
-                }
+                let Some(name) = remapped(&wanted.name(), prefix, signed_prefix) else {
+                    return is_exact_or_digest(wanted, signed, &read);
+                };
+                let tail = wanted.to_string().split_off(wanted.name().len());
+                // A name that cannot be is nobody's.
+                let remapped = (name + &tail).parse::<Reference>();
+                remapped.is_ok_and(|remapped| is_exact_or_digest(&remapped, signed, &read))
             }
         }
     }
@@ -71,13 +74,8 @@ fn is_exact_or_digest(wanted: &Reference, signed: &str, read: &Reference) -> boo
     }
 }
 
-/// Changes the beginning of a name: the whole of it, or up to a `/` or, of a registry, `:`.
-fn remapped(wanted: &Reference, prefix: &str, signed_prefix: &str) -> Option<Reference> {
-    let name = wanted.to_string();
+/// Changes the beginning of a repository's name: the whole of it, or up to a `/`.
+fn remapped(name: &str, prefix: &str, signed_prefix: &str) -> Option<String> {
     let rest = name.strip_prefix(prefix)?;
-    let ends = rest.is_empty() || rest.starts_with(['/', ':', '@']) || prefix.ends_with('/');
-    if !ends {
-        return None;
-    }
-    format!("{signed_prefix}{rest}").parse().ok()
+    (rest.is_empty() || rest.starts_with('/')).then(|| format!("{signed_prefix}{rest}"))
 }

@@ -82,6 +82,10 @@ fn sigstore(written: Written) -> Result<SigstoreSigned, String> {
         let bytes = STANDARD.decode(&text);
         bytes.map(KeySource::Data).map_err(|_| "keyData is not in base64".to_owned())
     };
+    let sources = usize::from(written.key_path.is_some())
+        + usize::from(!written.key_paths.is_empty())
+        + usize::from(written.key_data.is_some())
+        + usize::from(!written.key_datas.is_empty());
     let paths = written.key_path.into_iter().chain(written.key_paths);
     let datas = written.key_data.into_iter().chain(written.key_datas);
     let mut keys: Vec<KeySource> = paths.map(|path| KeySource::File(path.into())).collect();
@@ -90,6 +94,11 @@ fn sigstore(written: Written) -> Result<SigstoreSigned, String> {
     }
     if keys.is_empty() {
         return Err("sigstoreSigned names no key: give it keyPath or keyData".to_owned());
+    }
+    if sources > 1 {
+        return Err(
+            "sigstoreSigned takes one of keyPath, keyPaths, keyData and keyDatas".to_owned()
+        );
     }
     Ok(SigstoreSigned { keys, identity: written.signed_identity })
 }

@@ -60,6 +60,8 @@ fn a_policy_that_is_written_wrongly_is_no_policy() {
     assert!(wrong(r#"{"type": "sigstoreSigned"}"#).contains("names no key"));
     assert!(wrong(r#"{"type": "sigstoreSigned", "keypath": "/k"}"#).contains("keypath"));
     assert!(wrong(r#"{"type": "sigstoreSigned", "keyData": "?"}"#).contains("base64"));
+    let two = r#"{"type": "sigstoreSigned", "keyPath": "/k", "keyData": "YQ=="}"#;
+    assert!(wrong(two).contains("takes one of"));
     let identity =
         r#"{"type": "sigstoreSigned", "keyPath": "/k", "signedIdentity": {"type": "matchAll"}}"#;
     assert!(wrong(identity).contains("matchAll"));
@@ -173,6 +175,11 @@ fn names_fit_as_the_policy_says() {
     assert!(fits(remap, "r.io/app:1", "mirror.io/r/app:1"));
     assert!(!fits(remap, "r.io/app:1", "mirror.io/rogue/app:1"));
     assert!(fits(remap, "else.io/app:1", "else.io/app:1"));
+    let port = r#"{"type": "remapIdentity", "prefix": "mirror.io", "signedPrefix": "r.io"}"#;
+    assert!(!fits(port, "r.io:5000/app:1", "mirror.io:5000/app:1"));
+    // What is remapped into no name is not taken under its own.
+    let broken = r#"{"type": "remapIdentity", "prefix": "mirror.io", "signedPrefix": "R io"}"#;
+    assert!(!fits(broken, "mirror.io/app:1", "mirror.io/app:1"));
 }
 
 #[test]

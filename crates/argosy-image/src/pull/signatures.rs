@@ -62,8 +62,15 @@ pub(super) async fn of(
         let text = layer.annotations.get(ANNOTATION);
         let signature = text.and_then(|text| STANDARD.decode(text).ok());
         let (Some(signature), Ok(digest)) = (signature, layer.digest.parse()) else { continue };
-        let payload = client.small_blob(source, &digest, PAYLOAD_MAX).await?;
-        signatures.push(Signature { payload, signature });
+        match client.small_blob(source, &digest, PAYLOAD_MAX).await {
+            Ok(payload) => signatures.push(Signature { payload, signature }),
+            Err(
+                RegistryError::NotFound { .. }
+                | RegistryError::Digest { .. }
+                | RegistryError::TooLarge { .. },
+            ) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(signatures)
 }

@@ -14,6 +14,8 @@ fn text(address: [u8; 4]) -> String {
 #[test]
 fn two_containers_reach_each_other_the_machine_and_the_world() {
     let machine = Machine::new();
+    // A new namespace begins with what the machine has.
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
     let outside = machine.neighbour();
     outside.run(|| serve((CLIENT, 7000)));
     let web = machine.start(Wanted { name: "web", networks: &["bridge"], ..Wanted::default() });

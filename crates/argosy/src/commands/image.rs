@@ -59,7 +59,7 @@ fn tag(options: &ImageTag) -> Result<(), Failure> {
 
 pub(super) fn remove(options: &ImageRemove, printer: &Printer) -> Result<(), Failure> {
     let store = store(&options.data)?;
-    let_images_go(&options.data.data_dir, &store)?;
+    let_images_go(&crate::container::data_dir(&options.data.data_dir)?, &store)?;
     let removal = Removal { force: options.force, in_use: BTreeSet::new() };
     let mut removed = Vec::new();
     for image in &options.images {
@@ -87,7 +87,7 @@ pub(super) fn remove(options: &ImageRemove, printer: &Printer) -> Result<(), Fai
 
 fn collect(options: &ImageGc, printer: &Printer) -> Result<(), Failure> {
     let store = store(&options.data)?;
-    let_images_go(&options.data.data_dir, &store)?;
+    let_images_go(&crate::container::data_dir(&options.data.data_dir)?, &store)?;
     let what = if options.all { Collect::Unused } else { Collect::Nameless };
     let collected = store.collect(&BTreeSet::new(), what).map_err(|error| failed(error.into()))?;
     let disk = store.disk().map_err(|error| failed(error.into()))?;

@@ -9,8 +9,9 @@ use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use argosy_container::ContainerId;
+use argosy_container::{ContainerError, ContainerId};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -77,10 +78,40 @@ pub(super) fn attach(
     match ended? {
         Ended::ByUser => Ok(ExitCode::SUCCESS),
         Ended::ByContainer => {
-            let exit = engine.containers.wait(&id).map_err(|error| failed(&error))?;
-            Ok(ExitCode::from(exit.map_or(0, |exit| exit.code)))
+            let runs = || engine.containers.inspect(&id).is_ok_and(|it| it.state.is_live());
+            if runs() && !ends_soon(runs) {
+                let message = format!("{} prints faster than it was read here", options.container);
+                return Err(Failure::new(Exit::Refused, message)
+                    .with_help("attach again; argosy container logs has what was printed"));
+            }
+            match engine.containers.wait(&id) {
+                Ok(Some(exit)) => Ok(ExitCode::from(exit.code)),
+                // Its end has taken it away, and how it ended with it.
+                Ok(None) | Err(ContainerError::NotFound { .. }) => {
+                    let message = format!("{} has ended and is gone", options.container);
+                    Err(Failure::new(Exit::Refused, message).with_help(
+                        "how it ended was told where it was run; argosy container events has it, too",
+                    ))
+                }
+                Err(error) => Err(failed(&error)),
+            }
         }
     }
+}
+
+/// How long a container's end may take to be seen after its streams have ended.
+const END_MAX: Duration = Duration::from_secs(2);
+
+/// Tells whether a container whose streams have ended ends with them.
+fn ends_soon(runs: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + END_MAX;
+    while runs() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Connects by way of the directory: the path of a socket has few bytes.

@@ -52,7 +52,8 @@ pub(super) fn copy(engine: &Engine, options: &ContainerCopy) -> Result<(), Failu
             let from = Place::inside(&files, path);
             match to {
                 End::Path(path) => {
-                    let owners = if options.archive { Owners::Kept } else { Owners::Caller };
+                    let kept = options.archive;
+                    let owners = if kept { Owners::KeptHere } else { Owners::Caller };
                     between(&from, &Place::here(path)?, options, owners)
                 }
                 _ => pack::pack(&from, &from.own_name(), options.follow_link, &mut io::stdout())

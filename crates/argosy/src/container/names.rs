@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use argosy_container::{ContainerId, Hold, LockError, lock_within};
 
-use super::Engine;
+use super::{Engine, pod};
 use crate::args::ContainerRun;
 use crate::failure::{Exit, Failure};
 
@@ -35,7 +35,10 @@ pub(super) fn take_name(engine: &Engine, options: &ContainerRun) -> Result<(), F
     match engine.named(name)? {
         None => Ok(()),
         // As with podman, what was made for the one before stays.
-        Some(id) if options.replace => engine.remove(&id, true, false),
+        Some(id) if options.replace => {
+            pod::keep_holder(engine, &id)?;
+            engine.remove(&id, true, false)
+        }
         Some(id) => {
             let message = format!("container {} has the name {name} already", id.short());
             Err(Failure::new(Exit::Refused, message).with_help(format!(

@@ -49,6 +49,7 @@ pub(crate) fn main(
         }
         PodAction::Rm { force, ignore, pods: named } => {
             return each(&named.pods, printer, |name| match pods.find(name) {
+                Err(_) if *force && pods.forget_damaged(name)? => Ok(()),
                 Err(_) if *force || *ignore => Ok(()),
                 found => remove(&engine, &found?, *force),
             });
@@ -102,15 +103,15 @@ fn stop(engine: &Engine, pod: &Pod, time: Option<Duration>) -> Result<(), Failur
         // A thread that has panicked has said why.
         all.into_iter().filter_map(|it| it.join().ok()).collect()
     });
-    stopped.into_iter().collect::<Result<(), _>>()?;
+    let mut result = stopped.into_iter().collect::<Result<(), _>>();
     for holder in holders {
         match engine.containers.stop(&holder.id, time.unwrap_or(STOP_GRACE)) {
             // Its end takes it away.
             Ok(()) | Err(argosy_container::ContainerError::NotFound { .. }) => {}
-            Err(error) => return Err(failed(&error)),
+            Err(error) => result = result.and(Err(failed(&error))),
         }
     }
-    Ok(())
+    result
 }
 
 /// Forgives what could not be done with a container that its own end has taken away.
@@ -134,11 +135,18 @@ fn remove(engine: &Engine, pod: &Pod, force: bool) -> Result<(), Failure> {
     for part in members.iter().chain(&holders) {
         unless_gone(engine, part, engine.remove(&part.id, force, true))?;
     }
+    Pods::of(engine).forget(pod)?;
     for name in &pod.nameless {
         // Somebody may use it by its name, or have removed it.
         drop(engine.volumes.remove(engine, name));
     }
-    Pods::of(engine).forget(pod)
+    Ok(())
+}
+
+/// Returns the pods that mount a volume.
+pub(super) fn users_of(engine: &Engine, volume: &str) -> Result<Vec<String>, Failure> {
+    let pods = Pods::of(engine).list()?.into_iter();
+    Ok(pods.filter(|pod| pod.has_volume(volume)).map(|pod| format!("pod {}", pod.name)).collect())
 }
 
 /// Refuses to remove the holder of a pod apart from it.

@@ -1,7 +1,8 @@
 //! `argosy container rename`.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use argosy_container::ContainerId;
@@ -37,9 +38,13 @@ pub(super) fn rename(engine: &Engine, wanted: &str, name: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// Whoever reads it sees the old record or the new one.
+/// Whoever reads it sees the old record or the new one, also after the machine has lost its power.
 fn replace(path: &Path, record: &EngineRecord) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec(record)?)?;
-    fs::rename(new, path)
+    let mut file =
+        fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    file.sync_all()?;
+    fs::rename(new, path)?;
+    fs::File::open(path.parent().unwrap_or(path))?.sync_all()
 }

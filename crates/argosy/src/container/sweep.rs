@@ -117,6 +117,8 @@ fn is_over(state: &State, created_ms: u64, now_ms: u64) -> bool {
         State::Exited(exit) => exit.finished_ms,
         // When, nobody saw; at the latest when the machine was started.
         State::Lost => created_ms.max(now_ms.saturating_sub(up_ms())),
+        // Whoever made it was killed before it ran.
+        State::Created => created_ms,
         _ => return false,
     };
     now_ms.saturating_sub(ended_ms) > millis(LAST_KEPT)
@@ -192,6 +194,6 @@ mod tests {
         assert!(!is_over(&exited(now + 1), 0, now));
         assert!(!is_over(&State::Lost, now - 1, now));
         assert!(!is_over(&State::Running, 0, now));
-        assert!(!is_over(&State::Created, 0, now));
+        assert!(is_over(&State::Created, 0, now) && !is_over(&State::Created, now - 1, now));
     }
 }

@@ -199,7 +199,7 @@ impl Volumes {
             .with_help(format!("look at it: argosy volume inspect {}", volume.name)))
     }
 
-    /// Returns the names of the containers that have a volume.
+    /// Returns the names of the containers and pods that have a volume.
     pub(crate) fn users(&self, engine: &Engine, name: &str) -> Result<Vec<String>, Failure> {
         let mut users = Vec::new();
         for id in engine.ids()? {
@@ -209,6 +209,7 @@ impl Volumes {
                 users.push(record.name);
             }
         }
+        users.extend(super::pod::users_of(engine, name)?);
         Ok(users)
     }
 }

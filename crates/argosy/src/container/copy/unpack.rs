@@ -26,6 +26,8 @@ pub(super) enum Owners {
     These(u32, u32),
     /// Whom the archive names.
     Kept,
+    /// The same, on the machine: what a container has made of devices and lent rights is not for it.
+    KeptHere,
 }
 
 /// Puts what is in an archive below a directory. Existing files are replaced; directories and what is
@@ -129,7 +131,7 @@ impl Below<'_> {
     fn give(&self, at: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         match self.owners {
             Owners::These(user, group) => self.chown(at, name, user, group),
-            Owners::Caller | Owners::Kept => Ok(()),
+            Owners::Caller | Owners::Kept | Owners::KeptHere => Ok(()),
         }
     }
 
@@ -189,7 +191,9 @@ impl Below<'_> {
         let kind = match kind {
             EntryType::Fifo => FileType::Fifo,
             // A device is the machine's: a container's files may name any of them.
-            EntryType::Char | EntryType::Block if self.owners == Owners::Caller => {
+            EntryType::Char | EntryType::Block
+                if matches!(self.owners, Owners::Caller | Owners::KeptHere) =>
+            {
                 crate::printer::note(&format!("note: {name} is a device and is left out"));
                 return Ok(());
             }
@@ -208,7 +212,7 @@ impl Below<'_> {
         match self.owners {
             Owners::Caller => Ok(()),
             Owners::These(user, group) => self.chown(at, name, user, group),
-            Owners::Kept => {
+            Owners::Kept | Owners::KeptHere => {
                 let (user, group) = ids(header)?;
                 self.chown(at, name, user, group)
             }
@@ -220,7 +224,7 @@ impl Below<'_> {
         let owner = match self.owners {
             Owners::Caller => None,
             Owners::These(user, group) => Some((user, group)),
-            Owners::Kept => Some(ids(header)?),
+            Owners::Kept | Owners::KeptHere => Some(ids(header)?),
         };
         if let Some((user, group)) = owner {
             allowed(fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group))))?;

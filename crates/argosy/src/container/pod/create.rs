@@ -22,14 +22,18 @@ pub(super) fn create(engine: &Engine, create: &PodCreate) -> Result<Pod, Failure
     let shm_bytes = create.shm_size.as_deref().map(options::bytes).transpose()?;
     let name = create.name.clone().or_else(|| create.positional.clone());
     let labels = options::pairs(&create.label)?;
+    // What is wrong with them is told before anything is changed.
+    options::add_shared(&create.volume, &mut Vec::new(), &mut Vec::new())?;
     // Until it is on record, nobody else takes its name.
     let _naming = naming(engine)?;
     let mut pod = new(engine, name, create.wiring.clone(), create.replace)?;
     (pod.labels, pod.exit_policy, pod.shm_bytes) = (labels, create.exit_policy, shm_bytes);
+    let mut made = Vec::new();
     for text in &create.volume {
-        pod.add_volume(engine, text)?;
+        pod.add_volume(text, &mut made)?;
     }
     Pods::of(engine).store(&pod)?;
+    made.iter().try_for_each(|volume| engine.volumes.keep(volume))?;
     if let Some(path) = &create.pod_id_file {
         std::fs::write(path, &pod.id).map_err(|error| {
             Failure::new(Exit::BadInput, format!("cannot write {}: {error}", path.display()))
@@ -92,17 +96,21 @@ fn new(
 }
 
 impl Pod {
+    /// Tells whether it mounts a volume into its containers.
+    pub(super) fn has_volume(&self, name: &str) -> bool {
+        self.volumes.iter().any(|it| it.split(':').next() == Some(name))
+    }
+
     /// Adds what is mounted into all containers. One without a name gets one, so that they share it.
-    fn add_volume(&mut self, engine: &Engine, text: &str) -> Result<(), Failure> {
-        let (mut mounts, mut wanted) = (Vec::new(), Vec::new());
-        options::add_shared(&[text.to_owned()], &mut mounts, &mut wanted)?;
+    fn add_volume(&mut self, text: &str, new: &mut Vec<Volume>) -> Result<(), Failure> {
         let (source, rest) = text.split_once(':').unwrap_or(("", text));
         let source = match source {
             "" => {
                 let volume = Volume::nameless(None)?;
-                engine.volumes.keep(&volume)?;
-                self.nameless.push(volume.name.clone());
-                volume.name
+                let name = volume.name.clone();
+                self.nameless.push(name.clone());
+                new.push(volume);
+                name
             }
             // The containers may be run from another directory.
             path if path.starts_with('.') => std::path::absolute(path)

@@ -1,34 +1,71 @@
 //! The holder of a pod: a container without files or program. Its monitor is the pod's process.
 
+use std::fs::File;
 use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use argosy_container::{
-    ContainerId, ContainerSpec, HelperRequest, PodPart, Process, Ready, Root, RunOptions, State,
+    ContainerId, ContainerSpec, HelperRequest, Hold, PodPart, Process, Ready, Root, RunOptions,
+    State, lock_within,
 };
 
 use super::super::background::{Output, start_in_background};
-use super::super::ids::new_id;
+use super::super::ids::{is_being_made, new_id};
+use super::super::names::not_locked;
 use super::super::record::EngineRecord;
 use super::super::run::{EXIT_NOT_MADE, UNIT_VARIABLE, keep};
 use super::super::sweep::sweep;
 use super::super::{Engine, become_helper, network, now_ms};
-use super::parts;
 use super::record::Pod;
+use super::{Part, parts};
 use crate::args::{ExitPolicy, NotifyWhen};
 use crate::failure::{Exit, Failure};
 
 /// What is shown as a holder's program.
 const PROGRAM: &str = "(holds the pod)";
 
-/// Returns the holder of a pod that runs.
+/// How long a holder that is being set up is waited for: as long as its setup may take, and a while.
+const SETUP_MAX: Duration = Duration::from_secs(70);
+/// How often it is looked whether it runs.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Returns the holder of a pod that runs. One that somebody starts just now is waited for.
 pub(super) fn running(engine: &Engine, pod: &Pod) -> Result<Option<ContainerId>, Failure> {
-    let parts = parts(engine, pod)?.into_iter();
-    let mut holders = parts.filter(|it| it.is_holder && it.state == State::Running);
-    Ok(holders.next().map(|it| it.id))
+    let until = Instant::now() + SETUP_MAX;
+    loop {
+        let is_there = |part: &Part| {
+            part.is_holder
+                && match part.state {
+                    State::Created => is_being_made(&part.id),
+                    _ => part.state.is_live(),
+                }
+        };
+        let Some(holder) = parts(engine, pod)?.into_iter().find(is_there) else { return Ok(None) };
+        match holder.state {
+            State::Running => return Ok(Some(holder.id)),
+            State::Created | State::Starting if Instant::now() < until => sleep(LOOK),
+            state => {
+                let message = format!("the pod {} neither runs nor starts: {state:?}", pod.name);
+                return Err(Failure::new(Exit::Refused, message).with_help(format!(
+                    "let it go on: argosy container unpause {}; or: argosy pod stop {}",
+                    holder.id.short(),
+                    pod.name
+                )));
+            }
+        }
+    }
+}
+
+/// Held by whoever starts a pod, so that it has one holder.
+fn starting(engine: &Engine, pod: &Pod) -> Result<File, Failure> {
+    lock_within(&engine.lock(&format!("pod-{}", pod.id))?, Hold::Alone, SETUP_MAX)
+        .map_err(|error| not_locked(&error))
 }
 
 /// Starts a pod in the background, if it does not run.
 pub(super) fn start(engine: &Engine, pod: &Pod) -> Result<(), Failure> {
+    let _starting = starting(engine, pod)?;
     if running(engine, pod)?.is_some() {
         return Ok(());
     }
@@ -46,6 +83,11 @@ pub(super) fn become_holder(engine: &Engine, pod: &Pod, when: NotifyWhen) -> Fai
         let failure = Failure::new(Exit::BadInput, "a pod says `started`, or nothing");
         return failure.with_help("write --sdnotify=started");
     }
+    // It ends when this process becomes the holder's monitor, by whose id the next one knows it.
+    let starting = match starting(engine, pod) {
+        Ok(starting) => starting,
+        Err(failure) => return failure,
+    };
     let made = match running(engine, pod) {
         Ok(None) => request(engine, pod, RunOptions { ready: Some(Ready::Started), ..options() }),
         Ok(Some(_)) => {
@@ -54,10 +96,12 @@ pub(super) fn become_holder(engine: &Engine, pod: &Pod, when: NotifyWhen) -> Fai
         }
         Err(failure) => Err(failure),
     };
-    match made {
+    let failure = match made {
         Ok(request) => become_helper(&request),
         Err(failure) => failure,
-    }
+    };
+    drop(starting);
+    failure
 }
 
 fn options() -> RunOptions {

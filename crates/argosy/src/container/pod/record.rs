@@ -53,23 +53,32 @@ impl Pods {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             result => result.map_err(|error| failed("list", &self.root, &error))?,
         };
-        let mut pods = Vec::new();
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            if path.extension() != Some("json".as_ref()) {
-                continue;
-            }
-            match fs::read(&path) {
-                // Removed just now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("read", &path, &error)),
-                Ok(bytes) => pods.push(
-                    serde_json::from_slice(&bytes)
-                        .map_err(|error| failed("read", &path, &error.into()))?,
-                ),
-            }
-        }
-        pods.sort_by(|a: &Pod, b: &Pod| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let records = paths.filter(|path| path.extension() == Some("json".as_ref()));
+        // What cannot be read disturbs no other pod.
+        let mut pods: Vec<Pod> = records.filter_map(|path| read(&path)).collect();
+        pods.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         Ok(pods)
+    }
+
+    /// Returns the ids of pods whose records have been lost, with the machine's power for example.
+    pub(super) fn damaged(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let lost = paths.filter(|path| {
+            path.extension() == Some("json".as_ref()) && path.exists() && read(path).is_none()
+        });
+        lost.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+    }
+
+    /// Forgets a pod whose record has been lost; tells whether there was one.
+    pub(super) fn forget_damaged(&self, id: &str) -> Result<bool, Failure> {
+        if !self.damaged().iter().any(|it| it == id) {
+            return Ok(false);
+        }
+        let path = self.path(id);
+        fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
+        Ok(true)
     }
 
     /// Returns the pod that a user means: by name, id, or the beginning of one.
@@ -99,7 +108,8 @@ impl Pods {
             let mut file = fs::File::create(&hidden)?;
             file.write_all(&serde_json::to_vec_pretty(pod)?)?;
             file.sync_all()?;
-            fs::rename(&hidden, &path)
+            fs::rename(&hidden, &path)?;
+            fs::File::open(&self.root)?.sync_all()
         };
         write().map_err(|error| {
             drop(fs::remove_file(&hidden));
@@ -116,4 +126,8 @@ impl Pods {
             _ => Ok(()),
         }
     }
+}
+
+fn read(path: &Path) -> Option<Pod> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

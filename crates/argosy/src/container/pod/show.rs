@@ -93,6 +93,11 @@ pub(super) fn list(engine: &Engine, quiet: bool, printer: &Printer) -> Result<()
     }
     let pods: Vec<Whole> =
         pods.into_iter().map(|pod| whole(engine, pod)).collect::<Result<_, _>>()?;
+    for id in Pods::of(engine).damaged() {
+        printer.note(&format!(
+            "note: pod {id} has lost its record; remove it: argosy pod rm --force {id}"
+        ));
+    }
     printer.show(&pods, |pods| {
         let rows = pods.iter().map(|it| {
             let names: Vec<&str> = it.containers.iter().map(|it| it.name.as_str()).collect();
