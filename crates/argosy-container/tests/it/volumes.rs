@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use argosy_container::{
-    ContainerSpec, IdRange, Mount, MountKind, Root, Streams, UserNamespace, private_directory,
+    ContainerSpec, IdRange, Mount, MountKind, Root, State, Streams, UserNamespace,
+    private_directory,
 };
 
 use crate::stand::{Stand, wait};
@@ -150,4 +152,44 @@ fn nobody_else_gets_at_what_containers_have() {
     for path in [&stand.containers.data_dir, &stand.containers.run_dir] {
         assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o700, "{}", path.display());
     }
+}
+
+#[test]
+fn one_that_is_being_set_up_is_stopped_waited_for_and_removed() {
+    let stand = Stand::new();
+    let layer = layer(&stand, 1);
+    let volume = Volume::new(&stand);
+    let spec = volume.used_by(&stand, &layer, "exec sleep 1000");
+    let id = &spec.id;
+    stand.containers.create(&spec).unwrap();
+    // Whoever fills the volume first is waited for, and that is this test.
+    let record = fs::File::create(&volume.record).unwrap();
+    rustix::fs::flock(&record, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let begin = || {
+        let child = stand.command(id, Streams::default()).spawn().unwrap();
+        stand.until(id, |it| it.state == State::Starting);
+        child
+    };
+    // A stop does not return before it is certain that it will not run.
+    let mut child = begin();
+    stand.containers.stop(id, Duration::from_millis(200)).unwrap();
+    child.wait().unwrap();
+    assert!(!stand.containers.inspect(id).unwrap().state.is_live());
+    // By force it is removed at once.
+    let mut child = begin();
+    stand.containers.delete(id, true).unwrap();
+    child.wait().unwrap();
+    assert_eq!(stand.containers.list().unwrap(), []);
+    // Whoever waits does so until it has run and ended.
+    stand.containers.create(&spec).unwrap();
+    let mut child = begin();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| stand.containers.wait(id).unwrap().unwrap().code);
+        rustix::fs::flock(&record, rustix::fs::FlockOperation::Unlock).unwrap();
+        stand.until(id, |it| it.state == State::Running);
+        stand.containers.kill(id, libc::SIGKILL).unwrap();
+        assert_eq!(waiting.join().unwrap(), 137);
+    });
+    child.wait().unwrap();
+    stand.containers.delete(id, false).unwrap();
 }

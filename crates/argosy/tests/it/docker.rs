@@ -108,6 +108,11 @@ fn a_unit_of_another_user_runs_containers_of_his_own() {
     // By hand he finds the same engine, and the machine's has nothing of it.
     let listed = as_user(&["container", "ps", "--format", "{{.Names}} {{.State}}"]).ok();
     assert_eq!(listed.stdout, "own running\n");
+    // What his container has is not taken for unused.
+    as_user(&["image", "gc", "--all"]).ok();
+    let refused = as_user(&["image", "rm", "busybox"]);
+    assert!(refused.code == 2 && refused.stderr.contains("in use"), "{}", refused.stderr);
+    as_user(&["container", "exec", "own", "ls"]).ok();
     assert!(containers(&machine).is_empty());
     machine.run(&["stop", "own"]).ok();
     assert_eq!(as_user(&["container", "ps", "-q"]).ok().stdout, "");

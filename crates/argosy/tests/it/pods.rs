@@ -1,5 +1,9 @@
 //! Pods: containers of one network, from Quadlet files in a cluster and of a machine, and by hand.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::containers::{OwnNetwork, get, with_busybox};
@@ -185,6 +189,65 @@ fn a_pod_whose_containers_are_done_is_done() {
     let journal = machine.run(&["journal", "work", "--cat"]).ok().stdout;
     assert!(journal.lines().any(|line| line == "done"), "{journal}");
     assert_eq!(machine.run(&["is-failed", "job-pod"]).code, 1);
+}
+
+#[test]
+fn a_pod_has_one_holder_whoever_starts_it_and_nothing_half_made() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    machine.run(&["pod", "create", "p", "-v", "shared:/shared"]).ok();
+    // The first containers of it, all at once.
+    let members: Vec<_> = (0..4)
+        .map(|_| {
+            let words = ["container", "run", "-d", "--pod", "p", "busybox", "sleep", "1000"];
+            machine.command(&words).stdout(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut member in members {
+        assert!(member.wait().unwrap().success());
+    }
+    let listed = machine.json(&["container", "ps"]);
+    let all = listed.as_array().unwrap();
+    let holders = all.iter().filter(|it| it["name"].as_str().unwrap().ends_with("-infra")).count();
+    assert_eq!((all.len(), holders), (5, 1), "{listed}");
+    let namespaces: BTreeSet<String> = all
+        .iter()
+        .filter(|it| it["pod"].is_string() && !it["name"].as_str().unwrap().ends_with("-infra"))
+        .map(|it| {
+            let id = it["id"].as_str().unwrap();
+            let link = ["container", "exec", id, "busybox", "readlink", "/proc/1/ns/net"];
+            machine.run(&link).ok().stdout
+        })
+        .collect();
+    assert_eq!(namespaces.len(), 1, "{namespaces:?}");
+    // Another container cannot take the holder's place, nor anybody its volume.
+    let name = all.iter().find_map(|it| it["name"].as_str().filter(|it| it.ends_with("-infra")));
+    let taken =
+        ["container", "run", "--rm", "--replace", "--name", name.unwrap(), "busybox", "true"];
+    let refused = machine.run(&taken);
+    assert!(
+        refused.code == 125 && refused.stderr.contains("holds the pod p"),
+        "{}",
+        refused.stderr
+    );
+    machine.run(&["pod", "stop", "-t", "0", "p"]).ok();
+    machine.run(&["container", "prune"]).ok();
+    machine.run(&["volume", "prune", "--all"]).ok();
+    let kept = machine.json(&["volume", "ls"]);
+    assert_eq!(kept[0]["name"], "shared", "{kept}");
+    // What cannot be made replaces nothing and leaves nothing.
+    let wrong = ["pod", "create", "--replace", "p", "-v", "/nameless", "-v", "/a:/b:bogus"];
+    assert_eq!(machine.run(&wrong).code, 1);
+    assert_eq!(pod(&machine).unwrap()["name"], "p");
+    assert_eq!(machine.json(&["volume", "ls"]), kept);
+    // A record that was lost with the power disturbs no other pod.
+    fs::write(machine.path("data/pods/lost.json"), "").unwrap();
+    let shown = machine.run(&["pod", "ps"]).ok();
+    assert!(shown.stderr.contains("argosy pod rm --force lost"), "{}", shown.stderr);
+    machine.run(&["pod", "rm", "--force", "lost"]).ok();
+    machine.run(&["pod", "rm", "p"]).ok();
+    assert_eq!(machine.run(&["pod", "ps", "-q"]).ok().stdout, "");
 }
 
 #[test]
