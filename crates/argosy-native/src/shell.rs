@@ -93,6 +93,8 @@ pub(crate) struct Shell {
     waiters: BTreeMap<RequestId, calls::Waiter>,
     /// Answers to jobs whose commit is not wholly written yet.
     held_answers: Vec<(RequestId, JobResult)>,
+    /// Replies to calls, likewise.
+    held_replies: Vec<Box<dyn FnOnce() + Send>>,
     next_request: u64,
     /// The newest connection of the backend port. Requests of earlier ones come too late.
     connection: Connection,

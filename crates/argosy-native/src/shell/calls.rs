@@ -66,7 +66,7 @@ impl Shell {
                 let answer = self.backend(connection, call)?;
                 // Only what is committed is answered.
                 self.commit()?;
-                give(reply, answer);
+                self.when_committed(move || give(reply, answer));
             }
         }
         Ok(())
@@ -98,7 +98,8 @@ impl Shell {
         self.waiters.insert(request, Waiter { unit: unit.clone(), reply });
         self.commit()?;
         if !wait && let Some(waiter) = self.waiters.remove(&request) {
-            give(waiter.reply, self.job_reply(&unit, JobOutcome::Queued));
+            let answer = self.job_reply(&unit, JobOutcome::Queued);
+            self.when_committed(move || give(waiter.reply, answer));
         }
         Ok(())
     }

@@ -194,8 +194,19 @@ impl Shell {
             for (request, result) in std::mem::take(&mut self.held_answers) {
                 self.answer(request, result);
             }
+            for reply in std::mem::take(&mut self.held_replies) {
+                reply();
+            }
         }
         Ok(())
+    }
+
+    /// Replies once the keeper has all that was committed: what is still in this process goes with it.
+    pub(super) fn when_committed(&mut self, reply: impl FnOnce() + Send + 'static) {
+        match self.keeper.client.wants_write() {
+            true => self.held_replies.push(Box::new(reply)),
+            false => reply(),
+        }
     }
 
     /// Everything is stopped: the rest of the output goes into the journal.

@@ -75,6 +75,7 @@ impl Shell {
             events,
             waiters: BTreeMap::new(),
             held_answers: Vec::new(),
+            held_replies: Vec::new(),
             next_request: 1,
             connection: Connection::default(),
             seen: hello.acknowledged,
