@@ -17,6 +17,7 @@ mod asked;
 mod capabilities;
 mod cgroup;
 mod clamped;
+mod entries;
 mod error;
 mod exec;
 mod files;

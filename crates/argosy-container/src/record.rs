@@ -34,6 +34,11 @@ impl RunRecord {
         self.boot == boot() && self.init.is_some_and(|it| it.is_alive())
     }
 
+    /// Tells whether its monitor is still setting it up.
+    pub(crate) fn is_setting_up(&self) -> bool {
+        self.init.is_none() && self.is_watched()
+    }
+
     /// Tells whether its monitor runs.
     pub(crate) fn is_watched(&self) -> bool {
         self.boot == boot() && self.monitor.is_alive()

@@ -105,7 +105,7 @@ impl Containers {
                 true => State::Paused,
                 false => State::Running,
             },
-            (Some(run), None) if run.init.is_none() && run.is_watched() => State::Starting,
+            (Some(run), None) if run.is_setting_up() => State::Starting,
             (_, Some(exit)) => State::Exited(exit),
             (Some(_), None) => State::Lost,
             (None, None) if self.was_started(id) => State::Lost,

@@ -55,7 +55,8 @@ impl Containers {
         names(&self.run_dir).filter_map(|name| ContainerId::new(name).ok()).collect()
     }
 
-    fn collect_hidden(&self) -> Result<(), ContainerError> {
+    /// Removes what creations and removals that were cut short have left.
+    pub fn collect_hidden(&self) -> Result<(), ContainerError> {
         let is_left = |name: &String| name.starts_with(HIDDEN) && name != LOCK;
         if !names(&self.data_dir).any(|name| is_left(&name)) {
             return Ok(());

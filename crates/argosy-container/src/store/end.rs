@@ -173,8 +173,7 @@ impl Containers {
             if let Some(lock) = self.try_lock(id)? {
                 return Ok(lock);
             }
-            let begins_or_runs =
-                |it: RunRecord| it.is_running() || it.init.is_none() && it.is_watched();
+            let begins_or_runs = |it: RunRecord| it.is_running() || it.is_setting_up();
             if self.run_record(id)?.is_some_and(begins_or_runs) || Instant::now() > until {
                 return Err(ContainerError::Running { id: id.clone() });
             }

@@ -12,9 +12,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, fchmod, fstat, openat, renameat_with, unlinkat,
+    AtFlags, CWD, Mode, OFlags, RenameFlags, fchmod, fstat, openat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
+
+use crate::entries::names;
 
 /// What the owner of a directory needs to empty it.
 const OWNERS: u32 = 0o700;
@@ -93,17 +95,6 @@ fn open(parent: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd, Errno> {
         fchmod(&opened, Mode::from_raw_mode(OWNERS))?;
     }
     Ok(opened)
-}
-
-fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_owned();
-        if name.as_bytes() != b"." && name.as_bytes() != b".." {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 impl Containers {
     fn setting_up(&self, id: &ContainerId) -> Result<Option<RunRecord>, ContainerError> {
-        Ok(self.run_record(id)?.filter(|run| run.init.is_none() && run.is_watched()))
+        Ok(self.run_record(id)?.filter(RunRecord::is_setting_up))
     }
 
     /// Waits until a container that is being set up runs, or will not.

@@ -26,6 +26,16 @@ fn shell(script: &str) -> Child {
     Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap()
 }
 
+/// Orphans are collected by whoever does that here.
+fn wait_until_ended(members: &HashSet<Pid>) {
+    loop {
+        let table = table().unwrap();
+        if members.iter().all(|it| table.get(it).is_none_or(|it| "ZX".contains(it.state))) {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_tree_stops_goes_on_and_dies_together() {
     use std::io::Read;
@@ -47,13 +57,7 @@ fn a_tree_stops_goes_on_and_dies_together() {
     let members = tree(root, &table().unwrap());
     kill(root, true).unwrap();
     child.wait().unwrap();
-    loop {
-        // The sleep is collected by whoever collects orphans here.
-        let table = table().unwrap();
-        if members.iter().all(|it| table.get(it).is_none_or(|it| "ZX".contains(it.state))) {
-            break;
-        }
-    }
+    wait_until_ended(&members);
 }
 
 #[test]
@@ -89,10 +93,5 @@ fn a_process_that_waits_for_its_child_to_execute_dies_with_it() {
     assert_eq!(members.len(), 2);
     kill(root, true).unwrap();
     child.wait().unwrap();
-    loop {
-        let table = table().unwrap();
-        if members.iter().all(|it| table.get(it).is_none_or(|it| "ZX".contains(it.state))) {
-            break;
-        }
-    }
+    wait_until_ended(&members);
 }

@@ -70,7 +70,8 @@ fn containers(engine: &Engine, found: &[Found]) -> Result<(), Failure> {
             remove(engine, id, record.as_ref())?;
         }
     }
-    engine.containers.collect().map_err(|error| failed(&error))
+    // Whose monitors are gone were ended first of all.
+    engine.containers.collect_hidden().map_err(|error| failed(&error))
 }
 
 /// Removes a container that does not run; fine if somebody else does, or has.

@@ -12,15 +12,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Timespec,
-    Timestamps, Uid, chownat, copy_file_range, fchmod, fgetxattr, flistxattr, flock, fsetxattr,
-    fstat, mkdirat, openat, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
-    utimensat,
+    AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps,
+    Uid, chownat, copy_file_range, fchmod, fgetxattr, flistxattr, flock, fsetxattr, fstat, mkdirat,
+    openat, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::Inside;
 use crate::StartFailure;
+use crate::entries::names;
 use crate::setup::sources::Source;
 
 /// Deepest tree that is copied. Each level keeps two descriptors open.
@@ -110,17 +110,6 @@ fn lock(record: &File) -> io::Result<()> {
             result => return Ok(result?),
         }
     }
-}
-
-fn names(directory: &OwnedFd) -> io::Result<Vec<std::ffi::CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_owned();
-        if name.as_bytes() != b"." && name.as_bytes() != b".." {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 /// Copies all that is in a directory, and then what the directory itself is.
