@@ -6,6 +6,7 @@
 mod assignment;
 mod exec;
 mod ids;
+mod image;
 mod machine;
 mod outcome;
 #[cfg(feature = "planted-bugs")]
@@ -25,6 +26,7 @@ pub use ids::{
     ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, RestartCount, Term,
     UnitRevision,
 };
+pub use image::ImageState;
 pub use machine::{Machine, MachineDisk, MachineState};
 pub use outcome::{ExitOutcome, UnitResult, exit_status_name};
 #[cfg(feature = "planted-bugs")]
