@@ -31,6 +31,8 @@ const READY: &str = "ready";
 /// Between a companion's death and the next start; the second death in a row waits longer.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(10);
+/// One that has served for so long does not die in a row with the one before.
+const SERVED_WELL: Duration = Duration::from_secs(60);
 
 /// A companion as the monitor sees it.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Attendance {
     /// When to start it again, and how long was waited for that.
     again: Option<Instant>,
     pause: Duration,
+    /// Since when this one has been ready.
+    ready_since: Option<Instant>,
 }
 
 impl Attendance {
@@ -52,8 +56,15 @@ impl Attendance {
         let (child, greeting) = start(companion, &init)?;
         let companion = companion.clone();
         let (child, greeting) = (Some(child), Some(greeting));
-        let mut attendance =
-            Attendance { companion, init, child, greeting, again: None, pause: AGAIN_AFTER };
+        let mut attendance = Attendance {
+            companion,
+            init,
+            child,
+            greeting,
+            again: None,
+            pause: AGAIN_AFTER,
+            ready_since: None,
+        };
         loop {
             if let Some(result) = attendance.hear(Instant::now()) {
                 return result.map(|()| attendance);
@@ -102,8 +113,9 @@ impl Attendance {
     fn hear(&mut self, now: Instant) -> Option<Result<(), StartFailure>> {
         let result = self.greeting.as_mut()?.hear(now)?;
         self.greeting = None;
-        if result.is_err() {
-            self.end();
+        match result {
+            Ok(()) => self.ready_since = Some(now),
+            Err(_) => self.end(),
         }
         Some(result)
     }
@@ -125,8 +137,10 @@ impl Attendance {
     }
 
     fn later(&mut self, now: Instant) {
-        self.again = Some(now + self.pause);
-        self.pause = (self.pause * 2).min(AGAIN_AFTER_MAX);
+        let served = self.ready_since.take().map(|since| now.saturating_duration_since(since));
+        let (wait, next) = pauses(self.pause, served);
+        self.again = Some(now + wait);
+        self.pause = next;
     }
 
     /// Ends it. What it holds goes with it.
@@ -146,6 +160,12 @@ impl Drop for Attendance {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Returns how long to wait after a death, and after the next one if that follows in a row.
+fn pauses(pause: Duration, served: Option<Duration>) -> (Duration, Duration) {
+    let wait = if served.is_some_and(|it| it >= SERVED_WELL) { AGAIN_AFTER } else { pause };
+    (wait, (wait * 2).min(AGAIN_AFTER_MAX))
 }
 
 fn failed(error: io::Error) -> StartFailure {
@@ -206,4 +226,25 @@ fn judge(said: &[u8]) -> Result<(), StartFailure> {
         None => format!("it said {text:?}"),
     };
     Err(StartFailure::new("set up the network", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_in_a_row_wait_longer_and_one_that_has_served_begins_anew() {
+        let (mut pause, mut waits) = (AGAIN_AFTER, Vec::new());
+        let served = |seconds| Some(Duration::from_secs(seconds));
+        for served in [None, None, served(59), served(60), None] {
+            let (wait, next) = pauses(pause, served);
+            waits.push(wait.as_millis());
+            pause = next;
+        }
+        assert_eq!(waits, [100, 200, 400, 100, 200]);
+        for _ in 0..20 {
+            pause = pauses(pause, None).1;
+        }
+        assert_eq!(pause, AGAIN_AFTER_MAX);
+    }
 }

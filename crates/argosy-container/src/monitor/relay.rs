@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::{Errno, dup, read, write};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
 
 use super::clients::{Clients, Stream};
 use super::inner::Inner;
@@ -20,6 +20,9 @@ use crate::sys;
 
 /// Bytes that are passed on at once: what a pipe that is ready takes without waiting (PIPE_BUF).
 const CHUNK: usize = 4096;
+
+/// More than a terminal holds: its two buffers in the kernel have some 64 KiB.
+const TERMINAL_REST_MAX: usize = 256 * 1024;
 
 /// One of the container's outputs on its way out.
 #[derive(Debug)]
@@ -68,7 +71,8 @@ enum Place {
 /// What a look into one of the container's outputs has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
-    Some,
+    /// So many bytes.
+    Some(usize),
     /// Nothing yet.
     Nothing,
     /// Nothing, and there will be no more.
@@ -237,7 +241,7 @@ impl Relay {
                     log.take(output.stream, bytes);
                 }
                 output.pending.extend_from_slice(bytes);
-                Taken::Some
+                Taken::Some(length)
             }
             Err(Errno::AGAIN | Errno::INTR) => Taken::Nothing,
             Err(_) => Taken::End,
@@ -294,11 +298,18 @@ impl Relay {
         }
     }
 
-    /// Takes all that is left in the container's streams, once nobody writes any more. What the
-    /// monitor's own streams do not take at once waits for [`Relay::pass_on`].
+    /// Takes all that is left in the container's streams, once those who count write no more. Others
+    /// may have been given a stream and write on: of them it takes no more than was there at once. What
+    /// the monitor's own streams do not take at once waits for [`Relay::pass_on`].
     pub(crate) fn take_rest(&mut self) {
         for number in 0..self.outputs.len() {
-            while self.take_output(number) == Taken::Some {}
+            let mut left = rest_max(&self.outputs[number].from);
+            while left > 0 {
+                match self.take_output(number) {
+                    Taken::Some(length) => left = left.saturating_sub(length),
+                    Taken::Nothing | Taken::End => break,
+                }
+            }
             self.write_own(number);
         }
         if let Some(clients) = &mut self.clients {
@@ -327,6 +338,11 @@ impl Relay {
             self.advance(&ready);
         }
     }
+}
+
+/// Returns how much a stream can hold: a pipe has a size, a terminal holds less than the smallest.
+fn rest_max(from: &OwnedFd) -> usize {
+    fcntl_getpipe_size(from).unwrap_or(TERMINAL_REST_MAX)
 }
 
 pub(super) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {

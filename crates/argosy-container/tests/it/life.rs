@@ -265,6 +265,13 @@ fn what_is_executed_is_in_the_container_with_its_user_filter_and_variables() {
     assert_eq!(code_of_exec, 4);
     assert_eq!(stand.exec(&spec.id, &["no-such-program"]).0, 127);
     assert_eq!(stand.exec(&spec.id, &["/etc/not-a-program"]).0, 126);
+    // It ends with its own process, however much another one still has to say.
+    let relayed = Streams { interactive: false, attachable: true };
+    let args = ["sh", "-c", "yes still & exit 3"].map(str::to_owned).to_vec();
+    let process = argosy_container::Process { args, ..Default::default() };
+    let exec = argosy_container::ExecSpec { process, privileged: false };
+    let (code_of_exec, text) = stand.exec_with(&spec.id, &exec, relayed);
+    assert!(code_of_exec == 3 && text.lines().all(|line| "still".starts_with(line)), "{text:.99}");
     // It is counted among the container's processes.
     let before = stand.containers.processes(&spec.id).unwrap();
     assert!(before.contains(&init.pid), "{before:?}");

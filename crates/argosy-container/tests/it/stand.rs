@@ -247,7 +247,16 @@ impl Stand {
     }
 
     pub(crate) fn exec_spec(&self, id: &ContainerId, exec: &ExecSpec) -> (i32, String) {
-        let request = self.containers.exec_request(id, exec, Streams::default()).unwrap();
+        self.exec_with(id, exec, Streams::default())
+    }
+
+    pub(crate) fn exec_with(
+        &self,
+        id: &ContainerId,
+        exec: &ExecSpec,
+        streams: Streams,
+    ) -> (i32, String) {
+        let request = self.containers.exec_request(id, exec, streams).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_container-stand"))
             .arg(request.argument().unwrap())
             .stdin(Stdio::null())

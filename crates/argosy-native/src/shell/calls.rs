@@ -38,12 +38,15 @@ impl Shell {
             }
             Call::Forget { unit, reply } => {
                 let answer = self.forget(&unit)?;
-                give(reply, answer);
+                self.commit()?;
+                self.when_committed(move || give(reply, answer));
             }
             Call::Job { unit, verb, wait, reply } => self.job(unit, verb, wait, reply)?,
             Call::Kill { unit, signal, whom, reply } => {
                 let answer = self.kill(&unit, signal, whom);
-                give(reply, answer);
+                // A signal that was answered for is sent, be this process killed at once.
+                self.commit()?;
+                self.when_committed(move || give(reply, answer));
             }
             Call::Subscribe { backend, reply } => {
                 self.connection = self.connection.max(backend.unwrap_or_default());

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::names::naming;
 use super::volumes::{NewVolume, Volume, VolumeKind};
 use super::{Engine, each, inspect, options};
 use crate::args::{Global, Volume as VolumeOptions, VolumeAction};
@@ -70,12 +71,15 @@ pub(crate) fn main(
             inspect::show(&found, format.as_deref(), printer)?;
         }
         VolumeAction::Rm { force, volumes } => {
+            // A container that is being made has its volumes before it is on record.
+            let _naming = naming(&engine)?;
             return each(volumes, printer, |name| match *force {
                 true => engine.volumes.remove_if_there(&engine, name).map(drop),
                 false => engine.volumes.remove(&engine, name),
             });
         }
         VolumeAction::Prune { all, force: _ } => {
+            let _naming = naming(&engine)?;
             for volume in engine.volumes.list()?.iter().filter(|it| *all || it.nameless) {
                 let is_unused = engine.volumes.users(&engine, &volume.name)?.is_empty();
                 if is_unused && engine.volumes.remove_if_there(&engine, &volume.name)? {

@@ -147,10 +147,11 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_after_the_next() {
     fs::create_dir(machine.path("data/containers/.half")).unwrap();
     fs::create_dir(machine.path("data/volumes/.half")).unwrap();
     let empty = |m: &Machine| {
+        let before = entries(m, "images/leases");
         run(m, &["--rm", "busybox", "true"]).ok();
-        // The last one's lease goes with the next run.
-        let leases = entries(m, "images/leases").len();
-        leases <= 1 && entries(m, "containers").is_empty() && entries(m, "volumes").is_empty()
+        // Each one's lease goes with the next run.
+        let none_stays = entries(m, "images/leases").iter().all(|lease| !before.contains(lease));
+        none_stays && entries(m, "containers").is_empty() && entries(m, "volumes").is_empty()
     };
     machine.wait("nothing is left", empty);
 }
