@@ -56,6 +56,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("a running unit is not forgotten", running_is_not_forgotten),
     ("an unknown unit is gone", unknown_is_gone),
     ("a failed unit stays failed", failed_stays_failed),
+    ("the end of an earlier run is not told as a later one's", later_has_not_failed),
     ("a unit ended by its fence is started again", fenced_starts_again),
     ("what was ordered under an earlier grant is not started", late_order_is_not_started),
     ("a stop calls off a start that waits", stop_calls_off),
@@ -341,6 +342,26 @@ fn failed_stays_failed(harness: &mut dyn Harness) -> Result<(), String> {
     watch.start(&unit, FAILS, identity(1, 1, 0));
     watch.settle()?;
     watch.expect_runs(&unit, 1)?;
+    watch.clean(&unit)
+}
+
+fn later_has_not_failed(harness: &mut dyn Harness) -> Result<(), String> {
+    let unit = name("conformance-failed-before.service")?;
+    let mut watch = Watch::new(harness)?;
+    let state = |watch: &Watch| watch.units.get(&unit).map(UnitStatus::active);
+    watch.start(&unit, FAILS, identity(1, 1, 0));
+    watch.until("it has failed", |watch| state(watch) == Some(ActiveState::Failed))?;
+    let later = identity(1, 2, 0);
+    watch.start(&unit, RUNS, later);
+    while state(&watch) != Some(ActiveState::Active) {
+        let event = watch.harness.next_event().ok_or("the later one does not run")?;
+        watch.take(event);
+        let told = watch.units.get(&unit);
+        if told.is_some_and(|it| it.active() == ActiveState::Failed && RunIdentity::of(it) == later)
+        {
+            return Err("what has not run yet is told as failed".to_owned());
+        }
+    }
     watch.clean(&unit)
 }
 

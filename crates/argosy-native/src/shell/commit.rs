@@ -26,6 +26,24 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Nobody hears of what a unit only passes through within a step, such as the end of its last run
+    /// under the identity of the next one.
+    fn change(&mut self, view: UnitStatusView) {
+        let earlier = self.changes.iter().rposition(|change| match change {
+            LocalEvent::Changed(earlier) => earlier.unit == view.unit,
+            _ => false,
+        });
+        // One that has gone in between begins anew: both are told.
+        let has_gone =
+            |change: &LocalEvent| matches!(change, LocalEvent::Gone(unit) if *unit == view.unit);
+        if let Some(place) = earlier
+            && !self.changes[place..].iter().any(has_gone)
+        {
+            self.changes.remove(place);
+        }
+        self.changes.push(LocalEvent::Changed(Box::new(view)));
+    }
+
     /// How a job has ended that was asked for in this step.
     pub(super) fn result_of(&self, request: RequestId) -> Option<JobResult> {
         let found = self.answers.iter().find(|(answered, _)| *answered == request);
@@ -60,8 +78,7 @@ impl Shell {
                 Command::KillLeftover { unit } => Action::KillLeftover { unit },
                 Command::RemoveGroup { unit } => Action::RemoveGroup { unit },
                 Command::StateChanged(status) => {
-                    let view = UnitStatusView::for_any_version(&status);
-                    self.pending.changes.push(LocalEvent::Changed(Box::new(view)));
+                    self.pending.change(UnitStatusView::for_any_version(&status));
                     continue;
                 }
                 Command::JobDone { request, result, .. } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use argosy_api::operator::{SubmitReply, SubmitRequest, SubmittedUnit, UnitView, VerbRequest};
 use argosy_api::{ApiError, ErrorCode};
-use argosy_model::{ActiveState, UnitName, UnitResult, UnitStatus, Want};
+use argosy_model::{ActiveState, ReasonKind, UnitName, UnitResult, UnitStatus, Want};
 use argosy_reconcile::ended_by_fence;
 use argosy_registry::{ChangeError, Edit, Outcome, Submitted, Wanted};
 use argosy_unit::{HandedIn, Severity};
@@ -311,8 +311,13 @@ pub(crate) fn is_settled(picture: &Picture, name: &UnitName) -> bool {
             }
             match status.active() {
                 ActiveState::Active => true,
-                // One without a grant is started when there is one.
-                ActiveState::Failed => !ended_by_fence(status),
+                // One without a grant is started when there is one. And the leader has to have said why:
+                // what it said of a run under way is not what the user asks for.
+                ActiveState::Failed => {
+                    let reason = picture.reason(name);
+                    let is_stale = reason.is_some_and(|it| it.kind == ReasonKind::NotReady);
+                    !ended_by_fence(status) && !is_stale
+                }
                 // A oneshot that is done, or an ended service that is not restarted.
                 ActiveState::Inactive => {
                     status.invocation.is_some() && status.result == UnitResult::Success
