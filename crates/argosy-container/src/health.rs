@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Health;
+use crate::spec::{Health, Startup};
 
 /// What the commands have told so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,12 +46,31 @@ impl HealthState {
     }
 }
 
+/// What the commands of a start have told so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StartupState {
+    successes: u32,
+    failures: u32,
+}
+
+impl StartupState {
+    /// Takes the answer of a command; tells whether the start has succeeded or failed by it.
+    pub(crate) fn answered(&mut self, startup: &Startup, code: Option<u8>) -> Option<bool> {
+        if code == Some(0) {
+            self.successes += 1;
+            return (self.successes >= startup.success).then_some(true);
+        }
+        self.failures += 1;
+        (startup.retries > 0 && self.failures >= startup.retries).then_some(false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{HealthState, Wellness};
-    use crate::spec::Health;
+    use super::{HealthState, StartupState, Wellness};
+    use crate::spec::{Health, Startup};
 
     #[test]
     fn only_failures_in_a_row_after_the_start_count() {
@@ -85,5 +104,18 @@ mod tests {
         state.answered(&health, Some(0), Duration::from_secs(1));
         state.answered(&health, Some(1), Duration::from_secs(2));
         assert_eq!(state.wellness, Wellness::Unhealthy);
+    }
+
+    #[test]
+    fn a_start_takes_so_many_successes_and_bears_fewer_failures_than_its_limit() {
+        let startup = Startup { success: 2, retries: 3, ..Startup::new(Vec::new()) };
+        let ends = |codes: &[u8], startup: &Startup| -> Vec<Option<bool>> {
+            let mut state = StartupState::default();
+            codes.iter().map(|code| state.answered(startup, Some(*code))).collect()
+        };
+        assert_eq!(ends(&[1, 0, 1, 0], &startup), [None, None, None, Some(true)]);
+        assert_eq!(ends(&[1, 0, 1, 1], &startup), [None, None, None, Some(false)]);
+        let patient = Startup { retries: 0, ..startup };
+        assert_eq!(ends(&[1; 1000], &patient), [None; 1000]);
     }
 }

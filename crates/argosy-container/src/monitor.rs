@@ -3,6 +3,7 @@
 mod caller;
 mod clients;
 mod companion;
+mod demand;
 mod ended;
 mod executed;
 mod guard;
@@ -134,6 +135,9 @@ struct Monitor<'a> {
     hearing: Option<Hearing>,
     /// The one whose default action was carried out, for the kernel does not for a first process.
     carried_out: Option<i32>,
+    /// When it ends by SIGKILL, if its bad health has had it stopped.
+    end_by: Option<Instant>,
+    stop_signal: i32,
     /// What a supervisor has not been told yet.
     ready: Option<Ready>,
     /// When to tell it again that had no room for it.
@@ -177,6 +181,8 @@ impl<'a> Monitor<'a> {
             passed_on: BTreeSet::new(),
             hearing: None,
             carried_out: None,
+            end_by: None,
+            stop_signal: spec.stop_signal.unwrap_or(libc::SIGTERM),
             ready: options.ready,
             ready_again: None,
             supervised: options.supervised,
@@ -197,6 +203,7 @@ impl<'a> Monitor<'a> {
             if let Some(checks) = &mut self.checks {
                 checks.advance(self.containers, self.id, now);
             }
+            self.follow_health(now);
             if let Some(attendance) = &mut self.started.attendance {
                 attendance.advance(now);
             }
@@ -204,7 +211,7 @@ impl<'a> Monitor<'a> {
             let due = due.chain(self.started.attendance.as_ref().and_then(Attendance::due));
             self.listen(now);
             let due = due.chain(self.hearing.as_ref().map(Hearing::due));
-            let due = due.chain(self.ready_again);
+            let due = due.chain(self.ready_again).chain(self.end_by);
             let due = due.chain(self.relay.behind_until()).min();
             let timeout = due.map(|it| it.saturating_duration_since(now));
             let mut wanted = self.relay.wanted();
@@ -269,16 +276,19 @@ impl<'a> Monitor<'a> {
         if !OWN.contains(&number)
             && let Some(signal) = sys::signal(number)
         {
-            let init = self.started.record.init;
-            if let Some(init) = init
-                && let Some(hearing) = Hearing::begin(init.pid, number, Instant::now())
-            {
-                self.hearing = Some(hearing);
-            }
             self.passed_on.insert(number);
-            // One that has just ended needs no signal.
-            let _ = pidfd_send_signal(&self.init, signal);
+            self.deliver(signal);
         }
+    }
+
+    /// Sends the container a signal; one that has just ended needs none.
+    fn deliver(&mut self, signal: Signal) {
+        if let Some(init) = self.started.record.init
+            && let Some(hearing) = Hearing::begin(init.pid, signal.as_raw(), Instant::now())
+        {
+            self.hearing = Some(hearing);
+        }
+        let _ = pidfd_send_signal(&self.init, signal);
     }
 
     /// Carries out what a signal that the kernel has dropped would have done to any other process.

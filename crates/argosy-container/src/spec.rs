@@ -1,5 +1,6 @@
 //! What a container is to be: plain data, stored as it is.
 
+mod health;
 mod limits;
 mod mount;
 mod namespace;
@@ -9,10 +10,10 @@ mod security;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use health::{Health, OnFailure, Startup};
 pub use limits::{Limits, Ulimit};
 pub use mount::{Device, Mount, MountKind, Propagation};
 pub use namespace::{IdRange, Namespace, Namespaces, UserNamespace};
@@ -221,33 +222,4 @@ pub struct Process {
     /// Whether it has a terminal of its own.
     #[serde(default)]
     pub tty: bool,
-}
-
-/// A command that tells whether the container is well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    pub args: Vec<String>,
-    pub interval: Duration,
-    /// After which a command counts as failed, and is killed.
-    pub timeout: Duration,
-    /// During which a failure does not count.
-    pub start_period: Duration,
-    /// Failures in a row that make it unhealthy.
-    pub retries: u32,
-}
-
-impl Health {
-    /// The shortest time between two commands, as with docker.
-    pub const INTERVAL_MIN: Duration = Duration::from_millis(1);
-
-    /// A command with docker's default times.
-    pub fn new(args: Vec<String>) -> Health {
-        Health {
-            args,
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(30),
-            start_period: Duration::ZERO,
-            retries: 3,
-        }
-    }
 }

@@ -17,8 +17,8 @@ use rustix::process::{
 
 use super::code_of;
 use crate::exec::{ExecSpec, Executed};
-use crate::health::{HealthState, Wellness};
-use crate::spec::{ContainerId, Health, Process};
+use crate::health::{HealthState, StartupState, Wellness};
+use crate::spec::{ContainerId, Health, OnFailure, Process, Startup};
 use crate::store::Containers;
 use crate::{ContainerError, record, sys};
 
@@ -45,13 +45,45 @@ pub(crate) struct Checks {
     next: Instant,
     running: Option<Running>,
     state: HealthState,
+    /// As long as the container starts, its commands come before those of its health.
+    startup: Option<(Startup, StartupState)>,
+    /// What is to be done with the container, and why.
+    demand: Option<Demand>,
+}
+
+/// What follows from bad health.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    pub(crate) action: OnFailure,
+    pub(crate) why: String,
 }
 
 impl Checks {
     pub(crate) fn new(mut health: Health, now: Instant) -> Checks {
-        health.interval = health.interval.max(Health::INTERVAL_MIN);
-        let next = now + health.interval;
-        Checks { health, started: now, next, running: None, state: HealthState::default() }
+        let startup = health.startup.take().map(|startup| (startup, StartupState::default()));
+        let (running, state, demand) = (None, HealthState::default(), None);
+        let mut checks =
+            Checks { health, started: now, next: now, running, state, startup, demand };
+        checks.next = now + checks.interval();
+        checks
+    }
+
+    fn interval(&self) -> Duration {
+        let startup = self.startup.as_ref().map(|(startup, _)| startup.interval);
+        startup.unwrap_or(self.health.interval).max(Health::INTERVAL_MIN)
+    }
+
+    /// Returns the command whose turn it is, and how long it may take.
+    fn command(&self) -> (&[String], Duration) {
+        match &self.startup {
+            Some((startup, _)) => (&startup.args, startup.timeout),
+            None => (&self.health.args, self.health.timeout),
+        }
+    }
+
+    /// Takes what is to be done with the container, once.
+    pub(crate) fn demand(&mut self) -> Option<Demand> {
+        self.demand.take()
     }
 
     /// Tells whether the last command that counted has succeeded.
@@ -74,14 +106,16 @@ impl Checks {
             }
             None if now >= self.next => match containers.running(id) {
                 // Nobody can tell how it is.
-                Ok(run) if run.cgroups.is_frozen() => self.next = now + self.health.interval,
-                _ => match begin(containers, id, &self.health) {
-                    Ok(Some(pid)) => {
-                        let until = now + self.health.timeout + COPY_MAX;
-                        self.running = Some(Running { pid, until });
+                Ok(run) if run.cgroups.is_frozen() => self.next = now + self.interval(),
+                _ => {
+                    let (args, timeout) = self.command();
+                    match begin(containers, id, args, timeout) {
+                        Ok(Some(pid)) => {
+                            self.running = Some(Running { pid, until: now + timeout + COPY_MAX });
+                        }
+                        _ => self.answer(None, containers, id),
                     }
-                    _ => self.answer(None, containers, id),
-                },
+                }
             },
             _ => {}
         }
@@ -103,10 +137,35 @@ impl Checks {
 
     fn answer(&mut self, code: Option<u8>, containers: &Containers, id: &ContainerId) {
         let now = Instant::now();
-        self.next = now + self.health.interval;
-        self.state.answered(&self.health, code, now - self.started);
+        match &mut self.startup {
+            Some((startup, state)) => match state.answered(startup, code) {
+                Some(true) => {
+                    self.startup = None;
+                    // Whoever waits for its health has waited long enough.
+                    self.next = now;
+                    return;
+                }
+                Some(false) => {
+                    let why = format!("its start has failed {} checks", startup.retries);
+                    self.demand = Some(Demand { action: OnFailure::Kill, why });
+                }
+                None => {}
+            },
+            None => self.judge(code, now),
+        }
+        self.next = now + self.interval();
         // Shown only; the next answer writes it again.
         drop(record::write(&containers.health_path(id), &self.state));
+    }
+
+    fn judge(&mut self, code: Option<u8>, now: Instant) {
+        let before = self.state.wellness;
+        self.state.answered(&self.health, code, now - self.started);
+        let is_new = before != Wellness::Unhealthy && self.state.wellness == Wellness::Unhealthy;
+        if is_new && self.health.on_failure != OnFailure::Nothing {
+            let why = format!("{} health checks in a row have failed", self.state.failures);
+            self.demand = Some(Demand { action: self.health.on_failure, why });
+        }
     }
 }
 
@@ -122,10 +181,15 @@ impl Drop for Checks {
 }
 
 /// Makes the copy that executes the command.
-fn begin(containers: &Containers, id: &ContainerId, health: &Health) -> io::Result<Option<Pid>> {
+fn begin(
+    containers: &Containers,
+    id: &ContainerId,
+    args: &[String],
+    timeout: Duration,
+) -> io::Result<Option<Pid>> {
     let monitor = rustix::process::getpid();
     match sys::fork(0)? {
-        0 => match check(monitor, containers, id, health) {
+        0 => match check(monitor, containers, id, args, timeout) {
             Ok(never) => match never {},
             Err(error) => sys::exit_now(i32::from(error.exit_code())),
         },
@@ -138,7 +202,8 @@ fn check(
     monitor: Pid,
     containers: &Containers,
     id: &ContainerId,
-    health: &Health,
+    args: &[String],
+    timeout: Duration,
 ) -> Result<Infallible, ContainerError> {
     let failed = |error: Errno| ContainerError::system("prepare the health command")(error.into());
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
@@ -151,8 +216,8 @@ fn check(
         let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).map_err(failed)?;
         std::mem::forget(null);
     }
-    let until = Instant::now() + health.timeout;
-    let process = Process { args: health.args.clone(), ..Process::default() };
+    let until = Instant::now() + timeout;
+    let process = Process { args: args.to_vec(), ..Process::default() };
     let executed = containers.exec(id, ExecSpec { process, privileged: false })?;
     let code = wait_until(&executed, until).map_err(failed)?;
     if code.is_none() {

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use argosy_container::{Clamped, Health, State, Streams, Wellness};
+use argosy_container::{
+    Clamped, ContainerSpec, Health, Inspection, OnFailure, Startup, State, Streams, Wellness,
+};
 
-use crate::stand::{Stand, wait};
+use crate::stand::{LIMIT, Stand, wait};
 
 /// Whether this machine has a memory controller at all.
 fn has(controller: &str) -> bool {
@@ -136,6 +138,65 @@ fn without_version_1_what_version_2_lacks_is_reported() {
     let lines: Vec<String> = exit.clamped.iter().map(Clamped::to_string).collect();
     assert!(lines.iter().any(|it| it.starts_with("pids-limit: 5 was asked for")), "{lines:?}");
     stand.containers.delete(&spec.id, false).unwrap();
+}
+
+/// Runs a container until its health has ended it; returns its exit code and what its monitor said.
+fn until_ended(stand: &Stand, spec: &ContainerSpec) -> (Option<i32>, String) {
+    let output = stand.run(spec);
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn bad_health_ends_a_container_as_it_is_told() {
+    let stand = Stand::new();
+    let often = Duration::from_millis(20);
+    let check = |on_failure, script: &str| {
+        let args = ["sh", "-c", script].map(str::to_owned).to_vec();
+        Some(Health { interval: often, retries: 2, on_failure, ..Health::new(args) })
+    };
+    let mut killed = stand.script("trap 'exit 7' TERM; while :; do sleep 0.01; done");
+    killed.health = check(OnFailure::Kill, "false");
+    let (code, said) = until_ended(&stand, &killed);
+    assert_eq!(code, Some(137));
+    assert!(said.contains("2 health checks in a row have failed: it is killed"), "{said}");
+
+    let mut stopped = stand.script("trap 'exit 7' TERM; while :; do sleep 0.01; done");
+    stopped.health = check(OnFailure::Stop { grace: LIMIT }, "false");
+    let (code, said) = until_ended(&stand, &stopped);
+    assert_eq!(code, Some(7));
+    assert!(said.contains("it is stopped"), "{said}");
+
+    // One that does not listen ends when its grace is over.
+    let mut deaf = stand.script("trap '' TERM; while :; do sleep 0.01; done");
+    deaf.health = check(OnFailure::Stop { grace: Duration::from_millis(50) }, "false");
+    assert_eq!(until_ended(&stand, &deaf).0, Some(137));
+}
+
+#[test]
+fn the_check_of_a_start_comes_before_that_of_health() {
+    let stand = Stand::new();
+    let often = Duration::from_millis(20);
+    let words = |script: &str| ["sh", "-c", script].map(str::to_owned).to_vec();
+    let startup = Startup { interval: often, ..Startup::new(words("test -e /begun")) };
+    let health = Health { interval: often, retries: 1, ..Health::new(words("test -e /well")) };
+    let mut spec = stand.spec(&["sleep", "1000"]);
+    spec.health = Some(Health { startup: Some(startup.clone()), ..health.clone() });
+    let mut child = stand.start(&spec);
+    let wellness = |it: &Inspection| it.health.as_ref().map(|it| it.wellness);
+    // It starts for as long as it likes: no health check has been made.
+    let starting = stand.until(&spec.id, |it| it.health.is_some());
+    assert_eq!(wellness(&starting), Some(Wellness::Starting));
+    assert_eq!(stand.exec(&spec.id, &["touch", "/begun"]).0, 0);
+    stand.until(&spec.id, |it| wellness(it) == Some(Wellness::Unhealthy));
+    stand.containers.delete(&spec.id, true).unwrap();
+    child.wait().unwrap();
+
+    let mut never = stand.spec(&["sleep", "1000"]);
+    let startup = Startup { retries: 3, ..startup };
+    never.health = Some(Health { startup: Some(startup), ..health });
+    let (code, said) = until_ended(&stand, &never);
+    assert_eq!(code, Some(137));
+    assert!(said.contains("its start has failed 3 checks: it is killed"), "{said}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub enum Check {
 pub(super) const ANY: Check = Check::Any;
 pub(super) const AUTO_UPDATE: Check = Check::OneOf(&["registry", "local"]);
 pub(super) const PULL: Check = Check::OneOf(&["always", "missing", "never", "newer"]);
-pub(super) const ON_FAILURE: Check = Check::OneOf(&["none", "kill", "restart", "stop"]);
+pub(super) const ON_FAILURE: Check = Check::OneOf(&["none", "kill", "stop"]);
 pub(super) const EXIT_POLICY: Check = Check::OneOf(&["stop", "continue"]);
 pub(super) const VOLUME_DRIVER: Check = Check::OneOf(&["local", "image"]);
 pub(super) const NETWORK_DRIVER: Check = Check::OneOf(&["bridge"]);

@@ -9,7 +9,7 @@ pub(crate) use look::{
     ContainerEvents, ContainerInspect, ContainerList, ContainerLogs, InspectKind, Tail,
 };
 pub(crate) use network::{Network, NetworkAction, NetworkCreate};
-pub(crate) use run::{ContainerRun, NotifyWhen, PullWhen};
+pub(crate) use run::{ContainerRun, HealthAction, NotifyWhen, PullWhen};
 pub(crate) use volume::{Volume, VolumeAction};
 
 mod look;

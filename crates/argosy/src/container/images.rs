@@ -141,7 +141,7 @@ pub(super) fn health(image: &Image) -> Option<Health> {
     let check = whole.config?.healthcheck?;
     let mut health = match check.test.first()?.as_str() {
         "NONE" => return None,
-        _ => options::listed(&check.test),
+        _ => Health::new(options::listed(&check.test)),
     };
     for (nanos, place) in [
         (check.interval, &mut health.interval),

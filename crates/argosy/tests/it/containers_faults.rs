@@ -89,6 +89,34 @@ fn a_container_that_takes_too_long_to_stop_is_killed_and_nothing_of_it_is_left()
 }
 
 #[test]
+fn a_quadlet_unit_whose_container_is_unhealthy_starts_again() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let text = "[Container]\nImage=busybox\nPull=never\nNetwork=none\n\
+                Exec=sh -c \"echo up; busybox touch /well; exec sleep 1000\"\n\
+                HealthCmd=test -e /well\nHealthInterval=100ms\nHealthRetries=2\nHealthOnFailure=kill\n\
+                HealthStartupCmd=test -e /well\nHealthStartupInterval=50ms\n\
+                [Service]\nRestart=on-failure\nRestartSec=0\n";
+    started(&machine, "web.container", text);
+    let is_healthy = |m: &Machine| {
+        let listed = m.run(&["container", "ps", "--filter", "health=healthy", "-q"]).ok().stdout;
+        listed.lines().count() == 1
+    };
+    machine.wait("it is well", is_healthy);
+    let first = containers(&machine)[0]["id"].clone();
+    machine.run(&["container", "exec", "systemd-web", "busybox", "rm", "/well"]).ok();
+    machine.wait("the next one, and it is well", |m| {
+        is_healthy(m) && containers(m).iter().all(|it| it["id"] != first)
+    });
+    let journal = machine.run(&["--local", "journal", "web", "--cat"]).ok().stdout;
+    assert!(journal.contains("2 health checks in a row have failed: it is killed"), "{journal}");
+    let status = status(&machine, "web");
+    assert_eq!((&status["active"], &status["restarts"]), (&"active".into(), &1.into()), "{status}");
+    machine.run(&["--local", "stop", "web"]).ok();
+}
+
+#[test]
 fn a_lost_machine_s_container_moves_and_one_with_a_volume_waits_for_its_machine() {
     let mut machines = three();
     machines.iter().for_each(with_busybox);

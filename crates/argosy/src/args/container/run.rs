@@ -30,6 +30,17 @@ pub(crate) enum NotifyWhen {
     Healthy,
 }
 
+/// What is done with a container that is unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HealthAction {
+    /// Nothing.
+    None,
+    /// It is ended by SIGKILL; its unit's Restart= starts it again.
+    Kill,
+    /// It is stopped as by `stop`, and its unit sees it end by itself.
+    Stop,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ContainerRun {
     /// Remove the container when it has ended.
@@ -258,6 +269,24 @@ pub(crate) struct ContainerRun {
     /// How long failures do not count after the start [default: 0s].
     #[arg(long, value_name = "SPAN", help_heading = "Health")]
     pub(crate) health_start_period: Option<String>,
+    /// What is done once it is unhealthy [default: none].
+    #[arg(long, value_name = "ACTION", help_heading = "Health")]
+    pub(crate) health_on_failure: Option<HealthAction>,
+    /// A check of the start: the health check begins when it has succeeded.
+    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
+    pub(crate) health_startup_cmd: Option<String>,
+    /// How long between two checks of the start; 0 is the default [default: 30s].
+    #[arg(long, value_name = "SPAN", help_heading = "Health")]
+    pub(crate) health_startup_interval: Option<String>,
+    /// How long one may take; 0 is the default [default: 30s].
+    #[arg(long, value_name = "SPAN", help_heading = "Health")]
+    pub(crate) health_startup_timeout: Option<String>,
+    /// How many failures end the container by SIGKILL; 0: none does [default: 0].
+    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
+    pub(crate) health_startup_retries: Option<u32>,
+    /// How many successes it takes [default: 1].
+    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
+    pub(crate) health_startup_success: Option<u32>,
     /// No health check, whatever the image says.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL", help_heading = "Health")]
     pub(crate) no_healthcheck: bool,

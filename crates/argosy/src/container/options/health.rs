@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use argosy_container::Health;
+use argosy_container::{Health, OnFailure, Startup};
 
 use super::{bad, process};
-use crate::args::ContainerRun;
+use crate::args::{ContainerRun, HealthAction};
+use crate::container::STOP_GRACE;
 use crate::failure::Failure;
 
 /// Returns the health check: what the options say of it, over what the image says.
@@ -18,11 +19,21 @@ pub(super) fn health(
         return Ok(None);
     }
     let health = match command {
-        Some(text) if text.trim_start().starts_with('[') => Some(listed(&process::words(text)?)),
-        Some(text) => Some(shell(text)),
+        Some(text) => Some(Health::new(words_of(text)?)),
         None => image,
     };
-    let Some(mut health) = health else { return Ok(None) };
+    let Some(mut health) = health else {
+        let asked = options.health_startup_cmd.is_some()
+            || options.health_on_failure.is_some_and(|it| it != HealthAction::None);
+        return match asked {
+            false => Ok(None),
+            true => Err(bad(
+                "what follows from bad health, or a check of the start, is asked for, and neither image \
+                 nor options check its health",
+                "add --health-cmd",
+            )),
+        };
+    };
     for (option, place) in [
         (&options.health_interval, &mut health.interval),
         (&options.health_timeout, &mut health.timeout),
@@ -39,19 +50,73 @@ pub(super) fn health(
     if let Some(retries) = options.health_retries.filter(|it| *it > 0) {
         health.retries = retries;
     }
+    health.on_failure = match options.health_on_failure {
+        None | Some(HealthAction::None) => OnFailure::Nothing,
+        Some(HealthAction::Kill) => OnFailure::Kill,
+        Some(HealthAction::Stop) => {
+            let grace = options.stop_timeout.map_or(STOP_GRACE, Duration::from_secs);
+            OnFailure::Stop { grace }
+        }
+    };
+    health.startup = startup(options)?;
     Ok(Some(health))
 }
 
-fn shell(text: &str) -> Health {
-    Health::new(vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
+/// Returns the check of the start.
+fn startup(options: &ContainerRun) -> Result<Option<Startup>, Failure> {
+    let Some(text) = &options.health_startup_cmd else {
+        let given = [
+            ("--health-startup-interval", options.health_startup_interval.is_some()),
+            ("--health-startup-timeout", options.health_startup_timeout.is_some()),
+            ("--health-startup-retries", options.health_startup_retries.is_some()),
+            ("--health-startup-success", options.health_startup_success.is_some()),
+        ];
+        return match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(None),
+            Some((option, _)) => Err(bad(
+                format!("{option} without a check of the start"),
+                "add --health-startup-cmd",
+            )),
+        };
+    };
+    let mut startup = Startup::new(words_of(text)?);
+    for (option, place) in [
+        (&options.health_startup_interval, &mut startup.interval),
+        (&options.health_startup_timeout, &mut startup.timeout),
+    ] {
+        if let Some(span) = option.as_deref().map(span).transpose()?.filter(|it| !it.is_zero()) {
+            *place = span;
+        }
+    }
+    if startup.interval < Health::INTERVAL_MIN {
+        return Err(bad(
+            "the interval of --health-startup-cmd is less than 1 ms",
+            "give it at least 1ms",
+        ));
+    }
+    startup.retries = options.health_startup_retries.unwrap_or(startup.retries);
+    startup.success = options.health_startup_success.unwrap_or(startup.success).max(1);
+    Ok(Some(startup))
+}
+
+/// Reads a command: for a shell, or JSON.
+fn words_of(text: &str) -> Result<Vec<String>, Failure> {
+    match text.trim_start().starts_with('[') {
+        true => Ok(listed(&process::words(text)?)),
+        false => Ok(shell(text)),
+    }
+}
+
+fn shell(text: &str) -> Vec<String> {
+    vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()]
 }
 
 /// Reads a list as docker's images have it: `CMD` and words, `CMD-SHELL` and a text, or words.
-pub(in crate::container) fn listed(words: &[String]) -> Health {
+pub(in crate::container) fn listed(words: &[String]) -> Vec<String> {
     match words {
         [first, text] if first == "CMD-SHELL" => shell(text),
-        [first, words @ ..] if first == "CMD" => Health::new(words.to_vec()),
-        words => Health::new(words.to_vec()),
+        [first, words @ ..] if first == "CMD" => words.to_vec(),
+        words => words.to_vec(),
     }
 }
 
