@@ -1,7 +1,8 @@
 //! Containers: how long one takes from start to end, many at once, and what one that idles costs; beside
-//! crun, runc and podman, taking turns.
+//! crun, runc and podman, taking turns; and how long a pull takes.
 
 mod engines;
+mod pull;
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ pub(crate) struct Containers {
     /// How many are started at once.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     many: u32,
+    /// How often each pulls; 0: no pulls.
+    #[arg(long, default_value_t = 5)]
+    pulls: u32,
 }
 
 pub(crate) fn measure(options: &Containers) -> Result<()> {
@@ -38,7 +42,11 @@ pub(crate) fn measure(options: &Containers) -> Result<()> {
     }
     one_after_another(options, &stage, &engines)?;
     many_at_once(options, &stage, &engines)?;
-    idle(&stage)
+    idle(&stage)?;
+    match options.pulls {
+        0 => Ok(()),
+        pulls => pull::measure(&stage, pulls),
+    }
 }
 
 fn one_after_another(options: &Containers, stage: &Stage, engines: &[Engine]) -> Result<()> {

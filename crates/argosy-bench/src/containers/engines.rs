@@ -73,11 +73,11 @@ impl Stage {
         engines
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn argosy(&self) -> Command {
+    pub(super) fn argosy(&self) -> Command {
         let mut command = Command::new(&self.argosy);
         command.env("ARGOSY_DATA_DIR", self.path("data"));
         command.env("ARGOSY_RUNTIME_DIR", self.path("run"));
@@ -229,12 +229,12 @@ pub(super) fn monitors(stage: &Stage) -> Result<Vec<Memory>> {
     Ok(found)
 }
 
-fn is_installed(program: &str) -> bool {
+pub(super) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-fn succeed(command: &mut Command) -> Result<Output> {
+pub(super) fn succeed(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
