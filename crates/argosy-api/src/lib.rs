@@ -7,6 +7,7 @@
 
 mod client;
 mod error;
+pub mod images;
 pub mod journal_line;
 pub mod local;
 pub mod operator;
@@ -16,7 +17,7 @@ pub mod traffic;
 mod unit_container;
 
 pub use client::{
-    Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream, NOTE_HEADER,
+    ByteStream, Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream, NOTE_HEADER,
     Stream,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};

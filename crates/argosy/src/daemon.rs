@@ -29,6 +29,7 @@ mod machine_port;
 mod machine_routes;
 mod machine_server;
 mod node;
+mod peers;
 mod picture;
 mod repeats;
 mod report_wire;
@@ -60,6 +61,7 @@ use crate::logging;
 use crate::program;
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 use app::App;
+pub(crate) use peers::mark_of;
 use listeners::Listen;
 
 /// Owner and group may connect; who may change things is decided by the peer's user id.

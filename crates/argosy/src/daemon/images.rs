@@ -26,7 +26,7 @@ use watch::{Change, Watch};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Images below the data directory.
-const IMAGES: &str = "images";
+pub(super) const IMAGES: &str = "images";
 
 /// Why it could not be looked, or nothing removed.
 #[derive(Debug, thiserror::Error)]

@@ -10,12 +10,14 @@ use argosy_image::{
 
 use super::bars::Bars;
 use super::{client, failed, familiar, policy, shown, store, store_with};
-use crate::args::{ImageImport, ImageLoad, ImagePull, ImagePush, ImageSave};
+use crate::args::{Global, ImageImport, ImageLoad, ImagePull, ImagePush, ImageSave};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::through_daemon;
 
 pub(in crate::commands) async fn pull(
     options: &ImagePull,
+    global: &Global,
     printer: &Printer,
 ) -> Result<(), Failure> {
     let store = store_with(&options.data, options.disk.limits())?;
@@ -24,6 +26,7 @@ pub(in crate::commands) async fn pull(
         platform: options.platform.clone(),
         when: if options.missing { When::Missing } else { When::Always },
         holder: None,
+        peers: through_daemon::peers(&global.api_socket(), &store),
     };
     let mut pulled = Vec::new();
     for reference in &options.images {
