@@ -167,7 +167,8 @@ mod tests {
         let own = Arc::new(OwnStore::below(folder.path()));
         let server = Server::new(Arc::clone(&own));
         let (stop, stopped) = watch::channel(false);
-        let content = vec![7; 3 * PIECE_BYTES + 5];
+        // More than fits between disk and network.
+        let content = vec![7; (PIECES_MAX + 4) * PIECE_BYTES + 5];
         let digest = Digest::sha256(&content);
         let none = server.blob(digest.clone(), &HeaderMap::new(), stopped.clone()).await;
         assert_eq!(none.unwrap_err().code, ErrorCode::NotFound, "there is no store yet");
