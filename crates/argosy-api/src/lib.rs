@@ -17,8 +17,8 @@ pub mod traffic;
 mod unit_container;
 
 pub use client::{
-    ByteStream, Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream, NOTE_HEADER,
-    Stream,
+    ByteStream, Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream,
+    NOTE_HEADER, Stream,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};
 pub use server::{Peer, bind_unix, serve_unix};

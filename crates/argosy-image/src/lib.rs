@@ -63,6 +63,6 @@ pub use registry::{
 pub use save::{SaveTo, save};
 pub use share::share;
 pub use store::{
-    Collect, Collected, DiskUse, Held, HeldName, Image, ImageUse, LastCollection, Lease, Pressure, Removal,
-    Removed, Store, StoreError, Usage,
+    Collect, Collected, DiskUse, Held, HeldName, Image, ImageUse, LastCollection, Lease, Pressure,
+    Removal, Removed, Store, StoreError, Usage,
 };

@@ -99,11 +99,7 @@ pub trait PeerBlob: Send {
 pub trait Peers: fmt::Debug + Send + Sync {
     /// Asks who has something, or is to bring it. What the machines in `without` say or have does
     /// not count. Answers within seconds, whatever happens.
-    fn seek<'a>(
-        &'a self,
-        sought: &'a Sought,
-        without: &'a BTreeSet<Peer>,
-    ) -> Answering<'a, Found>;
+    fn seek<'a>(&'a self, sought: &'a Sought, without: &'a BTreeSet<Peer>) -> Answering<'a, Found>;
 
     /// Opens a blob of another machine from a byte on.
     fn open<'a>(

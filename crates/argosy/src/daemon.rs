@@ -61,8 +61,8 @@ use crate::logging;
 use crate::program;
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 use app::App;
-pub(crate) use peers::mark_of;
 use listeners::Listen;
+pub(crate) use peers::mark_of;
 
 /// Owner and group may connect; who may change things is decided by the peer's user id.
 const API_SOCKET_MODE: u32 = 0o660;

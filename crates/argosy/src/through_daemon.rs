@@ -46,11 +46,7 @@ pub(crate) fn peers(socket: &Path, store: &Store) -> Option<Arc<dyn Peers>> {
 }
 
 impl ThroughDaemon {
-    async fn find(
-        &self,
-        sought: &Sought,
-        without: &BTreeSet<Peer>,
-    ) -> Result<Found, ClientError> {
+    async fn find(&self, sought: &Sought, without: &BTreeSet<Peer>) -> Result<Found, ClientError> {
         let what = match sought {
             Sought::Blob(digest) => SoughtView::Blob(digest.to_string()),
             Sought::Name(name) => SoughtView::Name(name.to_string()),
@@ -83,11 +79,7 @@ fn peer(view: PeerView) -> Peer {
 }
 
 impl Peers for ThroughDaemon {
-    fn seek<'a>(
-        &'a self,
-        sought: &'a Sought,
-        without: &'a BTreeSet<Peer>,
-    ) -> Answering<'a, Found> {
+    fn seek<'a>(&'a self, sought: &'a Sought, without: &'a BTreeSet<Peer>) -> Answering<'a, Found> {
         Box::pin(async move {
             if self.gave_up.load(Ordering::Relaxed) {
                 return Found::Nobody;
@@ -125,8 +117,7 @@ impl Peers for ThroughDaemon {
                 named: NamedView { digest: named.digest.to_string(), pulled: named.pulled },
             };
             let client = self.client.clone().with_limit(TELL_MAX);
-            let telling =
-                client.send_for_nothing(Method::POST, "/v1/images/named", Some(&request));
+            let telling = client.send_for_nothing(Method::POST, "/v1/images/named", Some(&request));
             // Others then ask the registry themselves.
             drop(telling.await);
         })

@@ -33,6 +33,9 @@ pub(super) enum Next {
     Named(Named),
 }
 
+/// A small content, and who counts on its being in the store soon.
+pub(super) type Small = (Vec<u8>, Option<Errand>);
+
 /// The search for one content.
 pub(super) struct Search {
     peers: Arc<dyn Peers>,
@@ -108,12 +111,13 @@ fn silent(peer: &Peer) -> PeerError {
     PeerError::Silent { peer: peer.name.clone(), seconds: SILENCE_LIMIT.as_secs() }
 }
 
-/// A small content from another machine, verified; or whom to count on it comes from the registry.
+/// A small content from another machine, verified; or who counts on the registry being asked. Others
+/// look for it here once the errand ends.
 pub(super) async fn small(
     peers: &Arc<dyn Peers>,
     digest: &Digest,
     bytes_max: u64,
-) -> Result<Vec<u8>, Option<Errand>> {
+) -> Result<Small, Option<Errand>> {
     let sought = Sought::Blob(digest.clone());
     let mut search = Search::new(peers, sought, BTreeSet::new(), SMALL_PATIENCE);
     loop {
@@ -124,10 +128,7 @@ pub(super) async fn small(
         };
         for peer in offered {
             match whole(peers, digest, bytes_max, &peer).await {
-                Ok(bytes) => {
-                    drop(errand);
-                    return Ok(bytes);
-                }
+                Ok(bytes) => return Ok((bytes, Some(errand))),
                 Err(error) => search.failed(peer, &error).await,
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::search::{Next, SMALL_PATIENCE, Search, small};
+use super::search::{Next, SMALL_PATIENCE, Search, Small, small};
 use super::{Asked, Pull, When, blocking};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -17,15 +17,14 @@ impl Pull {
     /// Finds out what the reference means.
     pub(super) async fn fetch(&self) -> Result<Asked, Error> {
         // Who is blocked is blocked, whoever has his images.
-        let places =
-            self.client.places(&self.reference).map_err(|error| self.failed(error))?;
+        let places = self.client.places(&self.reference).map_err(|error| self.failed(error))?;
         let (Some(peers), Some(source)) = (&self.manifests_from, places.first()) else {
             return self.fetch_from_registry().await;
         };
         if let Some(digest) = self.reference.digest() {
             let max = self.session.store().limits().manifest_bytes_max;
             let (fetched, errand) = match small(peers, digest, max).await {
-                Ok(bytes) => (given(digest, bytes, source), None),
+                Ok((bytes, errand)) => (given(digest, bytes, source), errand),
                 Err(errand) => (self.fetch_from_registry().await?.fetched, errand),
             };
             self.keep(&fetched.digest, &fetched.bytes).await?;
@@ -35,17 +34,24 @@ impl Pull {
         let mut errand = None;
         if self.when == When::Missing {
             match self.named_by_peers(peers, source).await {
-                Ok(asked) => {
-                    self.keep(&asked.fetched.digest, &asked.fetched.bytes).await?;
-                    return Ok(asked);
-                }
+                Ok((asked, errand)) => return self.hand_on(peers, asked, errand).await,
                 Err(bringing) => errand = bringing,
             }
         }
         let asked = self.fetch_from_registry().await?;
-        // Others may have it from here on, long before the image is whole.
-        self.keep(&asked.fetched.digest, &asked.fetched.bytes).await?;
-        let named = Named { digest: asked.fetched.digest.clone(), pulled: asked.pulled };
+        self.hand_on(peers, asked, errand).await
+    }
+
+    /// Lets others have what a name means from here on, long before the image is whole.
+    async fn hand_on(
+        &self,
+        peers: &Arc<dyn Peers>,
+        asked: Asked,
+        errand: Option<Errand>,
+    ) -> Result<Asked, Error> {
+        let Asked { fetched, pulled } = &asked;
+        self.keep(&fetched.digest, &fetched.bytes).await?;
+        let named = Named { digest: fetched.digest.clone(), pulled: *pulled };
         peers.named(&self.reference, &named).await;
         drop(errand);
         Ok(asked)
@@ -56,14 +62,14 @@ impl Pull {
         &self,
         peers: &Arc<dyn Peers>,
         source: &Source,
-    ) -> Result<Asked, Option<Errand>> {
+    ) -> Result<(Asked, Option<Errand>), Option<Errand>> {
         let sought = Sought::Name(self.reference.clone());
         let mut search = Search::new(peers, sought, BTreeSet::new(), SMALL_PATIENCE);
         match search.next(|_| {}).await {
             Next::Named(Named { digest, pulled }) => {
                 let max = self.session.store().limits().manifest_bytes_max;
-                let bytes = self.here_or_small(peers, &digest, max).await?;
-                Ok(Asked { fetched: given(&digest, bytes, source), pulled })
+                let (bytes, errand) = self.here_or_small(peers, &digest, max).await?;
+                Ok((Asked { fetched: given(&digest, bytes, source), pulled }, errand))
             }
             Next::Registry(errand) => Err(errand),
             Next::Peers(..) => Err(None),
@@ -89,8 +95,9 @@ impl Pull {
             return fetched.map_err(|error| self.failed(error));
         };
         let errand = match self.here_or_small(peers, digest, max).await {
-            Ok(bytes) => {
+            Ok((bytes, errand)) => {
                 self.keep(digest, &bytes).await?;
+                drop(errand);
                 return Ok(given(digest, bytes, source));
             }
             Err(errand) => errand,
@@ -124,8 +131,9 @@ impl Pull {
         let errand = match &self.peers {
             None => None,
             Some(peers) => match small(peers, &config.digest, max).await {
-                Ok(bytes) => {
+                Ok((bytes, errand)) => {
                     self.keep(&config.digest, &bytes).await?;
+                    drop(errand);
                     return Ok(bytes);
                 }
                 Err(errand) => errand,
@@ -151,12 +159,12 @@ impl Pull {
         peers: &Arc<dyn Peers>,
         digest: &Digest,
         max: u64,
-    ) -> Result<Vec<u8>, Option<Errand>> {
+    ) -> Result<Small, Option<Errand>> {
         // One that cannot be pinned or read is looked for elsewhere.
         if self.session.pin("blobs", digest).unwrap_or(false)
             && let Ok(bytes) = self.session.store().read_blob(digest)
         {
-            return Ok(bytes);
+            return Ok((bytes, None));
         }
         small(peers, digest, max).await
     }

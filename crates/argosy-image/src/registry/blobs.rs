@@ -106,11 +106,7 @@ impl RegistryClient {
         }
     }
 
-    async fn attempt(
-        &self,
-        download: &mut Download,
-        sender: &Pieces,
-    ) -> Ended {
+    async fn attempt(&self, download: &mut Download, sender: &Pieces) -> Ended {
         if download.from >= download.size && download.size > 0 {
             return Ended::Whole;
         }

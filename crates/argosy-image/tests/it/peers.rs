@@ -91,11 +91,7 @@ impl Drop for Ended {
 }
 
 impl Peers for Cluster {
-    fn seek<'a>(
-        &'a self,
-        sought: &'a Sought,
-        without: &'a BTreeSet<Peer>,
-    ) -> Answering<'a, Found> {
+    fn seek<'a>(&'a self, sought: &'a Sought, without: &'a BTreeSet<Peer>) -> Answering<'a, Found> {
         Box::pin(async move {
             let mut state = self.state.lock().unwrap();
             if state.coming > 0 {

@@ -4,6 +4,8 @@
 //! The store of images is used by any number of commands beside this. It is only looked at here, and
 //! made by whoever brings the first image.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the agent that says what is wanted is not here"))]
+mod bring;
 mod wanted;
 mod watch;
 
@@ -46,6 +48,8 @@ pub(super) struct Parts {
     pub(super) machine: MachineId,
     pub(super) pictures: latest::Receiver<Picture>,
     pub(super) supervisor: Client,
+    /// What this machine is to have beyond what its units name, if anybody says so.
+    pub(super) wanted: Option<latest::Receiver<BTreeSet<String>>>,
 }
 
 /// Looks after the disk.
@@ -141,6 +145,7 @@ impl ImageDisk {
         let own: Vec<LocalUnit> = self.parts.supervisor.get("/v1/units").await?;
         own.iter().for_each(|unit| wanted::of_text(&unit.text, &mut words));
         wanted::of_assigned(&self.parts.pictures.borrow(), self.parts.machine, &mut words);
+        words.extend(self.parts.wanted.iter().flat_map(|wanted| wanted.borrow().clone()));
         let store = store.clone();
         let named = move || store.named_in(words.iter().map(String::as_str));
         Ok(tokio::task::spawn_blocking(named).await??)

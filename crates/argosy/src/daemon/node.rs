@@ -188,6 +188,7 @@ impl Node {
             machine: app.machine_id,
             pictures: pictures.clone(),
             supervisor: Client::new(app.places.supervisor_socket.clone()),
+            wanted: None,
         });
         tasks.spawn_until_stopped("images", images.run());
         let (peer_images, between) = PeerImages::new(peers::Parts {

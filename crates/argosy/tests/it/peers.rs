@@ -169,7 +169,11 @@ fn the_registry_is_asked_once_and_not_needed_for_what_a_machine_has() {
     // Without the registry: a worker that has nothing, by a command and by a container.
     registry.end();
     let refused = machines[3].run(&["pull", &name]);
-    assert_eq!(refused.code, 75, "what a tag means now only the registry knows: {}", refused.stderr);
+    assert_eq!(
+        refused.code, 75,
+        "what a tag means now only the registry knows: {}",
+        refused.stderr
+    );
     let ran = machines[3].run(&["pull", "--missing", &name]).ok();
     assert_eq!(ran.stderr.matches(": from m").count(), LAYERS, "{}", ran.stderr);
     assert_eq!(blobs(&machines[3]), blobs(&machines[0]));
@@ -200,15 +204,15 @@ fn assert_private(machine: &Machine, digest: &str) {
     let status = curl(&socket, "/v1/status", &[]).ok();
     assert!(status.stdout.ends_with("200"), "it may read: {}", status.stdout);
     let machine_id = "0".repeat(32);
-    for target in
-        [format!("/v1/images/blobs/sha256:{digest}?machine={machine_id}"), "/v1/images/seek".to_owned()]
-    {
+    for target in [
+        format!("/v1/images/blobs/sha256:{digest}?machine={machine_id}"),
+        "/v1/images/seek".to_owned(),
+    ] {
         let method = if target.ends_with("seek") { "POST" } else { "GET" };
         let refused = curl(&socket, &target, &["--request", method]).ok();
         assert!(refused.stdout.ends_with("403"), "{target}: {}", refused.stdout);
     }
 }
-
 
 #[test]
 fn whoever_is_killed_while_it_asks_the_registry_is_followed_by_another() {

@@ -101,10 +101,9 @@ impl State {
                 Some(format!("{}: {error}; trying again", layer.short()))
             }
             Event::Done { layer } => Some(format!("{}: done", layer.short())),
-            Event::Begun { .. }
-            | Event::Coming { .. }
-            | Event::Moved { .. }
-            | Event::Finishing => None,
+            Event::Begun { .. } | Event::Coming { .. } | Event::Moved { .. } | Event::Finishing => {
+                None
+            }
         };
         let important = !matches!(event, Event::Moved { .. });
         self.note(event);

@@ -12,7 +12,7 @@ use super::who::{Answer, UNDER_WAY_MAX};
 use crate::failure::chain;
 
 /// How long nobody is asked after a leader has not answered: pulls do not wait for it one by one.
-const FAILED_PAUSE: Duration = Duration::from_secs(3);
+const FAILED_PAUSE: Duration = Duration::from_secs(10);
 /// The same for one that knows nothing of this, until another one leads.
 const OLD_PAUSE: Duration = Duration::from_secs(60);
 

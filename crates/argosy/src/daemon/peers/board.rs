@@ -76,8 +76,8 @@ impl Board {
         machine: MachineId,
         news: News,
     ) -> Result<Result<(), Unheard>, NotLeading> {
-        let changes = news.whole
-            || !(news.held.is_empty() && news.names.is_empty() && news.ended.is_empty());
+        let changes =
+            news.whole || !(news.held.is_empty() && news.names.is_empty() && news.ended.is_empty());
         let heard = {
             let mut who = self.who.lock().unwrap_or_else(PoisonError::into_inner);
             who.as_mut().ok_or(NotLeading)?.hear(machine, news, boot_time())

@@ -24,10 +24,7 @@ struct Shared {
 }
 
 /// Returns the routes. Each connection adds its [`Caller`].
-pub(in crate::daemon) fn router(
-    images: Arc<PeerImages>,
-    stopped: watch::Receiver<bool>,
-) -> Router {
+pub(in crate::daemon) fn router(images: Arc<PeerImages>, stopped: watch::Receiver<bool>) -> Router {
     Router::new()
         .route(ASK, post(ask))
         .route(NEWS, post(news))

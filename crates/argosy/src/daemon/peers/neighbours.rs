@@ -91,11 +91,7 @@ impl Neighbours {
 }
 
 impl Peers for Neighbours {
-    fn seek<'a>(
-        &'a self,
-        sought: &'a Sought,
-        without: &'a BTreeSet<Peer>,
-    ) -> Answering<'a, Found> {
+    fn seek<'a>(&'a self, sought: &'a Sought, without: &'a BTreeSet<Peer>) -> Answering<'a, Found> {
         Box::pin(async move {
             // A peer without the id of a machine is none that could be asked.
             let without = without.iter().filter_map(|peer| peer.id.parse().ok()).collect();

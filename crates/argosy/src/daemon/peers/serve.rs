@@ -51,9 +51,8 @@ impl Server {
         let own = Arc::clone(&self.store);
         let wanted = digest.clone();
         let opening = tokio::task::spawn_blocking(move || open(&own, &wanted, from));
-        let failed = |error: &dyn std::error::Error| {
-            ApiError::from_chain(ErrorCode::Internal, error)
-        };
+        let failed =
+            |error: &dyn std::error::Error| ApiError::from_chain(ErrorCode::Internal, error);
         let opened = opening.await.map_err(|error| failed(&error))?;
         let Some((file, bytes)) = opened.map_err(|error| failed(&error))? else {
             return Err(ApiError::new(ErrorCode::NotFound, format!("{digest} is not here")));
@@ -93,11 +92,7 @@ pub(super) fn first_byte(headers: &HeaderMap) -> Result<u64, ApiError> {
     })
 }
 
-fn open(
-    own: &OwnStore,
-    digest: &Digest,
-    from: u64,
-) -> Result<Option<(File, u64)>, OpenError> {
+fn open(own: &OwnStore, digest: &Digest, from: u64) -> Result<Option<(File, u64)>, OpenError> {
     let Some(store) = own.get()? else { return Ok(None) };
     let Some((mut file, bytes)) = store.blob(digest)? else { return Ok(None) };
     file.seek(SeekFrom::Start(from)).map_err(|source| OpenError::Seek { source })?;
@@ -124,10 +119,13 @@ async fn send(
         let reading = tokio::task::spawn_blocking(move || {
             let mut piece = vec![0; PIECE_BYTES];
             let read = file.read(&mut piece);
-            (file, read.map(|length| {
-                piece.truncate(length);
-                Bytes::from(piece)
-            }))
+            (
+                file,
+                read.map(|length| {
+                    piece.truncate(length);
+                    Bytes::from(piece)
+                }),
+            )
         });
         let Ok((back, piece)) = reading.await else { return };
         file = back;

@@ -123,9 +123,7 @@ impl TryFrom<AnswerWire> for Answer {
                 Answer::At(machines.iter().map(|text| machine(text)).collect::<Result<_, _>>()?)
             }
             AnswerWire::Yours => Answer::Yours,
-            AnswerWire::Wait(text) => {
-                Answer::Wait(text.as_deref().map(machine).transpose()?)
-            }
+            AnswerWire::Wait(text) => Answer::Wait(text.as_deref().map(machine).transpose()?),
             AnswerWire::Named(view) => Answer::Named(named(&view)?),
         })
     }

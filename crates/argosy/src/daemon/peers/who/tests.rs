@@ -75,11 +75,7 @@ fn whoever_fails_or_is_lost_or_says_nothing_is_followed_by_another() {
     assert_eq!(ask(&mut who, 1, 0, 27), Answer::Yours);
     // The one that was silent has lost it, and says so in vain.
     who.hear(machine(3), whole(&[]), at(28)).unwrap();
-    let late = News {
-        number: 1,
-        under_way: vec![(blob(0), Origin::Registry)],
-        ..News::default()
-    };
+    let late = News { number: 1, under_way: vec![(blob(0), Origin::Registry)], ..News::default() };
     who.hear(machine(3), late, at(28)).unwrap();
     assert_eq!(who.bringing(&blob(0)), Some(machine(1)));
     // The one that makes progress keeps it.
@@ -145,13 +141,29 @@ fn a_new_leader_first_hears_what_there_is() {
 /// What may happen.
 #[derive(Debug, Clone)]
 enum Step {
-    Ask { asker: u128, what: u8, without: Vec<u128> },
+    Ask {
+        asker: u128,
+        what: u8,
+        without: Vec<u128>,
+    },
     /// It has brought it, or not.
-    End { machine: u128, what: u8, has: bool },
+    End {
+        machine: u128,
+        what: u8,
+        has: bool,
+    },
     /// It says that it makes progress, from the registry or a machine.
-    Progress { machine: u128, what: u8, from: Option<u128> },
-    Lose { machine: u128 },
-    Later { seconds: u64 },
+    Progress {
+        machine: u128,
+        what: u8,
+        from: Option<u128>,
+    },
+    Lose {
+        machine: u128,
+    },
+    Later {
+        seconds: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
