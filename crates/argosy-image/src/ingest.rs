@@ -46,13 +46,13 @@ impl LayerError {
     }
 
     /// Whether it may come of bytes that are not the blob's.
-    pub(crate) const fn may_be_a_lie(&self) -> bool {
+    pub(crate) fn may_be_a_lie(&self) -> bool {
         match self {
             Self::Digest { .. }
             | Self::TooLong { .. }
             | Self::TooShort { .. }
-            | Self::DiffId { .. }
-            | Self::Unpack(_) => true,
+            | Self::DiffId { .. } => true,
+            Self::Unpack(error) => !error.is_for_want(),
             Self::Source(_) | Self::Blob(_) | Self::Store(_) => false,
         }
     }

@@ -44,7 +44,7 @@ impl Feed {
         if let Some(peers) = self.peers.take()
             && self.download.from < self.download.size
         {
-            match self.from_peers(&peers, &sender, &mut fed).await {
+            match self.ask_peers(&peers, &sender, &mut fed).await {
                 Some(errand) => fed.errand = errand,
                 None => return fed,
             }
@@ -57,7 +57,7 @@ impl Feed {
 
     /// Asks machines until one of them has given all of it; tells otherwise whether others count on
     /// the registry being asked.
-    async fn from_peers(
+    async fn ask_peers(
         &mut self,
         peers: &Arc<dyn Peers>,
         sender: &Pieces,
@@ -76,7 +76,7 @@ impl Feed {
                 Next::Named(_) => return Some(None),
             };
             for peer in offered {
-                match self.from_peer(peers, &peer, sender, fed).await {
+                match self.ask_peer(peers, &peer, sender, fed).await {
                     Given::Whole | Given::Unwanted => {
                         fed.errand = Some(errand);
                         return None;
@@ -92,7 +92,7 @@ impl Feed {
         }
     }
 
-    async fn from_peer(
+    async fn ask_peer(
         &mut self,
         peers: &Arc<dyn Peers>,
         peer: &Peer,
@@ -109,7 +109,9 @@ impl Feed {
             match next_piece(blob.as_mut(), peer).await {
                 Ok(Some(piece)) if piece.is_empty() => {}
                 Ok(Some(piece)) => {
-                    fed.gave.insert(peer.clone());
+                    if !fed.gave.contains(peer) {
+                        fed.gave.insert(peer.clone());
+                    }
                     self.download.from = self.download.from.saturating_add(piece.len() as u64);
                     if sender.send(Ok(piece)).await.is_err() {
                         return Given::Unwanted;

@@ -385,6 +385,31 @@ fn a_blocked_registry_and_a_policy_say_no_whoever_has_the_image() {
 }
 
 #[test]
+fn what_must_be_signed_is_asked_of_the_registry_alone() {
+    use crate::signatures::{Signer, write_policy};
+    use argosy_image::{Policy, pull, silent};
+    let made = image();
+    let fake = Fake::with(&made);
+    let cluster = Cluster::of(&[("m2", How::Well)], &made);
+    let reference: Reference = fake.name("app").parse().unwrap();
+    let named = Named { digest: digest_of(&made.manifest), pulled: 1 };
+    cluster.state.lock().unwrap().names.insert(reference.clone(), named);
+    let folder = folder();
+    let store = store(folder.path());
+    Signer::new().write_public_key(&folder.path().join("own.pub"));
+    write_policy(folder.path(), "own.pub", "");
+    let policy = Policy::read(&folder.path().join("policy.json")).unwrap();
+    let (client, options) = (client(), cluster.options(When::Missing));
+    let pulling = pull(&store, &client, &policy, &reference, &options, silent());
+    let error = whole(&crate::tools::runtime().block_on(pulling).unwrap_err());
+    assert!(error.contains("it has none"), "{error}");
+    assert_eq!(asked(&fake)[0], "/v2/app/manifests/latest");
+    let state = cluster.state.lock().unwrap();
+    assert!(state.opened.is_empty() && state.told.is_empty(), "{state:?}");
+    assert_eq!(crate::tools::contents(&store), [""; 0], "something is left of it");
+}
+
+#[test]
 fn names_that_were_given_here_are_not_handed_out() {
     let made = image();
     let fake = Fake::with(&made);

@@ -174,6 +174,7 @@ fn the_registry_is_asked_once_and_not_needed_for_what_a_machine_has() {
         "what a tag means now only the registry knows: {}",
         refused.stderr
     );
+    assert!(refused.stderr.contains("argosy pull --missing"), "{}", refused.stderr);
     let ran = machines[3].run(&["pull", "--missing", &name]).ok();
     assert_eq!(ran.stderr.matches(": from m").count(), LAYERS, "{}", ran.stderr);
     assert_eq!(blobs(&machines[3]), blobs(&machines[0]));
@@ -236,4 +237,27 @@ fn whoever_is_killed_while_it_asks_the_registry_is_followed_by_another() {
     assert!(begun.elapsed() < PATIENCE / 4, "it was not waited for the claim to run out");
     second.kill().unwrap();
     second.wait().unwrap();
+}
+
+#[test]
+fn a_new_leader_hears_what_there_is_and_a_lost_machine_is_not_asked() {
+    let mut registry = Registry::with_image();
+    let name = registry.name();
+    let mut machines = cluster(4);
+    machines[0].run(&["pull", &name]).ok();
+    machines[3].run(&["pull", &name]).ok();
+    registry.end();
+    // It leads, and has the image.
+    let leader = machines[1].json(&["cluster", "status"])["cluster"]["leader"].clone();
+    assert_eq!(leader, "m1");
+    machines[0].lose();
+    machines[1].wait("another leader", |m| {
+        let leader = &m.json(&["cluster", "status"])["cluster"]["leader"];
+        leader.is_string() && leader != "m1"
+    });
+    machines[1].wait("the image from the machine that is left", |m| {
+        let ran = m.run(&["pull", "--missing", &name]);
+        assert!(!ran.stderr.contains(": from m1"), "{}", ran.stderr);
+        ran.code == 0 && ran.stderr.matches(": from m4").count() == LAYERS
+    });
 }

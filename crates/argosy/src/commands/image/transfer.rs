@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use argosy_image::{
-    Image, ImportOptions, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store, When,
+    Blame, Image, ImportOptions, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store, When,
 };
 
 use super::bars::Bars;
@@ -14,6 +14,10 @@ use crate::args::{Global, ImageImport, ImageLoad, ImagePull, ImagePush, ImageSav
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 use crate::through_daemon;
+
+/// What helps when a registry cannot be reached.
+const ELSEWHERE: &str =
+    "if another machine of the cluster has the image, take what it has: argosy pull --missing";
 
 pub(in crate::commands) async fn pull(
     options: &ImagePull,
@@ -34,7 +38,12 @@ pub(in crate::commands) async fn pull(
         let image =
             argosy_image::pull(&store, &client, &policy, reference, &pull, bars.progress()).await;
         bars.end();
-        let image = image.map_err(failed)?;
+        let image = image.map_err(|error| {
+            let hint = !options.missing && pull.peers.is_some();
+            let hint = hint && error.blame() == Blame::Network;
+            let failure = failed(error);
+            if hint { failure.with_help(ELSEWHERE) } else { failure }
+        })?;
         if options.quiet && !printer.json() {
             printer.line(image.id.short())?;
         } else if !printer.json() {

@@ -128,3 +128,63 @@ fn machines_of(picture: &Picture) -> BTreeMap<MachineId, Option<String>> {
     let there = machines.filter(|machine| !machine.lost);
     there.map(|machine| (machine.id, machine.metadata.get(ZONE).cloned())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use argosy_image::Digest;
+
+    use super::*;
+
+    const ONE: MachineId = MachineId(1);
+    const OTHER: MachineId = MachineId(2);
+
+    fn ask(content: &[u8]) -> Vec<Ask> {
+        let sought = Sought::Blob(Digest::sha256(content));
+        vec![Ask { sought, without: BTreeSet::new() }]
+    }
+
+    /// The board of a leader that everybody has told that he has nothing.
+    async fn leading() -> Arc<Board> {
+        let board = Arc::new(Board::default());
+        board.see(true, BTreeMap::from([(ONE, None), (OTHER, None)]));
+        for machine in [ONE, OTHER] {
+            board.hear(machine, News { whole: true, ..News::default() }).unwrap().unwrap();
+        }
+        // A new leader waits for a while, and so does whoever asks.
+        assert_eq!(board.answer(ONE, &ask(b"a")).await.unwrap(), [Answer::Yours]);
+        board
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_hears_at_once_when_it_is_there_or_nobody_leads() {
+        let board = leading().await;
+        let waiting = |content: &'static [u8]| {
+            let board = Arc::clone(&board);
+            tokio::spawn(async move { board.answer(OTHER, &ask(content)).await })
+        };
+        let heard = waiting(b"a");
+        tokio::task::yield_now().await;
+        assert!(!heard.is_finished(), "the other one is bringing it");
+        let (digest, begun) = (Digest::sha256(b"a"), Instant::now());
+        let sought = Sought::Blob(digest.clone());
+        let held = News { number: 1, held: vec![digest], ended: vec![sought], ..News::default() };
+        board.hear(ONE, held).unwrap().unwrap();
+        assert_eq!(heard.await.unwrap().unwrap(), [Answer::At(vec![ONE])]);
+        assert!(begun.elapsed() < LOOK_EVERY, "it was told");
+        assert_eq!(board.answer(ONE, &ask(b"b")).await.unwrap(), [Answer::Yours]);
+        let heard = waiting(b"b");
+        tokio::task::yield_now().await;
+        board.see(false, BTreeMap::new());
+        assert_eq!(heard.await.unwrap(), Err(NotLeading));
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_several_things_hears_of_the_first_that_is_known() {
+        let board = leading().await;
+        let asks = [ask(b"a"), ask(b"b")].concat();
+        let answers = board.answer(OTHER, &asks).await.unwrap();
+        assert_eq!(answers, [Answer::Wait(Some(ONE)), Answer::Yours]);
+    }
+}
