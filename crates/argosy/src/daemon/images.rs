@@ -5,7 +5,7 @@
 //! made by whoever brings the first image.
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the agent that says what is wanted is not here"))]
-mod bring;
+pub(super) mod bring;
 mod wanted;
 mod watch;
 

@@ -198,6 +198,8 @@ struct Keeping<S> {
     stamp: Option<u64>,
     /// When it was last looked for what may have gone.
     looked: Duration,
+    /// When it was last said how far pulls are.
+    shown: Duration,
 }
 
 impl<S: Source> Keeping<S> {
@@ -211,6 +213,7 @@ impl<S: Source> Keeping<S> {
             begun: Instant::now(),
             stamp: None,
             looked: Duration::ZERO,
+            shown: Duration::ZERO,
         }
     }
 
@@ -279,7 +282,12 @@ impl<S: Source> Keeping<S> {
 
     /// Says how far it is, if that is news.
     fn say(&mut self) {
-        for job in self.jobs.values() {
+        let now = self.begun.elapsed();
+        let is_due = now >= self.shown + LOOK_EVERY;
+        if is_due {
+            self.shown = now;
+        }
+        for job in self.jobs.values().filter(|_| is_due) {
             if let Some(text) = lock(&job.shown).text() {
                 self.plan.note(&job.name, text);
             }

@@ -138,6 +138,26 @@ fn a_new_leader_first_hears_what_there_is() {
     assert_eq!(ask(&mut who, 9, 0, 2), Answer::Nobody, "a machine that is not known");
 }
 
+#[test]
+fn a_layer_is_everywhere_after_as_many_rounds_as_machines_have_digits_to_the_base_of_nine() {
+    // Who has it gives it to eight others in each round, and they to eight more.
+    for (count, rounds_max) in [(9, 1), (81, 2), (256, 3)] {
+        let mut who = who(count);
+        who.hear(machine(1), whole(&[0]), at(5)).unwrap();
+        let mut missing: BTreeSet<u128> = (2..=count).collect();
+        for _ in 0..rounds_max {
+            let mut told = |asker: &u128| matches!(ask(&mut who, *asker, 0, 5), Answer::At(_));
+            let done: Vec<u128> = missing.iter().copied().filter(|asker| told(asker)).collect();
+            for number in done {
+                let news = News { ended: vec![blob(0)], ..whole(&[0]) };
+                who.hear(machine(number), news, at(5)).unwrap();
+                missing.remove(&number);
+            }
+        }
+        assert!(missing.is_empty(), "{} of {count} have nothing yet", missing.len());
+    }
+}
+
 /// What may happen.
 #[derive(Debug, Clone)]
 enum Step {
