@@ -2,6 +2,8 @@
 //!
 //! Over a unix socket by itself; over anything else through a [`Connect`].
 
+mod bytes;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -11,8 +13,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Method, Request, StatusCode};
+use ::bytes::{Bytes, BytesMut};
+use http::header::RANGE;
+use http::{HeaderName, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -23,6 +26,8 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use crate::{ApiError, ErrorBody};
+
+pub use self::bytes::ByteStream;
 
 /// Longest answer that is taken in one piece: 10,000 units of about 4 KiB, and room.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -214,7 +219,8 @@ impl Client {
         body: Bytes,
         hops: u32,
     ) -> Result<Forwarded, ClientError> {
-        let (_connection, response, request) = self.begin(method, target, body, hops).await?;
+        let header = (hops > 0).then(|| (HeaderName::from_static(HOPS_HEADER), hops.to_string()));
+        let (_connection, response, request) = self.begin(method, target, body, header).await?;
         let (status, note) = (response.status(), note_of(&response));
         let body = self.collect(response.into_body(), &request).await?;
         Ok(Forwarded { status, body, note })
@@ -222,9 +228,19 @@ impl Client {
 
     /// Gets a stream of JSON lines.
     pub async fn lines(&self, target: &str) -> Result<LineStream, ClientError> {
-        let exchange = self.exchange(Method::GET, target, None::<&()>);
-        let (connection, body, request, _) =
-            self.in_time(&format!("GET {target}"), exchange).await?;
+        self.lines_of(Method::GET, target, None::<&()>).await
+    }
+
+    /// Sends JSON, or nothing, and gets a stream of JSON lines.
+    pub async fn lines_of<B: Serialize>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&B>,
+    ) -> Result<LineStream, ClientError> {
+        let request = format!("{method} {target}");
+        let exchange = self.exchange(method, target, body);
+        let (connection, body, request, _) = self.in_time(&request, exchange).await?;
         Ok(LineStream {
             _connection: connection,
             body,
@@ -282,6 +298,17 @@ impl Client {
         target: &str,
         body: Option<&B>,
     ) -> Result<(Connection, Incoming, String, StatusCode), ClientError> {
+        self.exchange_of(method, target, body, None).await
+    }
+
+    /// The same with a range of bytes.
+    async fn exchange_of<B: Serialize>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&B>,
+        range: Option<String>,
+    ) -> Result<(Connection, Incoming, String, StatusCode), ClientError> {
         let payload = match body.map(serde_json::to_vec).transpose() {
             Ok(payload) => payload.map(Bytes::from).unwrap_or_default(),
             Err(error) => {
@@ -290,7 +317,9 @@ impl Client {
                 return Err(ClientError::Broken { server, request, source });
             }
         };
-        let (connection, response, request_name) = self.begin(method, target, payload, 0).await?;
+        let header = range.map(|range| (RANGE, range));
+        let (connection, response, request_name) =
+            self.begin(method, target, payload, header).await?;
         if let (Some(on_note), Some(note)) = (&self.on_note, note_of(&response)) {
             on_note(&note);
         }
@@ -316,7 +345,7 @@ impl Client {
         method: Method,
         target: &str,
         payload: Bytes,
-        hops: u32,
+        header: Option<(HeaderName, String)>,
     ) -> Result<(Connection, http::Response<Incoming>, String), ClientError> {
         let request_name = format!("{method} {target}");
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Broken {
@@ -337,8 +366,8 @@ impl Client {
             drop(driver.await);
         }));
         let mut builder = Request::builder().method(method).uri(target).header("host", "argosy");
-        if hops > 0 {
-            builder = builder.header(HOPS_HEADER, hops);
+        if let Some((name, value)) = header {
+            builder = builder.header(name, value);
         }
         if !payload.is_empty() {
             builder = builder.header("content-type", "application/json");

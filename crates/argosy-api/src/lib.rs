@@ -7,6 +7,7 @@
 
 mod client;
 mod error;
+pub mod images;
 pub mod journal_line;
 pub mod local;
 pub mod operator;
@@ -16,8 +17,8 @@ pub mod traffic;
 mod unit_container;
 
 pub use client::{
-    Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream, NOTE_HEADER,
-    Stream,
+    ByteStream, Client, ClientError, Connect, Connecting, Forwarded, HOPS_HEADER, LineStream,
+    NOTE_HEADER, Stream,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, chain};
 pub use server::{Peer, bind_unix, serve_unix};

@@ -110,7 +110,7 @@ fn publish(session: &Session, layer: ReadyLayer, options: &ImportOptions) -> Res
     let manifest = Manifest { media_type, config: config_blob, layers };
     assemble(session, blob, &manifest, vec![layer])?;
     if let Some(name) = &options.name {
-        let record = NameRecord { manifest: digest.clone(), asked: digest.clone() };
+        let record = NameRecord::given(digest.clone(), digest.clone());
         session.set_name(name, &record)?;
     }
     let unknown = || StoreError::NotFound { name: digest.to_string() };

@@ -45,6 +45,18 @@ impl LayerError {
         })
     }
 
+    /// Whether it may come of bytes that are not the blob's.
+    pub(crate) fn may_be_a_lie(&self) -> bool {
+        match self {
+            Self::Digest { .. }
+            | Self::TooLong { .. }
+            | Self::TooShort { .. }
+            | Self::DiffId { .. } => true,
+            Self::Unpack(error) => !error.is_for_want(),
+            Self::Source(_) | Self::Blob(_) | Self::Store(_) => false,
+        }
+    }
+
     /// Whether what there is of the blob is of no use for another attempt.
     const fn spoils_the_blob(&self) -> bool {
         match self {

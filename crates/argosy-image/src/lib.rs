@@ -25,6 +25,7 @@ mod limits;
 mod load;
 mod local;
 mod manifest;
+mod peers;
 mod platform;
 mod policy;
 mod progress;
@@ -48,6 +49,7 @@ pub use limits::Limits;
 pub use load::{LoadFrom, LoadOptions, Loaded, load};
 pub use manifest::{Descriptor, ManifestError};
 pub use oci_spec::image::ImageConfiguration;
+pub use peers::{Answering, Errand, Found, Named, Peer, PeerBlob, PeerError, Peers, Sought};
 pub use platform::{Platform, PlatformError};
 pub use policy::{POLICY_FILES, Policy, PolicyError};
 pub use progress::{Event, Progress, silent};
@@ -61,6 +63,6 @@ pub use registry::{
 pub use save::{SaveTo, save};
 pub use share::share;
 pub use store::{
-    Collect, Collected, DiskUse, Image, ImageUse, LastCollection, Lease, Pressure, Removal,
-    Removed, Store, StoreError, Usage,
+    Collect, Collected, DiskUse, Held, HeldName, Image, ImageUse, LastCollection, Lease, Pressure,
+    Removal, Removed, Store, StoreError, Usage,
 };

@@ -102,7 +102,7 @@ pub fn load(
     for (manifest, asked, names) in images {
         let names = only.map_or(names, |name| vec![name.clone()]);
         for name in &names {
-            let record = NameRecord { manifest: manifest.clone(), asked: asked.clone() };
+            let record = NameRecord::given(manifest.clone(), asked.clone());
             session.set_name(name, &record)?;
         }
         let unknown = || StoreError::NotFound { name: manifest.to_string() };

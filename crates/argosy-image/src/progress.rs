@@ -16,9 +16,13 @@ pub enum Event {
     Waiting { layer: Digest },
     /// A layer begins to arrive; some of it may be here from an earlier attempt.
     Begun { layer: Digest, bytes: u64, have: u64 },
+    /// A layer comes from another machine from here on.
+    From { layer: Digest, peer: String },
+    /// Another machine is bringing a layer; it is waited for.
+    Coming { layer: Digest, peer: String },
     /// More of a layer has been written and unpacked.
     Moved { layer: Digest, bytes: u64 },
-    /// A registry failed, which is got over.
+    /// A registry or another machine failed, which is got over.
     Retried { layer: Digest, error: String },
     /// A layer is here, verified.
     Done { layer: Digest },

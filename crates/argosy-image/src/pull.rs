@@ -1,7 +1,10 @@
 //! Pulls: from a reference to an image that a container can run.
 
+mod feed;
 mod layer;
+mod search;
 mod signatures;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use crate::assemble::{KnownLayers, ReadyLayer, Tree, assemble, check_platform, d
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{self, Descriptor, Document, Manifest, ManifestError};
+use crate::peers::Peers;
 use crate::platform::Platform;
 use crate::policy::{Demands, Policy};
 use crate::progress::{Event, Progress};
@@ -44,6 +48,10 @@ pub struct PullOptions {
     pub when: When,
     /// Who holds the image from the moment it is there; nobody if none is given.
     pub holder: Option<String>,
+    /// Other machines to ask before the registry; none if none are given. Names they are asked for
+    /// only with [`When::Missing`], and neither for names nor for manifests where the policy demands
+    /// signatures.
+    pub peers: Option<Arc<dyn Peers>>,
 }
 
 /// Pulls an image, or finds that it is here.
@@ -71,8 +79,17 @@ pub async fn pull(
     }
     let begun = store.clone();
     let session = Arc::new(blocking(move || Ok(Session::begin_after_dead(&begun)?)).await?);
-    let pull =
-        Pull { session, client: client.clone(), reference: reference.clone(), wanted, progress };
+    let pull = Pull {
+        session,
+        client: client.clone(),
+        reference: reference.clone(),
+        wanted,
+        when: options.when,
+        peers: options.peers.clone(),
+        // Signatures are with the registry, and so is what they are for.
+        manifests_from: options.peers.clone().filter(|_| demands.signatures.is_empty()),
+        progress,
+    };
     let image = pull.run(&demands).await?;
     hold(store, &image, options)?;
     // The session still keeps the image from being collected; only now may it end.
@@ -114,12 +131,24 @@ struct Pull {
     client: RegistryClient,
     reference: Reference,
     wanted: Platform,
+    when: When,
+    peers: Option<Arc<dyn Peers>>,
+    /// The same, for manifests, names and configurations.
+    manifests_from: Option<Arc<dyn Peers>>,
     progress: Progress,
+}
+
+/// What a reference means.
+#[derive(Clone)]
+struct Asked {
+    fetched: Fetched,
+    /// When a registry said so, in seconds since 1970.
+    pulled: u64,
 }
 
 impl Pull {
     async fn run(&self, demands: &Demands<'_>) -> Result<Image, Error> {
-        let asked = self.fetch().await?;
+        let Asked { fetched: asked, pulled } = self.fetch().await?;
         let (fetched, manifest) = self.chosen(asked.clone()).await?;
         self.verify(demands, &asked, &fetched).await?;
         let config = self.config(&fetched.source, &manifest.config).await?;
@@ -137,14 +166,14 @@ impl Pull {
         let session = Arc::clone(&self.session);
         let reference = self.reference.clone();
         blocking(move || {
-            publish(&session, &reference, &asked, &fetched, &manifest, &config, layers)
+            let name = NameRecord {
+                manifest: fetched.digest.clone(),
+                asked: asked.digest.clone(),
+                pulled: Some(pulled),
+            };
+            publish(&session, &reference, &name, [&asked, &fetched], &manifest, &config, layers)
         })
         .await
-    }
-
-    async fn fetch(&self) -> Result<Fetched, Error> {
-        let max = self.session.store().limits().manifest_bytes_max;
-        self.client.manifest(&self.reference, max).await.map_err(|error| self.failed(error))
     }
 
     /// The manifest itself, by way of an index if one was sent.
@@ -159,12 +188,7 @@ impl Pull {
             Document::Index(entries) => entries,
         };
         let chosen = manifest::choose(&entries, &self.wanted).map_err(wrong)?;
-        let name = chosen.digest.to_string();
-        let fetched = self
-            .client
-            .manifest_at(&asked.source, &name, limits.manifest_bytes_max)
-            .await
-            .map_err(|error| self.failed(error))?;
+        let fetched = self.manifest_of(&asked.source, &chosen.digest).await?;
         match parse(&fetched)? {
             Document::Manifest(manifest) => Ok((fetched, manifest)),
             Document::Index(_) => Err(wrong(ManifestError::Nested)),
@@ -198,19 +222,6 @@ impl Pull {
         Ok(())
     }
 
-    async fn config(&self, source: &Source, config: &Descriptor) -> Result<Vec<u8>, Error> {
-        if self.session.pin("blobs", &config.digest)?
-            && let Ok(bytes) = self.session.store().read_blob(&config.digest)
-        {
-            return Ok(bytes);
-        }
-        let max = self.session.store().limits().config_bytes_max.min(config.size);
-        self.client
-            .small_blob(source, &config.digest, max)
-            .await
-            .map_err(|error| self.failed(error))
-    }
-
     /// Brings all layers, each once, several at a time.
     async fn layers(
         &self,
@@ -232,6 +243,7 @@ impl Pull {
             let job = LayerJob {
                 session: Arc::clone(&self.session),
                 client: self.client.clone(),
+                peers: self.peers.clone(),
                 reference: self.reference.clone(),
                 source: source.clone(),
                 known: Arc::clone(&known),
@@ -286,8 +298,8 @@ fn in_order(
 fn publish(
     session: &Session,
     reference: &Reference,
-    asked: &Fetched,
-    fetched: &Fetched,
+    name: &NameRecord,
+    [asked, fetched]: [&Fetched; 2],
     manifest: &Manifest,
     config: &[u8],
     layers: Vec<ReadyLayer>,
@@ -305,8 +317,7 @@ fn publish(
         size: fetched.bytes.len() as u64,
     };
     assemble(session, blob, manifest, layers)?;
-    let name = NameRecord { manifest: fetched.digest.clone(), asked: asked.digest.clone() };
-    session.set_name(reference, &name)?;
+    session.set_name(reference, name)?;
     let unknown = || StoreError::NotFound { name: reference.to_string() };
     Ok(session.store().image(&fetched.digest)?.ok_or_else(unknown)?)
 }

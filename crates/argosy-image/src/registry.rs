@@ -18,5 +18,5 @@ pub use client::RegistryClient;
 pub use failure::RegistryError;
 pub use settings::{Mirror, Registries, RegistrySettings, Transport};
 
-pub(crate) use blobs::Download;
+pub(crate) use blobs::{BlobStream, Download, Pieces};
 pub(crate) use client::{Fetched, Source};

@@ -27,7 +27,7 @@ pub fn share(from: &Store, name: &Reference, to: &Store) -> Result<Image, Error>
     }
     ours.publish_image(&record)?;
     let manifest = record.manifest.digest;
-    ours.set_name(name, &NameRecord { manifest: manifest.clone(), asked: manifest.clone() })?;
+    ours.set_name(name, &NameRecord::given(manifest.clone(), manifest.clone()))?;
     let unknown = || StoreError::NotFound { name: name.to_string() };
     Ok(to.image(&manifest)?.ok_or_else(unknown)?)
 }

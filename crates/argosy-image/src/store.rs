@@ -21,6 +21,7 @@
 mod blob;
 mod collect;
 mod durable;
+mod held;
 mod image;
 mod layers;
 mod lease;
@@ -47,6 +48,7 @@ use crate::limits::Limits;
 use crate::reference::Reference;
 
 pub use collect::{Collect, Collected};
+pub use held::{Held, HeldName};
 pub use image::Image;
 pub use lease::Lease;
 pub use noted::LastCollection;
@@ -206,6 +208,10 @@ impl Store {
 
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.place("blobs", digest)
+    }
+
+    fn partial_path(&self, digest: &Digest) -> PathBuf {
+        self.path("partial").join(format!("{}-{}", digest.algorithm().name(), digest.hex()))
     }
 
     /// Held while things appear: nothing goes meanwhile.

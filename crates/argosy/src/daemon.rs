@@ -29,6 +29,7 @@ mod machine_port;
 mod machine_routes;
 mod machine_server;
 mod node;
+mod peers;
 mod picture;
 mod repeats;
 mod report_wire;
@@ -61,6 +62,7 @@ use crate::program;
 use crate::session::{API_SOCKET, SUPERVISOR_SOCKET};
 use app::App;
 use listeners::Listen;
+pub(crate) use peers::mark_of;
 
 /// Owner and group may connect; who may change things is decided by the peer's user id.
 const API_SOCKET_MODE: u32 = 0o660;

@@ -15,6 +15,7 @@ mod program;
 mod proxy;
 mod session;
 mod template;
+mod through_daemon;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::archive::{Archive, ArchiveError, Entry, Kind, relative};
@@ -55,6 +56,21 @@ impl UnpackError {
     /// Whether it may come from bytes that were damaged on their way.
     pub(crate) const fn may_be_damage(&self) -> bool {
         !matches!(self, Self::Write { .. } | Self::Refused(_) | Self::Unmapped { .. })
+    }
+
+    /// Whether it is for want of room or rights here, whatever the bytes are.
+    pub(crate) fn is_for_want(&self) -> bool {
+        match self {
+            Self::Refused(Refusal::Space { .. }) | Self::Unmapped { .. } => true,
+            Self::Write { source, .. } => {
+                let errno = Errno::from_io_error(source);
+                matches!(
+                    errno,
+                    Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO | Errno::PERM)
+                )
+            }
+            _ => false,
+        }
     }
 }
 

@@ -1,26 +1,33 @@
 //! One layer of a pull: found, waited for, unpacked, or brought from a registry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocking;
+use super::feed::{Fed, Feed};
 use crate::assemble::{KnownLayers, ReadyLayer, Tree};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::ingest::{Expected, LayerError, Meter, ingest, keep};
 use crate::manifest::Descriptor;
+use crate::peers::{Peer, Peers};
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
-use crate::registry::{Download, RegistryClient, Source};
+use crate::registry::{BlobStream, Download, RegistryClient, Source};
 use crate::store::{Claim, Partial, Session};
 
 /// How often it is looked whether another operation has brought a blob.
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
+/// How often a layer is brought anew because other machines have sent something else. At the last
+/// only the registry is asked.
+const ANEW_MAX: usize = 3;
 
 /// One layer to bring.
 pub(super) struct LayerJob {
     pub(super) session: Arc<Session>,
     pub(super) client: RegistryClient,
+    pub(super) peers: Option<Arc<dyn Peers>>,
     pub(super) reference: Reference,
     pub(super) source: Source,
     pub(super) known: Arc<KnownLayers>,
@@ -30,9 +37,19 @@ pub(super) struct LayerJob {
     pub(super) progress: Progress,
 }
 
+/// A layer that came, or did not, and who gave bytes of it.
+struct Brought {
+    result: Result<(Tree, u64), LayerError>,
+    gave: BTreeSet<Peer>,
+    /// Whether some of it was here before.
+    resumed: bool,
+}
+
 impl LayerJob {
-    pub(super) async fn run(self) -> Result<ReadyLayer, Error> {
+    pub(super) async fn run(mut self) -> Result<ReadyLayer, Error> {
         let mut waiting = false;
+        // Machines that have given wrong bytes, and whether what is here is of no use.
+        let (mut liars, mut anew, mut spoilt) = (BTreeSet::new(), 0, false);
         loop {
             let job = (Arc::clone(&self.session), self.blob.digest.clone());
             let claim = blocking(move || Ok(job.0.claim(&job.1)?)).await?;
@@ -51,9 +68,34 @@ impl LayerJob {
                     return Ok(self.ready(tree, bytes));
                 }
                 (Claim::Whole, None) => return self.unpack_blob().await,
-                (Claim::Mine(partial), found) => return self.bring(partial, found).await,
+                (Claim::Mine(partial), _) if spoilt && partial.have() > 0 => partial.discard(),
+                (Claim::Mine(partial), found) => {
+                    let Brought { result, gave, resumed } =
+                        self.bring(partial, found, &liars).await?;
+                    match result {
+                        Ok((tree, bytes)) => return Ok(self.ready(tree, bytes)),
+                        Err(error) if anew == ANEW_MAX || !error.may_be_a_lie() => {
+                            return Err(layer(self.blob.digest.clone(), error));
+                        }
+                        // What was here may be another machine's, too.
+                        Err(error) if gave.is_empty() && !(resumed && self.peers.is_some()) => {
+                            return Err(layer(self.blob.digest.clone(), error));
+                        }
+                        Err(error) => self.begin_anew(&error),
+                    }
+                    (anew, spoilt) = (anew + 1, true);
+                    liars.extend(gave);
+                    if anew == ANEW_MAX {
+                        self.peers = None;
+                    }
+                }
             }
         }
+    }
+
+    fn begin_anew(&self, error: &LayerError) {
+        let (layer, error) = (self.blob.digest.clone(), error.to_string());
+        (self.progress)(Event::Retried { layer, error });
     }
 
     /// The blob is here, but not its directory.
@@ -71,36 +113,42 @@ impl LayerJob {
     }
 
     async fn bring(
-        self,
+        &self,
         partial: Partial,
         found: Option<(Tree, u64)>,
-    ) -> Result<ReadyLayer, Error> {
+        liars: &BTreeSet<Peer>,
+    ) -> Result<Brought, Error> {
         let from = partial.have().min(self.blob.size);
         self.begun(from);
         let endpoints = self.endpoints()?;
         let digest = self.blob.digest.clone();
-        let download = Download { endpoints, digest, size: self.blob.size, from };
-        let (retried, name) = (Arc::clone(&self.progress), self.blob.digest.clone());
-        let (stream, downloading) = self.client.download(download, move |error| {
-            let error = error.to_string();
-            retried(Event::Retried { layer: name.clone(), error });
-        });
+        let feed = Feed {
+            client: self.client.clone(),
+            peers: self.peers.clone(),
+            download: Download { endpoints, digest, size: self.blob.size, from },
+            without: liars.clone(),
+            progress: Arc::clone(&self.progress),
+        };
+        let (pieces, stream) = BlobStream::new();
         let (session, expected, meter) = (Arc::clone(&self.session), self.expected(), self.meter());
-        let (digest, size) = (self.blob.digest.clone(), self.blob.size);
+        let size = self.blob.size;
         let writing = blocking(move || {
-            let result = match found {
+            Ok(match found {
                 Some((tree, bytes)) => {
                     keep(&session, partial, stream, size, meter).map(|()| (tree, bytes))
                 }
                 None => ingest(&session, Some(partial), stream, &expected, meter)
                     .map(|ingested| (Tree::Staged(ingested.staged), ingested.bytes)),
-            };
-            result.map_err(|error| layer(digest, error))
+            })
         });
-        let ((), written) = tokio::join!(downloading, writing);
-        let (tree, bytes) = written?;
-        (self.progress)(Event::Done { layer: self.blob.digest.clone() });
-        Ok(self.ready(tree, bytes))
+        let (Fed { errand, gave }, written) = tokio::join!(feed.run(pieces), writing);
+        // Whoever counts on this looks for the blob now.
+        drop(errand);
+        let result = written?;
+        if result.is_ok() {
+            (self.progress)(Event::Done { layer: self.blob.digest.clone() });
+        }
+        Ok(Brought { result, gave, resumed: from > 0 })
     }
 
     /// The place that had the manifest first, then the others.

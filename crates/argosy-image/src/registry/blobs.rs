@@ -31,10 +31,21 @@ pub(crate) struct Download {
     pub(crate) from: u64,
 }
 
+/// The writing end of a download.
+pub(crate) type Pieces = mpsc::Sender<Result<Bytes, RegistryError>>;
+
 /// The reading end of a download, for a thread that may wait.
 pub(crate) struct BlobStream {
     pieces: mpsc::Receiver<Result<Bytes, RegistryError>>,
     piece: Bytes,
+}
+
+impl BlobStream {
+    /// Both ends.
+    pub(crate) fn new() -> (Pieces, Self) {
+        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+        (sender, Self { pieces, piece: Bytes::new() })
+    }
 }
 
 impl Read for BlobStream {
@@ -62,21 +73,11 @@ enum Ended {
 }
 
 impl RegistryClient {
-    /// Begins a download. The future does it; `retried` is told of each failure that it gets over.
-    pub(crate) fn download(
+    /// Downloads. `retried` is told of each failure that it gets over.
+    pub(crate) async fn download(
         &self,
-        download: Download,
-        retried: impl Fn(&RegistryError) + Send,
-    ) -> (BlobStream, impl Future<Output = ()> + Send) {
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let stream = BlobStream { pieces, piece: Bytes::new() };
-        (stream, self.clone().run(download, sender, retried))
-    }
-
-    async fn run(
-        self,
         mut download: Download,
-        sender: mpsc::Sender<Result<Bytes, RegistryError>>,
+        sender: Pieces,
         retried: impl Fn(&RegistryError) + Send,
     ) {
         let mut failures = 0;
@@ -105,11 +106,7 @@ impl RegistryClient {
         }
     }
 
-    async fn attempt(
-        &self,
-        download: &mut Download,
-        sender: &mpsc::Sender<Result<Bytes, RegistryError>>,
-    ) -> Ended {
+    async fn attempt(&self, download: &mut Download, sender: &Pieces) -> Ended {
         if download.from >= download.size && download.size > 0 {
             return Ended::Whole;
         }

@@ -63,8 +63,7 @@ impl Session {
         if self.store().blob_path(digest).exists() {
             return Ok(Claim::Whole);
         }
-        let name = format!("{}-{}", digest.algorithm().name(), digest.hex());
-        let path = self.store().path("partial").join(name);
+        let path = self.store().partial_path(digest);
         let file = OpenOptions::new()
             .read(true)
             .append(true)

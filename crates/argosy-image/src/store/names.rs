@@ -19,6 +19,17 @@ pub(crate) struct NameRecord {
     pub(crate) manifest: Digest,
     /// What the registry has under the name: the manifest, or the index that it was chosen from.
     pub(crate) asked: Digest,
+    /// When a registry said so, in seconds since 1970. Not there for names that were given on a
+    /// machine, which mean nothing to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pulled: Option<u64>,
+}
+
+impl NameRecord {
+    /// A name that is given to an image here.
+    pub(crate) const fn given(manifest: Digest, asked: Digest) -> Self {
+        Self { manifest, asked, pulled: None }
+    }
 }
 
 impl Session {
@@ -91,7 +102,7 @@ impl Store {
         if self.record(&manifest)?.is_none() {
             return Err(StoreError::NotFound { name: image.to_owned() });
         }
-        let record = NameRecord { asked: manifest.clone(), manifest };
+        let record = NameRecord::given(manifest.clone(), manifest);
         self.set_name_held(name, &record)
     }
 

@@ -7,6 +7,7 @@ mod archive;
 mod fake;
 mod hostile;
 mod local;
+mod peers;
 mod pull;
 mod registry;
 mod signatures;

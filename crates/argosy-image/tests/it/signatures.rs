@@ -13,14 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use crate::registry::{Built, Registry};
 use crate::tools::{client, contents, folder, run, runtime, store, whole};
 
-struct Signer(EcdsaKeyPair);
+pub(crate) struct Signer(EcdsaKeyPair);
 
 impl Signer {
-    fn new() -> Signer {
+    pub(crate) fn new() -> Signer {
         Signer(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())
     }
 
-    fn write_public_key(&self, path: &Path) {
+    pub(crate) fn write_public_key(&self, path: &Path) {
         let der = self.0.public_key().as_der().unwrap();
         let lines = STANDARD.encode(der.as_ref());
         let text = format!("-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n");
@@ -67,7 +67,7 @@ fn put_blob(registry: &Registry, bytes: &str) -> Digest {
 }
 
 /// A policy in a file, that asks for a key's signatures.
-fn write_policy(folder: &Path, key: &str, identity: &str) {
+pub(crate) fn write_policy(folder: &Path, key: &str, identity: &str) {
     let key = folder.join(key);
     let text = format!(
         r#"{{"default":[{{"type":"reject"}}],"transports":{{"docker":{{"":[{{"type":"sigstoreSigned","keyPath":"{}"{identity}}}]}}}}}}"#,

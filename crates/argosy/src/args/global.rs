@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::RUNTIME_DIR;
+use crate::session::API_SOCKET;
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +41,11 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// This machine's daemon, whichever cluster commands speak to.
+    pub(crate) fn api_socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| self.runtime_dir().join(API_SOCKET))
+    }
+
     /// Where this machine's own sockets are.
     pub(crate) fn runtime_dir(&self) -> PathBuf {
         self.runtime_dir.clone().unwrap_or_else(|| PathBuf::from(RUNTIME_DIR))

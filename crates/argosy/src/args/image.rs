@@ -15,7 +15,8 @@ mod disk;
 pub(crate) enum ImageAction {
     /// Bring images from a registry.
     ///
-    /// Layers that are here do not travel again; what broke off goes on where it broke. An image
+    /// What another machine of the cluster has comes from there, and what several machines want at
+    /// once is asked of the registry by one of them. Layers that are here do not travel again; what broke off goes on where it broke. An image
     /// is listed only when all of it is here, verified and synced to the disk.
     ///
     /// Exit status: 1 bad name, 2 refused or not there, 75 registry not reachable.
@@ -77,7 +78,7 @@ pub(crate) struct ImagePull {
     /// Take the image for this platform; this machine's own by default.
     #[arg(long, value_name = "OS/ARCHITECTURE")]
     pub(crate) platform: Option<Platform>,
-    /// Ask no registry for a name that an image here has.
+    /// Ask no registry for a name that an image here or on another machine has.
     #[arg(long)]
     pub(crate) missing: bool,
     /// Print only the images' ids.

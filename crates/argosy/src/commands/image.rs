@@ -18,7 +18,7 @@ pub(crate) use shown::docker_value;
 pub(super) use shown::list;
 pub(super) use transfer::pull;
 
-use crate::args::{DataDir, ImageAction, ImageGc, ImageRemove, ImageTag, RegistryOptions};
+use crate::args::{DataDir, Global, ImageAction, ImageGc, ImageRemove, ImageTag, RegistryOptions};
 use crate::container::let_images_go;
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
@@ -28,9 +28,13 @@ const REGISTRIES: &str = "/etc/argosy/registries.toml";
 /// Images below the data directory.
 const IMAGES: &str = "images";
 
-pub(super) async fn run(action: ImageAction, printer: &Printer) -> Result<(), Failure> {
+pub(super) async fn run(
+    action: ImageAction,
+    global: &Global,
+    printer: &Printer,
+) -> Result<(), Failure> {
     match action {
-        ImageAction::Pull(options) => pull(&options, printer).await,
+        ImageAction::Pull(options) => pull(&options, global, printer).await,
         ImageAction::Push(options) => transfer::push(&options, printer).await,
         ImageAction::List(options) => list(&options, printer),
         ImageAction::Inspect(options) => shown::inspect(&options, printer),

@@ -1,6 +1,7 @@
 //! The image of a container: from this machine, or a registry.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::args::{ContainerRun, PullWhen, RegistryOptions};
 use crate::commands::image::{client, failed, policy};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::through_daemon;
 
 /// How often a pull is tried again when nothing is said; `pull` itself tries each layer again.
 const RETRIES: u32 = 0;
@@ -25,6 +27,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Returns the image, held for the container that is to be.
 pub(super) fn image(
     store: &Store,
+    socket: &Path,
     options: &ContainerRun,
     id: &ContainerId,
     printer: &Printer,
@@ -60,6 +63,7 @@ pub(super) fn image(
         holder: Some(id.as_str().to_owned()),
         when: if asks { When::Always } else { When::Missing },
         platform,
+        peers: through_daemon::peers(socket, store),
     };
     printer.progress(&format!("pulling {reference} ..."));
     let pulled = pull_again(store, &reference, &how, options);
@@ -106,6 +110,9 @@ fn told() -> Progress {
     Arc::new(|event| match event {
         Event::Resolved { layers, bytes, .. } => {
             crate::printer::note(&format!("{layers} layers, {} MiB", bytes >> 20));
+        }
+        Event::From { layer, peer } => {
+            crate::printer::note(&format!("layer {} comes from {peer}", layer.short()));
         }
         Event::Retried { layer, error } => {
             crate::printer::note(&format!("layer {}: {error}; tried again", layer.short()));

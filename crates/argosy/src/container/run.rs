@@ -22,6 +22,7 @@ use super::{Engine, become_helper, failed, images, network, now_ms, options};
 use crate::args::{ContainerRun, NotifyWhen};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::session::API_SOCKET;
 
 /// What a supervisor tells a unit's processes: which unit's they are.
 pub(super) const UNIT_VARIABLE: &str = "ARGOSY_UNIT";
@@ -57,7 +58,8 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     sweep(engine, &store, unit.as_deref());
     let pod = pod::joined(engine, options, unit.is_some(), printer)?;
     let id = new_id()?;
-    let image = images::image(&store, options, &id, printer)?;
+    let socket = engine.runtime_dir.join(API_SOCKET);
+    let image = images::image(&store, &socket, options, &id, printer)?;
     // Until this container is on record, nobody else takes its name.
     let naming = naming(engine)?;
     take_name(engine, options)?;

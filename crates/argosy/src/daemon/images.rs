@@ -4,6 +4,8 @@
 //! The store of images is used by any number of commands beside this. It is only looked at here, and
 //! made by whoever brings the first image.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the agent that says what is wanted is not here"))]
+pub(super) mod bring;
 mod wanted;
 mod watch;
 
@@ -26,7 +28,7 @@ use watch::{Change, Watch};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Images below the data directory.
-const IMAGES: &str = "images";
+pub(super) const IMAGES: &str = "images";
 
 /// Why it could not be looked, or nothing removed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,8 @@ pub(super) struct Parts {
     pub(super) machine: MachineId,
     pub(super) pictures: latest::Receiver<Picture>,
     pub(super) supervisor: Client,
+    /// What this machine is to have beyond what its units name, if anybody says so.
+    pub(super) wanted: Option<latest::Receiver<BTreeSet<String>>>,
 }
 
 /// Looks after the disk.
@@ -141,6 +145,7 @@ impl ImageDisk {
         let own: Vec<LocalUnit> = self.parts.supervisor.get("/v1/units").await?;
         own.iter().for_each(|unit| wanted::of_text(&unit.text, &mut words));
         wanted::of_assigned(&self.parts.pictures.borrow(), self.parts.machine, &mut words);
+        words.extend(self.parts.wanted.iter().flat_map(|wanted| wanted.borrow().clone()));
         let store = store.clone();
         let named = move || store.named_in(words.iter().map(String::as_str));
         Ok(tokio::task::spawn_blocking(named).await??)

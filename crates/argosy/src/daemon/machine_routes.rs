@@ -1,5 +1,5 @@
 //! What machines ask of one another over the machine port: reports, journals, and operators'
-//! requests that only the leader can answer.
+//! requests that only the leader can answer; and images ([`super::peers`]).
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use super::app::App;
 use super::certificate::{RenewRequest, Renewed};
 use super::feed::CommitReply;
 use super::journal;
+use super::peers::{self, PeerImages};
 use super::report_wire::ReportWire;
 use super::store_access::propose;
 use super::{routes, traffic};
@@ -52,8 +53,10 @@ struct Shared {
 pub(crate) fn router(
     app: Arc<App>,
     reports: mpsc::Sender<MachineReport>,
+    images: Arc<PeerImages>,
     stopped: watch::Receiver<bool>,
 ) -> Router {
+    let images = peers::machine_router(images, stopped.clone());
     // A machine of the cluster speaks for an operator whom it has checked itself.
     let operator = MockConnectInfo(Peer { uid: Some(0), pid: None });
     let operators = routes::leader_router(Arc::clone(&app), stopped.clone()).layer(operator);
@@ -63,8 +66,9 @@ pub(crate) fn router(
         .route("/v1/acknowledged", get(acknowledged))
         .route("/v1/commit", post(commit))
         .route("/v1/certificate", post(certificate))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Shared { app, reports, stopped })
+        .merge(images)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .nest("/operator", operators)
 }
 

@@ -32,6 +32,7 @@ use super::liveness::{self, Liveness};
 use super::machine_port::MachinePort;
 use super::machine_routes::{self, REPORTS_WAITING_MAX};
 use super::machine_server::MachineServer;
+use super::peers::{self, PeerImages};
 use super::picture::Picture;
 use super::store_access::StoreAccess;
 use super::tables::Tables;
@@ -106,6 +107,7 @@ pub(crate) struct Node {
     granted: watch::Receiver<bool>,
     liveness: Liveness,
     followers: Arc<Followers>,
+    images: Arc<PeerImages>,
     running: Mutex<Option<Running>>,
 }
 
@@ -186,8 +188,17 @@ impl Node {
             machine: app.machine_id,
             pictures: pictures.clone(),
             supervisor: Client::new(app.places.supervisor_socket.clone()),
+            wanted: None,
         });
         tasks.spawn_until_stopped("images", images.run());
+        let (peer_images, between) = PeerImages::new(peers::Parts {
+            data_dir: app.places.data_dir.clone(),
+            machine: app.machine_id,
+            access: access.clone(),
+            port: port.clone(),
+            pictures: pictures.clone(),
+        });
+        tasks.spawn_until_stopped("images between machines", between.run());
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -219,7 +230,12 @@ impl Node {
             store: access.clone(),
             for_workers,
             port: port.clone(),
-            router: machine_routes::router(Arc::clone(app), report, stopped.clone()),
+            router: machine_routes::router(
+                Arc::clone(app),
+                report,
+                Arc::clone(&peer_images),
+                stopped.clone(),
+            ),
             admission: Arc::clone(&admission),
             liveness: liveness.clone(),
         };
@@ -235,6 +251,7 @@ impl Node {
             granted,
             liveness,
             followers,
+            images: peer_images,
             running: Mutex::new(Some(Running { store, stop, tasks })),
         });
         admission.serve(&node);
@@ -298,6 +315,11 @@ impl Node {
 
     pub(crate) fn supervisor(&self) -> &Client {
         &self.supervisor
+    }
+
+    /// Returns what there is of images between machines.
+    pub(crate) fn images(&self) -> &Arc<PeerImages> {
+        &self.images
     }
 
     /// Returns the proxies that follow services here.

@@ -21,7 +21,7 @@ use axum::{Json, Router};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::{admission, check, edit, glance, journal, scale, to_leader, why};
+use super::{admission, check, edit, glance, journal, peers, scale, to_leader, why};
 
 /// Largest request: a hundred unit files of 64 KiB, and room.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
@@ -49,6 +49,7 @@ pub(crate) fn router(app: Arc<App>, stopped: watch::Receiver<bool>) -> Router {
         .route("/v1/daemon", get(daemon))
         .route("/v1/daemon/reexec", post(reexec))
         .with_state(shared)
+        .merge(peers::local_router(Arc::clone(&app), stopped.clone()))
         .merge(leader_router(app, stopped))
         .fallback(async || ApiError::new(ErrorCode::NotFound, "there is nothing at this path"))
         .layer(middleware::from_fn(only_owners_write))

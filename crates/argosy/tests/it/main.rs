@@ -22,6 +22,7 @@ mod journal;
 mod killed_proxy;
 mod local;
 mod machine;
+mod peers;
 mod pods;
 mod proxy;
 mod reexec;

@@ -1,5 +1,6 @@
 //! What people see while layers travel: bars on a terminal, lines elsewhere.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,7 +40,9 @@ struct Layer {
     id: Digest,
     bytes: u64,
     have: u64,
-    note: &'static str,
+    /// Which machine it comes from.
+    from: Cow<'static, str>,
+    note: Cow<'static, str>,
 }
 
 impl Bars {
@@ -87,6 +90,10 @@ impl State {
             }
             Event::Present { layer, .. } => Some(format!("{}: here already", layer.short())),
             Event::Waiting { layer } => Some(format!("{}: another pull brings it", layer.short())),
+            Event::From { layer, peer } => Some(format!("{}: from {peer}", layer.short())),
+            Event::Coming { layer, peer } if !self.awaits(layer, peer) => {
+                Some(format!("{}: {}", layer.short(), brings(peer)))
+            }
             Event::Begun { layer, bytes, have } if *have > 0 => {
                 Some(format!("{}: goes on at {} of {}", layer.short(), size(*have), size(*bytes)))
             }
@@ -94,7 +101,9 @@ impl State {
                 Some(format!("{}: {error}; trying again", layer.short()))
             }
             Event::Done { layer } => Some(format!("{}: done", layer.short())),
-            Event::Begun { .. } | Event::Moved { .. } | Event::Finishing => None,
+            Event::Begun { .. } | Event::Coming { .. } | Event::Moved { .. } | Event::Finishing => {
+                None
+            }
         };
         let important = !matches!(event, Event::Moved { .. });
         self.note(event);
@@ -118,17 +127,31 @@ impl State {
             Event::Moved { layer, bytes } => {
                 if let Some(layer) = self.layers.iter_mut().find(|known| known.id == layer) {
                     layer.have = (layer.have + bytes).min(layer.bytes);
-                    layer.note = "";
+                    if layer.note != layer.from {
+                        layer.note = layer.from.clone();
+                    }
+                }
+            }
+            Event::From { layer, peer } => {
+                if let Some(layer) = self.layers.iter_mut().find(|known| known.id == layer) {
+                    layer.from = format!("from {peer}").into();
+                    layer.note = layer.from.clone();
+                }
+            }
+            Event::Coming { layer, peer } => {
+                if let Some(layer) = self.layers.iter_mut().find(|known| known.id == layer) {
+                    layer.note = brings(&peer).into();
                 }
             }
             Event::Retried { layer, .. } => {
                 if let Some(layer) = self.layers.iter_mut().find(|known| known.id == layer) {
-                    layer.note = "trying again";
+                    layer.note = "trying again".into();
+                    layer.from = Cow::Borrowed("");
                 }
             }
             Event::Done { layer } => {
                 if let Some(layer) = self.layers.iter_mut().find(|known| known.id == layer) {
-                    (layer.have, layer.note) = (layer.bytes, "done");
+                    (layer.have, layer.note) = (layer.bytes, "done".into());
                 }
             }
             Event::Finishing => self.finishing = true,
@@ -136,10 +159,20 @@ impl State {
         }
     }
 
+    /// Whether it is said already who brings a layer.
+    fn awaits(&self, layer: &Digest, peer: &str) -> bool {
+        let known = self.layers.iter().find(|known| known.id == *layer);
+        known.is_some_and(|known| known.note == brings(peer))
+    }
+
     fn set(&mut self, id: Digest, bytes: u64, have: u64, note: &'static str) {
+        let note = Cow::Borrowed(note);
         match self.layers.iter_mut().find(|known| known.id == id) {
             Some(layer) => (layer.bytes, layer.have, layer.note) = (bytes, have, note),
-            None => self.layers.push(Layer { id, bytes, have, note }),
+            None => {
+                let from = Cow::Borrowed("");
+                self.layers.push(Layer { id, bytes, have, note, from });
+            }
         }
     }
 
@@ -170,6 +203,11 @@ impl State {
         write(&format!("{}\x1b[0J", up(self.lines_up)));
         self.lines_up = 0;
     }
+}
+
+/// What is said of a machine that is waited for.
+fn brings(peer: &str) -> String {
+    format!("{peer} brings it")
 }
 
 /// Moves the cursor up to the first line that was drawn.

@@ -5,17 +5,23 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use argosy_image::{
-    Image, ImportOptions, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store, When,
+    Blame, Image, ImportOptions, LoadFrom, LoadOptions, PullOptions, Reference, SaveTo, Store, When,
 };
 
 use super::bars::Bars;
 use super::{client, failed, familiar, policy, shown, store, store_with};
-use crate::args::{ImageImport, ImageLoad, ImagePull, ImagePush, ImageSave};
+use crate::args::{Global, ImageImport, ImageLoad, ImagePull, ImagePush, ImageSave};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
+use crate::through_daemon;
+
+/// What helps when a registry cannot be reached.
+const ELSEWHERE: &str =
+    "if another machine of the cluster has the image, take what it has: argosy pull --missing";
 
 pub(in crate::commands) async fn pull(
     options: &ImagePull,
+    global: &Global,
     printer: &Printer,
 ) -> Result<(), Failure> {
     let store = store_with(&options.data, options.disk.limits())?;
@@ -24,6 +30,7 @@ pub(in crate::commands) async fn pull(
         platform: options.platform.clone(),
         when: if options.missing { When::Missing } else { When::Always },
         holder: None,
+        peers: through_daemon::peers(&global.api_socket(), &store),
     };
     let mut pulled = Vec::new();
     for reference in &options.images {
@@ -31,7 +38,12 @@ pub(in crate::commands) async fn pull(
         let image =
             argosy_image::pull(&store, &client, &policy, reference, &pull, bars.progress()).await;
         bars.end();
-        let image = image.map_err(failed)?;
+        let image = image.map_err(|error| {
+            let hint = !options.missing && pull.peers.is_some();
+            let hint = hint && error.blame() == Blame::Network;
+            let failure = failed(error);
+            if hint { failure.with_help(ELSEWHERE) } else { failure }
+        })?;
         if options.quiet && !printer.json() {
             printer.line(image.id.short())?;
         } else if !printer.json() {
