@@ -9,9 +9,9 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineDisk,
-    MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term,
-    Traffic, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, ImageEngine, InvocationId,
+    MachineDisk, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType,
+    Term, Traffic, UnitImage, UnitName, UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
@@ -36,7 +36,7 @@ pub(crate) fn machine_id(machine: &str) -> MachineId {
 /// Reads a unit's words; `bad` is an error.
 fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
     let (mut placement, mut announce) = (Placement::default(), None);
-    let mut traffic = Traffic::default();
+    let (mut traffic, mut images) = (Traffic::default(), BTreeSet::new());
     let (mut service, mut dependencies) = (ServiceSpec::default(), Dependencies::default());
     for word in text.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -56,6 +56,13 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
             "requires" => dependencies.requires.push(name(value)),
             "wants" => dependencies.wants.push(name(value)),
             "before" => dependencies.before.push(name(value)),
+            "image" | "docker-image" => {
+                let is_docker = key.starts_with("docker");
+                let engine = if is_docker { ImageEngine::Docker } else { ImageEngine::Argosy };
+                images.insert(UnitImage { name: value.to_owned(), engine });
+            }
+            "standby" => placement.standby = value.parse().ok(),
+            "after" => dependencies.after.push(name(value)),
             "fence" => placement.on_partition = OnPartition::Stop,
             "health" => traffic.health_check = HealthCheck::parse(value),
             "notify" => service.service_type = ServiceType::Notify,
@@ -81,6 +88,7 @@ fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
         placement,
         announce,
         traffic,
+        images,
         wanted_by: Vec::new(),
     })
 }

@@ -21,6 +21,7 @@ pub(crate) fn spec(unit: &str, placement: Placement) -> UnitSpec {
         placement,
         announce: None,
         traffic: Default::default(),
+        images: Default::default(),
         wanted_by: Vec::new(),
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn spec(unit: &UnitName, text: &str) -> UnitSpec {
         placement,
         announce,
         traffic: Default::default(),
+        images: Default::default(),
         wanted_by: Vec::new(),
     }
 }
