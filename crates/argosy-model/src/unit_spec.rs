@@ -123,9 +123,13 @@ impl Placement {
     /// Returns on how many machines besides its own the unit's images are kept: on none if it cannot
     /// come to another machine by itself.
     pub fn standbys(&self) -> usize {
+        if self.moves() { usize::from(self.standby.unwrap_or(STANDBY)) } else { 0 }
+    }
+
+    /// Tells whether the unit goes to another machine when its own is gone.
+    pub fn moves(&self) -> bool {
         let bound = self.keeps_data && self.data == DataPolicy::Local;
-        let stays = self.global || bound || self.machine_id.is_some();
-        if stays { 0 } else { usize::from(self.standby.unwrap_or(STANDBY)) }
+        !self.global && !bound && self.machine_id.is_none()
     }
 
     /// Tells whether `machine` is named by `MachineID=`; true when nothing is named.

@@ -338,7 +338,8 @@ impl LeaderMachine {
                 }
             };
             if made.steps.is_empty() {
-                let effect = self.commit_rest(view, mark, made.reasons, at.now);
+                let effect = self.commit_standby(view, mark, &made);
+                let effect = effect.or_else(|| self.commit_rest(view, mark, made.reasons, at.now));
                 if effect.is_none() {
                     self.rested_at = Some(view.revision());
                 }

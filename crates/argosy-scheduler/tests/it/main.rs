@@ -14,3 +14,4 @@ mod properties;
 mod repair;
 #[cfg(test)]
 mod scripts;
+mod standby;
