@@ -136,8 +136,9 @@ pub struct LeaderMachine {
     retry_at: Option<Duration>,
     retry_pause: Duration,
     remaining: Remaining,
-    /// Since when a unit has been seen not to be ready.
-    not_ready_since: BTreeMap<UnitName, Duration>,
+    /// Since when a unit has been seen not to be ready, and whether it is being prepared: that is no
+    /// part of its start.
+    not_ready_since: BTreeMap<UnitName, (Duration, bool)>,
     /// Nothing relevant has changed since the last plan, which is at rest at this revision.
     rested_at: Option<Revision>,
     /// The last plan, if it had no steps, and what it was made from.
@@ -260,10 +261,11 @@ impl LeaderMachine {
     }
 
     fn hear(&mut self, report: MachineReport) {
-        if self.reports.get(&report.machine) != Some(&report) {
+        let before = self.reports.get(&report.machine);
+        if before.is_none_or(|before| report.is_news_after(before)) {
             self.rested_at = None;
-            self.reports.insert(report.machine, report);
         }
+        self.reports.insert(report.machine, report);
     }
 
     fn committed(&mut self, request: u64, outcome: Outcome, now: Duration) {

@@ -146,6 +146,9 @@ impl LeaderMachine {
         if let Some((_, what)) = report.awaiting.iter().find(|(name, _)| name == unit) {
             return Said::Awaits(what);
         }
+        if let Some(it) = report.preparing.iter().find(|it| &it.unit == unit) {
+            return Said::Prepares(&it.image);
+        }
         let Some(units) = &report.units else {
             return Said::NoBackend;
         };

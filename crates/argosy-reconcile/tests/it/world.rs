@@ -9,9 +9,9 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, ImageEngine, InvocationId,
-    MachineDisk, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType,
-    Term, Traffic, UnitImage, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, ImageEngine, ImageState,
+    InvocationId, MachineDisk, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec,
+    ServiceType, Term, Traffic, UnitImage, UnitName, UnitSpec, UnixMicros,
 };
 use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
 use argosy_reconcile::{
@@ -114,6 +114,8 @@ pub(crate) struct Node {
     is_cut_off: bool,
     /// What its daemon knows of its disk.
     disk: Option<MachineDisk>,
+    /// What whoever looks after its images says.
+    images: BTreeMap<String, ImageState>,
 }
 
 enum Event {
@@ -242,6 +244,7 @@ impl World {
                 is_granted: false,
                 is_cut_off: false,
                 disk: None,
+                images: BTreeMap::new(),
             },
         );
         self.up(machine);
@@ -254,12 +257,15 @@ impl World {
             address: format!("192.0.2.{}", &machine[1..]),
             environment: BTreeMap::new(),
             disk: self.nodes[machine].disk,
+            docker_is_ours: false,
         };
         let node = self.nodes.get_mut(machine).unwrap();
         node.agent = Some(AgentMachine::new(config));
         (node.beater, node.is_granted) = (Beater::new(TIMING), false);
         let snapshot = node.backend.connect();
-        let begins = [AgentEvent::ViewChanged, AgentEvent::Current, AgentEvent::Backend(snapshot)];
+        let images = AgentEvent::Images(node.images.clone());
+        let snapshot = AgentEvent::Backend(snapshot);
+        let begins = [AgentEvent::ViewChanged, AgentEvent::Current, images, snapshot];
         for event in begins {
             self.queue.push_back(Event::Agent(machine.to_owned(), event));
         }
@@ -295,6 +301,18 @@ impl World {
         let disk = Some(MachineDisk { used_percent, full });
         self.nodes.get_mut(machine).unwrap().disk = disk;
         self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Disk(disk)));
+        self.settle();
+    }
+
+    /// Says how far a machine is with an image; `None`: nobody says so any more.
+    pub(crate) fn image(&mut self, machine: &str, image: &str, state: Option<ImageState>) {
+        let images = &mut self.nodes.get_mut(machine).unwrap().images;
+        match state {
+            Some(state) => drop(images.insert(image.to_owned(), state)),
+            None => drop(images.remove(image)),
+        }
+        let event = AgentEvent::Images(images.clone());
+        self.queue.push_back(Event::Agent(machine.to_owned(), event));
         self.settle();
     }
 
@@ -513,6 +531,14 @@ impl World {
                 }
                 AgentEffect::Report(report) => {
                     self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+                }
+                AgentEffect::Images(images) => {
+                    let names: Vec<String> = images.into_iter().collect();
+                    // Scripts without images need not say so.
+                    if !names.is_empty() {
+                        let names = names.join(" ");
+                        writeln!(self.log, "{machine}: is to have {names}").unwrap();
+                    }
                 }
                 AgentEffect::AwaitAcknowledged(revision) => {
                     self.awaited.push((machine.to_owned(), revision));
