@@ -24,6 +24,7 @@ pub const ENGINE_FLAGS: &[(&[&str], &[&str])] = &[
             "--http-proxy",
             "--init",
             "--interactive",
+            "--local",
             "--no-healthcheck",
             "--privileged",
             "--publish-all",
@@ -34,8 +35,8 @@ pub const ENGINE_FLAGS: &[(&[&str], &[&str])] = &[
             "--tty",
         ],
     ),
-    (&["image", "pull"], &["-h", "-q", "--help", "--missing", "--quiet"]),
-    (&["volume", "create"], &["-h", "--help", "--ignore"]),
+    (&["image", "pull"], &["-h", "-q", "--help", "--local", "--missing", "--quiet"]),
+    (&["volume", "create"], &["-h", "--help", "--ignore", "--local"]),
 ];
 
 /// Options of `image pull` with which it brings what any other pull does.

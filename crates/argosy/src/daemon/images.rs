@@ -4,6 +4,7 @@
 //! The store of images is used by any number of commands beside this. It is only looked at here, and
 //! made by whoever brings the first image.
 
+mod bring;
 mod wanted;
 mod watch;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch as latest;
 use super::control::boot_time;
 use super::picture::Picture;
 use crate::failure::chain;
+pub(super) use bring::{Bringer, Place};
 use watch::{Change, Watch};
 
 /// How often the disk is looked at: it is one system call, and a pull fills a disk in minutes.

@@ -188,6 +188,8 @@ impl Node {
             supervisor: Client::new(app.places.supervisor_socket.clone()),
         });
         tasks.spawn_until_stopped("images", images.run());
+        let (data_dir, limits) = (app.places.data_dir.clone(), app.places.disk.limits());
+        let brought = serving::bring_images(images::Place { data_dir, limits }, &mut tasks);
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -200,6 +202,8 @@ impl Node {
             tables: newest,
             whom,
             disk,
+            wanted_images: brought.wanted,
+            images: brought.states,
         };
         let environment = app.places.told_to_units();
         let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);
