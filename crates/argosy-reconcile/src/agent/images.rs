@@ -6,6 +6,7 @@
 //! images of that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{
@@ -14,6 +15,7 @@ use argosy_model::{
 use argosy_registry::{ClusterView, Revision};
 
 use super::{AgentEffect, AgentMachine, Hold, Step};
+use crate::planted::Planted;
 use crate::report::{IMAGES_REPORTED_MAX, Preparing, is_live};
 
 /// After how long an image of which nobody says anything holds up no start any more: a daemon without
@@ -65,8 +67,11 @@ impl Images {
     }
 
     /// Returns why a start waits for an image, if it does.
-    fn awaited(&mut self, image: &str, now: Duration) -> Option<String> {
+    fn awaited(&mut self, image: &str, now: Duration, planted: Planted) -> Option<String> {
         match self.states.get(image) {
+            Some(ImageState::Coming(_)) if planted.image_ignored() => None,
+            Some(ImageState::Failed(why)) if planted.image_awaited() => Some(why.clone()),
+            None if planted.image_awaited() => Some("waits".to_owned()),
             Some(ImageState::Here | ImageState::Failed(_)) => None,
             Some(ImageState::Coming(_)) if self.failed.contains(image) => None,
             Some(ImageState::Coming(text)) if text.is_empty() => {
@@ -131,9 +136,9 @@ impl AgentMachine {
         entry: &AssignmentEntry,
         now: Duration,
     ) -> Option<Preparing> {
-        let images = self.images_of(view, entry);
+        let (images, planted) = (self.images_of(view, entry), self.planted);
         images.into_iter().find_map(|image| {
-            let text = self.images.awaited(&image, now)?;
+            let text = self.images.awaited(&image, now, planted)?;
             Some(Preparing { unit: entry.unit.clone(), image, text })
         })
     }
@@ -176,7 +181,12 @@ impl AgentMachine {
     }
 
     fn images_of(&self, view: &ClusterView, entry: &AssignmentEntry) -> Vec<String> {
-        let Some(spec) = self.spec_at(view, entry) else {
+        // Of a unit that is destroyed just now only the text is left.
+        let read = || {
+            let text = view.text(&entry.unit, entry.revision)?;
+            view.read_text(&entry.unit, text)?.ok().map(Arc::new)
+        };
+        let Some(spec) = self.spec_at(view, entry).or_else(read) else {
             return Vec::new();
         };
         let ours = spec.images.iter().filter(|image| self.is_ours(image));

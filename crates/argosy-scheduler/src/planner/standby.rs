@@ -47,7 +47,7 @@ impl<'i> Work<'i> {
     /// other steps, nor while much is amiss.
     pub(super) fn stand_by(&mut self) {
         let is_held = self.input.hold.is_some() || self.input.hold_moves.is_some();
-        if is_held || !self.plan.steps.is_empty() {
+        if is_held || !self.plan.steps.is_empty() || self.planted.standby_skipped() {
             return;
         }
         let kept = self.kept();

@@ -53,7 +53,11 @@ impl Cluster<'_> {
         let effects = daemon.agent.handle(event, view, now);
         for effect in effects {
             match effect {
-                AgentEffect::Step(step) => self.ask_backend(at, step),
+                AgentEffect::Step(step) => {
+                    self.check_prepared(at, &step.action)?;
+                    self.ask_backend(at, step);
+                }
+                AgentEffect::Images(images) => self.want_images(at, images),
                 AgentEffect::Commit { request, txn } => {
                     self.check_allowed(at, &txn)?;
                     self.propose(at, Asker::Agent(request), txn);
