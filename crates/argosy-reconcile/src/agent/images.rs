@@ -123,6 +123,8 @@ impl AgentMachine {
             wanted.extend(standby.map(|image| image.name.clone()));
             if self.images.wanted.as_ref() != Some(&wanted) {
                 effects.push(AgentEffect::Images(wanted.clone()));
+                // What was said of an image before says nothing once it is wanted again.
+                self.images.states.retain(|image, _| wanted.contains(image));
                 self.images.wanted = Some(wanted);
             }
         }
