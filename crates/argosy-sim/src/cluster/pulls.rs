@@ -48,6 +48,7 @@ impl Cluster<'_> {
         let (pulls, run) = (&mut daemon.pulls, daemon.run);
         let before = std::mem::replace(&mut pulls.wanted, images);
         pulls.states.retain(|image, _| pulls.wanted.contains(image));
+        pulls.told.retain(|image, _| pulls.wanted.contains(image));
         pulls.failed.retain(|image| pulls.wanted.contains(image));
         for image in before.difference(&pulls.wanted) {
             // Nobody uses it: it may go when there is no room.
