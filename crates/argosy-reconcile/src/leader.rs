@@ -50,7 +50,7 @@ pub enum LeaderEvent {
     /// This member leads with this term, or (`None`) leads no more.
     Leadership(Option<Term>),
     /// A machine has reported what it has. Signs of life are beats, not this.
-    Report(MachineReport),
+    Report(Box<MachineReport>),
     /// A transaction has ended.
     Committed {
         /// Its number.
@@ -198,7 +198,7 @@ impl LeaderMachine {
         match event {
             LeaderEvent::ViewChanged | LeaderEvent::Tick => {}
             LeaderEvent::Leadership(term) => self.lead(term, now),
-            LeaderEvent::Report(report) => self.hear(report),
+            LeaderEvent::Report(report) => self.hear(*report),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
         // Beats are no events; of those of a lost machine something follows, of those that ask for

@@ -9,11 +9,9 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, ImageEngine, ImageState,
-    InvocationId, MachineDisk, MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec,
-    ServiceType, Term, Traffic, UnitImage, UnitName, UnitSpec, UnixMicros,
+    HealthCheck, ImageState, InvocationId, MachineDisk, MachineId, Term, UnitName, UnixMicros,
 };
-use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
+use argosy_reconcile::simulated::SimulatedBackend;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, Beater, Granter,
     GranterEffect, GranterEvent, LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine,
@@ -24,6 +22,8 @@ use argosy_registry::{
     announced_keys,
 };
 
+use crate::texts::{behaviour, spec};
+
 pub(crate) fn name(text: &str) -> UnitName {
     UnitName::new(text).unwrap()
 }
@@ -31,77 +31,6 @@ pub(crate) fn name(text: &str) -> UnitName {
 /// The id of machine `m3` begins with `00000003`.
 pub(crate) fn machine_id(machine: &str) -> MachineId {
     MachineId(machine[1..].parse::<u128>().unwrap() << 96)
-}
-
-/// Reads a unit's words; `bad` is an error.
-fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
-    let (mut placement, mut announce) = (Placement::default(), None);
-    let (mut traffic, mut images) = (Traffic::default(), BTreeSet::new());
-    let (mut service, mut dependencies) = (ServiceSpec::default(), Dependencies::default());
-    for word in text.split_whitespace() {
-        let (key, value) = word.split_once('=').unwrap_or((word, ""));
-        match key {
-            "ends" => service.service_type = ServiceType::Oneshot,
-            "bad" => return Err("line 1: bad".to_owned()),
-            "machine-id" => placement.machine_id = Some(value.to_owned()),
-            "metadata" => {
-                let (key, value) = value.split_once(':').unwrap();
-                let (key, values) = (key.to_owned(), vec![value.to_owned()]);
-                placement.metadata.push(MetadataRequirement { key, values });
-            }
-            "conflicts" => placement.conflicts.push(value.to_owned()),
-            "replicas" => placement.replicas = value.parse().ok(),
-            "global" => placement.global = true,
-            "data" => placement.keeps_data = true,
-            "requires" => dependencies.requires.push(name(value)),
-            "wants" => dependencies.wants.push(name(value)),
-            "before" => dependencies.before.push(name(value)),
-            "image" | "docker-image" => {
-                let is_docker = key.starts_with("docker");
-                let engine = if is_docker { ImageEngine::Docker } else { ImageEngine::Argosy };
-                images.insert(UnitImage { name: value.to_owned(), engine });
-            }
-            "standby" => placement.standby = value.parse().ok(),
-            "after" => dependencies.after.push(name(value)),
-            "fence" => placement.on_partition = OnPartition::Stop,
-            "health" => traffic.health_check = HealthCheck::parse(value),
-            "notify" => service.service_type = ServiceType::Notify,
-            "endpoint" => {
-                let (service, port) = value.split_once(':').unwrap();
-                let (service, port) = (service.to_owned(), port.parse().ok());
-                let protocol = EndpointProtocol::Http;
-                traffic.endpoints.push(EndpointSpec { service, port, protocol });
-            }
-            "announce" => {
-                let (key, port) = value.split_once(':').unwrap();
-                let key = key.replace("%i", unit.instance().unwrap_or(""));
-                announce = Some(Announce { key, port: port.parse().ok() });
-            }
-            _ => {}
-        }
-    }
-    Ok(UnitSpec {
-        name: unit.clone(),
-        description: None,
-        dependencies,
-        service,
-        placement,
-        announce,
-        traffic,
-        images,
-        wanted_by: Vec::new(),
-    })
-}
-
-fn behaviour(text: &str) -> Behaviour {
-    let word = |word| text.split_whitespace().any(|other| other == word);
-    match () {
-        () if word("fails") => Behaviour::Fails,
-        () if word("slow") => Behaviour::Slow,
-        () if word("ends") => Behaviour::Ends,
-        () if word("broken") => Behaviour::Broken,
-        () => Behaviour::Runs,
-    }
 }
 
 /// One machine. Its backend is its supervisor, and outlives its agent, the daemon.
@@ -323,7 +252,7 @@ impl World {
 
     /// The leader gets a report, whoever wrote it.
     pub(crate) fn report(&mut self, report: MachineReport) {
-        self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+        self.queue.push_back(Event::Leader(LeaderEvent::Report(Box::new(report))));
         self.settle();
     }
 
@@ -530,7 +459,7 @@ impl World {
                     self.queue.push_back(Event::Agent(machine.to_owned(), event));
                 }
                 AgentEffect::Report(report) => {
-                    self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+                    self.queue.push_back(Event::Leader(LeaderEvent::Report(Box::new(report))));
                 }
                 AgentEffect::Images(images) => {
                     let names: Vec<String> = images.into_iter().collect();

@@ -98,7 +98,7 @@ impl Cluster<'_> {
                 self.queue.after(delay, Event::Arrive { machine: to, arrival });
             }
         }
-        self.leader_handles(at, LeaderEvent::Report(report))
+        self.leader_handles(at, LeaderEvent::Report(Box::new(report)))
     }
 
     pub(super) fn wake(&mut self, at: usize) -> Result<(), Broken> {

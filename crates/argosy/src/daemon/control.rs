@@ -273,7 +273,9 @@ impl Control {
                 }
                 self.agent_handles(AgentEvent::Backend(event), now);
             }
-            Event::Report(report) => self.leader_handles(LeaderEvent::Report(report), now),
+            Event::Report(report) => {
+                self.leader_handles(LeaderEvent::Report(Box::new(report)), now)
+            }
             Event::Committed { who, request, outcome } => {
                 // The outcome names a revision; decide with a view that has reached it.
                 self.catch_up();
@@ -397,7 +399,7 @@ impl Control {
                 AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),
                 AgentEffect::Report(report) => {
                     self.ends.own_report.send_replace(Some(report.clone()));
-                    self.leader_handles(LeaderEvent::Report(report), now);
+                    self.leader_handles(LeaderEvent::Report(Box::new(report)), now);
                 }
                 AgentEffect::Images(images) => drop(self.ends.wanted_images.send_replace(images)),
                 AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
