@@ -27,7 +27,10 @@ pub const IMAGE_SILENCE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Images {
     /// What this machine is to have, as it was last said; `None` before it was.
     wanted: Option<BTreeSet<String>>,
-    /// What that was made from: nothing else changes it.
+    /// The images of its own units, and those that it is to have in case others come.
+    own: BTreeSet<String>,
+    standby: BTreeSet<String>,
+    /// What these two were made from: nothing else changes them.
     made_from: Option<(Generation, Revision)>,
     /// How far it is with them.
     states: BTreeMap<String, ImageState>,
@@ -66,27 +69,47 @@ impl Images {
         silent_since.retain(|image, _| is_wanted(image));
     }
 
+    /// Returns which images are to be brought now: those of units that are here come first, and what
+    /// others may need later waits for them, but for what is here already.
+    fn now_wanted(&self, now: Duration) -> BTreeSet<String> {
+        let waits = self.own.iter().any(|image| self.is_awaited(image, now));
+        let is_here = |image: &&String| self.states.get(*image) == Some(&ImageState::Here);
+        let standby = self.standby.iter().filter(|image| !waits || is_here(image));
+        self.own.iter().chain(standby).cloned().collect()
+    }
+
+    /// Tells whether a start would wait for an image.
+    fn is_awaited(&self, image: &str, now: Duration) -> bool {
+        match self.states.get(image) {
+            Some(ImageState::Here | ImageState::Failed(_)) => false,
+            Some(ImageState::Coming(_)) => !self.failed.contains(image),
+            // Of one that nobody was asked for nothing can have been said.
+            None => self.silent_since.get(image).is_none_or(|at| now < *at + IMAGE_SILENCE_MAX),
+        }
+    }
+
     /// Returns why a start waits for an image, if it does.
     fn awaited(&mut self, image: &str, now: Duration, planted: Planted) -> Option<String> {
-        match self.states.get(image) {
-            Some(ImageState::Coming(_)) if planted.image_ignored() => None,
-            Some(ImageState::Failed(why)) if planted.image_awaited() => Some(why.clone()),
-            None if planted.image_awaited() => Some("waits".to_owned()),
-            Some(ImageState::Here | ImageState::Failed(_)) => None,
-            Some(ImageState::Coming(_)) if self.failed.contains(image) => None,
-            Some(ImageState::Coming(text)) if text.is_empty() => {
-                Some(format!("brings image {image}"))
-            }
-            Some(ImageState::Coming(text)) => Some(format!("brings image {image}: {text}")),
-            None => {
-                let let_go_at = *self.silent_since.get(image)? + IMAGE_SILENCE_MAX;
-                if now >= let_go_at {
-                    return None;
-                }
-                self.let_go_at = self.let_go_at.into_iter().chain([let_go_at]).min();
-                Some(format!("looks for image {image}"))
-            }
+        let is_here = self.states.get(image) == Some(&ImageState::Here);
+        let is_awaited = match planted.image_awaited() {
+            true => !is_here,
+            false => self.is_awaited(image, now) && !planted.image_ignored(),
+        };
+        if !is_awaited {
+            return None;
         }
+        Some(match self.states.get(image) {
+            Some(ImageState::Coming(text)) if !text.is_empty() => {
+                format!("brings image {image}: {text}")
+            }
+            Some(_) => format!("brings image {image}"),
+            None => {
+                let since = self.silent_since.get(image).copied().unwrap_or(now);
+                let let_go_at = Some(since + IMAGE_SILENCE_MAX).filter(|at| *at > now);
+                self.let_go_at = self.let_go_at.into_iter().chain(let_go_at).min();
+                format!("looks for image {image}")
+            }
+        })
     }
 
     /// Returns how far the machine is with what it is to have, for its report.
@@ -117,16 +140,16 @@ impl AgentMachine {
         if self.images.made_from != made_from {
             self.images.made_from = made_from;
             let runs = assignment.entries.iter().filter(|entry| entry.want == Want::Run);
-            let mut wanted: BTreeSet<String> =
-                runs.flat_map(|entry| self.images_of(view, entry)).collect();
+            self.images.own = runs.flat_map(|entry| self.images_of(view, entry)).collect();
             let standby = assignment.standby.iter().filter(|image| self.is_ours(image));
-            wanted.extend(standby.map(|image| image.name.clone()));
-            if self.images.wanted.as_ref() != Some(&wanted) {
-                effects.push(AgentEffect::Images(wanted.clone()));
-                // What was said of an image before says nothing once it is wanted again.
-                self.images.states.retain(|image, _| wanted.contains(image));
-                self.images.wanted = Some(wanted);
-            }
+            self.images.standby = standby.map(|image| image.name.clone()).collect();
+        }
+        let wanted = self.images.now_wanted(now);
+        if self.images.wanted.as_ref() != Some(&wanted) {
+            effects.push(AgentEffect::Images(wanted.clone()));
+            // What was said of an image before says nothing once it is wanted again.
+            self.images.states.retain(|image, _| wanted.contains(image));
+            self.images.wanted = Some(wanted);
         }
         self.images.look(now);
     }

@@ -1,4 +1,4 @@
-//! Brings the images that this machine is to have, one after the other, and says how far it is.
+//! Brings the images that this machine is to have, a few at once, and says how far it is.
 //!
 //! What is here is found without asking a registry. A pull that fails is tried again, later and later;
 //! one whose image is not wanted any more is given up.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use argosy_image::{Event, Limits, PullOptions, Reference, Store, When};
 use argosy_model::ImageState;
 use tokio::sync::watch as latest;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::IMAGES;
 use crate::args::RegistryOptions;
@@ -23,6 +23,10 @@ use crate::failure::chain;
 /// asked soon, one that is away for long not by every machine all the time.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(60);
+
+/// Pulls at once: a registry that does not answer holds up no image of another, and a pull takes
+/// several layers at once already.
+const PULLS_MAX: usize = 4;
 
 /// How often it is said how far a pull is.
 const SAY_EVERY: Duration = Duration::from_secs(1);
@@ -47,9 +51,9 @@ pub(crate) struct Bringer {
     said: latest::Sender<BTreeMap<String, ImageState>>,
     states: BTreeMap<String, ImageState>,
     failures: BTreeMap<String, Failure>,
-    /// The pull under way: one at most.
-    pulling: JoinSet<Result<(), String>>,
-    under_way: Option<(String, Arc<Moved>)>,
+    /// The pulls under way, with the images that they bring.
+    pulling: JoinSet<(String, Result<(), String>)>,
+    under_way: BTreeMap<String, Pulling>,
     looked_at: Option<Instant>,
 }
 
@@ -57,6 +61,12 @@ pub(crate) struct Bringer {
 struct Failure {
     retry_at: Instant,
     pause: Duration,
+}
+
+/// A pull under way.
+struct Pulling {
+    moved: Arc<Moved>,
+    task: AbortHandle,
 }
 
 /// How much of an image has come.
@@ -80,7 +90,7 @@ impl Bringer {
             states: BTreeMap::new(),
             failures: BTreeMap::new(),
             pulling: JoinSet::new(),
-            under_way: None,
+            under_way: BTreeMap::new(),
             looked_at: None,
         };
         (bringer, says)
@@ -117,9 +127,13 @@ impl Bringer {
             wanted.contains(image) && (*state != ImageState::Here || here.contains(image))
         });
         self.failures.retain(|image, _| wanted.contains(image) && !here.contains(image));
-        if self.under_way.as_ref().is_some_and(|(image, _)| !wanted.contains(image)) {
-            self.pulling.abort_all();
-        }
+        self.under_way.retain(|image, pulling| {
+            let is_wanted = wanted.contains(image);
+            if !is_wanted {
+                pulling.task.abort();
+            }
+            is_wanted
+        });
         for image in wanted {
             if here.contains(&image) {
                 self.states.insert(image, ImageState::Here);
@@ -130,36 +144,51 @@ impl Bringer {
         }
     }
 
-    /// Begins the next pull, if none is under way and one is due.
+    /// Begins the pulls that are due, as many as may be under way.
     fn begin(&mut self) {
         let now = Instant::now();
-        let is_due = |image: &&String| {
-            self.failures.get(*image).is_none_or(|failure| failure.retry_at <= now)
-        };
-        let missing = self.states.iter().filter(|(_, state)| **state != ImageState::Here);
-        let next = missing.map(|(image, _)| image).filter(is_due);
-        // What has not failed yet comes first.
-        let next = next.min_by_key(|image| self.failures.get(*image).map(|it| it.retry_at));
-        let Some(image) = next.filter(|_| self.under_way.is_none()).cloned() else { return };
-        let moved = Arc::new(Moved::default());
-        self.pulling.spawn(pull(self.place.clone(), image.clone(), Arc::clone(&moved)));
-        if !self.failures.contains_key(&image) {
-            self.states.insert(image.clone(), ImageState::Coming(String::new()));
+        while self.under_way.len() < PULLS_MAX {
+            let is_due = |image: &&String| {
+                !self.under_way.contains_key(*image)
+                    && self.failures.get(*image).is_none_or(|failure| failure.retry_at <= now)
+            };
+            let missing = self.states.iter().filter(|(_, state)| **state != ImageState::Here);
+            let next = missing.map(|(image, _)| image).filter(is_due);
+            // What has not failed yet comes first.
+            let next = next.min_by_key(|image| self.failures.get(*image).map(|it| it.retry_at));
+            let Some(image) = next.cloned() else { return };
+            let moved = Arc::new(Moved::default());
+            let (place, name, moves) = (self.place.clone(), image.clone(), Arc::clone(&moved));
+            let task = self.pulling.spawn(async move {
+                let pulled = pull(place, &name, moves).await;
+                (name, pulled)
+            });
+            if !self.failures.contains_key(&image) {
+                self.states.insert(image.clone(), ImageState::Coming(String::new()));
+            }
+            self.under_way.insert(image, Pulling { moved, task });
         }
-        self.under_way = Some((image, moved));
     }
 
-    fn ended(&mut self, ended: Result<Result<(), String>, JoinError>) {
-        let Some((image, _)) = self.under_way.take() else { return };
-        // It may have become unwanted, and wanted again, meanwhile.
+    fn ended(&mut self, ended: Result<(String, Result<(), String>), JoinError>) {
         self.looked_at = None;
+        let Ok((image, ended)) = ended else {
+            // It was given up, or panicked: it is begun anew if it is wanted.
+            self.under_way.retain(|_, pulling| !pulling.task.is_finished());
+            return;
+        };
+        self.under_way.remove(&image);
+        // It may not be wanted any more.
+        if !self.states.contains_key(&image) {
+            return;
+        }
         match ended {
-            Ok(Ok(())) => {
+            Ok(()) => {
                 self.failures.remove(&image);
                 tracing::info!(image, "the image is here");
                 self.states.insert(image, ImageState::Here);
             }
-            Ok(Err(problem)) => {
+            Err(problem) => {
                 let before = self.failures.get(&image).map(|failure| failure.pause * 2);
                 let pause = before.unwrap_or(RETRY_FIRST).min(RETRY_LAST);
                 if before.is_none() {
@@ -169,17 +198,15 @@ impl Bringer {
                 self.failures.insert(image.clone(), Failure { retry_at, pause });
                 self.states.insert(image, ImageState::Failed(problem));
             }
-            // Given up; or it panicked, which the next try will say if it does so again.
-            Err(_) => {}
         }
     }
 
     /// Says how far it is, if that is news.
     fn say(&mut self) {
-        if let Some((image, moved)) = &self.under_way
-            && let Some(ImageState::Coming(text)) = self.states.get_mut(image)
-        {
-            *text = moved.text();
+        for (image, pulling) in &self.under_way {
+            if let Some(ImageState::Coming(text)) = self.states.get_mut(image) {
+                *text = pulling.moved.text();
+            }
         }
         let states = &self.states;
         self.said.send_if_modified(|said| {
@@ -194,12 +221,14 @@ impl Bringer {
     /// Returns how long nothing is to be done.
     fn pause(&self) -> Duration {
         let now = Instant::now();
-        if self.under_way.is_some() {
-            return SAY_EVERY;
+        let longest = if self.under_way.is_empty() { LOOK_EVERY } else { SAY_EVERY };
+        if self.under_way.len() >= PULLS_MAX {
+            return longest;
         }
-        let retries = self.failures.values().map(|failure| failure.retry_at);
-        let next = retries.map(|at| at.saturating_duration_since(now)).min();
-        next.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
+        let waiting =
+            self.failures.iter().filter(|(image, _)| !self.under_way.contains_key(*image));
+        let retries = waiting.map(|(_, failure)| failure.retry_at.saturating_duration_since(now));
+        retries.min().unwrap_or(longest).min(longest)
     }
 }
 
@@ -246,7 +275,7 @@ fn found(place: &Place, names: BTreeSet<String>) -> BTreeSet<String> {
     names.into_iter().filter(is_whole).collect()
 }
 
-async fn pull(place: Place, image: String, moved: Arc<Moved>) -> Result<(), String> {
+async fn pull(place: Place, image: &str, moved: Arc<Moved>) -> Result<(), String> {
     let reference: Reference = image.parse().map_err(|error| chain(&error))?;
     let client = client(&RegistryOptions::usual()).map_err(|failure| failure.message)?;
     let policy = policy().map_err(|failure| failure.message)?;
