@@ -312,6 +312,9 @@ pub struct UnitView {
     pub status: Option<UnitStatusView>,
     /// Why it is not where it should be, in one sentence.
     pub reason: Option<String>,
+    /// The machines that have, or are to have, its images in case its own is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<StandbyView>,
     /// Of a template: how many instances it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
@@ -321,6 +324,18 @@ pub struct UnitView {
     /// Of a template that was asked for by name: its instances.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<UnitView>,
+}
+
+/// A machine that stands by for a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyView {
+    /// Its name.
+    pub machine: String,
+    /// How far it is with the unit's images: `here`, `coming`, `failed` or `unknown`.
+    pub images: String,
+    /// Why one could not be brought, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// The stored text of a unit.
@@ -356,7 +371,7 @@ pub struct WhyReport {
 /// One link of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhyLink {
-    /// `stored`, `wanted`, `placed`, `started`, `ready`, `announced`.
+    /// `stored`, `wanted`, `placed`, `prepared`, `started`, `ready`, `routed`, `announced`.
     pub link: String,
     /// Whether it holds.
     pub holds: bool,

@@ -1,8 +1,8 @@
 //! What one machine is told to run, and what it is told to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Epoch, Generation, MachineId, RestartCount, UnitName, UnitRevision};
+use crate::{Epoch, Generation, MachineId, RestartCount, UnitImage, UnitName, UnitRevision};
 
 /// Whether the cluster's users want a unit to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,4 +51,7 @@ pub struct Assignment {
     pub generation: Generation,
     /// Entries, sorted by unit name, one a unit.
     pub entries: Vec<AssignmentEntry>,
+    /// Images that it is to have in case units of other machines come to it. Whose they are it is
+    /// not told.
+    pub standby: BTreeSet<UnitImage>,
 }

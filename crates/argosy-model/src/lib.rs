@@ -26,7 +26,7 @@ pub use ids::{
     ClusterId, Epoch, Generation, InvalidId, InvocationId, MachineId, RestartCount, Term,
     UnitRevision,
 };
-pub use image::ImageState;
+pub use image::{IMAGE_NAME_BYTES_MAX, ImageEngine, ImageState, STANDBY_MAX, UnitImage};
 pub use machine::{Machine, MachineDisk, MachineState};
 pub use outcome::{ExitOutcome, UnitResult, exit_status_name};
 #[cfg(feature = "planted-bugs")]

@@ -60,11 +60,17 @@ pub enum PlantedBug {
     OrderUndated,
     /// A long grant is sent before it is stored that the machine may hold one.
     LongUnmarked,
+    /// A unit is started while its image is on its way.
+    ImageIgnored,
+    /// A start waits for an image that cannot be brought, or of which nobody says anything.
+    ImageAwaited,
+    /// No machine is told which images to have in case.
+    StandbySkipped,
 }
 
 impl PlantedBug {
     /// Every defect, in order.
-    pub const ALL: [PlantedBug; 28] = [
+    pub const ALL: [PlantedBug; 31] = [
         PlantedBug::EarlyAcknowledge,
         PlantedBug::TornTail,
         PlantedBug::ReadIndexSkipped,
@@ -93,6 +99,9 @@ impl PlantedBug {
         PlantedBug::GrantUnseen,
         PlantedBug::OrderUndated,
         PlantedBug::LongUnmarked,
+        PlantedBug::ImageIgnored,
+        PlantedBug::ImageAwaited,
+        PlantedBug::StandbySkipped,
     ];
 
     /// Tells whether it is a defect of the cluster, not of the store.
@@ -131,6 +140,9 @@ impl PlantedBug {
             PlantedBug::GrantUnseen => "grant-unseen",
             PlantedBug::OrderUndated => "order-undated",
             PlantedBug::LongUnmarked => "long-unmarked",
+            PlantedBug::ImageIgnored => "image-ignored",
+            PlantedBug::ImageAwaited => "image-awaited",
+            PlantedBug::StandbySkipped => "standby-skipped",
         }
     }
 }

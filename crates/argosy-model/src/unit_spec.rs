@@ -1,6 +1,8 @@
 //! What a whole unit file asks for: of its supervisor, its neighbours and the scheduler.
 
-use crate::{MachineId, ServiceSpec, Traffic, UnitName};
+use std::collections::BTreeSet;
+
+use crate::{MachineId, ServiceSpec, Traffic, UnitImage, UnitName};
 
 /// The `[Unit]` section's relations to other units.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,6 +79,8 @@ pub struct Placement {
     pub replicas: Option<u32>,
     /// Whether the unit keeps data on its machine (`StateDirectory=`, a writable bind, ...).
     pub keeps_data: bool,
+    /// `Standby=`: on how many machines besides its own its images are kept, if it says so.
+    pub standby: Option<u8>,
 }
 
 /// `Announce=KEY`: the key that says where the unit is while it runs.
@@ -105,11 +109,29 @@ pub struct UnitSpec {
     pub announce: Option<Announce>,
     /// `Endpoint=` and `Publish=`.
     pub traffic: Traffic,
+    /// The images that its commands name and that its machine has to have before it is started.
+    pub images: BTreeSet<UnitImage>,
     /// `WantedBy=`, `RequiredBy=`: kept and noted; a placed unit is never enabled locally.
     pub wanted_by: Vec<UnitName>,
 }
 
+/// On how many machines besides its own the images of a unit are kept that says nothing of it: one
+/// loss then costs no pull.
+const STANDBY: u8 = 1;
+
 impl Placement {
+    /// Returns on how many machines besides its own the unit's images are kept: on none if it cannot
+    /// come to another machine by itself.
+    pub fn standbys(&self) -> usize {
+        if self.moves() { usize::from(self.standby.unwrap_or(STANDBY)) } else { 0 }
+    }
+
+    /// Tells whether the unit goes to another machine when its own is gone.
+    pub fn moves(&self) -> bool {
+        let bound = self.keeps_data && self.data == DataPolicy::Local;
+        !self.global && !bound && self.machine_id.is_none()
+    }
+
     /// Tells whether `machine` is named by `MachineID=`; true when nothing is named.
     pub fn accepts_machine_id(&self, machine: MachineId) -> bool {
         self.machine_id

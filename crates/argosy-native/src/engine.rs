@@ -76,6 +76,11 @@ impl Engine {
     }
 }
 
+/// Tells whether units that call docker by its name or usual path get this program: none is installed.
+pub fn docker_is_ours() -> bool {
+    is_engine(DOCKER)
+}
+
 /// Tells whether a command is for the engine: what Quadlet files become, and docker's on a machine
 /// that has none. An installed docker is left alone, and used.
 pub(crate) fn is_engine(program: &str) -> bool {

@@ -29,5 +29,6 @@ mod unit_store;
 
 pub use backend::NativeBackend;
 pub use config::NativeConfig;
+pub use engine::docker_is_ours;
 pub use error::NativeError;
 pub use process::{check_places, supervisor_main};

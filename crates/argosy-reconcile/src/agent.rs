@@ -11,24 +11,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use argosy_model::{
-    ActiveState, Generation, HealthCheck, InvocationId, MachineDisk, MachineId, UnitName,
-    UnitStatus,
+    ActiveState, Generation, HealthCheck, ImageState, InvocationId, MachineDisk, MachineId,
+    UnitName, UnitStatus,
 };
 use argosy_registry::{ClusterView, EndpointName, Outcome, Revision, Txn};
 
 use crate::backend::{BackendEvent, BackendRequest, Connection, RunIdentity};
 use crate::planted::Planted;
-use crate::report::MachineReport;
+use crate::report::{MachineReport, Preparing};
 
 mod endpoints;
 mod health;
+mod images;
 mod order;
 mod routing;
 mod steps;
 
 use health::Health;
+use images::Images;
 use routing::Routing;
 use steps::is_unstarted;
+
+pub use images::IMAGE_SILENCE_MAX;
 
 /// How often an unchanged report is sent again: the leader takes it as a sign of life, and
 /// `lost_after` must be several times this.
@@ -66,6 +70,8 @@ pub struct AgentConfig {
     /// How full the disk of its images is at the beginning. What the first report does not say, the
     /// leader takes for not full.
     pub disk: Option<MachineDisk>,
+    /// Commands that are called docker are this program's: no docker is installed.
+    pub docker_is_ours: bool,
 }
 
 /// What happened.
@@ -113,6 +119,8 @@ pub enum AgentEvent {
     Listening(BTreeSet<u16>),
     /// How full the disk of this machine's images is, as far as that can be found out.
     Disk(Option<MachineDisk>),
+    /// How far this machine is with the images that it is to have ([`AgentEffect::Images`]).
+    Images(BTreeMap<String, ImageState>),
     /// Time has passed.
     Tick,
 }
@@ -131,6 +139,9 @@ pub enum AgentEffect {
     },
     /// Send this to the leader.
     Report(MachineReport),
+    /// All images that this machine is to have from now on: those of its units, and those of others'
+    /// in case they come. What becomes of them is told by [`AgentEvent::Images`].
+    Images(BTreeSet<String>),
     /// Say [`AgentEvent::Acknowledged`] as soon as it is so.
     AwaitAcknowledged(Revision),
     /// Try a unit in place of an earlier run's try, and answer with [`AgentEvent::Probed`].
@@ -184,6 +195,8 @@ struct Refusal {
 enum Hold {
     /// Something that is on its way is not there yet.
     Until(String),
+    /// An image of it is on its way.
+    Preparing(Preparing),
     /// Something is wrong.
     Wrong(String),
 }
@@ -223,6 +236,7 @@ pub struct AgentMachine {
     /// Until when the stop of a unit waits for its endpoint to be taken back.
     withdraw_until: BTreeMap<UnitName, Duration>,
     routing: Routing,
+    images: Images,
     /// Published units whose checks go on.
     health: BTreeMap<UnitName, Health>,
     next_request: u64,
@@ -267,6 +281,7 @@ impl AgentMachine {
             unannounced: BTreeMap::new(),
             withdraw_until: BTreeMap::new(),
             routing: Routing::default(),
+            images: Images::default(),
             health: BTreeMap::new(),
             next_request: 1,
             reported: None,
@@ -322,6 +337,7 @@ impl AgentMachine {
             AgentEvent::Probed { unit, run, answers } => self.probed(unit, run, answers, now),
             AgentEvent::Listening(ports) => self.routing.listening = ports,
             AgentEvent::Disk(disk) => self.disk = disk,
+            AgentEvent::Images(states) => self.images.told(states, now),
             AgentEvent::Backend(event) => self.observe(event, now),
             AgentEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
@@ -335,6 +351,7 @@ impl AgentMachine {
             self.probe(view, assignment, &mut effects);
             self.check_health(view, assignment, now, &mut effects);
             self.publish(view, assignment, &mut effects);
+            self.want_images(view, assignment, now, &mut effects);
             self.step(view, assignment, now, &mut effects);
             self.ask_acknowledged(&mut effects);
         }
@@ -458,7 +475,7 @@ impl AgentMachine {
             Starts::Allowed => None,
         };
         let checks = self.health.values().filter_map(Health::check_at);
-        let rest = withdrawn.chain(commits).chain(checks);
+        let rest = withdrawn.chain(commits).chain(checks).chain(self.images.let_go_at);
         report.chain(held).chain(steps).chain(refused).chain(rest).min()
     }
 
@@ -467,12 +484,16 @@ impl AgentMachine {
         let held = || self.held.iter().filter(|(unit, _)| !self.refused.contains_key(*unit));
         let wrong = held().filter_map(|(unit, hold)| match hold {
             Hold::Wrong(why) => Some((unit, why)),
-            Hold::Until(_) => None,
+            Hold::Until(_) | Hold::Preparing(_) => None,
         });
         let why = refused.chain(wrong).map(|(unit, why)| (unit.clone(), why.clone()));
         let awaiting = held().filter_map(|(unit, hold)| match hold {
             Hold::Until(what) => Some((unit.clone(), what.clone())),
-            Hold::Wrong(_) => None,
+            Hold::Wrong(_) | Hold::Preparing(_) => None,
+        });
+        let preparing = held().filter_map(|(_, hold)| match hold {
+            Hold::Preparing(what) => Some(what.clone()),
+            Hold::Until(_) | Hold::Wrong(_) => None,
         });
         let report = MachineReport {
             machine: self.config.machine,
@@ -480,17 +501,19 @@ impl AgentMachine {
             units: self.observed.as_ref().map(|units| self.units(units)),
             refused: why.collect(),
             awaiting: awaiting.collect(),
+            preparing: preparing.collect(),
             unannounced: self.unannounced.clone().into_iter().collect(),
             orphans: self.orphans(view),
             unanswered: self.unanswered(view),
             followed: self.routing.followed,
             listening: self.foreign_ports(view),
             disk: self.disk,
+            images: self.images.reported(),
         };
         let due = self
             .reported
             .as_ref()
-            .is_none_or(|(last, at)| last != &report || now >= *at + REPORT_INTERVAL);
+            .is_none_or(|(last, at)| report.is_news_after(last) || now >= *at + REPORT_INTERVAL);
         if due {
             self.reported = Some((report.clone(), now));
             effects.push(AgentEffect::Report(report));

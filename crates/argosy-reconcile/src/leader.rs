@@ -50,7 +50,7 @@ pub enum LeaderEvent {
     /// This member leads with this term, or (`None`) leads no more.
     Leadership(Option<Term>),
     /// A machine has reported what it has. Signs of life are beats, not this.
-    Report(MachineReport),
+    Report(Box<MachineReport>),
     /// A transaction has ended.
     Committed {
         /// Its number.
@@ -136,8 +136,9 @@ pub struct LeaderMachine {
     retry_at: Option<Duration>,
     retry_pause: Duration,
     remaining: Remaining,
-    /// Since when a unit has been seen not to be ready.
-    not_ready_since: BTreeMap<UnitName, Duration>,
+    /// Since when a unit has been seen not to be ready, and whether it is being prepared: that is no
+    /// part of its start.
+    not_ready_since: BTreeMap<UnitName, (Duration, bool)>,
     /// Nothing relevant has changed since the last plan, which is at rest at this revision.
     rested_at: Option<Revision>,
     /// The last plan, if it had no steps, and what it was made from.
@@ -197,7 +198,7 @@ impl LeaderMachine {
         match event {
             LeaderEvent::ViewChanged | LeaderEvent::Tick => {}
             LeaderEvent::Leadership(term) => self.lead(term, now),
-            LeaderEvent::Report(report) => self.hear(report),
+            LeaderEvent::Report(report) => self.hear(*report),
             LeaderEvent::Committed { request, outcome } => self.committed(request, outcome, now),
         }
         // Beats are no events; of those of a lost machine something follows, of those that ask for
@@ -260,10 +261,11 @@ impl LeaderMachine {
     }
 
     fn hear(&mut self, report: MachineReport) {
-        if self.reports.get(&report.machine) != Some(&report) {
+        let before = self.reports.get(&report.machine);
+        if before.is_none_or(|before| report.is_news_after(before)) {
             self.rested_at = None;
-            self.reports.insert(report.machine, report);
         }
+        self.reports.insert(report.machine, report);
     }
 
     fn committed(&mut self, request: u64, outcome: Outcome, now: Duration) {
@@ -338,7 +340,8 @@ impl LeaderMachine {
                 }
             };
             if made.steps.is_empty() {
-                let effect = self.commit_rest(view, mark, made.reasons, at.now);
+                let effect = self.commit_standby(view, mark, &made);
+                let effect = effect.or_else(|| self.commit_rest(view, mark, made.reasons, at.now));
                 if effect.is_none() {
                     self.rested_at = Some(view.revision());
                 }

@@ -23,14 +23,14 @@ pub mod simulated;
 mod timing;
 
 pub use agent::{
-    AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, REPORT_INTERVAL, Step,
-    WITHDRAW_MAX,
+    AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, IMAGE_SILENCE_MAX,
+    REPORT_INTERVAL, Step, WITHDRAW_MAX,
 };
 pub use backend::{BackendEvent, BackendRequest, Connection, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};
 pub use liveness::{
     Beat, Beater, Grant, Granter, GranterEffect, GranterEvent, Right, Sign, Signs, Voters,
 };
-pub use report::MachineReport;
+pub use report::{IMAGES_REPORTED_MAX, MachineReport, Preparing};
 pub use routing::unacknowledged;
 pub use timing::{Preset, Timing, UnknownPreset};

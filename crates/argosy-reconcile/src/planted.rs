@@ -41,6 +41,8 @@ asks! {
     grant_unseen: GrantUnseen,
     order_undated: OrderUndated,
     long_unmarked: LongUnmarked,
+    image_ignored: ImageIgnored,
+    image_awaited: ImageAwaited,
 }
 
 impl Planted {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_kv::{SpaceId, Txn};
 use argosy_model::{
-    Assignment, AssignmentEntry, Epoch, Generation, MachineId, Reason, UnitName, UnitRevision, Want,
+    Assignment, AssignmentEntry, Epoch, Generation, MachineId, Reason, UnitImage, UnitName,
+    UnitRevision, Want,
 };
 
 use crate::edit::change;
@@ -173,6 +174,15 @@ impl<'v> PlanCommit<'v> {
         }
     }
 
+    /// Tells a machine which images to have in case units of others come to it.
+    pub fn standby(&mut self, machine: MachineId, images: BTreeSet<UnitImage>) {
+        // A machine that takes none by now is told none.
+        self.machines_relied_on.insert(machine);
+        if self.assignment(machine).map(|assignment| &assignment.standby) != Some(&images) {
+            self.changed(machine).standby = images;
+        }
+    }
+
     /// Stores why a unit is not where it is wanted, or that nothing is wrong with it.
     pub fn reason(&mut self, unit: &UnitName, reason: Option<Reason>) {
         self.reasons.insert(unit.clone(), reason);
@@ -269,9 +279,11 @@ impl<'v> PlanCommit<'v> {
             + self.units_relied_on.len()
             + self.machines_relied_on.len();
         let entries: usize = self.assignments.values().map(|a| a.entries.len()).sum();
+        let standby = self.assignments.values().flat_map(|a| &a.standby);
+        let standby: usize = standby.map(|image| image.name.len()).sum();
         let reasons = self.reasons.values().flatten().count();
         operations.max(guards) + STEP_OPERATIONS_MAX + self.services_max > OPERATIONS_MAX
-            || entries * ENTRY_BYTES + reasons * REASON_BYTES > BYTES_MAX / 2
+            || entries * ENTRY_BYTES + standby + reasons * REASON_BYTES > BYTES_MAX / 2
     }
 
     fn finish_reasons(&self, draft: &mut Draft) {
@@ -321,15 +333,25 @@ impl<'v> PlanCommit<'v> {
         Some(entries[place].clone())
     }
 
-    fn set_entry(&mut self, machine: MachineId, unit: &UnitName, new: Option<AssignmentEntry>) {
+    /// Returns a machine's assignment as it is to become, with its next generation.
+    fn changed(&mut self, machine: MachineId) -> &mut Assignment {
         let stored = self.view.assignments().get(&machine).map(|stored| &stored.value);
         let before = stored.map_or(Generation(0), |assignment| assignment.generation);
         let seen = self.seen.get(&machine).copied().unwrap_or_default();
         let generation = Generation(before.max(seen).0 + 1);
-        let assignment = self.assignments.entry(machine).or_insert_with(|| {
-            let entries = stored.map(|stored| stored.entries.clone()).unwrap_or_default();
-            Assignment { machine, generation, entries }
-        });
+        self.assignments.entry(machine).or_insert_with(|| {
+            let new = || Assignment {
+                machine,
+                generation,
+                entries: Vec::new(),
+                standby: BTreeSet::new(),
+            };
+            Assignment { generation, ..stored.cloned().unwrap_or_else(new) }
+        })
+    }
+
+    fn set_entry(&mut self, machine: MachineId, unit: &UnitName, new: Option<AssignmentEntry>) {
+        let assignment = self.changed(machine);
         let place = assignment.entries.binary_search_by(|entry| entry.unit.cmp(unit));
         match (place, new) {
             (Ok(place), Some(entry)) => assignment.entries[place] = entry,

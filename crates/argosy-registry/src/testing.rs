@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use argosy_kv::{Applied, Command, CommandKind, Response, SpaceId, State, Txn};
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, MachineId, Placement, Publish,
-    ServiceSpec, Traffic, UnitName, UnitSpec, UnixMicros,
+    Announce, Dependencies, EndpointProtocol, EndpointSpec, ImageEngine, MachineId, Placement,
+    Publish, ServiceSpec, Traffic, UnitImage, UnitName, UnitSpec, UnixMicros,
 };
 
 use crate::record::StoredMachine;
@@ -30,6 +30,8 @@ pub(crate) fn specs() -> SpecSource {
         let replicas = word("replicas=").and_then(|n| n.parse().ok());
         let instance = unit.instance().unwrap_or("");
         let key = word("announce=").map(|key| key.replace("%i", instance));
+        let images = word("image=").map(|name| UnitImage { name, engine: ImageEngine::Argosy });
+        let images = images.into_iter().collect();
         let mut traffic = Traffic::default();
         for (text, protocol) in EndpointProtocol::ALL {
             if let Some(service) = word(&format!("{text}=")) {
@@ -52,6 +54,7 @@ pub(crate) fn specs() -> SpecSource {
             },
             announce: key.map(|key| Announce { key, port: None }),
             traffic,
+            images,
             wanted_by: Vec::new(),
         })
     })

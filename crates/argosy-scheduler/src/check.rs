@@ -11,6 +11,7 @@ use crate::plan::{Plan, PlanAction, PlanStep};
 
 mod entries;
 mod spread;
+mod standby;
 
 use entries::Entries;
 
@@ -64,6 +65,7 @@ pub fn check_plan(input: &PlanInput, plan: &Plan) -> Vec<Violation> {
         check.step(index, &step.unit, &step.action);
     }
     check.outcome(plan);
+    check.check_standby(plan);
     check.violations
 }
 

@@ -1,9 +1,10 @@
 //! The facts a plan is made from.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use argosy_model::{
-    Epoch, Machine, MachineId, RestartCount, UnitName, UnitRevision, UnitSpec, Wanted,
+    Epoch, Machine, MachineId, RestartCount, UnitImage, UnitName, UnitRevision, UnitSpec, Wanted,
 };
 
 /// The whole cluster at one moment.
@@ -29,6 +30,8 @@ pub struct PlanMachine {
     pub machine: Machine,
     /// A lost machine: units with `OnPartition=stop` have certainly ended there.
     pub fence_passed: bool,
+    /// The images that it is told to have in case units of others come.
+    pub standby: BTreeSet<UnitImage>,
 }
 
 /// A unit.

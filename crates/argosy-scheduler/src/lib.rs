@@ -17,4 +17,6 @@ pub use input::{Placed, PlacedState, PlanInput, PlanMachine, PlanUnit};
 pub use plan::{Plan, PlanAction, PlanReport, PlanStep};
 #[cfg(feature = "planted-bugs")]
 pub use planner::plan_planted;
-pub use planner::{CANDIDATES_MAX, REPAIRS_AT_ONCE_MAX, UNITS_PER_MACHINE_MAX, plan};
+pub use planner::{
+    CANDIDATES_MAX, REPAIRS_AT_ONCE_MAX, STANDBY_IMAGES_MAX, UNITS_PER_MACHINE_MAX, plan,
+};

@@ -1,15 +1,18 @@
 //! A plan: what to change, in order, and why; and why the rest is as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use argosy_model::{MachineId, Reason, UnitName};
+use argosy_model::{MachineId, Reason, UnitImage, UnitName};
 
 /// What to change. Every prefix of the steps leaves a cluster without new conflicts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// The changes, in the order in which to make them.
     pub steps: Vec<PlanStep>,
+    /// The images that machines are to have from now on in case units of others come, where that
+    /// changes. Empty while there are steps.
+    pub standby: BTreeMap<MachineId, BTreeSet<UnitImage>>,
     /// Why units are not where they are wanted. A unit without an entry is well.
     pub reasons: BTreeMap<UnitName, Reason>,
     /// What the plan amounts to.

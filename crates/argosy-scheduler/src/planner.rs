@@ -2,7 +2,9 @@
 //!
 //! In this order: confirmed stops are cleared; units nobody wants are stopped; units that run
 //! are checked where they are, and stay if they fit; units without a machine get one; where
-//! nothing of that was to be done, an instance leaves for a place that has too few. The order within each step, and with it every tie, is that of [`rank`], then of names.
+//! nothing of that was to be done, an instance leaves for a place that has too few; where there is no
+//! step at all, machines are told which images to have in case. The order within each step, and with
+//! it every tie, is that of [`rank`], then of names.
 
 use argosy_model::{DataPolicy, MachineState, Reason, ReasonKind, UnitSpec, Wanted};
 
@@ -15,12 +17,14 @@ mod fit;
 mod keep;
 mod place;
 mod spread;
+mod standby;
 mod work;
 
 use work::Work;
 
 pub use explain::CANDIDATES_MAX;
 pub use spread::REPAIRS_AT_ONCE_MAX;
+pub use standby::STANDBY_IMAGES_MAX;
 
 /// Most units on one machine: its assignment is one record, and 2000 entries of ordinary names
 /// stay below 256 KiB.
@@ -46,6 +50,7 @@ fn plan_with(input: &PlanInput, planted: Planted) -> Plan {
     work.keep_what_fits();
     work.place_what_has_no_machine();
     work.repair_spread();
+    work.stand_by();
     work.finish()
 }
 

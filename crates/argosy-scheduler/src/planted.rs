@@ -30,4 +30,5 @@ asks! {
     balance_move: BalanceMove,
     eager_repair: EagerRepair,
     uneven_left: UnevenLeft,
+    standby_skipped: StandbySkipped,
 }

@@ -14,6 +14,7 @@ mod judge;
 mod liveness;
 mod machine;
 mod operators;
+mod pulls;
 mod replica;
 mod runs;
 mod scenario;
@@ -51,6 +52,9 @@ const SERVE_HEALED: Micros = millis(6_000);
 /// whose answer was lost (7 s), a withdrawal (5 s), the retry of a request to a backend (10 s).
 const SETTLE: Micros = millis(30_000);
 
+/// Sets apart what is drawn for images.
+const PULLING: u64 = 0x70_75_6c_6c;
+
 /// Something that happens at a moment.
 #[derive(Debug, Clone)]
 enum Event {
@@ -82,6 +86,8 @@ enum Event {
     Fill,
     /// A daemon looks at the disk of its images.
     LookAtDisk { machine: usize },
+    /// Something becomes of an image that a daemon's machine is to have.
+    Image { machine: usize, run: u64, image: String },
     /// An operator does something.
     Operate,
     /// Something happens to a client or a watcher of the store.
@@ -120,6 +126,8 @@ pub(crate) struct Cluster<'a> {
     quiet: bool,
     /// For the disks of images alone: other seeds play as if there were none.
     filling: Random,
+    /// For images that are brought alone.
+    pulling: Random,
 }
 
 /// Plays a scenario to its end, or to the first violation.
@@ -142,7 +150,7 @@ impl<'a> Cluster<'a> {
             machines: (0..count).map(|at| Machine::new(at, count, random.fork())).collect(),
             voters: (1..=count as u64).collect(),
             network: Network::new(count, random.fork()),
-            operators: Operators::new(scenario.units, scenario.all_units, random.fork()),
+            operators: Operators::new(scenario, random.fork()),
             users: Users::new((micros(scenario.pace.0), micros(scenario.pace.1)), scenario.seed),
             log: Log::default(),
             truth: Truth::new(count),
@@ -152,6 +160,7 @@ impl<'a> Cluster<'a> {
             healed_at: None,
             quiet: false,
             filling: Random::new(!scenario.seed),
+            pulling: Random::new(scenario.seed ^ PULLING),
             random,
         };
         let heal = micros(scenario.faults_for);
@@ -253,6 +262,11 @@ impl<'a> Cluster<'a> {
             }
             Event::Fill => self.fill(),
             Event::LookAtDisk { machine } => self.look_at_disk(machine)?,
+            Event::Image { machine, run, image } => {
+                if self.is_run(machine, run) {
+                    self.image(machine, &image)?;
+                }
+            }
             Event::Operate => self.operate()?,
             Event::Client(event) => self.client_event(event)?,
             Event::Exit => self.exit()?,
@@ -276,6 +290,7 @@ impl<'a> Cluster<'a> {
             | Event::CheckpointDone { machine, .. }
             | Event::Connect { machine, .. }
             | Event::LookAtDisk { machine }
+            | Event::Image { machine, .. }
             | Event::Told { machine, .. } => *machine,
             _ => return None,
         };
@@ -312,6 +327,7 @@ impl<'a> Cluster<'a> {
             Event::FenceKill { machine, .. } => (17, *machine),
             Event::Fill => (18, 0),
             Event::LookAtDisk { machine } => (19, *machine),
+            Event::Image { machine, .. } => (20, *machine),
             Event::Operate => (10, 0),
             Event::Exit => (11, 0),
             Event::Fault => (12, 0),

@@ -22,7 +22,7 @@ pub use check::{Checked, check, check_with_siblings};
 pub use diagnostic::{Diagnostic, Severity, Style, render};
 pub use directives::{DIRECTIVES, DirectiveGroup, DirectiveRule, Harmless, Support};
 pub use file::{Directive, Item, ItemKind, UnitFile, Value};
-pub use lower::lower;
+pub use lower::{ENGINE_FLAGS, lower};
 pub use quadlet::{
     ENGINE, Form, HandedIn, JoinedService, MadeService, QUADLET_KEYS, QuadletGroup, QuadletKind,
     QuadletRule, Siblings, Translated, join, join_one, no_unit, service_of, translate,

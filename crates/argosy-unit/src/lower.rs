@@ -6,6 +6,7 @@ mod ends;
 mod environment;
 mod exec_line;
 mod health_check;
+mod images;
 mod placement;
 mod quadlet;
 mod relations;
@@ -20,6 +21,7 @@ use std::ops::Range;
 use argosy_model::{UnitKind, UnitName, UnitSpec};
 
 use self::context::Context;
+pub use self::images::ENGINE_FLAGS;
 use self::placement::PlacementDraft;
 use self::relations::RelationsDraft;
 pub(crate) use self::relations::needs;
@@ -142,7 +144,9 @@ impl Drafts {
     }
 
     /// Checks the whole and makes the spec.
-    pub(crate) fn finish(self, mut context: Context<'_>, file: &UnitFile) -> Lowered {
+    pub(crate) fn finish(mut self, mut context: Context<'_>, file: &UnitFile) -> Lowered {
+        let images = std::mem::take(&mut self.service.images);
+        let images = images.finish(self.service.spec.user.as_deref());
         let service = self.service.finish(&mut context, file);
         let (placement, announce, traffic) = self.placement.finish(&mut context);
         let RelationsDraft { description, dependencies, wanted_by, mentions } = self.relations;
@@ -155,6 +159,7 @@ impl Drafts {
             placement,
             announce,
             traffic,
+            images,
             wanted_by,
         });
         Lowered { spec, diagnostics: context.sink.finish(), mentions }

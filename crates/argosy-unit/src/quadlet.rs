@@ -184,7 +184,7 @@ fn finish(
 ) -> Found {
     let errors = context.sink.errors();
     for command in &made.commands {
-        drafts.add_command(command.key, command.spec());
+        drafts.add_command(command.key, command.spec(), &command.varies());
     }
     for relation in &made.relations {
         drafts.add_relation(relation.key, relation.unit.clone());

@@ -205,6 +205,19 @@ pub(crate) fn names_instance(text: &str) -> bool {
     false
 }
 
+/// Tells whether `text` may differ from machine to machine.
+pub(crate) fn differs_by_machine(text: &str) -> bool {
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let letter = if c == '%' { rest.next() } else { None };
+        let of_name = |letter| "%nNpPiIjJf".contains(letter);
+        if letter.is_some_and(|letter: char| letter.is_ascii_alphanumeric() && !of_name(letter)) {
+            return true;
+        }
+    }
+    false
+}
+
 enum Found {
     Name(String),
     Machine(String),

@@ -36,6 +36,7 @@ mod report_wire;
 mod reporter;
 mod routes;
 mod scale;
+mod standby;
 mod store_access;
 mod tables;
 mod to_leader;

@@ -269,6 +269,7 @@ fn meaning(name: &UnitName, source: &UnitSource, facts: &Specifiers) -> UnitSpec
             placement: Placement::default(),
             announce: None,
             traffic: Default::default(),
+            images: Default::default(),
             wanted_by: Vec::new(),
         }
     })

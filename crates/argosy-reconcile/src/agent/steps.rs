@@ -113,6 +113,7 @@ impl AgentMachine {
                 }
             }
         }
+        let starts = self.after_prepared(view, starts);
         for step in order::in_order(view, starts) {
             self.ask(view, step, now, effects);
         }
@@ -307,6 +308,9 @@ impl AgentMachine {
             return Err(Hold::Wrong(why));
         };
         let ports = self.port_variables(view, entry).map_err(Hold::Wrong)?;
+        if let Some(missing) = self.missing_image(view, entry, now) {
+            return Err(Hold::Preparing(missing));
+        }
         // A restart is a stop too, also of a run that is only on its way.
         let asked = self.in_flight.get(&unit).map(|asked| &asked.request);
         let starting = matches!(asked, Some(BackendRequest::Start { .. }));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use argosy_model::{Reason, UnitName, Want};
 use argosy_registry::{ClusterView, LeaderMark, PlanCommit, StoredMachine};
-use argosy_scheduler::{PlanAction, PlanStep};
+use argosy_scheduler::{Plan, PlanAction, PlanStep};
 
 use super::facts::hold;
 use super::{LeaderEffect, LeaderMachine, Moment};
@@ -162,6 +162,29 @@ impl LeaderMachine {
             take(&mut commit, step);
             lines.push(step.to_string());
             self.remaining.steps.pop_front();
+        }
+        commit.finish().map(|txn| self.commit(txn, lines))
+    }
+
+    /// With every step done: tells machines which images to have in case.
+    pub(super) fn commit_standby(
+        &mut self,
+        view: &ClusterView,
+        mark: LeaderMark,
+        plan: &Plan,
+    ) -> Option<LeaderEffect> {
+        let mut commit = self.begin(view, mark);
+        let mut lines = Vec::new();
+        for (machine, images) in &plan.standby {
+            if commit.is_full() {
+                break;
+            }
+            let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
+            lines.push(match names.as_slice() {
+                [] => format!("{} stands by for nobody", machine.short()),
+                names => format!("{} stands by with {}", machine.short(), names.join(", ")),
+            });
+            commit.standby(*machine, images.clone());
         }
         commit.finish().map(|txn| self.commit(txn, lines))
     }

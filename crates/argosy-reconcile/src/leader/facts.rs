@@ -25,7 +25,9 @@ impl LeaderMachine {
                     machine.state = MachineState::Lost;
                 }
                 let fence_passed = self.fence_passed(&stored.value, at);
-                PlanMachine { machine, fence_passed }
+                let told = view.assignments().get(&machine.id);
+                let standby = told.map(|stored| stored.value.standby.clone()).unwrap_or_default();
+                PlanMachine { machine, fence_passed, standby }
             })
             .collect();
         let mut placed = self.placed(view);
@@ -143,6 +145,9 @@ impl LeaderMachine {
         }
         if let Some((_, what)) = report.awaiting.iter().find(|(name, _)| name == unit) {
             return Said::Awaits(what);
+        }
+        if let Some(it) = report.preparing.iter().find(|it| &it.unit == unit) {
+            return Said::Prepares(&it.image);
         }
         let Some(units) = &report.units else {
             return Said::NoBackend;

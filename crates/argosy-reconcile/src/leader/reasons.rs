@@ -26,6 +26,8 @@ pub(super) enum Said<'m> {
     Refuses(&'m str),
     /// That it does not start it yet, and what it waits for.
     Awaits(&'m str),
+    /// That it brings an image first.
+    Prepares(&'m str),
     /// That it does not have it, or an earlier run of it.
     NotYet,
     /// How it is.
@@ -60,7 +62,14 @@ impl LeaderMachine {
                     ReasonKind::NotReady | ReasonKind::Ended | ReasonKind::NotRouted
                 ) {
                     not_ready.insert(entry.unit.clone());
-                    let since = *self.not_ready_since.entry(entry.unit.clone()).or_insert(now);
+                    let said = self.says(*machine, &entry.unit, entry.epoch);
+                    let prepared = matches!(said, Said::Prepares(_));
+                    let since = self.not_ready_since.entry(entry.unit.clone());
+                    let since = since.or_insert((now, prepared));
+                    if since.1 != prepared {
+                        *since = (now, prepared);
+                    }
+                    let since = since.0;
                     if now < since + NOT_READY_GRACE {
                         continue;
                     }
@@ -74,7 +83,7 @@ impl LeaderMachine {
 
     /// Returns when a unit that is not ready has had time enough.
     pub(super) fn reasons_due(&self) -> impl Iterator<Item = Duration> {
-        self.not_ready_since.values().map(|since| *since + NOT_READY_GRACE)
+        self.not_ready_since.values().map(|(since, _)| *since + NOT_READY_GRACE)
     }
 
     fn reason_of(
@@ -94,6 +103,10 @@ impl LeaderMachine {
             }
             Said::Awaits(what) => {
                 (ReasonKind::NotReady, format!("{name} does not start it yet: {what}"))
+            }
+            // How far that is the machine says; what is stored stays as it is meanwhile.
+            Said::Prepares(image) => {
+                (ReasonKind::NotReady, format!("{name} starts it when it has image {image}"))
             }
             Said::NotYet => (ReasonKind::NotReady, format!("{name} has not started it yet")),
             Said::Status(status) => {

@@ -24,7 +24,13 @@ impl Lone {
     fn new() -> Lone {
         let machine = machine_id("m1");
         let (address, environment) = ("192.0.2.1".to_owned(), BTreeMap::new());
-        let agent = AgentMachine::new(AgentConfig { machine, address, environment, disk: None });
+        let agent = AgentMachine::new(AgentConfig {
+            machine,
+            address,
+            environment,
+            disk: None,
+            docker_is_ours: false,
+        });
         Lone { agent, asked: Vec::new(), report: None, commits: 0 }
     }
 
@@ -36,7 +42,9 @@ impl Lone {
                 AgentEffect::Step(step) => self.asked.push(step.action),
                 AgentEffect::Report(report) => self.report = Some(report),
                 AgentEffect::Commit { .. } => self.commits += 1,
-                AgentEffect::AwaitAcknowledged(_) | AgentEffect::Probe { .. } => {}
+                AgentEffect::AwaitAcknowledged(_)
+                | AgentEffect::Images(_)
+                | AgentEffect::Probe { .. } => {}
             }
         }
     }
@@ -266,6 +274,8 @@ fn a_run_that_was_given_out_anew_is_told_to_stop_although_its_entry_is_gone() {
         followed: None,
         listening: Default::default(),
         disk: None,
+        preparing: Vec::new(),
+        images: BTreeMap::new(),
     });
     let entries = |world: &World| world.view().assignments()[&machine_id("m1")].value.entries.len();
     assert_eq!(entries(&world), 0);

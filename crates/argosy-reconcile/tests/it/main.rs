@@ -10,4 +10,6 @@ mod scripts;
 #[cfg(test)]
 mod starts;
 #[cfg(test)]
+mod texts;
+#[cfg(test)]
 mod world;

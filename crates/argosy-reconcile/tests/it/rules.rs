@@ -394,6 +394,7 @@ fn addresses_of_both_kinds_are_announced() {
             address: address.to_owned(),
             environment: BTreeMap::new(),
             disk: None,
+            docker_is_ours: false,
         });
         world.nodes.get_mut("m1").unwrap().agent = Some(agent);
         let connection = world.nodes["m1"].backend.connection();

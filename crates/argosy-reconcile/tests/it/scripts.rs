@@ -8,7 +8,7 @@ use std::time::Duration;
 use expect_test::expect_file;
 
 use argosy_kv::{DeleteRequest, KeyRange, Op, PutRequest, SpaceId, Txn};
-use argosy_model::Epoch;
+use argosy_model::{Epoch, ImageState};
 use argosy_reconcile::{AgentEvent, BackendEvent, BackendRequest};
 
 use crate::world::{World, machine_id, name};
@@ -109,6 +109,17 @@ fn run(world: &mut World, line: &str) -> String {
             let ports = rest[1..].iter().map(|port| port.parse().unwrap()).collect();
             world.say(rest[0], AgentEvent::Listening(ports));
         }
+        "image" => {
+            let text = rest.get(3..).unwrap_or_default().join(" ");
+            let state = match rest[2] {
+                "here" => Some(ImageState::Here),
+                "coming" => Some(ImageState::Coming(text)),
+                "failed" => Some(ImageState::Failed(text)),
+                "unknown" => None,
+                other => panic!("unknown word {other}"),
+            };
+            world.image(rest[0], rest[1], state);
+        }
         "elect" => world.elect(),
         "cut-off" => world.cut_off(rest[0]),
         "reach" => world.reach(rest[0]),
@@ -143,6 +154,13 @@ fn show(world: &mut World) {
                 "{machine}: {unit} {sub}, epoch {epoch}, revision {revision}, restart {restart}"
             )
             .unwrap();
+        }
+    }
+    for (machine, node) in &world.nodes {
+        let id = node.agent.as_ref().map(|agent| agent.machine());
+        let report = id.and_then(|id| world.leader.reports().get(&id));
+        for it in report.iter().flat_map(|report| &report.preparing) {
+            writeln!(out, "{machine}: {} waits: {machine} {}", it.unit, it.text).unwrap();
         }
     }
     for (unit, stored) in world.view().reasons() {

@@ -42,6 +42,7 @@ fn told(units: &[(&str, &str)]) -> (World, AgentMachine) {
         address: "192.0.2.1".to_owned(),
         environment: BTreeMap::new(),
         disk: None,
+        docker_is_ours: false,
     });
     (world, agent)
 }

@@ -9,11 +9,9 @@ use argosy_kv::{
     Applied, Command, CommandKind, EventKind, Response, SpaceEvents, SpaceId, State, Txn,
 };
 use argosy_model::{
-    Announce, Dependencies, EndpointProtocol, EndpointSpec, HealthCheck, InvocationId, MachineDisk,
-    MachineId, MetadataRequirement, OnPartition, Placement, ServiceSpec, ServiceType, Term,
-    Traffic, UnitName, UnitSpec, UnixMicros,
+    HealthCheck, ImageState, InvocationId, MachineDisk, MachineId, Term, UnitName, UnixMicros,
 };
-use argosy_reconcile::simulated::{Behaviour, SimulatedBackend};
+use argosy_reconcile::simulated::SimulatedBackend;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendRequest, Beater, Granter,
     GranterEffect, GranterEvent, LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine,
@@ -24,6 +22,8 @@ use argosy_registry::{
     announced_keys,
 };
 
+use crate::texts::{behaviour, spec};
+
 pub(crate) fn name(text: &str) -> UnitName {
     UnitName::new(text).unwrap()
 }
@@ -31,69 +31,6 @@ pub(crate) fn name(text: &str) -> UnitName {
 /// The id of machine `m3` begins with `00000003`.
 pub(crate) fn machine_id(machine: &str) -> MachineId {
     MachineId(machine[1..].parse::<u128>().unwrap() << 96)
-}
-
-/// Reads a unit's words; `bad` is an error.
-fn spec(unit: &UnitName, text: &str) -> Result<UnitSpec, String> {
-    let (mut placement, mut announce) = (Placement::default(), None);
-    let mut traffic = Traffic::default();
-    let (mut service, mut dependencies) = (ServiceSpec::default(), Dependencies::default());
-    for word in text.split_whitespace() {
-        let (key, value) = word.split_once('=').unwrap_or((word, ""));
-        match key {
-            "ends" => service.service_type = ServiceType::Oneshot,
-            "bad" => return Err("line 1: bad".to_owned()),
-            "machine-id" => placement.machine_id = Some(value.to_owned()),
-            "metadata" => {
-                let (key, value) = value.split_once(':').unwrap();
-                let (key, values) = (key.to_owned(), vec![value.to_owned()]);
-                placement.metadata.push(MetadataRequirement { key, values });
-            }
-            "conflicts" => placement.conflicts.push(value.to_owned()),
-            "replicas" => placement.replicas = value.parse().ok(),
-            "global" => placement.global = true,
-            "data" => placement.keeps_data = true,
-            "requires" => dependencies.requires.push(name(value)),
-            "wants" => dependencies.wants.push(name(value)),
-            "before" => dependencies.before.push(name(value)),
-            "fence" => placement.on_partition = OnPartition::Stop,
-            "health" => traffic.health_check = HealthCheck::parse(value),
-            "notify" => service.service_type = ServiceType::Notify,
-            "endpoint" => {
-                let (service, port) = value.split_once(':').unwrap();
-                let (service, port) = (service.to_owned(), port.parse().ok());
-                let protocol = EndpointProtocol::Http;
-                traffic.endpoints.push(EndpointSpec { service, port, protocol });
-            }
-            "announce" => {
-                let (key, port) = value.split_once(':').unwrap();
-                let key = key.replace("%i", unit.instance().unwrap_or(""));
-                announce = Some(Announce { key, port: port.parse().ok() });
-            }
-            _ => {}
-        }
-    }
-    Ok(UnitSpec {
-        name: unit.clone(),
-        description: None,
-        dependencies,
-        service,
-        placement,
-        announce,
-        traffic,
-        wanted_by: Vec::new(),
-    })
-}
-
-fn behaviour(text: &str) -> Behaviour {
-    let word = |word| text.split_whitespace().any(|other| other == word);
-    match () {
-        () if word("fails") => Behaviour::Fails,
-        () if word("slow") => Behaviour::Slow,
-        () if word("ends") => Behaviour::Ends,
-        () if word("broken") => Behaviour::Broken,
-        () => Behaviour::Runs,
-    }
 }
 
 /// One machine. Its backend is its supervisor, and outlives its agent, the daemon.
@@ -106,6 +43,8 @@ pub(crate) struct Node {
     is_cut_off: bool,
     /// What its daemon knows of its disk.
     disk: Option<MachineDisk>,
+    /// What whoever looks after its images says.
+    images: BTreeMap<String, ImageState>,
 }
 
 enum Event {
@@ -234,6 +173,7 @@ impl World {
                 is_granted: false,
                 is_cut_off: false,
                 disk: None,
+                images: BTreeMap::new(),
             },
         );
         self.up(machine);
@@ -246,12 +186,15 @@ impl World {
             address: format!("192.0.2.{}", &machine[1..]),
             environment: BTreeMap::new(),
             disk: self.nodes[machine].disk,
+            docker_is_ours: false,
         };
         let node = self.nodes.get_mut(machine).unwrap();
         node.agent = Some(AgentMachine::new(config));
         (node.beater, node.is_granted) = (Beater::new(TIMING), false);
         let snapshot = node.backend.connect();
-        let begins = [AgentEvent::ViewChanged, AgentEvent::Current, AgentEvent::Backend(snapshot)];
+        let images = AgentEvent::Images(node.images.clone());
+        let snapshot = AgentEvent::Backend(snapshot);
+        let begins = [AgentEvent::ViewChanged, AgentEvent::Current, images, snapshot];
         for event in begins {
             self.queue.push_back(Event::Agent(machine.to_owned(), event));
         }
@@ -290,6 +233,18 @@ impl World {
         self.settle();
     }
 
+    /// Says how far a machine is with an image; `None`: nobody says so any more.
+    pub(crate) fn image(&mut self, machine: &str, image: &str, state: Option<ImageState>) {
+        let images = &mut self.nodes.get_mut(machine).unwrap().images;
+        match state {
+            Some(state) => drop(images.insert(image.to_owned(), state)),
+            None => drop(images.remove(image)),
+        }
+        let event = AgentEvent::Images(images.clone());
+        self.queue.push_back(Event::Agent(machine.to_owned(), event));
+        self.settle();
+    }
+
     pub(crate) fn tell(&mut self, machine: &str, event: argosy_reconcile::BackendEvent) {
         self.queue.push_back(Event::Agent(machine.to_owned(), AgentEvent::Backend(event)));
         self.settle();
@@ -297,7 +252,7 @@ impl World {
 
     /// The leader gets a report, whoever wrote it.
     pub(crate) fn report(&mut self, report: MachineReport) {
-        self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+        self.queue.push_back(Event::Leader(LeaderEvent::Report(Box::new(report))));
         self.settle();
     }
 
@@ -504,7 +459,15 @@ impl World {
                     self.queue.push_back(Event::Agent(machine.to_owned(), event));
                 }
                 AgentEffect::Report(report) => {
-                    self.queue.push_back(Event::Leader(LeaderEvent::Report(report)));
+                    self.queue.push_back(Event::Leader(LeaderEvent::Report(Box::new(report))));
+                }
+                AgentEffect::Images(images) => {
+                    let names: Vec<String> = images.into_iter().collect();
+                    // Scripts without images need not say so.
+                    if !names.is_empty() {
+                        let names = names.join(" ");
+                        writeln!(self.log, "{machine}: is to have {names}").unwrap();
+                    }
                 }
                 AgentEffect::AwaitAcknowledged(revision) => {
                     self.awaited.push((machine.to_owned(), revision));

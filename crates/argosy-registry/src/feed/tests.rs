@@ -92,9 +92,17 @@ proptest! {
 #[test]
 fn nothing_of_other_machines_units_is_told() {
     let mut registry = placed("http=api");
-    registry.submit("secret.service", "password");
+    registry.submit("secret.service", "password image=secret:1");
+    // Nor whose the images are that it is to have in case.
+    let (name, engine) = ("secret:1".to_owned(), argosy_model::ImageEngine::Argosy);
+    let images = BTreeSet::from([argosy_model::UnitImage { name, engine }]);
+    let mut commit = PlanCommit::new(registry.view(), LeaderMark { term: Term(1), member: 1 }, 1);
+    commit.standby(ONE, images.clone());
+    let txn = commit.finish().unwrap();
+    registry.commit(txn);
     let mut pair = Pair::new();
     pair.follow(registry.view());
+    assert_eq!(pair.builder.view().assignments()[&ONE].value.standby, images);
     let keys: Vec<String> =
         pair.told.records.keys().map(|key| String::from_utf8(key.to_vec()).unwrap()).collect();
     assert_eq!(

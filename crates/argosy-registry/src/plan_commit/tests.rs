@@ -179,6 +179,63 @@ fn a_withdrawal_leaves_what_others_wrote() {
 }
 
 #[test]
+fn a_machine_is_told_which_images_to_have_in_case() {
+    let mut registry = registry();
+    let images = |names: &[&str]| -> BTreeSet<UnitImage> {
+        let image = |name: &&str| {
+            let (name, engine) = ((*name).to_owned(), argosy_model::ImageEngine::Argosy);
+            UnitImage { name, engine }
+        };
+        names.iter().map(image).collect()
+    };
+    // One that was told nothing so far; its entries come later and stay apart.
+    let txn = planned(&registry, |commit| commit.standby(TWO, images(&["a", "b"])));
+    registry.commit(txn);
+    let txn = planned(&registry, |commit| commit.place(&name("a.service"), TWO, &[], false));
+    registry.commit(txn);
+    let told = &registry.view().assignments()[&TWO].value;
+    assert_eq!((told.generation, told.entries.len()), (Generation(2), 1));
+    assert_eq!(told.standby, images(&["a", "b"]));
+    let mut same = PlanCommit::new(registry.view(), MARK, 1);
+    same.standby(TWO, images(&["b", "a"]));
+    assert_eq!(same.finish(), None);
+    // A machine that takes no units by now is told nothing.
+    let late = planned(&registry, |commit| commit.standby(TWO, images(&["c"])));
+    registry.edit(|edit| edit.cordon(TWO, true).unwrap());
+    assert!(matches!(registry.commit(late), Outcome::Conflict(_)));
+    let txn = planned(&registry, |commit| commit.standby(TWO, images(&[])));
+    registry.commit(txn);
+    let told = &registry.view().assignments()[&TWO].value;
+    assert_eq!((told.standby.len(), told.entries.len()), (0, 1));
+}
+
+#[test]
+fn the_most_images_in_case_still_fit() {
+    let mut registry = registry();
+    let long = argosy_model::IMAGE_NAME_BYTES_MAX;
+    let images: BTreeSet<UnitImage> = (0..200)
+        .map(|number| UnitImage {
+            name: format!("{number:0long$}"),
+            engine: argosy_model::ImageEngine::Docker,
+        })
+        .collect();
+    for id in 3..20 {
+        registry.edit(|edit| edit.put_machine(machine(id)).unwrap());
+    }
+    let mut commit = PlanCommit::new(registry.view(), MARK, 1);
+    let mut told = 0;
+    for id in 1..20 {
+        if commit.is_full() {
+            break;
+        }
+        commit.standby(MachineId(id), images.clone());
+        told += 1;
+    }
+    assert!((3..8).contains(&told), "{told}");
+    assert!(fits(&commit.finish().unwrap()));
+}
+
+#[test]
 fn an_assignment_taken_away_is_not_announced() {
     let mut registry = registry();
     let unit = name("a.service");

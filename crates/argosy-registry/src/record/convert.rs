@@ -5,8 +5,9 @@ use std::num::TryFromIntError;
 use prost::Message;
 
 use argosy_model::{
-    Assignment, AssignmentEntry, EndpointProtocol, Epoch, Generation, HealthCheck, MachineId,
-    Reason, ReasonKind, RestartCount, Term, UnitName, UnitRevision, UnixMicros, Want,
+    Assignment, AssignmentEntry, EndpointProtocol, Epoch, Generation, HealthCheck, ImageEngine,
+    MachineId, Reason, ReasonKind, RestartCount, Term, UnitImage, UnitName, UnitRevision,
+    UnixMicros, Want,
 };
 
 use super::unknown::keep_unknown;
@@ -187,6 +188,10 @@ fn write_entry(entry: &AssignmentEntry, previous: &[u8]) -> Vec<u8> {
     keep_unknown(message.encode_to_vec(), previous, 6)
 }
 
+fn standby(names: Vec<String>, engine: ImageEngine) -> impl Iterator<Item = UnitImage> {
+    names.into_iter().map(move |name| UnitImage { name, engine })
+}
+
 impl Record for Assignment {
     fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let message: AssignmentMessage = decode(bytes)?;
@@ -200,6 +205,9 @@ impl Record for Assignment {
             machine: machine_id(&message.machine, "machine")?,
             generation: Generation(message.generation),
             entries,
+            standby: standby(message.standby, ImageEngine::Argosy)
+                .chain(standby(message.standby_docker, ImageEngine::Docker))
+                .collect(),
         })
     }
 
@@ -219,13 +227,19 @@ impl Record for Assignment {
             true => write_entry(entry, &[]),
             false => write_entry(entry, stored_entry(&entry.unit)),
         };
+        let names = |engine| {
+            let images = self.standby.iter().filter(move |image| image.engine == engine);
+            images.map(|image| image.name.clone()).collect()
+        };
         let message = AssignmentMessage {
             format: FORMAT,
             machine: self.machine.0.to_be_bytes().to_vec(),
             generation: self.generation.0,
             entries: self.entries.iter().map(entry_bytes).collect(),
+            standby: names(ImageEngine::Argosy),
+            standby_docker: names(ImageEngine::Docker),
         };
-        keep_unknown(message.encode_to_vec(), previous, 4)
+        keep_unknown(message.encode_to_vec(), previous, 6)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Records survive a round trip; what a later version added survives this one.
 
+use std::collections::BTreeSet;
+
 use argosy_model::{
-    Assignment, AssignmentEntry, Epoch, Generation, Reason, ReasonKind, Term, Want,
+    Assignment, AssignmentEntry, Epoch, Generation, ImageEngine, Reason, ReasonKind, Term,
+    UnitImage, Want,
 };
 
 use super::*;
@@ -35,7 +38,12 @@ fn assignment(names: &[&str]) -> Assignment {
         machine: MachineId(9),
         generation: Generation(4),
         entries: names.iter().map(|name| entry(name)).collect(),
+        standby: BTreeSet::new(),
     }
+}
+
+fn image(name: &str, engine: ImageEngine) -> UnitImage {
+    UnitImage { name: name.to_owned(), engine }
 }
 
 #[track_caller]
@@ -125,6 +133,22 @@ fn a_full_disk_is_a_field_that_an_older_version_keeps_and_that_can_be_taken_back
 }
 
 #[test]
+fn images_in_case_are_a_field_that_an_older_version_keeps_and_writes_none_of() {
+    let before = assignment(&["a.service"]);
+    let old = before.write(&[]);
+    assert_eq!(Assignment::read(&old).unwrap().standby, BTreeSet::new());
+    let mut told = before.clone();
+    let images = [("web:1", ImageEngine::Argosy), ("web:1", ImageEngine::Docker)];
+    told.standby = images.map(|(name, engine)| image(name, engine)).into();
+    let stored = told.write(&old);
+    assert_eq!(Assignment::read(&stored).unwrap(), told);
+    // An older version knows the fields up to 4, and keeps what it does not know.
+    let kept = unknown::keep_unknown(old.clone(), &stored, 4);
+    assert_eq!(Assignment::read(&kept).unwrap(), told);
+    assert_eq!(before.write(&stored), old);
+}
+
+#[test]
 fn unknown_fields_of_an_entry_stay_with_their_unit() {
     let plain = assignment(&["a.service", "b.service"]);
     let mut message =
@@ -153,6 +177,7 @@ fn what_cannot_be_understood_is_refused() {
         machine: vec![0; 16],
         generation: 1,
         entries: vec![b"\x0a\x09a.service".to_vec()],
+        ..Default::default()
     };
     let stored = prost::Message::encode_to_vec(&message);
     assert_eq!(Assignment::read(&stored), Err(RecordError::Value { field: "want" }));

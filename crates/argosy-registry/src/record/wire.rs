@@ -104,6 +104,12 @@ pub(super) struct AssignmentMessage {
     /// Each an [`EntryMessage`], kept as bytes so that unknown fields of an entry survive.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub(super) entries: Vec<Vec<u8>>,
+    /// Names of images to have in case units come, for this program's own engine.
+    #[prost(string, repeated, tag = "5")]
+    pub(super) standby: Vec<String>,
+    /// The same, for whatever is called docker.
+    #[prost(string, repeated, tag = "6")]
+    pub(super) standby_docker: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -15,6 +15,8 @@ pub(super) enum Purpose {
     Stay,
     /// May it be given to the machine?
     Come,
+    /// Could it be given to the machine, with the units that it follows?
+    StandBy,
 }
 
 /// What is against a machine, in the order in which it is looked at: the later, the nearer the
@@ -103,7 +105,7 @@ impl<'i> Work<'i> {
         purpose: Purpose,
     ) -> Option<Refusal<'i>> {
         let facts = &self.machines[machine].facts.machine;
-        if purpose == Purpose::Come && facts.state != MachineState::Ready {
+        if purpose != Purpose::Stay && facts.state != MachineState::Ready {
             return Some(Refusal::State(facts.state));
         }
         let placement = &spec.placement;
@@ -141,6 +143,7 @@ impl<'i> Work<'i> {
     /// its target is somewhere else, not when its target is nowhere.
     fn is_beside(&self, target: &UnitName, machine: MachineIndex, purpose: Purpose) -> bool {
         match purpose {
+            Purpose::StandBy => true,
             Purpose::Come => self.stays.get(target).is_some_and(|on| on.contains(&machine)),
             Purpose::Stay => {
                 let on = self.runs_on.get(target);

@@ -1,5 +1,7 @@
 //! Units without a machine: each gets the best that fits, or a reason.
 
+use std::collections::BTreeSet;
+
 use argosy_model::{DataPolicy, MachineId, ReasonKind, UnitSpec};
 
 use super::fit::Purpose;
@@ -71,10 +73,15 @@ impl<'i> Work<'i> {
         let leaves: Vec<MachineId> =
             of_state(facts, PlacedState::Run).map(|placed| placed.machine).collect();
         let fits = |machine: &usize| self.refusal(unit, spec, *machine, Purpose::Come).is_none();
+        let images = if leaves.is_empty() { BTreeSet::new() } else { self.group_images(unit) };
         let (mut fitting, mut best) = (0, None);
         for machine in (0..self.machines.len()).filter(fits) {
             fitting += 1;
-            let score = self.score(unit, machine);
+            let [region, zone, on, load, place] = self.score(unit, machine);
+            // Off a lost machine: to where its images are, rather than to where less runs.
+            let standby = &self.machines[machine].facts.standby;
+            let lacks = usize::from(!images.iter().all(|image| standby.contains(*image)));
+            let score = [region, zone, on, lacks, load, place];
             if best.is_none_or(|(least, _)| score < least) {
                 best = Some((score, machine));
             }

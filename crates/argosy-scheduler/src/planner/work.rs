@@ -49,6 +49,8 @@ pub(super) struct Work<'i> {
     pub(super) stays: BTreeMap<&'i UnitName, BTreeSet<MachineIndex>>,
     /// Where units are told to run now, but for lost machines.
     pub(super) runs_on: BTreeMap<&'i UnitName, BTreeSet<MachineIndex>>,
+    /// Units that follow others (`MachineOf=`), by the first one that they name.
+    pub(super) followers: BTreeMap<&'i UnitName, Vec<UnitIndex>>,
     /// Template of each unit, as an index into `spreads`.
     pub(super) templates: Vec<Option<usize>>,
     pub(super) spreads: Vec<Spread>,
@@ -99,6 +101,13 @@ impl<'i> Work<'i> {
             })
             .collect();
         let spreads = (0..template_index.len()).map(|_| Spread::default()).collect();
+        let mut followers: BTreeMap<&UnitName, Vec<UnitIndex>> = BTreeMap::new();
+        for (index, unit) in units.iter().enumerate() {
+            let spec = unit.spec.as_ref().ok();
+            if let Some(target) = spec.and_then(|spec| spec.placement.machine_of.first()) {
+                followers.entry(target).or_default().push(index);
+            }
+        }
         let (settled, stays) = (vec![false; units.len()], BTreeMap::new());
         let plan = Plan::default();
         Work {
@@ -110,6 +119,7 @@ impl<'i> Work<'i> {
             settled,
             stays,
             runs_on: BTreeMap::new(),
+            followers,
             templates,
             spreads,
             plan,

@@ -1,10 +1,12 @@
 //! A small cluster that tests change and plan for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use argosy_model::{
-    Dependencies, Epoch, Machine, MachineId, MachineState, MetadataRequirement, OnPartition,
-    Placement, RestartCount, ServiceSpec, UnitName, UnitRevision, UnitSpec, Wanted,
+    Dependencies, Epoch, ImageEngine, Machine, MachineId, MachineState, MetadataRequirement,
+    OnPartition, Placement, RestartCount, ServiceSpec, UnitImage, UnitName, UnitRevision, UnitSpec,
+    Wanted,
 };
 use argosy_scheduler::{Placed, PlacedState, Plan, PlanAction, PlanInput, PlanMachine, PlanUnit};
 
@@ -21,6 +23,7 @@ pub(crate) fn spec(unit: &str, placement: Placement) -> UnitSpec {
         placement,
         announce: None,
         traffic: Default::default(),
+        images: Default::default(),
         wanted_by: Vec::new(),
     }
 }
@@ -42,7 +45,19 @@ pub(crate) fn machine(text: &str, labels: &[(&str, &str)]) -> PlanMachine {
             disk_full: false,
         },
         fence_passed: false,
+        standby: BTreeSet::new(),
     }
+}
+
+pub(crate) fn image(name: &str) -> UnitImage {
+    UnitImage { name: name.to_owned(), engine: ImageEngine::Argosy }
+}
+
+/// The same with images.
+pub(crate) fn unit_of(text: &str, placement: Placement, images: &[&str]) -> PlanUnit {
+    let mut spec = spec(text, placement.clone());
+    spec.images = images.iter().map(|name| image(name)).collect();
+    PlanUnit { spec: Ok(Arc::new(spec)), ..unit(text, placement) }
 }
 
 pub(crate) fn unit(text: &str, placement: Placement) -> PlanUnit {
@@ -75,14 +90,27 @@ pub(crate) fn placement(words: &[&str]) -> Placement {
             "global" => placement.global = true,
             "data" => placement.keeps_data = true,
             "fence" => placement.on_partition = OnPartition::Stop,
+            "standby" => placement.standby = value.parse().ok(),
+            // Read by [`images`].
+            "image" => {}
             other => panic!("unknown word {other}"),
         }
     }
     placement
 }
 
+/// Reads the `image=NAME` words.
+pub(crate) fn images<'w>(words: &[&'w str]) -> Vec<&'w str> {
+    words.iter().filter_map(|word| word.strip_prefix("image=")).collect()
+}
+
 /// Does to the facts what committing the plan's steps would do.
 pub(crate) fn carry_out(input: &mut PlanInput, plan: &Plan, epoch: &mut u64) {
+    for facts in &mut input.machines {
+        if let Some(images) = plan.standby.get(&facts.machine.id) {
+            facts.standby.clone_from(images);
+        }
+    }
     for step in &plan.steps {
         let unit = input.units.iter_mut().find(|unit| unit.name == step.unit).unwrap();
         let (revision, restart) = (unit.revision, unit.restart);

@@ -14,3 +14,5 @@ mod properties;
 mod repair;
 #[cfg(test)]
 mod scripts;
+#[cfg(test)]
+mod standby;

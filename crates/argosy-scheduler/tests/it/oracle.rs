@@ -290,7 +290,12 @@ impl<'i> Oracle<'i> {
             return;
         }
         let fit = ids.iter().filter(|(_, id)| self.against(unit, *id, false).is_none());
-        match fit.min_by_key(|(name, id)| (self.score(unit, *id), name.clone(), *id)) {
+        let key = |(name, id): &&(String, MachineId)| {
+            let [region, zone, on, load] = self.score(unit, *id);
+            let lacks = usize::from(self.lacks_images(unit, *id));
+            ([region, zone, on, lacks, load], name.clone(), *id)
+        };
+        match fit.min_by_key(key) {
             Some((_, id)) => {
                 let id = *id;
                 self.put(unit, id, true);
@@ -317,6 +322,25 @@ impl<'i> Oracle<'i> {
     fn zone(&self, id: MachineId) -> (String, String) {
         let zone = self.facts(id).unwrap().machine.metadata.get("zone").cloned();
         (self.region(id), zone.unwrap_or_default())
+    }
+
+    /// Tells whether a unit comes off a lost machine to one that does not have its images, or those of
+    /// units that follow it.
+    fn lacks_images(&self, unit: &PlanUnit, id: MachineId) -> bool {
+        let standby = &self.facts(id).unwrap().standby;
+        let mut group = vec![unit];
+        loop {
+            let names: Vec<&UnitName> = group.iter().map(|unit| &unit.name).collect();
+            let follows = |other: &&PlanUnit| {
+                let first = other.spec.as_ref().ok().and_then(|it| it.placement.machine_of.first());
+                !names.contains(&&other.name) && first.is_some_and(|first| names.contains(&first))
+            };
+            let Some(next) = self.input.units.iter().find(follows) else { break };
+            group.push(next);
+        }
+        let wanted = group.iter().filter(|other| other.wanted == Wanted::Run);
+        let mut images = wanted.flat_map(|unit| &unit.spec).flat_map(|spec| &spec.images);
+        images.any(|image| !standby.contains(image)) && !by_state(unit, PlacedState::Run).is_empty()
     }
 
     fn score(&self, unit: &PlanUnit, id: MachineId) -> [usize; 4] {

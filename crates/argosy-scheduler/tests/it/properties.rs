@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use argosy_model::{MachineState, RestartCount, UnitRevision, Wanted};
 use argosy_scheduler::{Plan, PlanAction, PlanInput, check_plan, plan};
 
-use crate::cluster::{carry_out, confirm, machine, placement, unit};
+use crate::cluster::{carry_out, confirm, images, machine, placement, unit_of};
 use crate::oracle::{self, Answer};
+use crate::standby;
 
 const UNITS: [&str; 11] = [
     "a.service",
@@ -23,7 +24,7 @@ const UNITS: [&str; 11] = [
     "api@2.service",
 ];
 
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 19] = [
     "machine-id=00000001",
     "machine-id=00000009",
     "machine-of=a.service",
@@ -38,6 +39,11 @@ const WORDS: [&str; 14] = [
     "fence",
     "conflicts=api@*",
     "metadata=region:r1",
+    "image=x",
+    "image=y",
+    "image=z",
+    "standby=0",
+    "standby=2",
 ];
 
 #[derive(Debug, Clone)]
@@ -108,7 +114,7 @@ fn make(input: &mut PlanInput, change: &Change) -> bool {
         }),
         Change::Unit(index, words) => {
             let words: Vec<&str> = words.iter().map(|word| WORDS[*word]).collect();
-            let new = unit(UNITS[*index], placement(&words));
+            let new = unit_of(UNITS[*index], placement(&words), &images(&words));
             match input.units.iter_mut().find(|unit| unit.name == new.name) {
                 Some(old) => {
                     old.spec = new.spec;
@@ -181,6 +187,10 @@ proptest! {
             prop_assert_eq!(check_plan(&input, &made), Vec::new(), "{:#?}", input);
             prop_assert_eq!(comes_to(&made), oracle::answer(&input), "{:#?}", input);
             carry_out(&mut input, &made, &mut epoch);
+            if !made.standby.is_empty() {
+                let next = plan(&input);
+                prop_assert!(next.steps.is_empty() && next.standby.is_empty(), "{next:#?} {input:#?}");
+            }
         }
         // Left alone, with every stop confirmed, it comes to rest: no plan moves anything on
         // and on.
@@ -188,12 +198,14 @@ proptest! {
         loop {
             confirm(&mut input);
             let made = plan(&input);
-            if made.steps.is_empty() {
+            prop_assert_eq!(check_plan(&input, &made), Vec::new(), "{:#?}", input);
+            if made.steps.is_empty() && made.standby.is_empty() {
                 break;
             }
             carry_out(&mut input, &made, &mut epoch);
             rounds += 1;
             prop_assert!(rounds < 30, "still planning: {:?}", made.steps);
         }
+        prop_assert_eq!(standby::wrong(&input), None, "{:#?}", input);
     }
 }

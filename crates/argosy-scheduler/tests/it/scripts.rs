@@ -9,7 +9,7 @@ use expect_test::expect_file;
 use argosy_model::{MachineState, RestartCount, UnitRevision, Wanted};
 use argosy_scheduler::{PlanInput, PlanMachine, PlanUnit, check_plan, plan};
 
-use crate::cluster::{carry_out, confirm, machine, machine_id, name, placement, unit};
+use crate::cluster::{carry_out, confirm, images, machine, machine_id, name, placement, unit_of};
 
 struct Session {
     input: PlanInput,
@@ -49,7 +49,7 @@ impl Session {
                 labels.insert(key.to_owned(), value.to_owned());
             }
             "unit" => {
-                let new = unit(rest[0], placement(&rest[1..]));
+                let new = unit_of(rest[0], placement(&rest[1..]), &images(&rest[1..]));
                 match self.input.units.iter_mut().find(|unit| unit.name == new.name) {
                     Some(old) => {
                         old.spec = new.spec;
@@ -88,6 +88,11 @@ impl Session {
         let mut out = String::new();
         for step in &plan.steps {
             writeln!(out, "{step}").unwrap();
+        }
+        for (machine, images) in &plan.standby {
+            let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
+            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(" ") };
+            writeln!(out, "{} stands by with {names}", machine.short()).unwrap();
         }
         for (unit, reason) in &plan.reasons {
             writeln!(out, "{unit}: {}: {}", reason.kind, reason.sentence).unwrap();

@@ -53,7 +53,11 @@ impl Cluster<'_> {
         let effects = daemon.agent.handle(event, view, now);
         for effect in effects {
             match effect {
-                AgentEffect::Step(step) => self.ask_backend(at, step),
+                AgentEffect::Step(step) => {
+                    self.check_prepared(at, &step.action)?;
+                    self.ask_backend(at, step);
+                }
+                AgentEffect::Images(images) => self.want_images(at, images),
                 AgentEffect::Commit { request, txn } => {
                     self.check_allowed(at, &txn)?;
                     self.propose(at, Asker::Agent(request), txn);
@@ -94,7 +98,7 @@ impl Cluster<'_> {
                 self.queue.after(delay, Event::Arrive { machine: to, arrival });
             }
         }
-        self.leader_handles(at, LeaderEvent::Report(report))
+        self.leader_handles(at, LeaderEvent::Report(Box::new(report)))
     }
 
     pub(super) fn wake(&mut self, at: usize) -> Result<(), Broken> {

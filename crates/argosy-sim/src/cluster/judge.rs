@@ -25,6 +25,7 @@ impl Cluster<'_> {
         for unit in &units {
             self.judge_unit(unit)?;
         }
+        self.judge_images(&units)?;
         self.judge_conflicts()?;
         self.judge_spread()?;
         self.judge_endpoints()

@@ -1,6 +1,6 @@
 //! One machine: its disk, its units, its clock, and the daemon that runs now and then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use argosy_consensus::wal::{self, Identity, RecoverOptions, Writer};
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use super::fed::{FIRST_FED, Fed};
 use super::images::EMPTY;
 use super::liveness::{Pulse, TIMING};
+use super::pulls::Pulls;
 use super::violation::{Broken, Rule, broken};
 use super::{Cluster, Event, machine_id, texts};
 use crate::client::Fate;
@@ -93,6 +94,8 @@ pub(super) struct Machine {
     pub(super) fence_is_watched: bool,
     /// How full the disk of its images is.
     pub(super) images: MachineDisk,
+    /// The images that it has, whatever becomes of its daemon.
+    pub(super) pulled: BTreeSet<String>,
 }
 
 pub(super) struct Daemon {
@@ -119,6 +122,7 @@ pub(super) struct Daemon {
     pub(super) is_granted: bool,
     pub(super) pulse_at: Option<Micros>,
     pub(super) connected: bool,
+    pub(super) pulls: Pulls,
     pub(super) wake_at: Option<Micros>,
     /// It has not reached the state of when it began; to be asked for again.
     pub(super) barrier_wanted: bool,
@@ -153,6 +157,7 @@ impl Machine {
             snapshot_at: None,
             fence_is_watched: false,
             images: EMPTY,
+            pulled: BTreeSet::new(),
             random,
         }
     }
@@ -238,6 +243,7 @@ impl Cluster<'_> {
             address: address(at),
             environment: BTreeMap::new(),
             disk: Some(machine.images),
+            docker_is_ours: false,
         });
         agent.hold_starts();
         agent.set_planted(self.scenario.planted);
@@ -275,6 +281,7 @@ impl Cluster<'_> {
             is_granted: false,
             pulse_at: None,
             connected: false,
+            pulls: Pulls::default(),
             wake_at: None,
             barrier_wanted: false,
         });

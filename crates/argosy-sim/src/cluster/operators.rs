@@ -11,7 +11,7 @@ use argosy_registry::{
 use super::machine::{Asker, address};
 use super::truth::of_users;
 use super::violation::Broken;
-use super::{Cluster, Event, machine_id, texts};
+use super::{Cluster, ClusterScenario, Event, machine_id, pulls, texts};
 use crate::queue::micros;
 use crate::random::Random;
 
@@ -21,6 +21,8 @@ const SUBMIT_TOGETHER: usize = 10;
 pub(super) struct Operators {
     random: Random,
     units: u64,
+    /// Draws images for units, if they have any: others play as if there were none.
+    images: Option<Random>,
     /// They begin with submitting every unit.
     all_units: bool,
     /// What each change that was proposed is to come to.
@@ -29,8 +31,18 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    pub(super) fn new(units: u64, all_units: bool, random: Random) -> Self {
-        Self { random, units, all_units, intents: Vec::new(), labels: Vec::new() }
+    pub(super) fn new(scenario: &ClusterScenario, random: Random) -> Self {
+        let images = scenario.images.then(|| Random::new(scenario.seed));
+        let (units, all_units) = (scenario.units, scenario.all_units);
+        Self { random, units, images, all_units, intents: Vec::new(), labels: Vec::new() }
+    }
+
+    fn draw_text(&mut self, name: &UnitName) -> String {
+        let mut text = texts::draw_text(&mut self.random, name, self.units);
+        if let Some(random) = &mut self.images {
+            text += &pulls::draw_words(random);
+        }
+        text
     }
 
     /// Puts down a change; `None` if it is refused, or changes nothing.
@@ -50,7 +62,7 @@ impl Operators {
             let names = (0..self.units).map(texts::unit_name);
             let missing: Vec<_> = names.filter(|name| view.unit(name).is_none()).collect();
             for name in missing.iter().take(SUBMIT_TOGETHER) {
-                let text = texts::draw_text(&mut self.random, name, self.units);
+                let text = self.draw_text(name);
                 edit.submit(name, &text, "root", UnixMicros(0), None).ok()?;
                 edit.start(name).ok()?;
             }
@@ -100,7 +112,7 @@ impl Operators {
         }
         match choice {
             0..15 => {
-                let text = texts::draw_text(&mut self.random, &name, self.units);
+                let text = self.draw_text(&name);
                 edit.submit(&name, &text, "root", UnixMicros(0), None)?;
                 if self.random.below(4) > 0 { edit.start(&name) } else { Ok(()) }
             }

@@ -39,7 +39,7 @@ impl Cluster<'_> {
                 if self.machines[at].daemon.is_none() {
                     return Ok(());
                 }
-                self.leader_handles(at, LeaderEvent::Report(report))?;
+                self.leader_handles(at, LeaderEvent::Report(Box::new(report)))?;
                 self.settle(at)
             }
         }

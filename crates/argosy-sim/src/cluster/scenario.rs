@@ -31,6 +31,8 @@ pub struct ClusterScenario {
     pub faults_for: Duration,
     /// Whether the disks of images fill up and are cleared.
     pub disks: bool,
+    /// Whether units have images that are to be brought.
+    pub images: bool,
     /// The defect to plant, if any.
     pub planted: Option<PlantedBug>,
 }
@@ -55,6 +57,8 @@ impl ClusterScenario {
             fault_after: (Duration::from_millis(500), Duration::from_secs(6)),
             faults_for: Duration::from_secs(40),
             disks: seed % 8 == 3,
+            // With five machines, with three, and with disks that fill up.
+            images: matches!(seed % 16, 4 | 7 | 11),
             planted: None,
         }
     }
@@ -114,6 +118,10 @@ pub struct ClusterStats {
     pub fenced: u64,
     /// Disks of images that became full.
     pub full_disks: u64,
+    /// Images that were brought.
+    pub pulled: u64,
+    /// Times an image could not be brought.
+    pub failed_pulls: u64,
     /// Machines that were declared lost.
     pub lost: u64,
     /// Elections that ended with a leader.
@@ -143,6 +151,8 @@ impl ClusterStats {
         self.disconnects += other.disconnects;
         self.fenced += other.fenced;
         self.full_disks += other.full_disks;
+        self.pulled += other.pulled;
+        self.failed_pulls += other.failed_pulls;
         self.lost += other.lost;
         self.leaders += other.leaders;
     }

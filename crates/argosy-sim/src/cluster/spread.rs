@@ -51,7 +51,7 @@ fn instances_in(
 }
 
 /// Tells whether a machine takes a unit, or would take it back.
-fn takes(view: &ClusterView, unit: &UnitName, machine: &StoredMachine) -> bool {
+pub(super) fn takes(view: &ClusterView, unit: &UnitName, machine: &StoredMachine) -> bool {
     let spec_of = |unit: &UnitName| view.look_up(unit).and_then(|unit| unit.spec.ok().cloned());
     let Some(own) = spec_of(unit) else { return false };
     let labels = own.placement.metadata.iter().all(|wanted| {

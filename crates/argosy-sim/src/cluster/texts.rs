@@ -1,11 +1,11 @@
 //! Unit texts of simulated clusters: words, and what they ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use argosy_model::{
-    Announce, Dependencies, MetadataRequirement, OnPartition, Placement, ServiceSpec, UnitName,
-    UnitSpec,
+    Announce, Dependencies, ImageEngine, MetadataRequirement, OnPartition, Placement, ServiceSpec,
+    UnitImage, UnitName, UnitSpec,
 };
 use argosy_reconcile::simulated::Behaviour;
 use argosy_registry::SpecSource;
@@ -18,6 +18,7 @@ const DISKS: [&str; 2] = ["ssd", "hdd"];
 /// Reads a unit's words. Never fails.
 pub(super) fn spec(unit: &UnitName, text: &str) -> UnitSpec {
     let (mut placement, mut announce) = (Placement::default(), None);
+    let mut images = BTreeSet::new();
     for word in text.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
@@ -28,6 +29,11 @@ pub(super) fn spec(unit: &UnitName, text: &str) -> UnitSpec {
             "conflicts" => placement.conflicts.push(value.to_owned()),
             "replicas" => placement.replicas = value.parse().ok(),
             "global" => placement.global = true,
+            "image" => {
+                let (name, engine) = (value.to_owned(), ImageEngine::Argosy);
+                images.insert(UnitImage { name, engine });
+            }
+            "standby" => placement.standby = value.parse().ok(),
             "fence" => placement.on_partition = OnPartition::Stop,
             "announce" => {
                 let key = format!("/services/{}", unit.stem());
@@ -44,6 +50,7 @@ pub(super) fn spec(unit: &UnitName, text: &str) -> UnitSpec {
         placement,
         announce,
         traffic: Default::default(),
+        images,
         wanted_by: Vec::new(),
     }
 }

@@ -11,6 +11,10 @@ pub enum Rule {
     StopNeedsWord,
     /// A unit is started only as it was told.
     StartNeedsWord,
+    /// A unit is not started while its image is on its way for the first time.
+    Prepared,
+    /// After healing those machines that could take a unit have its images.
+    Standby,
     /// One run identity is run once; one epoch on one machine.
     RunsOnce,
     /// An older run never replaces a newer one.

@@ -40,6 +40,8 @@ fn a_sound_cluster_passes_and_much_happened_to_it() {
         ("disconnected backends", all.disconnects),
         ("units ended by their fence", all.fenced),
         ("full disks", all.full_disks),
+        ("images brought", all.pulled),
+        ("images not brought", all.failed_pulls),
         ("lost machines", all.lost),
         ("overlapping runs", all.overlaps),
         ("exits", all.exits),
@@ -127,6 +129,9 @@ fn fits(bug: PlantedBug) -> &'static [Rule] {
         | PlantedBug::GrantUnseen
         | PlantedBug::OrderUndated
         | PlantedBug::LongUnmarked => &[Rule::Exclusive, Rule::Liveness],
+        PlantedBug::ImageIgnored => &[Rule::Prepared],
+        PlantedBug::ImageAwaited => &[Rule::Converges],
+        PlantedBug::StandbySkipped => &[Rule::Standby],
         // Of the store, seen by its clients among all else that goes on.
         PlantedBug::ReadIndexSkipped | PlantedBug::ContextReused => &[Rule::Clients],
         PlantedBug::WatchEventLost => &[Rule::Watches],

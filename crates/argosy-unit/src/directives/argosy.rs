@@ -44,7 +44,7 @@ pub(super) const ARGOSY: DirectiveGroup = DirectiveGroup {
         supported("Endpoint"),
         supported("Publish"),
         supported("HealthCheck"),
-        refused("Standby", "machines do not prepare for units of others yet", Values(&["0"])),
+        supported("Standby"),
         refused("Spread", SCORES, Empty),
         refused("With", "it is not available yet; use MachineOf= in [X-Fleet]", Empty),
         refused("NotWith", "it is not available yet; use Conflicts= in [X-Fleet]", Empty),

@@ -7,12 +7,18 @@ use argosy_model::{ExecCommand, ExecPrefix};
 use super::context::{Context, Reported, place};
 use crate::diagnostic::Problem;
 use crate::file::{Directive, Value};
-use crate::specifier::Scope;
+use crate::specifier::{Scope, differs_by_machine};
 use crate::values::{FILE_NAME_BYTES_MAX, is_absolute_path, simple_path};
 use crate::words::{Escapes, Word, Words};
 
-/// One command of a directive and where it stands.
-pub(super) type Placed = (ExecCommand, Range<usize>);
+/// One command of a directive.
+pub(super) struct Placed {
+    pub(super) command: ExecCommand,
+    /// Where it stands.
+    pub(super) span: Range<usize>,
+    /// The places of its words that differ by machine.
+    pub(super) varies: Vec<usize>,
+}
 
 /// Reads the commands of an `Exec...=` value; none if it is empty, which resets the list.
 pub(super) fn commands(
@@ -57,7 +63,7 @@ fn command(
     if !prefix.explicit_argv0 {
         argv.push(program.clone());
     }
-    let mut end = first.span.end;
+    let (mut end, mut varies) = (first.span.end, Vec::new());
     let mut shell_warned = warn_of_shell(context, value, &first);
     loop {
         if words.take_token(";").is_some() {
@@ -73,6 +79,7 @@ fn command(
         if !shell_warned {
             shell_warned = warn_of_shell(context, value, &word);
         }
+        varies.extend(differs_by_machine(&word.text).then_some(argv.len()));
         argv.push(context.expand_word(value, &word, Scope::Machine)?);
     }
     if argv.is_empty() {
@@ -82,7 +89,8 @@ fn command(
         return Err(Reported);
     }
     let span = value.span(first.span.start..end);
-    Ok((ExecCommand { program: simple_path(&program), argv, prefix }, span))
+    let command = ExecCommand { program: simple_path(&program), argv, prefix };
+    Ok(Placed { command, span, varies })
 }
 
 /// Reads the special prefixes; returns them and their length.

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use argosy_model::{
-    Announce, DataPolicy, MetadataRequirement, OnPartition, Placement, Traffic, UnitName,
+    Announce, DataPolicy, MetadataRequirement, OnPartition, Placement, STANDBY_MAX, Traffic,
+    UnitName,
 };
 
 use super::announce;
@@ -76,6 +77,7 @@ impl PlacementDraft {
                 }
             }
             "OnPartition" => self.on_partition(context, directive),
+            "Standby" => self.standby(context, directive),
             _ => return false,
         }
         true
@@ -219,6 +221,22 @@ impl PlacementDraft {
             }
             None => {
                 let expected = format!("expected how many instances to run, 0 to {REPLICAS_MAX}");
+                context.bad_value(directive, &expected);
+            }
+        }
+    }
+
+    fn standby(&mut self, context: &mut Context<'_>, directive: &Directive) {
+        let value = directive.value.as_str();
+        if value.is_empty() {
+            self.placement.standby = None;
+            return;
+        }
+        let count = unsigned(value).and_then(|count| u8::try_from(count).ok());
+        match count.filter(|count| *count <= STANDBY_MAX) {
+            Some(count) => self.placement.standby = Some(count),
+            None => {
+                let expected = format!("expected on how many machines, 0 to {STANDBY_MAX}");
                 context.bad_value(directive, &expected);
             }
         }

@@ -4,12 +4,18 @@ use argosy_model::{ExecCommand, KillMode, NotifyAccess, RestartPolicy, Timeout, 
 
 use super::Drafts;
 use super::context::Context;
+use super::images;
 use crate::MadeService;
 use crate::specifier::{Scope, expand};
 
 impl Drafts {
-    /// Adds a command line.
-    pub(crate) fn add_command(&mut self, key: &str, command: ExecCommand) {
+    /// Adds a command line; `varies` are the places of its words that differ by machine.
+    pub(crate) fn add_command(&mut self, key: &str, command: ExecCommand, varies: &[usize]) {
+        match key {
+            "ExecStartPre" => self.service.images.before.push(images::of_command(&command, varies)),
+            "ExecStart" => self.service.images.start.push(images::of_command(&command, varies)),
+            _ => {}
+        }
         let spec = &mut self.service.spec;
         match key {
             "ExecStartPre" => spec.exec_start_pre.push(command),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use argosy_model::{ServiceSpec, ServiceType, Timeout, WorkingDirectory};
 
 use super::context::{Context, Reported, place};
-use super::exec_line::commands;
+use super::exec_line::{Placed, commands};
+use super::images::{self, ImagesDraft};
 use super::streams::StreamsDraft;
 use super::{environment, verify};
 use crate::UnitFile;
@@ -20,6 +21,8 @@ use crate::values::{TimeSpan, is_normal_path, is_user_or_group, mode, simple_pat
 pub(super) struct ServiceDraft {
     pub(super) spec: ServiceSpec,
     pub(super) streams: StreamsDraft,
+    /// The images that its commands name.
+    pub(super) images: ImagesDraft,
     /// `Type=`, with its place.
     pub(super) service_type: Option<(ServiceType, Range<usize>)>,
     /// Whether a time-out for the start was given: only its default depends on the type.
@@ -76,17 +79,28 @@ impl ServiceDraft {
             _ => return false,
         };
         let is_start = directive.key == "ExecStart";
+        let images = match directive.key.as_str() {
+            "ExecStart" => Some(&mut self.images.start),
+            "ExecStartPre" => Some(&mut self.images.before),
+            _ => None,
+        };
         let Ok(commands) = commands(context, directive) else {
             self.incomplete |= is_start;
             return true;
         };
+        if let Some(images) = images {
+            if commands.is_empty() {
+                images.clear();
+            }
+            images.extend(commands.iter().map(|it| images::of_command(&it.command, &it.varies)));
+        }
         if commands.is_empty() {
             list.clear();
             if is_start {
                 self.exec_start.clear();
             }
         }
-        for (command, span) in commands {
+        for Placed { command, span, .. } in commands {
             list.push(command);
             if is_start {
                 self.exec_start.push(span);

@@ -298,3 +298,20 @@ fn every_supported_directive_is_handled() {
         }
     }
 }
+
+#[test]
+fn on_how_many_machines_images_are_kept() {
+    let standbys = |lines: &str| {
+        let text = format!("[Service]\nExecStart=/bin/true\n{lines}");
+        spec_of(&text, "a.service").placement.standbys()
+    };
+    assert_eq!(standbys(""), 1);
+    assert_eq!(standbys("[X-Argosy]\nStandby=0\n"), 0);
+    assert_eq!(standbys("[X-Argosy]\nStandby=8\n"), 8);
+    assert_eq!(standbys("[X-Argosy]\nStandby=3\nStandby=\n"), 1);
+    // It comes to no other machine by itself.
+    assert_eq!(standbys("[X-Fleet]\nGlobal=yes\n"), 0);
+    assert_eq!(standbys("[X-Fleet]\nMachineID=12345678\n"), 0);
+    assert_eq!(standbys("[X-Argosy]\nData=local\nStandby=2\n"), 0);
+    assert_eq!(standbys("[X-Argosy]\nData=shared\nStandby=2\n"), 2);
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use argosy_model::{ExecCommand, ExecPrefix, UnitName};
 
 use crate::Specifiers;
-use crate::specifier::{Scope, expand};
+use crate::specifier::{Scope, differs_by_machine, expand};
 
 /// The program of the engine.
 pub const ENGINE: &str = "/usr/bin/argosy";
@@ -66,6 +66,14 @@ impl Command {
         argv.extend(self.args.iter().map(|arg| arg.expanded.clone()));
         let prefix = ExecPrefix { ignore_failure: self.ignore_failure, ..ExecPrefix::default() };
         ExecCommand { program: ENGINE.to_owned(), argv, prefix }
+    }
+
+    /// Returns the places of its words that differ by machine.
+    pub(super) fn varies(&self) -> Vec<usize> {
+        let words = self.args.iter().enumerate();
+        let varies = words.filter(|(_, arg)| differs_by_machine(&arg.raw));
+        // The program comes first.
+        varies.map(|(place, _)| place + 1).collect()
     }
 
     /// Writes it as the line of a unit file.

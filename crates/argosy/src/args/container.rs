@@ -256,3 +256,6 @@ impl Switch {
         self == Switch::True
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use argosy_api::journal_line::JournalLine;
 use argosy_api::local::LocalUnit;
-use argosy_api::operator::{MachineReport, UnitView};
+use argosy_api::operator::{MachineReport, StandbyView, UnitView};
 use argosy_api::{Client, UnitStatusView};
 use argosy_model::{ExitOutcome, UnitName};
 use serde::Serialize;
@@ -103,11 +103,23 @@ async fn find(name: &UnitName, global: &Global) -> Result<(Client, UnitView), Fa
         machine: None,
         reason: (!local.status.detail.is_empty()).then(|| local.status.detail.clone()),
         status: Some(local.status),
+        standby: Vec::new(),
         replicas: None,
         text_replicas: None,
         instances: Vec::new(),
     };
     Ok((client, unit))
+}
+
+/// Says how far a machine is that stands by.
+fn stands_by(standby: &StandbyView) -> String {
+    let state = match (standby.images.as_str(), &standby.problem) {
+        ("here", _) => "has its images".to_owned(),
+        ("coming", _) => "brings its images".to_owned(),
+        (_, Some(problem)) => format!("cannot bring its images: {problem}"),
+        _ => "not known yet".to_owned(),
+    };
+    format!("{} ({state})", standby.machine)
 }
 
 fn details(unit: &UnitView) -> String {
@@ -125,6 +137,9 @@ fn details(unit: &UnitView) -> String {
     }
     if let Some(machine) = &unit.machine {
         line("Machine", machine.clone());
+    }
+    if !unit.standby.is_empty() {
+        line("Standby", unit.standby.iter().map(stands_by).collect::<Vec<_>>().join(", "));
     }
     if let Some(status) = &unit.status {
         line("Active", format!("{} since {}", state_line(status), time::since(status.since)));

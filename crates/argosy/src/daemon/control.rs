@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_kv::Txn;
-use argosy_model::{MachineDisk, MachineId};
+use argosy_model::{ImageState, MachineDisk, MachineId};
 use argosy_peer::AccessList;
 use argosy_reconcile::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, BackendEvent, BackendRequest, Connection,
@@ -59,6 +59,8 @@ enum Event {
     Traffic(AgentEvent),
     /// How full the disk of this machine's images is.
     Disk,
+    /// How far this machine is with the images that it is to have.
+    Images,
     Tick,
 }
 
@@ -93,6 +95,10 @@ pub(crate) struct Ends {
     pub(crate) whom: Whom,
     /// How full the disk of this machine's images is.
     pub(crate) disk: watch::Receiver<Option<MachineDisk>>,
+    /// For whoever brings images: those that this machine is to have.
+    pub(crate) wanted_images: watch::Sender<BTreeSet<String>>,
+    /// From there: how far it is with them.
+    pub(crate) images: watch::Receiver<BTreeMap<String, ImageState>>,
 }
 
 /// The loop and what it owns.
@@ -139,6 +145,7 @@ impl Control {
             address: membership.address.clone(),
             environment,
             disk: *ends.disk.borrow_and_update(),
+            docker_is_ours: argosy_native::docker_is_ours(),
         });
         let mut current = JoinSet::new();
         current.spawn(store.clone().until_current());
@@ -210,6 +217,10 @@ impl Control {
                     Ok(()) => Event::Disk,
                     Err(_) => return,
                 },
+                changed = self.ends.images.changed() => match changed {
+                    Ok(()) => Event::Images,
+                    Err(_) => return,
+                },
                 // Taking steps away and events in go on side by side: neither end may wait for
                 // the other.
                 Ok(place) = self.ends.requests.reserve(), if !self.steps.is_empty() => {
@@ -262,7 +273,9 @@ impl Control {
                 }
                 self.agent_handles(AgentEvent::Backend(event), now);
             }
-            Event::Report(report) => self.leader_handles(LeaderEvent::Report(report), now),
+            Event::Report(report) => {
+                self.leader_handles(LeaderEvent::Report(Box::new(report)), now)
+            }
             Event::Committed { who, request, outcome } => {
                 // The outcome names a revision; decide with a view that has reached it.
                 self.catch_up();
@@ -285,6 +298,10 @@ impl Control {
             Event::Disk => {
                 let disk = *self.ends.disk.borrow_and_update();
                 self.agent_handles(AgentEvent::Disk(disk), now);
+            }
+            Event::Images => {
+                let images = self.ends.images.borrow_and_update().clone();
+                self.agent_handles(AgentEvent::Images(images), now);
             }
             Event::Tick => {
                 self.promote(leadership);
@@ -382,8 +399,9 @@ impl Control {
                 AgentEffect::Commit { request, txn } => self.commit(Who::Agent, request, txn),
                 AgentEffect::Report(report) => {
                     self.ends.own_report.send_replace(Some(report.clone()));
-                    self.leader_handles(LeaderEvent::Report(report), now);
+                    self.leader_handles(LeaderEvent::Report(Box::new(report)), now);
                 }
+                AgentEffect::Images(images) => drop(self.ends.wanted_images.send_replace(images)),
                 AgentEffect::AwaitAcknowledged(revision) => self.traffic.wait(revision),
                 AgentEffect::Probe { unit, run, checks, until_it_answers } => {
                     self.traffic.attempt(unit, run, checks, until_it_answers);

@@ -4,8 +4,7 @@
 //! The store of images is used by any number of commands beside this. It is only looked at here, and
 //! made by whoever brings the first image.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the agent that says what is wanted is not here"))]
-pub(super) mod bring;
+mod bring;
 mod wanted;
 mod watch;
 
@@ -22,6 +21,7 @@ use tokio::sync::watch as latest;
 use super::control::boot_time;
 use super::picture::Picture;
 use crate::failure::chain;
+pub(super) use bring::{BringParts, Bringer};
 use watch::{Change, Watch};
 
 /// How often the disk is looked at: it is one system call, and a pull fills a disk in minutes.
@@ -48,8 +48,8 @@ pub(super) struct Parts {
     pub(super) machine: MachineId,
     pub(super) pictures: latest::Receiver<Picture>,
     pub(super) supervisor: Client,
-    /// What this machine is to have beyond what its units name, if anybody says so.
-    pub(super) wanted: Option<latest::Receiver<BTreeSet<String>>>,
+    /// What this machine is to have beyond what its units name.
+    pub(super) wanted: latest::Receiver<BTreeSet<String>>,
 }
 
 /// Looks after the disk.
@@ -145,7 +145,7 @@ impl ImageDisk {
         let own: Vec<LocalUnit> = self.parts.supervisor.get("/v1/units").await?;
         own.iter().for_each(|unit| wanted::of_text(&unit.text, &mut words));
         wanted::of_assigned(&self.parts.pictures.borrow(), self.parts.machine, &mut words);
-        words.extend(self.parts.wanted.iter().flat_map(|wanted| wanted.borrow().clone()));
+        words.extend(self.parts.wanted.borrow().iter().cloned());
         let store = store.clone();
         let named = move || store.named_in(words.iter().map(String::as_str));
         Ok(tokio::task::spawn_blocking(named).await??)

@@ -182,15 +182,6 @@ impl Node {
             followed: followers.followed(),
         };
         tasks.spawn_until_stopped("followers", Arc::clone(&followers).look());
-        let (images, disk) = ImageDisk::new(images::Parts {
-            data_dir: app.places.data_dir.clone(),
-            limits: app.places.disk.limits(),
-            machine: app.machine_id,
-            pictures: pictures.clone(),
-            supervisor: Client::new(app.places.supervisor_socket.clone()),
-            wanted: None,
-        });
-        tasks.spawn_until_stopped("images", images.run());
         let (peer_images, between) = PeerImages::new(peers::Parts {
             data_dir: app.places.data_dir.clone(),
             machine: app.machine_id,
@@ -199,6 +190,21 @@ impl Node {
             pictures: pictures.clone(),
         });
         tasks.spawn_until_stopped("images between machines", between.run());
+        let bring = images::BringParts {
+            data_dir: app.places.data_dir.clone(),
+            limits: app.places.disk.limits(),
+            peers: Arc::new(peer_images.neighbours()),
+        };
+        let brought = serving::bring_images(bring, &mut tasks);
+        let (images, disk) = ImageDisk::new(images::Parts {
+            data_dir: app.places.data_dir.clone(),
+            limits: app.places.disk.limits(),
+            machine: app.machine_id,
+            pictures: pictures.clone(),
+            supervisor: Client::new(app.places.supervisor_socket.clone()),
+            wanted: brought.wanted.subscribe(),
+        });
+        tasks.spawn_until_stopped("images", images.run());
         let ends = Ends {
             requests: backend.requests,
             events: backend.events,
@@ -211,6 +217,8 @@ impl Node {
             tables: newest,
             whom,
             disk,
+            wanted_images: brought.wanted,
+            images: brought.states,
         };
         let environment = app.places.told_to_units();
         let control = Control::new(app.machine_id, &membership, environment, access.clone(), ends);

@@ -98,7 +98,6 @@ impl PeerImages {
     }
 
     /// Returns what pulls of this process ask.
-    #[expect(dead_code, reason = "the agent that says what is wanted is not here")]
     pub(super) fn neighbours(&self) -> Neighbours {
         self.neighbours.clone()
     }

@@ -12,6 +12,8 @@ use argosy_model::{
 use argosy_reconcile::MachineReport;
 use argosy_registry::{ClusterView, Wanted};
 
+use super::standby::preparing_view;
+
 /// What is stored and what the machines report, at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
@@ -158,6 +160,11 @@ impl Picture {
             unit.wanted == Wanted::Run && (of_a_run || !status.is_some_and(runs))
         };
         let stored = self.reason(name).filter(is_news).map(|reason| reason.sentence.clone());
+        let is_wanted = unit.wanted == Wanted::Run;
+        let preparing = machine.and_then(|id| Some((id, self.preparing(id, name)?)));
+        let preparing = preparing.filter(|_| is_wanted);
+        // How far an image is is not stored.
+        let prepares = preparing.map(|(id, it)| format!("{} {}", self.machine_name(id), it.text));
         // What the machine has just said may not be stored yet.
         let said = || {
             let machine =
@@ -165,7 +172,12 @@ impl Picture {
             let why = self.refusal(machine, name).or_else(|| self.awaited(machine, name))?;
             Some(format!("{} does not start it: {why}", self.machine_name(machine)))
         };
-        let reason = stored.or_else(said);
+        let reason = prepares.or(stored).or_else(said);
+        let shown = match preparing.filter(|_| !status.is_some_and(runs)) {
+            Some((_, it)) => Some(preparing_view(name, status, it)),
+            None => status.map(UnitStatusView::from),
+        };
+        let spec = unit.spec.as_ref().ok().filter(|_| is_wanted);
         Some(UnitView {
             name: name.to_string(),
             description: description(unit.spec.as_ref().ok().map(|spec| spec.as_ref()), name),
@@ -176,8 +188,9 @@ impl Picture {
             },
             revision: unit.revision.0,
             machine: machine.map(|id| self.machine_name(id)),
-            status: status.map(UnitStatusView::from),
+            status: shown,
             reason,
+            standby: spec.map(|spec| self.standby(spec, machine)).unwrap_or_default(),
             replicas: None,
             text_replicas: None,
             instances: Vec::new(),
@@ -197,6 +210,7 @@ impl Picture {
             machine: None,
             status: None,
             reason: None,
+            standby: Vec::new(),
             replicas,
             text_replicas: in_text.filter(|in_text| replicas != Some(*in_text)),
             instances: Vec::new(),

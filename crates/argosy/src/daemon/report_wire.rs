@@ -1,10 +1,12 @@
 //! A machine's report on its way to the leader, as JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use argosy_api::{StatusViewError, UnitStatusView};
-use argosy_model::{Generation, InvalidId, InvalidUnitName, MachineDisk, UnitName, UnitStatus};
-use argosy_reconcile::MachineReport;
+use argosy_model::{
+    Generation, ImageState, InvalidId, InvalidUnitName, MachineDisk, UnitName, UnitStatus,
+};
+use argosy_reconcile::{MachineReport, Preparing};
 use argosy_registry::Revision;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,40 @@ pub(crate) struct ReportWire {
     /// An older machine says nothing of it.
     #[serde(default)]
     disk: Option<DiskWire>,
+    /// Unit, image, and what is done about it.
+    #[serde(default)]
+    preparing: Vec<(String, String, String)>,
+    #[serde(default)]
+    images: BTreeMap<String, ImageWire>,
+}
+
+/// The wire form of [`ImageState`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ImageWire {
+    Here,
+    Coming,
+    Failed(String),
+}
+
+impl From<&ImageState> for ImageWire {
+    fn from(state: &ImageState) -> Self {
+        match state {
+            ImageState::Here => ImageWire::Here,
+            ImageState::Coming(_) => ImageWire::Coming,
+            ImageState::Failed(why) => ImageWire::Failed(why.clone()),
+        }
+    }
+}
+
+impl From<ImageWire> for ImageState {
+    fn from(wire: ImageWire) -> Self {
+        match wire {
+            ImageWire::Here => ImageState::Here,
+            ImageWire::Coming => ImageState::Coming(String::new()),
+            ImageWire::Failed(why) => ImageState::Failed(why),
+        }
+    }
 }
 
 /// The wire form of [`MachineDisk`].
@@ -69,6 +105,12 @@ impl From<&MachineReport> for ReportWire {
             disk: report
                 .disk
                 .map(|MachineDisk { used_percent, full }| DiskWire { used_percent, full }),
+            preparing: report
+                .preparing
+                .iter()
+                .map(|it| (it.unit.to_string(), it.image.clone(), it.text.clone()))
+                .collect(),
+            images: report.images.iter().map(|(name, it)| (name.clone(), it.into())).collect(),
         }
     }
 }
@@ -102,6 +144,12 @@ impl TryFrom<ReportWire> for MachineReport {
             disk: wire
                 .disk
                 .map(|DiskWire { used_percent, full }| MachineDisk { used_percent, full }),
+            preparing: wire
+                .preparing
+                .into_iter()
+                .map(|(unit, image, text)| Ok(Preparing { unit: name(unit)?, image, text }))
+                .collect::<Result<_, _>>()?,
+            images: wire.images.into_iter().map(|(name, it)| (name, it.into())).collect(),
         })
     }
 }
@@ -111,13 +159,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_disk_of_a_machine_arrives_and_one_that_says_nothing_of_it_is_understood() {
+    fn disk_and_images_of_a_machine_arrive_and_one_that_says_nothing_of_them_is_understood() {
         let older = r#"{"machine":"00000001000000000000000000000000","generation":3,"units":null,
             "refused":[],"orphans":[]}"#;
         let wire: ReportWire = serde_json::from_str(older).unwrap();
         let mut report = MachineReport::try_from(wire).unwrap();
         assert_eq!(report.disk, None);
+        assert!(report.images.is_empty() && report.preparing.is_empty());
         report.disk = Some(MachineDisk { used_percent: 93, full: true });
+        let text = |text: &str| text.to_owned();
+        let unit = UnitName::new("web.service").unwrap();
+        report.preparing.push(Preparing { unit, image: text("web:1"), text: text("brings it") });
+        report.images = BTreeMap::from([
+            (text("a"), ImageState::Here),
+            (text("b"), ImageState::Coming(String::new())),
+            (text("c"), ImageState::Failed(text("no such host"))),
+        ]);
         let sent = serde_json::to_string(&ReportWire::from(&report)).unwrap();
         let wire: ReportWire = serde_json::from_str(&sent).unwrap();
         assert_eq!(MachineReport::try_from(wire).unwrap(), report);

@@ -136,6 +136,12 @@ fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
         return chain;
     }
     link("placed", true, format!("on {machine_name}"));
+    let spec = unit.spec.as_ref().ok().map(|spec| spec.as_ref());
+    if let Some((holds, sentence)) = picture.prepared(machine, name, spec)
+        && !link("prepared", holds, sentence)
+    {
+        return chain;
+    }
     if let Some(why) = picture.refusal(machine, name) {
         link("started", false, why.to_owned());
         return chain;
@@ -152,7 +158,6 @@ fn chain(picture: &Picture, name: &UnitName, leads: bool) -> Vec<WhyLink> {
         link("started", false, why);
         return chain;
     };
-    let spec = unit.spec.as_ref().ok().map(|spec| spec.as_ref());
     if is_done(spec, status) {
         link("started", true, "it has run to its end, as a oneshot does".into());
         return chain;

@@ -28,6 +28,7 @@ mod proxy;
 mod reexec;
 mod routing;
 mod scale;
+mod standby;
 mod taking_over;
 mod three_machines;
 mod verbs;

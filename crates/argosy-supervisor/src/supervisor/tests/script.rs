@@ -113,6 +113,7 @@ impl World {
                 placement: Placement::default(),
                 announce: None,
                 traffic: Default::default(),
+                images: Default::default(),
                 wanted_by: Vec::new(),
             },
             source: UnitSource {

@@ -426,6 +426,14 @@ fn placement() {
         assert!(spec.is_none() && found.len() == 1, "{key}: {found:?}");
     }
     one_line(
+        "a.service",
+        "[Service]\nExecStart=a\n[X-Argosy]\nStandby=9\nStandby=one\n",
+        expect![[r#"
+            a.service:4:9: error: `Standby=9` is not valid [expected on how many machines, 0 to 8]
+            a.service:5:9: error: `Standby=one` is not valid [expected on how many machines, 0 to 8]
+        "#]],
+    );
+    one_line(
         "a@.service",
         "[Service]\nExecStart=a\n[X-Argosy]\nReplicas=2\nAnnounce=/a\n",
         expect![[r#"

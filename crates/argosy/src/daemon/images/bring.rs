@@ -200,6 +200,8 @@ struct Keeping<S> {
     looked: Duration,
     /// When it was last said how far pulls are.
     shown: Duration,
+    /// Whoever has said what is wanted hears of it, be it what was said before.
+    is_asked: bool,
 }
 
 impl<S: Source> Keeping<S> {
@@ -214,6 +216,7 @@ impl<S: Source> Keeping<S> {
             stamp: None,
             looked: Duration::ZERO,
             shown: Duration::ZERO,
+            is_asked: false,
         }
     }
 
@@ -229,7 +232,10 @@ impl<S: Source> Keeping<S> {
             }
             self.say();
             tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => match changed {
+                    Ok(()) => self.is_asked = true,
+                    Err(_) => return,
+                },
                 Some(ended) = self.pulls.join_next_with_id() => self.end(ended),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -293,8 +299,9 @@ impl<S: Source> Keeping<S> {
             }
         }
         let states = self.plan.states();
+        let is_asked = std::mem::take(&mut self.is_asked);
         self.states.send_if_modified(|said| {
-            let news = *said != states;
+            let news = *said != states || is_asked;
             *said = states;
             news
         });

@@ -10,10 +10,13 @@ use crate::daemon::picture::Picture;
 /// What stands between words, beside white space: options' values, lists, what a shell takes apart.
 const BETWEEN: [char; 11] = ['=', ',', ';', '"', '\'', '`', '(', ')', '|', '&', '\\'];
 
-/// Adds the words of what a machine is told to run, or still to stop.
+/// Adds the words of what a machine is told to run, or still to stop, and the images that it has in
+/// case units of others come.
 pub(super) fn of_assigned(picture: &Picture, machine: MachineId, words: &mut BTreeSet<String>) {
     let view = &picture.view;
     let assignment = view.assignments().get(&machine);
+    let standby = assignment.into_iter().flat_map(|stored| &stored.value.standby);
+    words.extend(standby.map(|image| image.name.clone()));
     for entry in assignment.into_iter().flat_map(|stored| &stored.value.entries) {
         match view.look_up(&entry.unit).map(|unit| unit.spec) {
             Some(Ok(spec)) => of_service(&spec.service, words),

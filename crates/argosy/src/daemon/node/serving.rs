@@ -1,8 +1,10 @@
 //! What a machine serves to clients of the store: a member answers them, and workers too; a worker
 //! passes them on.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use argosy_model::ImageState;
 use argosy_reconcile::Timing;
 use argosy_store::StoreHandle;
 use tokio::net::TcpListener;
@@ -12,11 +14,26 @@ use super::tasks::Tasks;
 use crate::daemon::clients;
 use crate::daemon::feed::{self, FeedServer, FeedTiming};
 use crate::daemon::identity::Membership;
+use crate::daemon::images::{BringParts, Bringer};
 use crate::daemon::machine_port::MachinePort;
 use crate::daemon::machine_server::ForWorkers;
 use crate::daemon::picture::Picture;
 use crate::daemon::store_access::StoreAccess;
 use crate::failure::chain;
+
+/// Both ends of whoever brings images: what this machine is to have, and how far it is.
+pub(super) struct Images {
+    pub(super) wanted: watch::Sender<BTreeSet<String>>,
+    pub(super) states: watch::Receiver<BTreeMap<String, ImageState>>,
+}
+
+/// Begins to bring images.
+pub(super) fn bring_images(parts: BringParts, tasks: &mut Tasks) -> Images {
+    let (wanted, receiver) = watch::channel(BTreeSet::new());
+    let (bringer, states) = Bringer::new(parts, receiver);
+    tasks.spawn("bringing images", bringer.run(tasks.stopped()));
+    Images { wanted, states }
+}
 
 /// What serving is begun with.
 pub(super) struct Serving<'a> {

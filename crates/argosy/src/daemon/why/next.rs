@@ -43,6 +43,7 @@ impl Asked<'_> {
             "wanted" => format!("argosy start {name}"),
             "instances" => format!("argosy why {}", self.first_instance()?),
             "placed" => self.placed(),
+            "prepared" => self.again("it starts by itself when its image is there"),
             "started" => self.started(),
             "ready" => format!("argosy journal {name} -f"),
             "routed" => self.routed(),
