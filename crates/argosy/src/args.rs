@@ -18,8 +18,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use container::{
     Container, ContainerAction, ContainerAttach, ContainerCopy, ContainerEvents, ContainerExec,
-    ContainerInspect, ContainerList, ContainerLogs, ContainerRun, InspectKind, Names, Network,
-    NetworkAction, NetworkCreate, NotifyWhen, PullWhen, Tail, Volume, VolumeAction,
+    ContainerInspect, ContainerList, ContainerLogs, ContainerRun, ContainerStart, InspectKind,
+    Names, Network, NetworkAction, NetworkCreate, NotifyWhen, PullWhen, Tail, Volume, VolumeAction,
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use global::{Global, Output};

@@ -6,6 +6,7 @@ mod about;
 mod attach;
 mod background;
 mod copy;
+mod create;
 mod docker;
 mod events;
 mod exec;
@@ -27,6 +28,7 @@ mod rename;
 mod run;
 mod shape;
 mod show;
+mod start;
 mod status;
 mod sweep;
 mod volume;
@@ -146,11 +148,14 @@ impl Engine {
         let own = || self.record(&id).and_then(|it| it.stop_timeout).map(Duration::from_secs);
         let grace = time.or_else(own).unwrap_or(STOP_GRACE);
         let record = self.record(&id);
+        let is_live = self.containers.inspect(&id).is_ok_and(|it| it.state.is_live());
         match self.containers.stop(&id, grace) {
             Err(ContainerError::NotFound { .. }) if ignore => Ok(()),
             result => {
                 result.map_err(|error| failed(&error))?;
-                self.tell_of(&id, record.as_ref(), "stop", &[]);
+                if is_live {
+                    self.tell_of(&id, record.as_ref(), "stop", &[]);
+                }
                 Ok(())
             }
         }
@@ -221,6 +226,12 @@ pub(crate) fn main(
     };
     match &options.action {
         ContainerAction::Run(options) => return run::run(&engine, options, printer),
+        ContainerAction::Create(options) => return create::create(&engine, options, printer),
+        ContainerAction::Start(options) => return start::start(&engine, options, printer),
+        ContainerAction::Restart { time, containers: names } => {
+            let time = time.map(Duration::from_secs);
+            return start::restart(&engine, time, &names.containers, printer);
+        }
         ContainerAction::Exec(options) => return exec::exec(&engine, options),
         ContainerAction::Attach(options) => return attach::attach(&engine, options, printer),
         ContainerAction::Cp(options) => copy::copy(&engine, options)?,

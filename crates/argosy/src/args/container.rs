@@ -34,6 +34,27 @@ pub(crate) enum ContainerAction {
     /// the signal's number when a signal ended it. In a unit the container's life is the unit's.
     #[command(disable_help_flag = true)]
     Run(Box<ContainerRun>),
+    /// Make a container, and print its id; `start` runs it.
+    ///
+    /// Options are those of `run`, but for -d.
+    #[command(disable_help_flag = true)]
+    Create(Box<ContainerRun>),
+    /// Run containers that were made, or that have ended.
+    ///
+    /// Each keeps its files, volumes and name; addresses may be others. What it prints is added to
+    /// what `logs` shows. A container that runs already is left as it is. The containers of a unit
+    /// are started by it: argosy start UNIT.
+    Start(ContainerStart),
+    /// Stop containers, and start them again.
+    ///
+    /// One with --rm cannot be: its end takes it away.
+    Restart {
+        /// Seconds until SIGKILL; those that the container was run with by default, or 10.
+        #[arg(short, long, alias = "timeout", value_name = "SECONDS")]
+        time: Option<u64>,
+        #[command(flatten)]
+        containers: Names,
+    },
     /// List containers: those that run, with --all every one.
     #[command(visible_alias = "ls")]
     Ps(ContainerList),
@@ -56,7 +77,7 @@ pub(crate) enum ContainerAction {
     Logs(ContainerLogs),
     /// Show what happens to containers, from now on or from earlier on.
     ///
-    /// Events are create, start, die, oom, kill, stop, pause, unpause, rename and destroy. The last
+    /// Events are create, start, die, oom, kill, stop, restart, pause, unpause, rename and destroy. The last
     /// several thousand are kept.
     Events(ContainerEvents),
     /// Stop containers: their stop signal, and SIGKILL after a while.
@@ -204,6 +225,21 @@ pub(crate) struct ContainerExec {
         value_name = "CONTAINER COMMAND"
     )]
     pub(crate) container_and_command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerStart {
+    /// Stay where it prints until it ends, and end with its exit status; for one container.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) attach: bool,
+    /// The same, and pass standard input on to a container that was made with -i.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) interactive: bool,
+    /// Leave them what they print beside the log: for the one who serves the engine's interface.
+    #[arg(long, hide = true)]
+    pub(crate) keep_output: bool,
+    #[command(flatten)]
+    pub(crate) names: Names,
 }
 
 #[derive(Debug, Args)]

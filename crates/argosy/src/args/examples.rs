@@ -34,6 +34,12 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "container create",
+        &["argosy container create --name db -v data:/var/lib/db registry.example/db:1.4"],
+    ),
+    ("container start", &["argosy container start db", "argosy container start -a -i shell"]),
+    ("container restart", &["argosy container restart db", "argosy container restart -t 2 db"]),
+    (
         "container ps",
         &[
             "argosy container ps",

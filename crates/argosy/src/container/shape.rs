@@ -101,7 +101,7 @@ impl Known<'_> {
     fn host_config(&self) -> Value {
         let spec = &self.inspection.spec;
         let (limits, spaces) = (&spec.limits, &spec.namespaces);
-        let networks = network::names_of(self.endpoints, spec);
+        let networks = network::names(self.engine, &spec.id, spec);
         let memory = limits.memory.unwrap_or(0);
         json!({
             "Binds": binds(spec),
@@ -200,7 +200,8 @@ impl Known<'_> {
             networks.insert(it.network.clone(), one);
         }
         if networks.is_empty() {
-            let names = network::names_of(self.endpoints, &self.inspection.spec);
+            let spec = &self.inspection.spec;
+            let names = network::names(self.engine, &spec.id, spec);
             networks.extend(
                 names.into_iter().map(|name| {
                     (name, json!({ "IPAddress": "", "IPPrefixLen": 0, "Gateway": "" }))

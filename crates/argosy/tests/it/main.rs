@@ -27,6 +27,7 @@ mod proxy;
 mod reexec;
 mod routing;
 mod scale;
+mod starts;
 mod taking_over;
 mod three_machines;
 mod verbs;
