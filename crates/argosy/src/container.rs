@@ -26,6 +26,7 @@ mod private;
 mod record;
 mod rename;
 mod run;
+mod serve;
 mod shape;
 mod show;
 mod start;
@@ -54,6 +55,7 @@ pub(crate) use inspect::show;
 pub(crate) use places::data_dir;
 use record::EngineRecord;
 pub(crate) use run::EXIT_NOT_MADE;
+pub(crate) use serve::spoken;
 pub(crate) use sweep::let_images_go;
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
@@ -227,6 +229,9 @@ pub(crate) fn main(
     match &options.action {
         ContainerAction::Run(options) => return run::run(&engine, options, printer),
         ContainerAction::Create(options) => return create::create(&engine, options, printer),
+        ContainerAction::Serve { listen } => {
+            return serve::serve(&engine, listen.as_ref(), printer);
+        }
         ContainerAction::Start(options) => return start::start(&engine, options, printer),
         ContainerAction::Restart { time, containers: names } => {
             let time = time.map(Duration::from_secs);

@@ -143,6 +143,16 @@ pub(crate) enum ContainerAction {
         /// The other name.
         name: String,
     },
+    /// Serve docker's Engine API on a unix socket, for programs that speak it.
+    ///
+    /// Whoever may use the socket is root of this machine: it is root's alone. The server has no
+    /// state; containers go on without it. There is no such socket unless this runs.
+    Serve {
+        /// Where the socket is; docker.sock in the directory of sockets by default. The global
+        /// --socket names the daemon's.
+        #[arg(long, value_name = "PATH")]
+        listen: Option<PathBuf>,
+    },
     /// Show everything about containers, as JSON.
     ///
     /// With --docker, --format or --type in docker's shape; then also images, volumes and networks.
@@ -235,8 +245,11 @@ pub(crate) struct ContainerStart {
     /// The same, and pass standard input on to a container that was made with -i.
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
     pub(crate) interactive: bool,
-    /// Leave them what they print beside the log: for the one who serves the engine's interface.
+    /// For `serve`: say nothing, and end as the monitor that did not start has ended.
     #[arg(long, hide = true)]
+    pub(crate) report: bool,
+    /// For `serve`: leave the monitor this process's output, beside the log.
+    #[arg(long, hide = true, requires = "report")]
     pub(crate) keep_output: bool,
     #[command(flatten)]
     pub(crate) names: Names,

@@ -101,6 +101,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "argosy container inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' db",
         ],
     ),
+    (
+        "container serve",
+        &[
+            "argosy container serve",
+            "argosy container serve --listen /run/docker.sock",
+            "DOCKER_HOST=unix:///run/argosy/docker.sock docker ps",
+        ],
+    ),
     ("container top", &["argosy container top db"]),
     (
         "container stats",

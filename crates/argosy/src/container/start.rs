@@ -43,6 +43,7 @@ pub(super) fn start(
     let names = &options.names.containers;
     let how = How { keeps_output: options.keep_output, ..LEFT_ALONE };
     match (options.attach || options.interactive, &names[..]) {
+        (false, [name]) if options.report => start_in(engine, name, how),
         (false, names) => each(names, printer, |name| start_one(engine, name, how)),
         (true, [name]) => start_attached(engine, name, options, printer),
         (true, _) => Err(bad("--attach is for one container", "start the others without it")),
@@ -69,16 +70,19 @@ pub(super) fn restart(
 
 /// Starts a container in the background, if it does not run.
 fn start_one(engine: &Engine, name: &str, how: How) -> Result<(), Failure> {
-    let id = engine.find(name)?;
-    let Some((taken, request)) = take(engine, &id, how)? else { return Ok(()) };
-    let output = if how.keeps_output { Output::Kept } else { Output::Nobodys };
     // It says itself why it did not start.
-    let code = start_in_background(&request, output, EXIT_NOT_MADE)?;
-    drop(taken);
-    match code {
+    match start_in(engine, name, how)? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Failure::new(Exit::BadInput, format!("container {name} did not start"))),
     }
+}
+
+/// The same; returns how the monitor has ended if it did not start.
+fn start_in(engine: &Engine, name: &str, how: How) -> Result<ExitCode, Failure> {
+    let id = engine.find(name)?;
+    let Some((_taken, request)) = take(engine, &id, how)? else { return Ok(ExitCode::SUCCESS) };
+    let output = if how.keeps_output { Output::Kept } else { Output::Nobodys };
+    start_in_background(&request, output, EXIT_NOT_MADE)
 }
 
 /// Becomes the monitor of a container, or attaches to one that runs.
