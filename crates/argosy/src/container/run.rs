@@ -47,7 +47,7 @@ fn begin(engine: &Engine, options: &ContainerRun, printer: &Printer) -> Result<E
     match options.detach {
         true => {
             let output = if unit.is_some() { Output::Kept } else { Output::Nobodys };
-            let code = start_in_background(&request, output, EXIT_NOT_MADE)?;
+            let code = start_in_background(&request, output, EXIT_NOT_MADE, None)?;
             if code == ExitCode::SUCCESS {
                 printer.line(id.as_str())?;
             }

@@ -71,6 +71,12 @@ impl Known<'_> {
             "Domainname": "",
             "User": spec.process.user,
             "Tty": spec.process.tty,
+            "OpenStdin": self.record.is_some_and(|it| it.runs.interactive),
+            // Whoever attaches and ends his input ends the container's, each time.
+            "StdinOnce": false,
+            "AttachStdin": false,
+            "AttachStdout": false,
+            "AttachStderr": false,
             "Env": spec.process.env,
             "Cmd": command,
             "Image": self.record.map(|it| it.image.clone()).unwrap_or_default(),

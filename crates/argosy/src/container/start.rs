@@ -80,9 +80,9 @@ fn start_one(engine: &Engine, name: &str, how: How) -> Result<(), Failure> {
 /// The same; returns how the monitor has ended if it did not start.
 fn start_in(engine: &Engine, name: &str, how: How) -> Result<ExitCode, Failure> {
     let id = engine.find(name)?;
-    let Some((_taken, request)) = take(engine, &id, how)? else { return Ok(ExitCode::SUCCESS) };
+    let Some((taken, request)) = take(engine, &id, how)? else { return Ok(ExitCode::SUCCESS) };
     let output = if how.keeps_output { Output::Kept } else { Output::Nobodys };
-    start_in_background(&request, output, EXIT_NOT_MADE)
+    start_in_background(&request, output, EXIT_NOT_MADE, Some(taken))
 }
 
 /// Becomes the monitor of a container, or attaches to one that runs.

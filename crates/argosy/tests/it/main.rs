@@ -9,6 +9,7 @@ mod containers_end;
 mod containers_faults;
 mod demo;
 mod docker;
+mod docker_api;
 mod docker_files;
 mod engine;
 mod events;

@@ -72,7 +72,7 @@ pub(super) fn start(engine: &Engine, pod: &Pod) -> Result<(), Failure> {
     }
     let request = request(engine, pod, RunOptions { background: true, ..options() })?;
     // It says itself why it did not start.
-    match start_in_background(&request, Output::Nobodys, EXIT_NOT_MADE)? {
+    match start_in_background(&request, Output::Nobodys, EXIT_NOT_MADE, None)? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Failure::new(Exit::BadInput, format!("the pod {} did not start", pod.name))),
     }

@@ -39,20 +39,27 @@ pub(super) async fn list(server: &Server, call: &Call) -> Answer {
         for used in store.usage()?.images {
             // One that is removed just now is none.
             let Some(image) = store.image(&used.manifest)? else { continue };
-            let value = docker_value(&store, &image)?;
-            let is_named = |name: &Value| {
-                let name = name.as_str().unwrap_or_default();
-                let is = |it: &String| name == it || name.split([':', '@']).next() == Some(it);
-                wanted.iter().any(is)
-            };
-            let names = || value["RepoTags"].as_array().into_iter().flatten();
-            if wanted.is_empty() || names().any(is_named) {
-                values.push(listed(&value, used.holders.len()));
+            let mut value = docker_value(&store, &image)?;
+            if !wanted.is_empty() {
+                let names = value["RepoTags"].as_array_mut();
+                let left = names.map(|names| {
+                    names.retain(|it| is_named(it.as_str().unwrap_or_default(), &wanted));
+                    !names.is_empty()
+                });
+                if left != Some(true) {
+                    continue;
+                }
             }
+            values.push(listed(&value, used.holders.len()));
         }
         Ok(json(&values.into()))
     })
     .await
+}
+
+/// Tells whether a name is one of those that are wanted, whole or without its tag.
+fn is_named(name: &str, wanted: &[String]) -> bool {
+    wanted.iter().any(|it| name == it || name.rsplit_once(':').is_some_and(|name| name.0 == it))
 }
 
 fn listed(value: &Value, holders: usize) -> Value {

@@ -438,19 +438,19 @@ mod tests {
 
     #[test]
     fn what_docker_run_sends_becomes_the_words_of_create() {
-        let body = json!({
+        let body = r#"{
             "Hostname": "", "Domainname": "", "User": "33", "AttachStdin": false,
             "AttachStdout": true, "Tty": false, "OpenStdin": true, "StdinOnce": true,
             "Env": ["A=b c"], "Cmd": ["sh", "-c", "echo --x"], "Image": "busybox",
             "Volumes": {"/data": {}}, "WorkingDir": "/srv", "Entrypoint": null, "OnBuild": null,
             "Labels": {"k": "v"}, "ExposedPorts": {"80/tcp": {}},
-            "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 1_000_000_000_u64},
+            "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 1000000000},
             "HostConfig": {
                 "Binds": ["/srv:/srv:ro"], "ContainerIDFile": "",
                 "LogConfig": {"Type": "", "Config": {}}, "NetworkMode": "front",
                 "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
                 "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "AutoRemove": true,
-                "CgroupnsMode": "", "ConsoleSize": [24, 80], "Isolation": "", "NanoCpus": 500_000_000,
+                "CgroupnsMode": "", "ConsoleSize": [24, 80], "Isolation": "", "NanoCpus": 500000000,
                 "MemorySwappiness": -1, "OomKillDisable": false, "PidsLimit": 0, "Memory": 67108864,
                 "Mounts": [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1024}}],
                 "MaskedPaths": null, "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}]
@@ -458,7 +458,8 @@ mod tests {
             "NetworkingConfig": {"EndpointsConfig": {"front": {
                 "IPAMConfig": {"IPv4Address": "10.0.0.7"}, "Aliases": ["w"], "Links": null
             }}}
-        });
+        }"#;
+        let body = serde_json::from_str(body).unwrap();
         assert_eq!(
             said(body).unwrap(),
             "--pull=never --http-proxy=false --name=web --env=A=b c --expose=80/tcp \

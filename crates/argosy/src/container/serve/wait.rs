@@ -13,8 +13,8 @@ use super::Server;
 use super::answer::{Answer, Refusal, stream};
 use super::call::Call;
 use super::containers::{find, look};
-use crate::container::Engine;
 use crate::container::events::Reader;
+use crate::container::{EXIT_NOT_MADE, Engine};
 
 /// How often it is looked. The end of a container costs some milliseconds itself.
 const LOOK: Duration = Duration::from_millis(20);
@@ -97,6 +97,8 @@ impl Waiter {
             self.seen = Some(code);
         }
         let state = match engine.containers.inspect(id) {
+            // Its monitor is about to say how it has ended.
+            Ok(it) if it.state == State::Lost && engine.containers.is_held(id) => return None,
             Ok(inspection) => Some(inspection.state),
             Err(ContainerError::NotFound { .. }) => None,
             Err(error) => return Some(answer(LOST, Some(error.to_string()))),
@@ -109,6 +111,8 @@ impl Waiter {
         let Some(state) = state else {
             return Some(match self.seen {
                 Some(code) => answer(code, None),
+                // It was removed, or could not be made, before it ran.
+                None if self.before == State::Created => answer(EXIT_NOT_MADE, None),
                 None => answer(LOST, Some("it is gone, and nobody saw its end".to_owned())),
             });
         };
@@ -119,7 +123,7 @@ impl Waiter {
             _ => None,
         };
         let ended = match self.until {
-            Until::NotRunning if !is_live => Some(own.or(self.seen).unwrap_or(0)),
+            Until::NotRunning if !is_live => Some(self.seen.or(own).unwrap_or(0)),
             // Its end, or a start that has failed, is another one than before.
             Until::NextExit if !is_live => self.seen.or(own.filter(|_| self.before != state)),
             Until::NextExit => self.seen,
@@ -162,6 +166,8 @@ mod tests {
         assert_eq!(told(State::Created, NextExit, Some(4), None), Some(4));
         assert_eq!(told(State::Created, Removed, Some(4), Some(exited(4, 1))), None);
         assert_eq!(told(State::Created, Removed, Some(4), None), Some(4));
-        assert_eq!(told(State::Created, Removed, None, None), Some(255));
+        assert_eq!(told(State::Created, Removed, None, None), Some(125));
+        assert_eq!(told(State::Running, Removed, None, None), Some(255));
+        assert_eq!(told(State::Running, NotRunning, Some(4), Some(State::Lost)), Some(4));
     }
 }
