@@ -526,3 +526,36 @@ fn a_containers_variables_are_nobody_elses_to_read() {
     });
     assert_eq!(seen, [""; 0]);
 }
+
+#[test]
+fn the_server_as_a_unit_may_stop_and_its_containers_go_on() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let text =
+        "[Service]\nType=notify\nExecStart=/usr/bin/argosy container serve\nKillMode=process\n";
+    machine.local_unit("docker-api.service", text);
+    machine.run(&["--local", "start", "docker-api"]).ok();
+    let socket = machine.path("run/docker.sock");
+    let ask = |method: &str, path: &str, body: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail", "--request", method, "--data", body, "--unix-socket"]);
+        let output = curl.arg(&socket).arg(format!("http://d{path}")).output().unwrap();
+        assert!(output.status.success(), "{method} {path}: {output:?}");
+    };
+    let body =
+        r#"{"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}}"#;
+    ask("POST", "/containers/create?name=it", body);
+    ask("POST", "/containers/it/start", "");
+    // It is nobody's unit: its log is its own.
+    let [it] = &containers(&machine)[..] else { panic!("not one container") };
+    assert!(it["state"] == "Running" && it["unit"].is_null(), "{it}");
+    for verb in ["restart", "stop"] {
+        machine.run(&["--local", verb, "docker-api"]).ok();
+        assert_eq!(containers(&machine)[0]["state"], "Running");
+    }
+    assert!(!socket.exists());
+    machine.run(&["--local", "start", "docker-api"]).ok();
+    ask("POST", "/containers/it/stop?t=0", "");
+    ask("DELETE", "/containers/it", "");
+}
