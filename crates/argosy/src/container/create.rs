@@ -77,13 +77,14 @@ pub(super) fn new_container(
     printer: &Printer,
 ) -> Result<ContainerId, Failure> {
     let unit = purpose.unit();
-    for note in options::check(options, unit.is_some())? {
+    let in_unit = std::env::var_os(UNIT_VARIABLE).is_some();
+    for note in options::check(options, in_unit)? {
         printer.note(&note);
     }
     engine.make_private()?;
     let store = engine.store()?;
     sweep(engine, &store, unit.as_deref());
-    let pod = pod::joined(engine, options, unit.is_some(), printer)?;
+    let pod = pod::joined(engine, options, in_unit, printer)?;
     let id = new_id()?;
     let passing = options.rm.is_on() && purpose != Purpose::Wait;
     let image = images::image(&store, options, (&id, passing), printer)?;

@@ -50,7 +50,7 @@ pub(super) async fn info(server: &Server) -> Answer {
             "ID": value["Name"],
             "OperatingSystem": "Linux",
             "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
-            "MemTotal": u64::from(memory.mem_unit).saturating_mul(u64::from(memory.totalram)),
+            "MemTotal": u64::from(memory.mem_unit).saturating_mul(memory.totalram),
             "SystemTime": jiff::Timestamp::now().to_string(),
             "LoggingDriver": "json-file",
             "CgroupDriver": "none",
