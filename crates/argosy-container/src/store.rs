@@ -247,6 +247,11 @@ impl Containers {
         self.run(id).join("company")
     }
 
+    /// Where what a container has written is, as overlayfs keeps it.
+    pub fn written(&self, id: &ContainerId) -> PathBuf {
+        self.data(id).join("upper")
+    }
+
     /// Where whoever attaches to a container connects.
     pub fn attach_path(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("attach.sock")

@@ -5,6 +5,7 @@
 mod about;
 mod attach;
 mod background;
+mod commit;
 mod copy;
 mod create;
 mod docker;
@@ -239,6 +240,7 @@ pub(crate) fn main(
         }
         ContainerAction::Exec(options) => return exec::exec(&engine, options),
         ContainerAction::Attach(options) => return attach::attach(&engine, options, printer),
+        ContainerAction::Commit(options) => commit::commit(&engine, options, printer)?,
         ContainerAction::Cp(options) => copy::copy(&engine, options)?,
         ContainerAction::Logs(options) => logs::show(&engine, options, printer)?,
         ContainerAction::Events(options) => events::show(&engine, options, printer)?,

@@ -65,6 +65,11 @@ pub(crate) enum ContainerAction {
     /// Ends with the container's exit status. On a container's terminal Ctrl-P Ctrl-Q leaves it.
     /// What a unit's container prints is in the journal: there is nothing to attach to.
     Attach(ContainerAttach),
+    /// Make an image of what a container has written; prints its id.
+    ///
+    /// It is the container's image with one layer more, and runs as the container does. What is in
+    /// volumes and other mounts is not in it.
+    Commit(ContainerCommit),
     /// Copy files between a container and this machine, as docker does.
     ///
     /// One of both is CONTAINER:PATH; `-` is an archive of tar on standard input or output. A
@@ -77,7 +82,8 @@ pub(crate) enum ContainerAction {
     Logs(ContainerLogs),
     /// Show what happens to containers, from now on or from earlier on.
     ///
-    /// Events are create, start, die, oom, kill, stop, restart, pause, unpause, rename and destroy. The last
+    /// Events are create, start, die, oom, kill, stop, restart, pause, unpause, rename, commit and
+    /// destroy. The last
     /// several thousand are kept.
     Events(ContainerEvents),
     /// Stop containers: their stop signal, and SIGKILL after a while.
@@ -265,6 +271,28 @@ pub(crate) struct ContainerAttach {
     pub(crate) sig_proxy: bool,
     /// Name, id, or beginning of an id.
     pub(crate) container: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerCommit {
+    /// Who has made it.
+    #[arg(short, long, value_name = "AUTHOR")]
+    pub(crate) author: Option<String>,
+    /// What it is, for its history.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// An instruction of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME
+    /// or WORKDIR.
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// Whether a container that runs stands still meanwhile; it does by default.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) pause: bool,
+    /// Name, id, or beginning of an id.
+    pub(crate) container: String,
+    /// The image's name.
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

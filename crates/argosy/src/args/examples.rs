@@ -37,6 +37,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "container create",
         &["argosy container create --name db -v data:/var/lib/db registry.example/db:1.4"],
     ),
+    (
+        "container commit",
+        &[
+            "argosy container commit web registry.example/web:2",
+            "argosy container commit -c 'CMD [\"serve\"]' -c 'ENV MODE=fast' -m 'as tried' web",
+        ],
+    ),
     ("container start", &["argosy container start db", "argosy container start -a -i shell"]),
     ("container restart", &["argosy container restart db", "argosy container restart -t 2 db"]),
     (

@@ -287,7 +287,8 @@ fn what_is_not_there_says_so_and_what_is_wrong_is_named() {
         ("GET", "/networks/none2", 404),
         ("GET", "/nowhere", 404),
         ("POST", "/build", 501),
-        ("POST", "/commit?container=x", 501),
+        ("POST", "/commit?container=x", 404),
+        ("POST", "/auth", 501),
         ("GET", "/swarm", 501),
         ("GET", "/containers/none/export", 501),
         ("POST", "/networks/bridge/connect", 501),
@@ -420,6 +421,15 @@ fn images_volumes_networks_and_events_are_told_in_dockers_shape() {
     assert_eq!(removed[0]["Untagged"], "registry.example/a/b:2");
     let pulled = served.post("/images/create?fromImage=127.0.0.1:1/none&tag=1").is(200);
     assert!(pulled.body.contains("\"errorDetail\""), "{}", pulled.body);
+
+    let it = served.create("written", shell("echo w > /w"));
+    served.post(&format!("/containers/{it}/start")).is(204);
+    served.post(&format!("/containers/{it}/wait")).is(200);
+    let changes = "changes=USER%2033&changes=CMD%20%5B%22cat%22%2C%22/w%22%5D";
+    let made = served.post(&format!("/commit?container={it}&repo=written&tag=2&{changes}")).is(201);
+    let image = served.get("/images/written:2/json").json();
+    assert_eq!((&image["Id"], &image["Config"]["User"]), (&made.json()["Id"], &"33".into()));
+    assert_eq!(image["Config"]["Cmd"], json!(["cat", "/w"]));
 
     let volume = json!({ "Name": "data", "Labels": { "a": "b" } });
     assert_eq!(served.ask("POST", "/volumes/create", Some(volume)).is(201).json()["Name"], "data");

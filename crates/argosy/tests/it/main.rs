@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a failed test shows the logs")]
 
 mod bad_input;
+mod commits;
 mod containers;
 mod containers_end;
 mod containers_faults;

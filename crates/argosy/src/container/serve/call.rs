@@ -1,6 +1,5 @@
 //! A request, taken apart: where to, with which parameters, and what its body says.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,18 +126,25 @@ fn decoded(part: &str) -> Result<String, Refusal> {
 
 /// The parameters behind the path.
 #[derive(Debug, Default)]
-pub(super) struct Query(BTreeMap<String, String>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(text: &str) -> Result<Query, Refusal> {
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(text)
-            .map_err(|error| Refusal::bad(format!("the query cannot be read: {error}")))?;
-        Ok(Query(pairs.into_iter().collect()))
+        serde_urlencoded::from_str(text)
+            .map(Query)
+            .map_err(|error| Refusal::bad(format!("the query cannot be read: {error}")))
     }
 
     /// Returns a parameter that says something.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|it| !it.is_empty())
+        let said = self.0.iter().find(|it| it.0 == name && !it.1.is_empty());
+        said.map(|it| it.1.as_str())
+    }
+
+    /// Returns all that one says which may be said several times.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let said = self.0.iter().filter(move |it| it.0 == name).map(|it| it.1.as_str());
+        said.filter(|it| !it.is_empty())
     }
 
     /// Reads a switch as docker does: whatever is not a word for no is yes.

@@ -11,9 +11,9 @@ use tokio::io::AsyncReadExt;
 
 use super::super::list::found;
 use super::super::{STOP_GRACE, ids, inspect, options, pod, rename as renaming};
-use super::answer::{Answer, Refusal, done, empty, in_thread, json};
+use super::answer::{Answer, Refusal, done, empty, in_thread, json, with_status};
 use super::call::Call;
-use super::child::{command, not_run, run, why};
+use super::child::{command, not_run, run, run_unseen, why};
 use super::waiting::Begun;
 use super::{Server, listed};
 use crate::args::{ContainerList, Output};
@@ -159,6 +159,36 @@ pub(super) async fn restart(server: &Server, call: &Call, name: &str) -> Answer 
     match ended.code {
         0 => Ok(done()),
         code => Err(not_started(code, &ended.stderr)),
+    }
+}
+
+/// Makes an image of what a container has written.
+pub(super) async fn commit(server: &Server, call: Call) -> Answer {
+    let query = &call.query;
+    let name =
+        query.get("container").ok_or_else(|| Refusal::bad("the parameter container is missing"))?;
+    let id = find(&server.engine, name)?;
+    let mut words = vec!["commit".to_owned()];
+    words.push(format!("--pause={}", query.get("pause").is_none() || query.is_on("pause")));
+    words.extend(query.get("author").map(|it| format!("--author={it}")));
+    words.extend(query.get("comment").map(|it| format!("--message={it}")));
+    words.extend(query.all("changes").map(|it| format!("--change={it}")));
+    words.extend(["--".to_owned(), id.to_string()]);
+    words.extend(query.get("repo").map(|repo| match query.get("tag") {
+        Some(tag) => format!("{repo}:{tag}"),
+        None => repo.to_owned(),
+    }));
+    let body = call.json().await?;
+    if body.as_object().is_some_and(|it| !it.is_empty()) {
+        return Err(Refusal::not_there(
+            "commit with a configuration in the body: say it in changes",
+        ));
+    }
+    let ended = run_unseen(&server.engine, &words).await?;
+    match ended.code {
+        0 => Ok(with_status(StatusCode::CREATED, &json!({ "Id": ended.stdout }))),
+        2 => Err(Refusal::conflict(ended.why())),
+        _ => Err(Refusal::bad(ended.why())),
     }
 }
 

@@ -40,6 +40,7 @@ async fn dispatch(server: &Arc<Server>, call: Call) -> Answer {
         ("GET", ["version"]) => Ok(system::version()),
         ("GET", ["info"]) => system::info(server).await,
         ("GET", ["events"]) => system::events(server, &call),
+        ("POST", ["commit"]) => containers::commit(server, call).await,
         ("GET", ["system", "df"]) => Err(Refusal::not_there("system df")),
         (_, ["containers", rest @ ..]) => in_containers(server, call, method.as_str(), rest).await,
         (_, ["exec", rest @ ..]) => match (method.as_str(), rest) {
@@ -122,10 +123,9 @@ async fn in_containers(server: &Arc<Server>, call: Call, method: &str, rest: &[&
 }
 
 /// What of docker's begins like this and is not here at all.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 13] = [
     "auth",
     "build",
-    "commit",
     "configs",
     "distribution",
     "grpc",
