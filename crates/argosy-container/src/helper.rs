@@ -58,6 +58,10 @@ pub struct RunOptions {
     /// Whether a supervisor judges a unit by how the helper ends: an end that `stop` or `kill` asked
     /// for is to look like one.
     pub supervised: bool,
+    /// The descriptor of the container's lock, which the caller has taken and leaves to the helper;
+    /// [`Taken::request`](crate::Taken::request) says it.
+    #[serde(default)]
+    pub lock: Option<i32>,
 }
 
 /// What a helper in the background says when the container has started.
@@ -134,11 +138,15 @@ fn run(
     let failed = |source| ContainerError::Record { path: "helper request".into(), source };
     match serde_json::from_str(&text).map_err(failed)? {
         HelperRequest::Run { containers, id, options } => {
+            let lock = options.lock.map(|number| containers.inherit(&id, number)).transpose()?;
             if options.background {
                 // What else its caller has open, such as locks, is not for as long as it runs.
-                sys::close_from(FIRST_UNKNOWN);
+                match options.lock {
+                    Some(lock) => sys::close_from_but(FIRST_UNKNOWN, lock),
+                    None => sys::close_from(FIRST_UNKNOWN),
+                }
             }
-            let ended = containers.run_foreground(&id, options, witness);
+            let ended = containers.run_foreground(&id, options, lock, witness);
             if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
                 match containers.delete(&id, true) {
                     Ok(by_us) => witness.removed(&containers, &id, by_us),

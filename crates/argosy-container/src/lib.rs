@@ -9,6 +9,8 @@
 //! 3. The program starts itself again as the helper, with [`Containers::run_request`] as the
 //!    argument and the streams that the container is to have. There [`helper_main`] comes before
 //!    anything that makes a thread. Its exit code is docker's.
+//!    One that has run, or that nobody has run yet, is started by [`Containers::take`] and
+//!    [`Taken::request`].
 //! 4. [`Containers::stop`], `kill`, `pause`, `stats`, `top`, `inspect`, and `exec_request` for
 //!    another helper, from any process.
 //! 5. [`Containers::delete`], or `remove` in the request; [`Containers::collect`] now and then.
@@ -65,6 +67,6 @@ pub use seal::become_sealed;
 pub use seccomp::SeccompError;
 pub use setup::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use spec::*;
-pub use store::{Containers, Inspection, Lasting, State};
+pub use store::{Containers, Inspection, Lasting, State, Taken};
 pub use top::ContainerProcess;
 pub use witness::Witness;

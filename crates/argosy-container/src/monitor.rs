@@ -30,7 +30,7 @@ use crate::ready::{self, Ready};
 use crate::record::{self, Exit, now_ms};
 use crate::spec::{ContainerId, ContainerSpec};
 use crate::start::Started;
-use crate::store::Containers;
+use crate::store::{Containers, Lock};
 use crate::terminal::{self, RawMode};
 use crate::witness::Witness;
 use crate::{ContainerError, sys};
@@ -69,6 +69,7 @@ impl Containers {
         &self,
         id: &ContainerId,
         options: RunOptions,
+        lock: Option<Lock>,
         witness: &mut dyn Witness,
     ) -> Result<Ended, ContainerError> {
         let spec = self.spec(id)?;
@@ -81,10 +82,10 @@ impl Containers {
         streams.attachable |= options.log;
         let log = options.log.then(|| LogWriter::open(self.log_path(id)));
         let log = log.transpose().map_err(ContainerError::file("open", self.log_path(id)))?;
-        let (relay, inner) = Relay::prepare(streams, spec.process.tty, log)
+        let (relay, inner) = Relay::prepare(streams, spec.process.tty, log, !options.background)
             .map_err(ContainerError::system("make the container's streams"))?;
         let started =
-            inner.replaced(|| self.start(&spec, options.remove)).inspect_err(|error| {
+            inner.replaced(|| self.start(&spec, options.remove, lock)).inspect_err(|error| {
                 let exit = Exit {
                     code: error.exit_code(),
                     oom_killed: false,

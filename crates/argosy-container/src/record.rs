@@ -82,6 +82,17 @@ pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     fs::rename(next, path)
 }
 
+/// The same, and what is new is on the disk before it takes the old one's place.
+pub(crate) fn replace_synced(path: &Path, text: &[u8]) -> io::Result<()> {
+    let next = path.with_extension("next");
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(&next, flags, mode)?);
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(next, path)
+}
+
 /// Writes a record.
 pub(crate) fn write(path: &Path, record: &impl Serialize) -> Result<(), ContainerError> {
     let text = serde_json::to_vec(record)

@@ -55,9 +55,10 @@ impl Containers {
         &self,
         spec: &ContainerSpec,
         throw_away: bool,
+        lock: Option<Lock>,
     ) -> Result<Started, ContainerError> {
         let id = &spec.id;
-        let lock = self.lock_idle(id)?;
+        let lock = lock.map_or_else(|| self.lock_idle(id), Ok)?;
         self.clear_run(id)?;
         let mut launch = Launch::first(spec)?;
         let mut clamped = Vec::new();

@@ -6,6 +6,7 @@ mod end;
 mod lock;
 mod remove;
 mod starting;
+mod taken;
 
 use std::fs;
 use std::io;
@@ -25,6 +26,7 @@ use crate::{ContainerError, ProcessName};
 pub use create::Lasting;
 pub(crate) use create::make_directory;
 pub(crate) use lock::Lock;
+pub use taken::Taken;
 
 /// How long an end is waited for that has been ordered with SIGKILL. A process that hangs in the
 /// kernel, on a dead network disk for example, may take for ever.
@@ -71,6 +73,7 @@ pub struct Inspection {
     pub state: State,
     /// Its first process, if it runs.
     pub init: Option<ProcessName>,
+    /// When its run began, if it runs, or nobody saw how it ended.
     pub started_ms: Option<u64>,
     pub health: Option<HealthState>,
     /// What this machine does not grant it.
@@ -98,7 +101,9 @@ impl Containers {
     pub fn inspect(&self, id: &ContainerId) -> Result<Inspection, ContainerError> {
         let spec = self.spec(id)?;
         let run = self.run_record(id)?;
-        let exit = self.exit(id)?;
+        // That of the run before, if this one was killed while it began.
+        let is_of_run = |it: &Exit| run.as_ref().is_none_or(|run| it.finished_ms >= run.started_ms);
+        let exit = self.exit(id)?.filter(is_of_run);
         let state = match (&run, exit.clone()) {
             (Some(run), _) if run.is_running() && !run.is_watched() => State::Unwatched,
             (Some(run), _) if run.is_running() => match run.cgroups.is_frozen() {
@@ -116,12 +121,12 @@ impl Containers {
             (None, Some(exit)) => exit.clamped.clone(),
             (None, None) => Vec::new(),
         };
-        let running = run.filter(RunRecord::is_running);
+        let running = run.as_ref().filter(|it| it.is_running());
         Ok(Inspection {
             spec,
             state,
-            init: running.as_ref().and_then(|it| it.init),
-            started_ms: running.map(|it| it.started_ms),
+            init: running.and_then(|it| it.init),
+            started_ms: run.as_ref().map(|it| it.started_ms),
             health: record::read_whole(&self.health_path(id))?,
             clamped,
         })
@@ -240,6 +245,11 @@ impl Containers {
     /// What the monitors of a pod's containers hold open.
     pub(crate) fn company_path(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("company")
+    }
+
+    /// Where what a container has written is, as overlayfs keeps it.
+    pub fn written(&self, id: &ContainerId) -> PathBuf {
+        self.data(id).join("upper")
     }
 
     /// Where whoever attaches to a container connects.

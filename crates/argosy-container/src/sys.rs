@@ -191,10 +191,35 @@ pub(crate) fn close_on_exec_from(first: u32) {
 
 /// Closes every descriptor from `first` on, in a process that goes on without any of them.
 pub(crate) fn close_from(first: u32) {
+    close_between(first, u32::MAX);
+}
+
+/// The same, but for one of them.
+pub(crate) fn close_from_but(first: u32, but: i32) {
+    match u32::try_from(but) {
+        Ok(but) if but >= first => {
+            if but > first {
+                close_between(first, but - 1);
+            }
+            close_between(but.saturating_add(1), u32::MAX);
+        }
+        _ => close_from(first),
+    }
+}
+
+fn close_between(first: u32, last: u32) {
     // SAFETY: only for a process that forgets all it had open: it neither uses nor drops them.
     unsafe {
-        libc::syscall(libc::SYS_close_range, first, u32::MAX, 0);
+        libc::syscall(libc::SYS_close_range, first, last, 0);
     }
+}
+
+/// Takes over a descriptor that this process was started with and that nothing in it has touched yet.
+pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: only the flags of whatever has the number, or an error, are asked for.
+    check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: it is open, and by the caller's word nobody else in this process has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Loads a seccomp filter for this process and all it starts.

@@ -33,6 +33,13 @@ pub struct ImportOptions {
 /// Makes an image of one layer. It waits for the disk: call it where that is allowed.
 pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Result<Image, Error> {
     let session = Session::begin_after_dead(store)?;
+    let layer = stage(&session, source)?;
+    publish(&session, layer, options)
+}
+
+/// Brings an archive as a layer that is not visible yet; its blob is.
+pub(crate) fn stage(session: &Session, source: impl Read) -> Result<ReadyLayer, Error> {
+    let store = session.store();
     let path = session.file_path("layer-blob");
     let failed = |doing| {
         let path = path.clone();
@@ -67,17 +74,16 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
     let blob = hasher.finish();
     let expected = Expected { blob: blob.clone(), size, diff_id: None };
     let stream = std::fs::File::open(&path).map_err(failed("open"))?;
-    let ingested = ingest(&session, None, stream, &expected, Box::new(|_| {}))
+    let ingested = ingest(session, None, stream, &expected, Box::new(|_| {}))
         .map_err(|source| Error::Layer { digest: blob.clone(), source: Box::new(source) })?;
     session.adopt_blob(&blob, &path)?;
     let media_type = format!("{OCI_LAYER}{}", ingested.compression.suffix());
-    let layer = ReadyLayer {
+    Ok(ReadyLayer {
         blob: Descriptor { media_type, digest: blob, size },
         diff_id: ingested.diff_id,
         bytes: ingested.bytes,
         tree: Tree::Staged(ingested.staged),
-    };
-    publish(&session, layer, options)
+    })
 }
 
 /// Refuses to go on where pulls are refused.

@@ -15,6 +15,7 @@
 
 mod assemble;
 mod bundle;
+mod commit;
 mod digest;
 mod error;
 mod files;
@@ -39,6 +40,7 @@ mod store;
 mod within;
 
 pub use bundle::BundleError;
+pub use commit::{CommitOptions, commit};
 pub use digest::{Algorithm, Digest, DigestError};
 pub use error::{Blame, Error};
 pub use files::{PlacedFile, archive_of};

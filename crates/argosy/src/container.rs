@@ -5,7 +5,9 @@
 mod about;
 mod attach;
 mod background;
+mod commit;
 mod copy;
+mod create;
 mod docker;
 mod events;
 mod exec;
@@ -25,8 +27,10 @@ mod private;
 mod record;
 mod rename;
 mod run;
+mod serve;
 mod shape;
 mod show;
+mod start;
 mod status;
 mod sweep;
 mod volume;
@@ -52,6 +56,7 @@ pub(crate) use inspect::show;
 pub(crate) use places::data_dir;
 use record::EngineRecord;
 pub(crate) use run::EXIT_NOT_MADE;
+pub(crate) use serve::spoken;
 pub(crate) use sweep::let_images_go;
 pub(crate) use volume::main as volume;
 use volumes::Volumes;
@@ -146,11 +151,14 @@ impl Engine {
         let own = || self.record(&id).and_then(|it| it.stop_timeout).map(Duration::from_secs);
         let grace = time.or_else(own).unwrap_or(STOP_GRACE);
         let record = self.record(&id);
+        let is_live = self.containers.inspect(&id).is_ok_and(|it| it.state.is_live());
         match self.containers.stop(&id, grace) {
             Err(ContainerError::NotFound { .. }) if ignore => Ok(()),
             result => {
                 result.map_err(|error| failed(&error))?;
-                self.tell_of(&id, record.as_ref(), "stop", &[]);
+                if is_live {
+                    self.tell_of(&id, record.as_ref(), "stop", &[]);
+                }
                 Ok(())
             }
         }
@@ -221,8 +229,18 @@ pub(crate) fn main(
     };
     match &options.action {
         ContainerAction::Run(options) => return run::run(&engine, options, printer),
+        ContainerAction::Create(options) => return create::create(&engine, options, printer),
+        ContainerAction::Serve { listen } => {
+            return serve::serve(&engine, listen.as_ref(), printer);
+        }
+        ContainerAction::Start(options) => return start::start(&engine, options, printer),
+        ContainerAction::Restart { time, containers: names } => {
+            let time = time.map(Duration::from_secs);
+            return start::restart(&engine, time, &names.containers, printer);
+        }
         ContainerAction::Exec(options) => return exec::exec(&engine, options),
         ContainerAction::Attach(options) => return attach::attach(&engine, options, printer),
+        ContainerAction::Commit(options) => commit::commit(&engine, options, printer)?,
         ContainerAction::Cp(options) => copy::copy(&engine, options)?,
         ContainerAction::Logs(options) => logs::show(&engine, options, printer)?,
         ContainerAction::Events(options) => events::show(&engine, options, printer)?,

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     if let Some(code) = container::hidden_role() {
         return code;
     }
-    let line = container::as_docker(std::env::args_os().collect());
+    let line = container::as_docker(container::spoken(std::env::args_os().collect()));
     let is_run = container::is_run(&line);
     let arguments = match Arguments::read(line) {
         Ok(arguments) => arguments,

@@ -2,7 +2,8 @@
 //!
 //! To them goes what the container writes: from a terminal as it is, else in docker's frames (the
 //! stream's number, three zeros, the length in four bytes). From them come frames of the same
-//! form: stream 0 is input, stream 3 a terminal's size as `rows columns`.
+//! form: stream 0 is input, stream 3 a terminal's size as `rows columns`, stream 4 the end of the
+//! input.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -38,6 +39,16 @@ pub(crate) enum Stream {
 
 const INPUT: u8 = 0;
 const SIZE: u8 = 3;
+const END: u8 = 4;
+
+/// What those who have attached say beside input.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said {
+    /// The size that the terminal is to have.
+    pub(crate) size: Option<Winsize>,
+    /// Whether no more input comes.
+    pub(crate) end: bool,
+}
 
 #[derive(Debug)]
 struct Client {
@@ -94,9 +105,8 @@ impl Clients {
         list
     }
 
-    /// Accepts, reads and writes whatever can be; input is added to `input`. Returns the size that
-    /// somebody wants the terminal to have.
-    pub(crate) fn serve(&mut self, takes_input: bool, input: &mut Vec<u8>) -> Option<Winsize> {
+    /// Accepts, reads and writes whatever can be; input is added to `input`.
+    pub(crate) fn serve(&mut self, takes_input: bool, input: &mut Vec<u8>) -> Said {
         if self.is_full() {
             self.list.retain(|client| !client.has_left());
         }
@@ -108,15 +118,15 @@ impl Clients {
             let moved = Instant::now();
             self.list.push(Client { socket, queue, received, open: true, moved });
         }
-        let mut size = None;
+        let mut said = Said::default();
         for client in &mut self.list {
             client.write();
             if takes_input {
-                size = client.read(input).or(size);
+                client.read(input, &mut said);
             }
         }
         self.list.retain(|client| client.open);
-        size
+        said
     }
 
     fn is_full(&self) -> bool {
@@ -191,7 +201,7 @@ impl Client {
         }
     }
 
-    fn read(&mut self, input: &mut Vec<u8>) -> Option<Winsize> {
+    fn read(&mut self, input: &mut Vec<u8>, said: &mut Said) {
         let mut bytes = [0; 4096];
         match read(&self.socket, &mut bytes) {
             Ok(0) => self.open = false,
@@ -199,22 +209,21 @@ impl Client {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.open = false,
         }
-        let mut size = None;
         while let [stream, _, _, _, a, b, c, d, rest @ ..] = self.received.as_slice() {
             let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
             if length > FRAME_MAX {
                 self.open = false;
-                return None;
+                return;
             }
             let Some(body) = rest.get(..length) else { break };
             match *stream {
                 INPUT => input.extend_from_slice(body),
-                SIZE => size = parse_size(body).or(size),
+                SIZE => said.size = parse_size(body).or(said.size),
+                END => said.end = true,
                 _ => self.open = false,
             }
             self.received.drain(..HEADER + length);
         }
-        size
     }
 }
 

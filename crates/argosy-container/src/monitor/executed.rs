@@ -26,7 +26,7 @@ impl Containers {
         let caller = caller.transpose().map_err(ContainerError::system("leave the terminal"))?;
         let signals =
             sys::signal_descriptor().map_err(ContainerError::system("listen for signals"))?;
-        let (mut relay, inner) = Relay::prepare(streams, exec.process.tty, None)
+        let (mut relay, inner) = Relay::prepare(streams, exec.process.tty, None, !background)
             .map_err(ContainerError::system("make the process's streams"))?;
         let executed = inner.replaced(|| self.exec(id, exec))?;
         drop(inner);

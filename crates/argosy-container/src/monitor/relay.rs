@@ -50,8 +50,12 @@ pub(crate) struct Relay {
     /// The container's standard input, if the monitor feeds it.
     input: Option<OwnedFd>,
     input_pending: Vec<u8>,
+    /// Whether nothing comes behind what is pending.
+    input_ends: bool,
     /// Whether the monitor's own input still has something to say.
     own_input: bool,
+    /// Whether the monitor has an input of its own.
+    has_input: bool,
     stdin: Option<OwnStream<'static>>,
     terminal: Option<OwnedFd>,
     clients: Option<Clients>,
@@ -80,11 +84,13 @@ enum Taken {
 }
 
 impl Relay {
-    /// Makes what the container is to have as its streams.
+    /// Makes what the container is to have as its streams. Without an input of the monitor's own the
+    /// container's stays open for those who attach, as with docker.
     pub(crate) fn prepare(
         streams: Streams,
         tty: bool,
         log: Option<LogWriter>,
+        has_input: bool,
     ) -> io::Result<(Relay, Inner)> {
         let mut relay = Relay {
             streams,
@@ -92,7 +98,9 @@ impl Relay {
             outputs: Vec::new(),
             input: None,
             input_pending: Vec::new(),
+            input_ends: false,
             own_input: false,
+            has_input,
             stdin: None,
             terminal: None,
             clients: None,
@@ -113,7 +121,7 @@ impl Relay {
                 let (from, to) = pipe_with(PipeFlags::CLOEXEC)?;
                 set_nonblocking(&to)?;
                 relay.input = Some(to);
-                relay.own_input = true;
+                relay.own_input = has_input;
                 inner.0[0] = Some(from);
             }
         }
@@ -137,7 +145,7 @@ impl Relay {
         set_nonblocking(&own)?;
         self.outputs = vec![Output::new(Stream::Output, dup(&own)?)];
         self.input = Some(dup(&own)?);
-        self.own_input = self.streams.interactive;
+        self.own_input = self.streams.interactive && self.has_input;
         self.terminal = Some(own);
         Ok(())
     }
@@ -262,12 +270,22 @@ impl Relay {
     fn write_input(&mut self) {
         let Some(input) = &self.input else { return };
         match write(input, &self.input_pending) {
-            Ok(length) => drop(self.input_pending.drain(..length)),
+            Ok(length) => {
+                drop(self.input_pending.drain(..length));
+                self.end_input();
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => {
                 self.input_pending.clear();
                 self.input = None;
             }
+        }
+    }
+
+    /// Lets the program see the end of its input, once it has all of it; a terminal has none.
+    fn end_input(&mut self) {
+        if self.input_ends && self.input_pending.is_empty() && !self.tty {
+            self.input = None;
         }
     }
 
@@ -291,10 +309,12 @@ impl Relay {
     fn serve_clients(&mut self) {
         let takes = self.input.is_some() && self.input_pending.is_empty();
         if let Some(clients) = &mut self.clients {
-            let size = clients.serve(takes, &mut self.input_pending);
-            if let (Some(size), Some(terminal)) = (size, &self.terminal) {
+            let said = clients.serve(takes, &mut self.input_pending);
+            if let (Some(size), Some(terminal)) = (said.size, &self.terminal) {
                 let _ = rustix::termios::tcsetwinsize(terminal, size);
             }
+            self.input_ends |= said.end;
+            self.end_input();
         }
     }
 

@@ -120,7 +120,7 @@ impl Containers {
                 Ok(()) | Err(ContainerError::Damaged { .. }) => {}
                 result => result?,
             }
-            match self.wait_unwatched(id) {
+            match self.kill_until_unwatched(id) {
                 Err(ContainerError::NotFound { .. }) => return Ok(false),
                 result => result?,
             }
@@ -178,6 +178,28 @@ impl Containers {
                 return Err(ContainerError::Running { id: id.clone() });
             }
             sleep(LOOK);
+        }
+    }
+
+    /// Waits until nobody holds a container, which is killed if somebody starts it meanwhile.
+    fn kill_until_unwatched(&self, id: &ContainerId) -> Result<Lock, ContainerError> {
+        let until = Instant::now() + KILLED_MAX;
+        let mut killed = self.run_record(id)?.and_then(|it| it.init);
+        loop {
+            if let Some(lock) = self.try_lock(id)? {
+                return Ok(lock);
+            }
+            if Instant::now() > until {
+                return Err(ContainerError::NotEnding { id: id.clone() });
+            }
+            sleep(LOOK);
+            let Some(run) = self.run_record(id)? else { continue };
+            if run.is_setting_up() {
+                self.give_up(id, libc::SIGKILL, Duration::ZERO)?;
+            } else if run.init != killed {
+                self.kill_if_there(id, libc::SIGKILL)?;
+                killed = run.init;
+            }
         }
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::Containers;
-use crate::ContainerError;
 use crate::private::{Hold, lock_within, try_lock};
 use crate::spec::ContainerId;
+use crate::{ContainerError, sys};
 
 /// What is locked while containers are made or removed. No id looks like this behind the point.
 pub(super) const LOCK: &str = ".+lock";
@@ -62,6 +62,24 @@ impl Containers {
             return Err(ContainerError::NotFound { id: id.clone() });
         }
         Ok(Some(Lock { file }))
+    }
+
+    /// Takes over the lock of a container that whoever has started this process has taken for it.
+    pub(crate) fn inherit(&self, id: &ContainerId, number: i32) -> Result<Lock, ContainerError> {
+        let path = self.data(id).join("lock");
+        let failed = || ContainerError::file("take over", &path);
+        let file = File::from(sys::inherited(number).map_err(failed())?);
+        let (ours, theirs) =
+            (file.metadata().map_err(failed())?, fs::metadata(&path).map_err(failed())?);
+        match (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()) {
+            true => Ok(Lock { file }),
+            false => Err(ContainerError::NotFound { id: id.clone() }),
+        }
+    }
+
+    /// Tells whether somebody runs, starts or removes a container just now.
+    pub fn is_held(&self, id: &ContainerId) -> bool {
+        matches!(self.try_lock(id), Ok(None))
     }
 
     /// Takes part in changing which containers there are; to look for what was left half done is to

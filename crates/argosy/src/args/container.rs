@@ -34,6 +34,27 @@ pub(crate) enum ContainerAction {
     /// the signal's number when a signal ended it. In a unit the container's life is the unit's.
     #[command(disable_help_flag = true)]
     Run(Box<ContainerRun>),
+    /// Make a container, and print its id; `start` runs it.
+    ///
+    /// Options are those of `run`, but for -d.
+    #[command(disable_help_flag = true)]
+    Create(Box<ContainerRun>),
+    /// Run containers that were made, or that have ended.
+    ///
+    /// Each keeps its files, volumes and name; addresses may be others. What it prints is added to
+    /// what `logs` shows. A container that runs already is left as it is. The containers of a unit
+    /// are started by it: argosy start UNIT.
+    Start(ContainerStart),
+    /// Stop containers, and start them again.
+    ///
+    /// One with --rm cannot be: its end takes it away.
+    Restart {
+        /// Seconds until SIGKILL; those that the container was run with by default, or 10.
+        #[arg(short, long, alias = "timeout", value_name = "SECONDS")]
+        time: Option<u64>,
+        #[command(flatten)]
+        containers: Names,
+    },
     /// List containers: those that run, with --all every one.
     #[command(visible_alias = "ls")]
     Ps(ContainerList),
@@ -44,6 +65,11 @@ pub(crate) enum ContainerAction {
     /// Ends with the container's exit status. On a container's terminal Ctrl-P Ctrl-Q leaves it.
     /// What a unit's container prints is in the journal: there is nothing to attach to.
     Attach(ContainerAttach),
+    /// Make an image of what a container has written; prints its id.
+    ///
+    /// It is the container's image with one layer more, and runs as the container does. What is in
+    /// volumes and other mounts is not in it.
+    Commit(ContainerCommit),
     /// Copy files between a container and this machine, as docker does.
     ///
     /// One of both is CONTAINER:PATH; `-` is an archive of tar on standard input or output. A
@@ -56,7 +82,8 @@ pub(crate) enum ContainerAction {
     Logs(ContainerLogs),
     /// Show what happens to containers, from now on or from earlier on.
     ///
-    /// Events are create, start, die, oom, kill, stop, pause, unpause, rename and destroy. The last
+    /// Events are create, start, die, oom, kill, stop, restart, pause, unpause, rename, commit and
+    /// destroy. The last
     /// several thousand are kept.
     Events(ContainerEvents),
     /// Stop containers: their stop signal, and SIGKILL after a while.
@@ -121,6 +148,16 @@ pub(crate) enum ContainerAction {
         container: String,
         /// The other name.
         name: String,
+    },
+    /// Serve docker's Engine API on a unix socket, for programs that speak it.
+    ///
+    /// Whoever may use the socket is root of this machine: it is root's alone. The server has no
+    /// state; containers go on without it. There is no such socket unless this runs.
+    Serve {
+        /// Where the socket is; docker.sock in the directory of sockets by default. The global
+        /// --socket names the daemon's.
+        #[arg(long, value_name = "PATH")]
+        listen: Option<PathBuf>,
     },
     /// Show everything about containers, as JSON.
     ///
@@ -207,6 +244,24 @@ pub(crate) struct ContainerExec {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ContainerStart {
+    /// Stay where it prints until it ends, and end with its exit status; for one container.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) attach: bool,
+    /// The same, and pass standard input on to a container that was made with -i.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) interactive: bool,
+    /// For `serve`: say nothing, and end as the monitor that did not start has ended.
+    #[arg(long, hide = true)]
+    pub(crate) report: bool,
+    /// For `serve`: leave the monitor this process's output, beside the log.
+    #[arg(long, hide = true, requires = "report")]
+    pub(crate) keep_output: bool,
+    #[command(flatten)]
+    pub(crate) names: Names,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ContainerAttach {
     /// Pass no input on.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
@@ -216,6 +271,28 @@ pub(crate) struct ContainerAttach {
     pub(crate) sig_proxy: bool,
     /// Name, id, or beginning of an id.
     pub(crate) container: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContainerCommit {
+    /// Who has made it.
+    #[arg(short, long, value_name = "AUTHOR")]
+    pub(crate) author: Option<String>,
+    /// What it is, for its history.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// An instruction of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME
+    /// or WORKDIR.
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// Whether a container that runs stands still meanwhile; it does by default.
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set, value_parser = truth, hide_default_value = true, value_name = "BOOL")]
+    pub(crate) pause: bool,
+    /// Name, id, or beginning of an id.
+    pub(crate) container: String,
+    /// The image's name.
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

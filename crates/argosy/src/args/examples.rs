@@ -34,6 +34,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "container create",
+        &["argosy container create --name db -v data:/var/lib/db registry.example/db:1.4"],
+    ),
+    (
+        "container commit",
+        &[
+            "argosy container commit web registry.example/web:2",
+            "argosy container commit -c 'CMD [\"serve\"]' -c 'ENV MODE=fast' -m 'as tried' web",
+        ],
+    ),
+    ("container start", &["argosy container start db", "argosy container start -a -i shell"]),
+    ("container restart", &["argosy container restart db", "argosy container restart -t 2 db"]),
+    (
         "container ps",
         &[
             "argosy container ps",
@@ -93,6 +106,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "argosy container inspect db",
             "argosy container inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' db",
+        ],
+    ),
+    (
+        "container serve",
+        &[
+            "argosy container serve",
+            "argosy container serve --listen /run/docker.sock",
+            "DOCKER_HOST=unix:///run/argosy/docker.sock docker ps",
         ],
     ),
     ("container top", &["argosy container top db"]),

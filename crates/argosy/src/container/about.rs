@@ -1,16 +1,16 @@
 //! `docker version` and `docker info`: what answers to that name, for programs that ask.
 
 use argosy_container::State;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Engine, inspect};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
 /// docker's interface that the commands follow.
-const API_VERSION: &str = "1.43";
+pub(super) const API_VERSION: &str = "1.43";
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn version(format: Option<&str>, printer: &Printer) -> Result<(), Failure> {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
@@ -36,7 +36,7 @@ pub(super) fn version(format: Option<&str>, printer: &Printer) -> Result<(), Fai
 }
 
 /// Returns docker's name of this processor.
-fn docker_arch() -> &'static str {
+pub(super) fn docker_arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -44,11 +44,8 @@ fn docker_arch() -> &'static str {
     }
 }
 
-pub(super) fn info(
-    engine: &Engine,
-    format: Option<&str>,
-    printer: &Printer,
-) -> Result<(), Failure> {
+/// Returns what is known of the engine, in docker's fields.
+pub(super) fn info_value(engine: &Engine) -> Result<Value, Failure> {
     let mut counts = [0_u32; 3];
     for id in engine.ids()? {
         let Ok(inspection) = engine.containers.inspect(&id) else { continue };
@@ -65,7 +62,7 @@ pub(super) fn info(
     let root = engine.containers.data_dir.parent().unwrap_or(&engine.containers.data_dir);
     let cgroups =
         if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "2" } else { "1" };
-    let whole = json!({
+    Ok(json!({
         "Containers": running + paused + stopped,
         "ContainersRunning": running,
         "ContainersPaused": paused,
@@ -80,12 +77,20 @@ pub(super) fn info(
         "DockerRootDir": root,
         "ServerVersion": VERSION,
         "Rootless": !rustix::process::geteuid().is_root(),
-    });
+    }))
+}
+
+pub(super) fn info(
+    engine: &Engine,
+    format: Option<&str>,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let whole = info_value(engine)?;
     match format {
         Some(_) => inspect::show(&[whole], format, printer),
         None => printer.show(&whole, |whole| {
             let word = |key: &str| match &whole[key] {
-                serde_json::Value::String(text) => text.clone(),
+                Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
             let keys = [

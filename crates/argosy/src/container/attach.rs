@@ -115,7 +115,7 @@ fn ends_soon(runs: impl Fn() -> bool) -> bool {
 }
 
 /// Connects by way of the directory: the path of a socket has few bytes.
-fn connect(path: &Path) -> io::Result<UnixStream> {
+pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
     let wrong = || io::Error::from(io::ErrorKind::NotFound);
     let directory = File::open(path.parent().ok_or_else(wrong)?)?;
     let name = path.file_name().ok_or_else(wrong)?;

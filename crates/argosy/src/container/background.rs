@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Error};
 use std::process::{ExitCode, Stdio};
 
-use argosy_container::{HelperRequest, STARTED};
+use argosy_container::{HelperRequest, STARTED, Taken};
 
 use super::{cannot_run, helper};
 use crate::failure::Failure;
@@ -18,11 +18,13 @@ pub(super) enum Output {
 }
 
 /// Starts the helper and waits until what it runs has started; returns success, or the helper's exit
-/// status, which is `not_made` if it has none.
+/// status, which is `not_made` if it has none. A container that is held for the helper is its own from
+/// then on.
 pub(super) fn start_in_background(
     request: &HelperRequest,
     output: Output,
     not_made: u8,
+    held: Option<Taken>,
 ) -> Result<ExitCode, Failure> {
     let mut command = helper(request)?;
     if output == Output::Nobodys {
@@ -32,6 +34,7 @@ pub(super) fn start_in_background(
     let spawned = command.stdin(to).spawn();
     let cannot = |error: Error| cannot_run(&command, &error);
     let mut child = spawned.map_err(cannot)?;
+    drop(held);
     // Our own copy of its end; it would never be closed.
     command.stdin(Stdio::null());
     let mut line = String::new();

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use super::Engine;
 use super::record::EngineRecord;
-pub(super) use log::Events;
-pub(super) use show::show;
+pub(super) use log::{Events, Reader};
+pub(super) use show::{Asked, follow, show};
 
 /// Everything here is of one machine.
 const SCOPE: &str = "local";
@@ -22,7 +22,7 @@ const SCOPE: &str = "local";
 /// One event, in docker's shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Event {
+pub(super) struct Event {
     #[serde(rename = "Type")]
     kind: String,
     action: String,
@@ -47,6 +47,16 @@ struct Actor {
 }
 
 impl Event {
+    /// Tells whether this happened to a container.
+    pub(super) fn is(&self, id: &ContainerId, action: &str) -> bool {
+        self.actor.id == id.as_str() && self.action == action
+    }
+
+    /// Returns how a container has ended, if that is what happened.
+    pub(super) fn exit_code(&self) -> Option<u8> {
+        self.attribute("exitCode")?.parse().ok()
+    }
+
     fn attribute(&self, name: &str) -> Option<&str> {
         self.actor.attributes.get(name)?.as_str()
     }

@@ -33,7 +33,7 @@ pub(super) fn exec(engine: &Engine, options: &ContainerExec) -> Result<ExitCode,
     let streams = Streams { interactive, attachable: options.detach };
     let request = engine.containers.exec_request(&id, &exec, streams).map_err(|e| failed(&e))?;
     match options.detach {
-        true => start_in_background(&request.in_background(), Output::Nobodys, EXIT_NOT_MADE),
+        true => start_in_background(&request.in_background(), Output::Nobodys, EXIT_NOT_MADE, None),
         false => Err(become_helper(&request)),
     }
 }

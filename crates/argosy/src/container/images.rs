@@ -24,18 +24,19 @@ const RETRIES_MAX: u32 = 20;
 /// Between two tries, when nothing is said.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Returns the image, held for the container that is to be.
+/// Returns the image, held for the container that is to be; of one that is passing nothing has to be
+/// there after the machine lost its power.
 pub(super) fn image(
     store: &Store,
     socket: &Path,
     options: &ContainerRun,
-    id: &ContainerId,
+    (id, passing): (&ContainerId, bool),
     printer: &Printer,
 ) -> Result<Image, Failure> {
     let wanted = options.image_and_command[0].as_str();
     let here = || {
         let image = store.find(wanted).ok()?;
-        let held = match options.rm.is_on() {
+        let held = match passing {
             true => store.hold_passing(&image.manifest, id.as_str()),
             false => store.hold(&image.manifest, id.as_str()),
         };

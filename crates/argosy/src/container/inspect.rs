@@ -100,7 +100,8 @@ fn of_docker(engine: &Engine, kind: Option<InspectKind>, name: &str) -> Result<V
         .with_help("list containers: argosy container ps --all; images: argosy image list"))
 }
 
-fn container(engine: &Engine, id: &ContainerId) -> Result<Value, Failure> {
+/// Returns a container in docker's shape.
+pub(super) fn container(engine: &Engine, id: &ContainerId) -> Result<Value, Failure> {
     let Whole { engine: record, networks, published, inspection } = whole(engine, id)?;
     let image = record.as_ref().and_then(|it| engine.store().ok()?.find(&it.manifest).ok());
     let known = Known {

@@ -43,7 +43,7 @@ pub(super) struct Found {
     pub(super) record: Option<EngineRecord>,
     /// The names of its networks.
     pub(super) networks: Vec<String>,
-    ports: Vec<PublishedPort>,
+    pub(super) ports: Vec<PublishedPort>,
 }
 
 impl Found {
@@ -51,15 +51,15 @@ impl Found {
         self.record.as_ref().map_or_else(|| self.id.short(), |it| it.name.clone())
     }
 
-    fn image(&self) -> String {
+    pub(super) fn image(&self) -> String {
         self.record.as_ref().map_or_else(|| "-".to_owned(), |it| it.image.clone())
     }
 
-    fn created_ms(&self) -> u64 {
+    pub(super) fn created_ms(&self) -> u64 {
         self.record.as_ref().map_or(0, |it| it.created_ms)
     }
 
-    fn command(&self) -> String {
+    pub(super) fn command(&self) -> String {
         self.inspection.spec.process.args.join(" ")
     }
 }
@@ -119,7 +119,7 @@ pub(super) fn list(
 }
 
 /// Finds those that were asked for, the newest first.
-fn found(
+pub(super) fn found(
     engine: &Engine,
     options: &ContainerList,
     printer: &Printer,

@@ -1,5 +1,6 @@
 //! `argosy container logs`: what a container has printed.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::time::Duration;
 
@@ -21,6 +22,19 @@ pub(super) fn show(
     options: &ContainerLogs,
     printer: &Printer,
 ) -> Result<(), Failure> {
+    follow(engine, options, &mut |line| {
+        line.map(|line| print(line, options, printer)).transpose()?;
+        Ok(true)
+    })
+}
+
+/// Tells of each line that is asked for, until there are no more, or whoever is told has enough;
+/// nothing is told each time that it is looked for more.
+pub(super) fn follow(
+    engine: &Engine,
+    options: &ContainerLogs,
+    told: &mut dyn FnMut(Option<&LogLine>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let id = engine.find(&options.container)?;
     if let Some(unit) = engine.record(&id).and_then(|it| it.unit) {
         let message = format!("what {} prints is in the journal", options.container);
@@ -39,30 +53,35 @@ pub(super) fn show(
         let at = line.time.parse::<Timestamp>().ok();
         at.is_none_or(|at| since.is_none_or(|it| at >= it) && until.is_none_or(|it| at <= it))
     };
-    let mut last = Vec::new();
+    let mut last = VecDeque::new();
     while let Some(line) = log.next_line().map_err(cannot)? {
         if !is_wanted(&line) {
             continue;
         }
         match options.tail {
-            Tail::All => print(&line, options, printer)?,
+            Tail::All if !told(Some(&line))? => return Ok(()),
+            Tail::All => {}
             Tail::Last(count) => {
-                last.push(line);
+                last.push_back(line);
                 let more = last.len().saturating_sub(count);
                 drop(last.drain(..more));
             }
         }
     }
-    last.iter().try_for_each(|line| print(line, options, printer))?;
+    for line in &last {
+        if !told(Some(line))? {
+            return Ok(());
+        }
+    }
     let is_over = || until.is_some_and(|until| Timestamp::now() > until);
     let mut ends = !options.follow;
-    while !ends {
+    while !ends && told(None)? {
         std::thread::sleep(LOOK);
         // What it prints last is there when it has ended.
         ends = !runs(engine, &id) || is_over();
         while let Some(line) = log.next_line().map_err(cannot)? {
-            if is_wanted(&line) {
-                print(&line, options, printer)?;
+            if is_wanted(&line) && !told(Some(&line))? {
+                return Ok(());
             }
         }
     }

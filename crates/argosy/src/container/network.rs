@@ -12,6 +12,7 @@ use argosy_network::{
 
 use super::Engine;
 use super::options::bad;
+use super::record::EngineRecord;
 use crate::args::{ContainerRun, Wiring};
 use crate::daemon::STORE_ADDRESSES;
 use crate::failure::{Exit, Failure};
@@ -312,16 +313,13 @@ pub(super) fn endpoints(engine: &Engine, id: &ContainerId) -> Vec<Endpoint> {
 
 /// Returns the names of a container's networks, also of one that does not run any more.
 pub(super) fn names(engine: &Engine, id: &ContainerId, spec: &ContainerSpec) -> Vec<String> {
-    let asked = || {
-        let text = std::fs::read(request_path(engine, id)).ok()?;
-        serde_json::from_slice::<CompanionRequest>(&text).ok()
-    };
-    let endpoints = spec.companion.as_ref().and_then(|_| asked()).map(|it| it.endpoints);
+    let asked = spec.companion.as_ref().and_then(|_| asked(engine, id));
+    let endpoints = asked.map(|it| it.endpoints);
     names_of(&endpoints.unwrap_or_default(), spec)
 }
 
 /// Returns the names of the networks by their endpoints; without any, what docker says instead.
-pub(super) fn names_of(endpoints: &[Endpoint], spec: &ContainerSpec) -> Vec<String> {
+fn names_of(endpoints: &[Endpoint], spec: &ContainerSpec) -> Vec<String> {
     if !endpoints.is_empty() {
         return endpoints.iter().map(|it| it.network.clone()).collect();
     }
@@ -346,12 +344,48 @@ pub(super) fn ports_text(ports: &[PublishedPort]) -> String {
     ports.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
+/// Gives back the addresses of a container that does not run yet.
+pub(super) fn let_go(engine: &Engine, id: &ContainerId) -> Result<(), Failure> {
+    match engine.networks.release(id.as_str()) {
+        Ok(()) | Err(NetworkError::NeedsRoot) => Ok(()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Connects a container for its next run, with what was said when it was made.
+pub(super) fn connect_again(
+    engine: &Engine,
+    record: &EngineRecord,
+    spec: &mut ContainerSpec,
+) -> Result<Option<CompanionRequest>, Failure> {
+    if spec.companion.is_none() {
+        return Ok(None);
+    }
+    let before = asked(engine, &spec.id);
+    let (Some(wiring), Some(before)) = (&record.runs.wiring, before) else {
+        let message = format!("it is not on record what networks container {} is on", record.name);
+        return Err(Failure::new(Exit::BadInput, message).with_help(format!(
+            "an earlier version has made it; make it anew: argosy container run --name {} --replace",
+            record.name
+        )));
+    };
+    connect(wiring, before.publish, engine, &record.name, spec)
+}
+
+/// Returns what the companion of a container is asked for.
+fn asked(engine: &Engine, id: &ContainerId) -> Option<CompanionRequest> {
+    serde_json::from_slice(&std::fs::read(request_path(engine, id)).ok()?).ok()
+}
+
 /// Gives back what containers had that have ended.
 pub(super) fn sweep(engine: &Engine) -> Result<(), Failure> {
     let is_alive = |id: &str| {
         let Ok(id) = ContainerId::new(id) else { return false };
         match engine.containers.inspect(&id).map(|it| it.state) {
-            Ok(State::Exited(_) | State::Lost) => false,
+            // Unless somebody starts it again just now.
+            Ok(State::Created | State::Exited(_) | State::Lost) => {
+                engine.containers.is_held(&id) || super::ids::is_being_made(&id)
+            }
             Ok(_) => true,
             Err(_) => super::ids::is_being_made(&id),
         }

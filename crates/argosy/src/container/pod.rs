@@ -151,14 +151,27 @@ pub(super) fn users_of(engine: &Engine, volume: &str) -> Result<Vec<String>, Fai
 
 /// Refuses to remove the holder of a pod apart from it.
 pub(super) fn keep_holder(engine: &Engine, id: &ContainerId) -> Result<(), Failure> {
+    keep_holder_to_pod(engine, id, "rm")
+}
+
+/// Refuses to do something with the holder of a pod that is to be done with the pod.
+pub(super) fn keep_holder_to_pod(
+    engine: &Engine,
+    id: &ContainerId,
+    verb: &str,
+) -> Result<(), Failure> {
     let Some(pod) = engine.record(id).and_then(|it| it.pod) else { return Ok(()) };
     let Ok(pod) = Pods::of(engine).find(&pod) else { return Ok(()) };
     match parts(engine, &pod)?.iter().any(|it| it.id == *id && it.is_holder) {
         false => Ok(()),
         true => {
+            let help = match verb {
+                "rm" => format!("remove the pod: argosy pod rm {}", pod.name),
+                "start" => format!("start the pod: argosy pod start {}", pod.name),
+                _ => format!("argosy pod stop {0}, and then: argosy pod start {0}", pod.name),
+            };
             let message = format!("container {} holds the pod {}", id.short(), pod.name);
-            Err(Failure::new(Exit::Refused, message)
-                .with_help(format!("remove the pod: argosy pod rm {}", pod.name)))
+            Err(Failure::new(Exit::Refused, message).with_help(help))
         }
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use argosy_container::{ContainerId, Containers};
+use argosy_container::{ContainerId, Containers, Ready};
 use serde::{Deserialize, Serialize};
+
+use crate::args::Wiring;
 
 /// The record's name in the container's directory.
 pub(super) const FILE: &str = "engine.json";
@@ -43,6 +45,22 @@ pub(super) struct EngineRecord {
     /// The id of its pod.
     #[serde(default)]
     pub(super) pod: Option<String>,
+    /// How it is started, each time.
+    #[serde(default)]
+    pub(super) runs: Runs,
+}
+
+/// What every run of a container has in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Runs {
+    /// Whether its standard input is open.
+    pub(super) interactive: bool,
+    /// Whether and when the supervisor of a unit that starts it is told.
+    pub(super) ready: Option<Ready>,
+    /// What was said of its networks; each run asks for addresses anew.
+    pub(super) wiring: Option<Wiring>,
+    /// Whether `create` has made it, and it waits for somebody to start it.
+    pub(super) waits: bool,
 }
 
 impl EngineRecord {

@@ -71,6 +71,12 @@ impl Known<'_> {
             "Domainname": "",
             "User": spec.process.user,
             "Tty": spec.process.tty,
+            "OpenStdin": self.record.is_some_and(|it| it.runs.interactive),
+            // Whoever attaches and ends his input ends the container's, each time.
+            "StdinOnce": false,
+            "AttachStdin": false,
+            "AttachStdout": false,
+            "AttachStderr": false,
             "Env": spec.process.env,
             "Cmd": command,
             "Image": self.record.map(|it| it.image.clone()).unwrap_or_default(),
@@ -101,7 +107,7 @@ impl Known<'_> {
     fn host_config(&self) -> Value {
         let spec = &self.inspection.spec;
         let (limits, spaces) = (&spec.limits, &spec.namespaces);
-        let networks = network::names_of(self.endpoints, spec);
+        let networks = network::names(self.engine, &spec.id, spec);
         let memory = limits.memory.unwrap_or(0);
         json!({
             "Binds": binds(spec),
@@ -200,7 +206,8 @@ impl Known<'_> {
             networks.insert(it.network.clone(), one);
         }
         if networks.is_empty() {
-            let names = network::names_of(self.endpoints, &self.inspection.spec);
+            let spec = &self.inspection.spec;
+            let names = network::names(self.engine, &spec.id, spec);
             networks.extend(
                 names.into_iter().map(|name| {
                     (name, json!({ "IPAddress": "", "IPPrefixLen": 0, "Gateway": "" }))

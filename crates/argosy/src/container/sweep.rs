@@ -107,7 +107,10 @@ fn is_left_over(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>
     match record {
         None => state == State::Created,
         // Killed before its end could take it away.
-        Some(record) if record.remove => matches!(state, State::Lost | State::Created),
+        Some(record) if record.remove => match state {
+            State::Created => !record.runs.waits,
+            state => state == State::Lost,
+        },
         Some(record) => is_over(&state, record.created_ms, now_ms()),
     }
 }

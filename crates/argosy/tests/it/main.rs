@@ -4,11 +4,13 @@
 #![expect(clippy::print_stderr, reason = "a failed test shows the logs")]
 
 mod bad_input;
+mod commits;
 mod containers;
 mod containers_end;
 mod containers_faults;
 mod demo;
 mod docker;
+mod docker_api;
 mod docker_files;
 mod engine;
 mod events;
@@ -29,6 +31,7 @@ mod reexec;
 mod routing;
 mod scale;
 mod standby;
+mod starts;
 mod taking_over;
 mod three_machines;
 mod verbs;

@@ -71,7 +71,7 @@ impl Events {
     }
 
     /// Begins to read, with the oldest event that is still there.
-    pub(super) fn read(&self) -> io::Result<Reader> {
+    pub(in crate::container) fn read(&self) -> io::Result<Reader> {
         let mut reader = Reader { events: self.clone(), file: None, pending: Vec::new() };
         match File::open(self.older()) {
             Ok(file) => reader.file = Some(BufReader::new(file)),
@@ -84,7 +84,7 @@ impl Events {
 
 /// Reads events in the order in which they were noted, those to come included.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(in crate::container) struct Reader {
     events: Events,
     file: Option<BufReader<File>>,
     /// The beginning of a line of which the rest is being written.
@@ -93,7 +93,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Returns the next event; `None` if there is none for now.
-    pub(super) fn next(&mut self) -> io::Result<Option<Event>> {
+    pub(in crate::container) fn next(&mut self) -> io::Result<Option<Event>> {
         loop {
             if let Some(file) = &mut self.file {
                 file.read_until(b'\n', &mut self.pending)?;

@@ -25,30 +25,61 @@ pub(in crate::container) fn show(
     options: &ContainerEvents,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let now = Zoned::now();
-    let time = |text: &Option<String>| text.as_deref().map(|it| instant(it, &now)).transpose();
-    // Without a beginning, from now on.
-    let since = time(&options.since)?.or(options.until.is_none().then(|| now.timestamp()));
-    let until = time(&options.until)?;
-    let filters = Filters::read(&options.filter)?;
+    let asked = Asked::read(options.since.as_deref(), options.until.as_deref(), &options.filter)?;
+    follow(engine, &asked, &mut |event| {
+        event.map(|event| print(event, options, printer)).transpose()?;
+        Ok(true)
+    })
+}
+
+/// Which events are asked for.
+#[derive(Debug)]
+pub(in crate::container) struct Asked {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    filters: Filters,
+}
+
+impl Asked {
+    /// Reads what is asked for. Without a beginning and an end, it begins now.
+    pub(in crate::container) fn read(
+        since: Option<&str>,
+        until: Option<&str>,
+        filters: &[String],
+    ) -> Result<Asked, Failure> {
+        let now = Zoned::now();
+        let time = |text: Option<&str>| text.map(|it| instant(it, &now)).transpose();
+        let since = time(since)?.or(until.is_none().then(|| now.timestamp()));
+        Ok(Asked { since, until: time(until)?, filters: Filters::read(filters)? })
+    }
+
+    fn is_for(&self, event: &Event) -> bool {
+        let at = Timestamp::from_nanosecond(event.time_nano.into()).unwrap_or_default();
+        self.since.is_none_or(|it| at >= it)
+            && self.until.is_none_or(|it| at <= it)
+            && self.filters.match_with(event)
+    }
+}
+
+/// Tells of each event until the time is over, or whoever is told has enough; nothing is told each time
+/// that it is looked for more.
+pub(in crate::container) fn follow(
+    engine: &Engine,
+    asked: &Asked,
+    told: &mut dyn FnMut(Option<&Event>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let cannot =
         |error: io::Error| Failure::new(Exit::BadInput, format!("cannot read the events: {error}"));
     let mut reader = engine.events.read().map_err(cannot)?;
-    let is_wanted = |event: &Event| {
-        let at = Timestamp::from_nanosecond(event.time_nano.into()).unwrap_or_default();
-        since.is_none_or(|it| at >= it)
-            && until.is_none_or(|it| at <= it)
-            && filters.match_with(event)
-    };
     loop {
-        // Before it is looked: what was noted until then is shown.
-        let is_over = until.is_some_and(|until| Timestamp::now() > until);
+        // Before it is looked: what was noted until then is told.
+        let is_over = asked.until.is_some_and(|until| Timestamp::now() > until);
         while let Some(event) = reader.next().map_err(cannot)? {
-            if is_wanted(&event) {
-                print(&event, options, printer)?;
+            if asked.is_for(&event) && !told(Some(&event))? {
+                return Ok(());
             }
         }
-        if is_over {
+        if is_over || !told(None)? {
             return Ok(());
         }
         std::thread::sleep(LOOK);

@@ -2,9 +2,9 @@
 
 use argosy_container::ContainerId;
 
+use super::super::create::UNIT_VARIABLE;
 use super::super::ids::new_id;
 use super::super::names::naming;
-use super::super::run::UNIT_VARIABLE;
 use super::super::volumes::Volume;
 use super::super::{Engine, network, now_ms, options};
 use super::record::{Pod, Pods};

@@ -11,10 +11,11 @@ use argosy_container::{
 };
 
 use super::super::background::{Output, start_in_background};
+use super::super::create::{UNIT_VARIABLE, keep};
 use super::super::ids::{is_being_made, new_id};
 use super::super::names::not_locked;
-use super::super::record::EngineRecord;
-use super::super::run::{EXIT_NOT_MADE, UNIT_VARIABLE, keep};
+use super::super::record::{EngineRecord, Runs};
+use super::super::run::EXIT_NOT_MADE;
 use super::super::sweep::sweep;
 use super::super::{Engine, become_helper, network, now_ms};
 use super::record::Pod;
@@ -71,7 +72,7 @@ pub(super) fn start(engine: &Engine, pod: &Pod) -> Result<(), Failure> {
     }
     let request = request(engine, pod, RunOptions { background: true, ..options() })?;
     // It says itself why it did not start.
-    match start_in_background(&request, Output::Nobodys, EXIT_NOT_MADE)? {
+    match start_in_background(&request, Output::Nobodys, EXIT_NOT_MADE, None)? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Failure::new(Exit::BadInput, format!("the pod {} did not start", pod.name))),
     }
@@ -150,6 +151,8 @@ fn make(engine: &Engine, pod: &Pod, id: &ContainerId) -> Result<(), Failure> {
         stop_timeout: None,
         remove: true,
         pod: Some(pod.id.clone()),
+        // A pod that is started again has another holder.
+        runs: Runs::default(),
     };
     keep(engine, &spec, &record, (request.as_ref(), &[]))
 }

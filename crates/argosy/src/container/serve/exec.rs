@@ -1,0 +1,320 @@
+//! Processes that are executed in a container that runs: asked for first, and started then. What was
+//! asked for lies beside the container's run, and goes with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+
+use argosy_container::{ContainerId, ExecSpec, Process, Streams};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncWriteExt, split};
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+
+use super::Server;
+use super::answer::{Answer, Refusal, empty, json, with_status};
+use super::attach::{Line, hijacked, size};
+use super::call::Call;
+use super::child::not_run;
+use super::containers::{find, look};
+use super::frames::{ERROR, OUTPUT, pass_on};
+use super::terminal::{self, OtherEnd, Terminal};
+use crate::container::{Engine, helper, random_hex};
+
+/// Of an id, behind that of the container: as many as tell all its processes apart.
+const OWN_BYTES: usize = 16;
+/// Digits of a container's id.
+const CONTAINER: usize = 64;
+
+/// A process that was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Asked {
+    spec: ExecSpec,
+    input: bool,
+    output: bool,
+    error: bool,
+    begun: bool,
+    /// The helper, which is its parent.
+    pid: Option<u32>,
+    code: Option<i32>,
+}
+
+/// Terminals of processes that run, each with its helper's number.
+#[derive(Default)]
+pub(super) struct Sessions(Lock<BTreeMap<String, (OwnedFd, u32)>>);
+
+/// Where it lies what was asked for.
+fn place(engine: &Engine, id: &str) -> Result<(ContainerId, PathBuf), Refusal> {
+    let none = || Refusal::new(StatusCode::NOT_FOUND, format!("No such exec instance: {id}"));
+    let (container, own) = id.split_at_checked(CONTAINER).ok_or_else(none)?;
+    if own.len() != 2 * OWN_BYTES || !id.bytes().all(|it| it.is_ascii_hexdigit()) {
+        return Err(none());
+    }
+    let container = ContainerId::new(container).map_err(|_| none())?;
+    let path = engine.containers.run_dir.join(container.as_str()).join(format!("asked-{own}.json"));
+    Ok((container, path))
+}
+
+fn read(engine: &Engine, id: &str) -> Result<(ContainerId, PathBuf, Asked), Refusal> {
+    let (container, path) = place(engine, id)?;
+    let asked = fs::read(&path).ok().and_then(|it| serde_json::from_slice(&it).ok());
+    let none = || Refusal::new(StatusCode::NOT_FOUND, format!("No such exec instance: {id}"));
+    Ok((container, path, asked.ok_or_else(none)?))
+}
+
+/// Variables may be secrets: it is its owner's alone.
+fn write(path: &PathBuf, asked: &Asked) -> Result<(), Refusal> {
+    let next = path.with_extension("next");
+    let text = serde_json::to_vec(asked).map_err(|error| Refusal::failed(error.to_string()))?;
+    let mut options = fs::File::options();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let written = options
+        .open(&next)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &text))
+        .and_then(|()| fs::rename(&next, path));
+    written.map_err(|error| Refusal::failed(format!("cannot write {}: {error}", path.display())))
+}
+
+/// What docker's clients say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Body {
+    attach_stdin: bool,
+    attach_stdout: bool,
+    attach_stderr: bool,
+    tty: bool,
+    env: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    privileged: bool,
+    user: Option<String>,
+    working_dir: Option<String>,
+}
+
+pub(super) async fn create(server: &Server, call: Call, name: &str) -> Answer {
+    let engine = &server.engine;
+    let id = find(engine, name)?;
+    if !look(engine, &id)?.state.is_live() {
+        return Err(Refusal::conflict(format!("Container {id} is not running")));
+    }
+    let body: Body = serde_json::from_value(call.json().await?)
+        .map_err(|error| Refusal::bad(format!("the body is not understood: {error}")))?;
+    let args = body.cmd.filter(|it| !it.is_empty());
+    let process = Process {
+        args: args.ok_or_else(|| Refusal::bad("No exec command specified"))?,
+        env: body.env.unwrap_or_default(),
+        cwd: body.working_dir.filter(|it| !it.is_empty()),
+        user: body.user.unwrap_or_default(),
+        groups: Vec::new(),
+        tty: body.tty,
+    };
+    let asked = Asked {
+        spec: ExecSpec { process, privileged: body.privileged },
+        input: body.attach_stdin,
+        output: body.attach_stdout,
+        error: body.attach_stderr,
+        begun: false,
+        pid: None,
+        code: None,
+    };
+    let exec = format!("{id}{}", random_hex::<OWN_BYTES>()?);
+    let (_, path) = place(engine, &exec)?;
+    write(&path, &asked)?;
+    Ok(with_status(StatusCode::CREATED, &json!({ "Id": exec })))
+}
+
+pub(super) fn inspect(server: &Server, id: &str) -> Answer {
+    let (container, _, asked) = read(&server.engine, id)?;
+    let process = &asked.spec.process;
+    let (program, arguments) =
+        process.args.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
+    Ok(json(&json!({
+        "ID": id,
+        "ContainerID": container,
+        "Running": asked.begun && asked.code.is_none(),
+        "ExitCode": asked.code,
+        "Pid": asked.pid.unwrap_or(0),
+        "CanRemove": false,
+        "DetachKeys": "",
+        "OpenStdin": asked.input,
+        "OpenStdout": asked.output,
+        "OpenStderr": asked.error,
+        "ProcessConfig": {
+            "entrypoint": program,
+            "arguments": arguments,
+            "tty": process.tty,
+            "privileged": asked.spec.privileged,
+            "user": process.user,
+        },
+    })))
+}
+
+pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Answer {
+    let (container, path, mut asked) = read(&server.engine, id)?;
+    if asked.begun {
+        return Err(Refusal::conflict(format!("exec {id} has been started already")));
+    }
+    // The connection goes on behind the body.
+    let said = taken_body(&mut call).await?;
+    let is_left = said["Detach"].as_bool().unwrap_or(false);
+    let tty = asked.spec.process.tty;
+    let streams = Streams { interactive: asked.input && !is_left, attachable: false };
+    let request = server.engine.containers.exec_request(&container, &asked.spec, streams)?;
+    let mut command = Command::from(helper(&request)?);
+    let terminal = prepare(&mut command, &asked, is_left)
+        .map_err(|error| Refusal::failed(format!("cannot make the process's streams: {error}")))?;
+    let mut child = command.spawn().map_err(|error| not_run(&error))?;
+    drop(command);
+    (asked.begun, asked.pid) = (true, child.id());
+    write(&path, &asked)?;
+    if is_left {
+        server.tasks.spawn(async move { ended(&mut child, path, asked).await });
+        return Ok(empty(StatusCode::OK));
+    }
+    let (server_too, id) = (Arc::clone(server), id.to_owned());
+    Ok(hijacked(server, call, tty, move |line| async move {
+        match terminal {
+            Some(terminal) => {
+                let Terminal { from, to, own } = terminal;
+                if let Some(number) = child.id() {
+                    server_too.sessions.lock().insert(id.clone(), (own, number));
+                }
+                let passed = at_terminal(line, (from, to), asked.input);
+                tokio::join!(passed, ended(&mut child, path, asked.clone()));
+                server_too.sessions.lock().remove(&id);
+            }
+            None => {
+                // As with docker, the process goes on when its client has left.
+                drop(at_pipes(line, &mut child, &asked).await);
+                ended(&mut child, path, asked).await;
+            }
+        }
+    }))
+}
+
+/// Reads the body of a request whose connection goes on.
+async fn taken_body(call: &mut Call) -> Result<Value, Refusal> {
+    use http_body_util::{BodyExt, Limited};
+    let body = Limited::new(call.request.body_mut(), BODY_MAX).collect().await;
+    let body = body.map_err(|error| Refusal::bad(format!("the body cannot be read: {error}")))?;
+    let bytes = body.to_bytes();
+    match bytes.is_empty() {
+        true => Ok(Value::Null),
+        false => serde_json::from_slice(&bytes)
+            .map_err(|error| Refusal::bad(format!("the body is not JSON: {error}"))),
+    }
+}
+
+/// Largest of these bodies: two switches and a size.
+const BODY_MAX: usize = 64 << 10;
+
+/// Gives the helper its streams; returns our end of its terminal, if it has one.
+fn prepare(
+    command: &mut Command,
+    asked: &Asked,
+    is_left: bool,
+) -> std::io::Result<Option<Terminal>> {
+    if asked.spec.process.tty && !is_left {
+        let (own, other): (Terminal, OtherEnd) = terminal::open()?;
+        command.stdin(other.stream()?).stdout(other.stream()?).stderr(other.stream()?);
+        return Ok(Some(own));
+    }
+    let pipe = |is_wanted: bool| if is_wanted && !is_left { Stdio::piped() } else { Stdio::null() };
+    command.stdin(pipe(asked.input)).stdout(pipe(asked.output)).stderr(pipe(asked.error));
+    Ok(None)
+}
+
+/// Waits for the end of a process and notes it.
+async fn ended(child: &mut Child, path: PathBuf, asked: Asked) {
+    let code = child.wait().await.ok().and_then(|it| it.code());
+    let asked = Asked { code: Some(code.unwrap_or(i32::from(u8::MAX))), ..asked };
+    // With the container's run it is gone, and nobody asks.
+    if path.exists() {
+        drop(write(&path, &asked));
+    }
+}
+
+async fn at_terminal(line: Box<dyn Line>, (mut from, mut to): (Receiver, Sender), has_input: bool) {
+    let (mut input, mut output) = split(line);
+    let printed = async {
+        // A terminal ends with an error, when all its other ends are closed.
+        drop(tokio::io::copy(&mut from, &mut output).await);
+        drop(output.shutdown().await);
+    };
+    let fed = async {
+        if has_input {
+            drop(tokio::io::copy(&mut input, &mut to).await);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = printed => {}
+        () = fed => {}
+    }
+}
+
+async fn at_pipes(line: Box<dyn Line>, child: &mut Child, asked: &Asked) -> std::io::Result<()> {
+    let (mut input, output) = split(line);
+    let output = Mutex::new(output);
+    let (stdout, stderr, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
+    let printed = async {
+        let out = async {
+            match stdout {
+                Some(stdout) => pass_on(stdout, &output, OUTPUT, asked.spec.process.tty).await,
+                None => Ok(()),
+            }
+        };
+        let error = async {
+            match stderr {
+                Some(stderr) => pass_on(stderr, &output, ERROR, asked.spec.process.tty).await,
+                None => Ok(()),
+            }
+        };
+        let (out, error) = tokio::join!(out, error);
+        out.and(error)
+    };
+    let fed = async {
+        if let Some(mut stdin) = stdin {
+            // Its end closes the pipe, which is the end of the process's input.
+            drop(tokio::io::copy(&mut input, &mut stdin).await);
+            drop(stdin);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        printed = printed => printed?,
+        () = fed => {}
+    }
+    output.into_inner().shutdown().await
+}
+
+/// Gives the terminal of a process that runs another size.
+pub(super) fn resize(server: &Server, call: &Call, id: &str) -> Answer {
+    read(&server.engine, id)?;
+    let size = size(&call.query)?;
+    let sessions = server.sessions.lock();
+    let Some((terminal, number)) = sessions.get(id) else {
+        return Err(Refusal::conflict(format!("exec {id} has no terminal, or does not run")));
+    };
+    let failed = |error: std::io::Error| Refusal::failed(format!("cannot set the size: {error}"));
+    terminal::set_size(terminal, size).map_err(failed)?;
+    // Its helper asks for the size when it is told that there is another.
+    let pid = i32::try_from(*number).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        let told = rustix::process::kill_process(pid, rustix::process::Signal::WINCH);
+        told.map_err(|error| failed(error.into()))?;
+    }
+    Ok(empty(StatusCode::OK))
+}
+
+impl Sessions {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (OwnedFd, u32)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
