@@ -65,7 +65,7 @@ pub fn commit(store: &Store, source: impl Read, options: &CommitOptions) -> Resu
     };
     assemble(&session, blob, &manifest, layers)?;
     if let Some(name) = &options.name {
-        session.set_name(name, &NameRecord { manifest: digest.clone(), asked: digest.clone() })?;
+        session.set_name(name, &NameRecord::given(digest.clone(), digest.clone()))?;
     }
     let unknown = || StoreError::NotFound { name: digest.to_string() };
     Ok(session.store().image(&digest)?.ok_or_else(unknown)?)

@@ -19,8 +19,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use container::{
     Container, ContainerAction, ContainerAttach, ContainerCommit, ContainerCopy, ContainerEvents,
     ContainerExec, ContainerInspect, ContainerList, ContainerLogs, ContainerRun, ContainerStart,
-    HealthAction, InspectKind, Names, Network, NetworkAction, NetworkCreate, NotifyWhen, PullWhen, Tail, Volume,
-    VolumeAction,
+    HealthAction, InspectKind, Names, Network, NetworkAction, NetworkCreate, NotifyWhen, PullWhen,
+    Tail, Volume, VolumeAction,
 };
 pub(crate) use demo::{Demo, DemoAction, DemoMode, DemoUnit, Lose};
 pub(crate) use global::{Global, Output};

@@ -17,6 +17,8 @@ use crate::args::RegistryOptions;
 use crate::commands::image::{client, docker_value, policy};
 use crate::container::Engine;
 use crate::failure::chain;
+use crate::session::API_SOCKET;
+use crate::through_daemon;
 
 fn find(engine: &Engine, name: &str) -> Result<Image, Refusal> {
     let none = |_| Refusal::new(StatusCode::NOT_FOUND, format!("No such image: {name}"));
@@ -228,8 +230,9 @@ async fn bring(
             drop(told.try_send(line));
         }
     });
-    let how = PullOptions { holder: None, when: When::Always, platform };
     let (store, client, policy) = (engine.store()?, client(&RegistryOptions::usual())?, policy()?);
+    let peers = through_daemon::peers(&engine.runtime_dir.join(API_SOCKET), &store);
+    let how = PullOptions { holder: None, when: When::Always, platform, peers };
     argosy_image::pull(&store, &client, &policy, reference, &how, progress)
         .await
         .map_err(|error| Refusal::failed(chain(&error)))
@@ -244,6 +247,8 @@ fn line(event: &Event) -> Option<Value> {
         Event::Present { layer, .. } => of(layer, "Already exists"),
         Event::Waiting { layer } => of(layer, "Waiting"),
         Event::Begun { layer, .. } => of(layer, "Pulling fs layer"),
+        Event::From { layer, peer } => of(layer, &format!("Pulling from {peer}")),
+        Event::Coming { layer, peer } => of(layer, &format!("Waiting for {peer}")),
         Event::Retried { layer, error } => of(layer, &format!("Retrying: {error}")),
         Event::Done { layer } => of(layer, "Pull complete"),
         Event::Resolved { .. } | Event::Moved { .. } | Event::Finishing => None,
