@@ -32,15 +32,21 @@ struct Kept<'i> {
     lead: UnitIndex,
     /// All of them.
     units: Vec<(UnitIndex, &'i UnitSpec)>,
-    images: BTreeSet<&'i UnitImage>,
+    images: BTreeSet<ImageIndex>,
     /// Where the lead is, if it is anywhere.
     own: Option<MachineIndex>,
     /// On how many machines.
     wanted: usize,
 }
 
+/// An image, as its place in the order of all that are named anywhere.
+type ImageIndex = usize;
+
 /// The images that each machine is to have.
-type Held = Vec<BTreeSet<UnitImage>>;
+type Held = Vec<BTreeSet<ImageIndex>>;
+
+/// How many units of one machine count on another.
+type Expected = BTreeMap<(Option<MachineIndex>, MachineIndex), usize>;
 
 impl<'i> Work<'i> {
     /// Plans what machines are to have in case. What runs comes first: nothing is planned beside
@@ -50,8 +56,19 @@ impl<'i> Work<'i> {
         if is_held || !self.plan.steps.is_empty() || self.planted.standby_skipped() {
             return;
         }
-        let kept = self.kept();
-        let mut held: Held = self.machines.iter().map(|slot| slot.facts.standby.clone()).collect();
+        let units = self.units.iter().filter_map(|unit| unit.spec.as_ref().ok());
+        let told = self.machines.iter().flat_map(|slot| &slot.facts.standby);
+        let images: BTreeSet<&UnitImage> =
+            units.flat_map(|spec| &spec.images).chain(told).collect();
+        let images: Vec<&UnitImage> = images.into_iter().collect();
+        let index = |image: &UnitImage| images.binary_search(&image).ok();
+        let kept = self.kept(index);
+        let before: Held = self
+            .machines
+            .iter()
+            .map(|slot| slot.facts.standby.iter().filter_map(index).collect())
+            .collect();
+        let mut held = before.clone();
         loop {
             let next = self.choose(&kept, &held);
             if next == held {
@@ -59,14 +76,15 @@ impl<'i> Work<'i> {
             }
             held = next;
         }
-        for (slot, images) in self.machines.iter().zip(held) {
-            if images != slot.facts.standby {
-                self.plan.standby.insert(slot.facts.machine.id, images);
+        for (machine, (before, after)) in before.iter().zip(held).enumerate() {
+            if *before != after {
+                let after = after.into_iter().map(|image| images[image].clone()).collect();
+                self.plan.standby.insert(self.machines[machine].facts.machine.id, after);
             }
         }
     }
 
-    fn kept(&self) -> Vec<Kept<'i>> {
+    fn kept(&self, index: impl Fn(&UnitImage) -> Option<ImageIndex>) -> Vec<Kept<'i>> {
         let mut groups: BTreeMap<UnitIndex, Kept<'i>> = BTreeMap::new();
         for (unit, facts) in self.units.iter().enumerate() {
             let (Wanted::Run, Ok(spec)) = (&facts.wanted, &facts.spec) else { continue };
@@ -84,7 +102,7 @@ impl<'i> Work<'i> {
             if unit != lead {
                 group.units.push((unit, spec));
             }
-            group.images.extend(&spec.images);
+            group.images.extend(spec.images.iter().filter_map(&index));
             group.wanted = group.wanted.max(count);
         }
         let mut together = BTreeMap::new();
@@ -127,60 +145,60 @@ impl<'i> Work<'i> {
         images
     }
 
-    /// Chooses for each unit, given what machines are to have.
+    /// Chooses for each group of units, given what machines are to have and what was chosen before.
     fn choose(&self, kept: &[Kept<'i>], held: &Held) -> Held {
-        let mut holders: BTreeMap<&UnitImage, Vec<MachineIndex>> = BTreeMap::new();
+        let mut holders: BTreeMap<ImageIndex, Vec<MachineIndex>> = BTreeMap::new();
         for (machine, images) in held.iter().enumerate() {
-            images.iter().for_each(|image| holders.entry(image).or_default().push(machine));
+            images.iter().for_each(|image| holders.entry(*image).or_default().push(machine));
         }
         let mut next: Held = vec![BTreeSet::new(); held.len()];
-        // How many units of one machine count on another.
-        let mut expected: BTreeMap<(Option<MachineIndex>, MachineIndex), usize> = BTreeMap::new();
+        let mut expected = Expected::new();
         for group in kept {
-            let images = &group.images;
-            let first = images.first().and_then(|image| holders.get(*image));
-            let has_all =
-                |machine: &MachineIndex| images.iter().all(|image| held[*machine].contains(*image));
+            let first = group.images.first().and_then(|image| holders.get(image));
+            let has_all = |machine: &MachineIndex| {
+                let (held, next) = (&held[*machine], &next[*machine]);
+                group.images.iter().all(|image| held.contains(image) || next.contains(image))
+            };
             let known = first.into_iter().flatten().copied().filter(has_all);
-            let known = known.filter(|machine| self.may_stand_by(group, *machine)).collect();
-            let mut chosen = self.best(group, known, group.wanted, &expected);
+            let mut chosen = self.best(group, known, group.wanted, &expected, &next);
             if chosen.len() < group.wanted {
-                let has_room = |machine: &MachineIndex| {
-                    let told = held[*machine].union(&next[*machine]);
-                    let told = told.chain(images.iter().copied());
-                    told.collect::<BTreeSet<_>>().len() <= STANDBY_IMAGES_MAX
-                };
-                let others =
-                    (0..held.len()).filter(|machine| !has_all(machine) && has_room(machine));
-                let others = others.filter(|machine| self.may_stand_by(group, *machine)).collect();
+                let others = (0..held.len()).filter(|machine| {
+                    !has_all(machine) && has_room(&held[*machine], &next[*machine], &group.images)
+                });
                 let missing = group.wanted - chosen.len();
-                chosen.extend(self.best(group, others, missing, &expected));
+                chosen.extend(self.best(group, others, missing, &expected, &next));
             }
             for machine in chosen {
                 *expected.entry((group.own, machine)).or_default() += 1;
-                next[machine].extend(images.iter().map(|image| (*image).clone()));
+                for image in &group.images {
+                    if next[machine].insert(*image) && !held[machine].contains(image) {
+                        holders.entry(*image).or_default().push(machine);
+                    }
+                }
             }
         }
         next
     }
 
-    /// Tells whether units could come to a machine if their own were gone.
-    fn may_stand_by(&self, kept: &Kept<'i>, machine: MachineIndex) -> bool {
-        kept.units.iter().all(|(unit, spec)| {
-            let on = self.stays.get(&self.units[*unit].name);
-            !on.is_some_and(|on| on.contains(&machine))
-                && self.refusal(*unit, spec, machine, Purpose::StandBy).is_none()
-        })
-    }
-
-    /// Returns the best of some machines for a unit whose own is gone.
+    /// Returns the best of some machines for units whose own is gone: where they would be placed, and
+    /// of such machines those that prepare for the fewest others.
     fn best(
         &self,
         kept: &Kept<'i>,
-        mut machines: Vec<MachineIndex>,
+        machines: impl Iterator<Item = MachineIndex>,
         count: usize,
-        expected: &BTreeMap<(Option<MachineIndex>, MachineIndex), usize>,
+        expected: &Expected,
+        chosen: &Held,
     ) -> Vec<MachineIndex> {
+        let on = kept.units.iter().filter_map(|(unit, _)| self.stays.get(&self.units[*unit].name));
+        let on: BTreeSet<MachineIndex> = on.flatten().copied().collect();
+        let fits = |machine: &MachineIndex| {
+            let refusal = |(unit, spec): &(UnitIndex, &'i UnitSpec)| {
+                self.refusal(*unit, spec, *machine, Purpose::StandBy)
+            };
+            !on.contains(machine) && kept.units.iter().all(|unit| refusal(unit).is_none())
+        };
+        let mut machines: Vec<MachineIndex> = machines.filter(fits).collect();
         machines.sort_by_cached_key(|machine| {
             let [mut region, mut zone, on, load, place] = self.score(kept.lead, *machine);
             if let Some(own) = kept.own.filter(|_| self.templates[kept.lead].is_some()) {
@@ -190,9 +208,20 @@ impl<'i> Work<'i> {
                 zone = zone.saturating_sub(usize::from(own.zone == other.zone));
             }
             let expected = expected.get(&(kept.own, *machine)).copied().unwrap_or(0);
-            [region, zone, on, load + expected, place]
+            [region, zone, on, load + expected, chosen[*machine].len(), place]
         });
         machines.truncate(count);
         machines
     }
+}
+
+/// Tells whether a machine that has some images, and is to have others by now, has room for more.
+fn has_room(
+    held: &BTreeSet<ImageIndex>,
+    next: &BTreeSet<ImageIndex>,
+    more: &BTreeSet<ImageIndex>,
+) -> bool {
+    // Most have none to spare a thought for.
+    held.len() + next.len() + more.len() <= STANDBY_IMAGES_MAX
+        || held.union(next).chain(more).collect::<BTreeSet<_>>().len() <= STANDBY_IMAGES_MAX
 }

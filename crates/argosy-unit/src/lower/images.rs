@@ -47,6 +47,10 @@ const PLAIN_PULL: [&str; 6] =
 /// brought at all; but for `--pull`, which says by its value.
 const OWN_WAYS: [&str; 2] = ["--platform", "--data-dir"];
 
+/// Where a docker is ours if there is none: on the search path of units. One elsewhere is somebody's.
+const DOCKER_PLACES: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 /// Most images of one unit: a container, its volumes and its mounts have a few.
 const IMAGES_MAX: usize = 32;
 
@@ -92,9 +96,11 @@ struct Word<'a> {
 /// Reads a command line; `varies` are the places in its words that differ by machine.
 pub(crate) fn of_command(command: &ExecCommand, varies: &[usize]) -> Named {
     let mut named = Named { privileged: command.prefix.privileged, ..Named::default() };
-    let engine = match command.program.rsplit('/').next() {
-        Some("argosy") => ImageEngine::Argosy,
-        Some("docker") => ImageEngine::Docker,
+    let engine = match command.program.rsplit_once('/') {
+        Some((_, "argosy")) => ImageEngine::Argosy,
+        Some((place, "docker")) if DOCKER_PLACES.contains(&place) => ImageEngine::Docker,
+        None if command.program == "argosy" => ImageEngine::Argosy,
+        None if command.program == "docker" => ImageEngine::Docker,
         _ => return named,
     };
     let literal = command.prefix.no_environment;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::containers::{OwnNetwork, with_busybox};
 use crate::image::Registry;
 use crate::machine::{Machine, start_ticks};
-use crate::three_machines::three;
+use crate::three_machines::{join, of_started, three};
 
 /// So much of an answer comes through a gate that is shut: manifests do, layers do not.
 const SHUT_AFTER: usize = 16 << 10;
@@ -201,6 +201,34 @@ fn a_unit_is_prepared_then_started_and_starts_at_once_where_its_image_is_kept() 
     assert_eq!(status(other, "web")["status"]["restarts"], 0);
     assert!(connections > 0);
     let lines = other.run(&["journal", "web", "--cat"]).ok().stdout;
+    assert!(!lines.contains("pulling"), "no registry was asked: {lines}");
+}
+
+#[test]
+fn a_worker_that_joins_prepares_for_what_only_it_could_take_over() {
+    let _network = OwnNetwork::enter();
+    let (registry, gate) = registry(&["one"]);
+    let image = format!("{}/app:one", gate.address);
+    let mut machines = Machine::at_addresses(4);
+    machines.iter_mut().for_each(|machine| machine.start(&[]));
+    let worker = machines.pop().unwrap();
+    let mut machines = of_started(machines);
+    let places = "[X-Fleet]\nMachineMetadata=zone=a zone=w\n";
+    machines[0].file("web.service", &format!("{}{places}", unit(&image)));
+    machines[0].run(&["apply", "web.service"]).ok();
+    let shown = status(&machines[0], "web");
+    assert_eq!((&shown["machine"], &shown["standby"]), (&"m1".into(), &Value::Null), "{shown}");
+    join(&machines[1], &worker, "w1", "zone=w");
+    worker.wait("that it stands by", |m| {
+        status(m, "web")["standby"] == serde_json::json!([{"machine": "w1", "images": "here"}])
+    });
+    drop((registry, gate));
+    machines[0].lose();
+    worker.wait("that it runs there", |m| {
+        let shown = status(m, "web");
+        shown["machine"] == "w1" && shown["status"]["active"] == "active"
+    });
+    let lines = worker.run(&["journal", "web", "--cat"]).ok().stdout;
     assert!(!lines.contains("pulling"), "no registry was asked: {lines}");
 }
 

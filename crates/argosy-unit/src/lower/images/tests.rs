@@ -65,6 +65,7 @@ fn what_is_not_certain_on_every_machine_is_left_to_the_command() {
         "/usr/bin/docker $VERB web",
         "/bin/sh -c \"docker run web\"",
         "/usr/bin/podman run web",
+        "/opt/bin/docker run web",
         "/usr/bin/docker ps web",
         "/usr/bin/docker",
         "/usr/bin/docker run",
