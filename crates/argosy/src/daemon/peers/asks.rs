@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::board::Ask;
-use super::leader::Leader;
+use super::leader::{Leader, LeaderError};
 use super::who::{Answer, UNDER_WAY_MAX};
 use crate::failure::chain;
 
@@ -41,6 +41,15 @@ impl Asks {
             return Answer::Nobody;
         }
         answer.await.unwrap_or(Answer::Nobody)
+    }
+}
+
+/// How long nobody is asked after this.
+fn pause(error: &LeaderError) -> Option<Duration> {
+    match error {
+        error if error.is_passing() => None,
+        error if error.is_old() => Some(OLD_PAUSE),
+        _ => Some(FAILED_PAUSE),
     }
 }
 
@@ -81,9 +90,8 @@ impl Task {
                     Ok(answers) => self.answer(answers),
                     Err(error) => {
                         tracing::debug!(error = chain(&error), "images are not asked of machines");
-                        let pause = if error.is_old() { OLD_PAUSE } else { FAILED_PAUSE };
                         let whom = self.leader.leadership.borrow().leader;
-                        self.paused = Some((Instant::now() + pause, whom));
+                        self.paused = pause(&error).map(|pause| (Instant::now() + pause, whom));
                         self.answer(Vec::new());
                     }
                 },

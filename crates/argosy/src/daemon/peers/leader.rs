@@ -39,6 +39,15 @@ pub(super) enum LeaderError {
 }
 
 impl LeaderError {
+    /// Whether it is only that nobody leads just now: that is known at once, and may be over at once.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            LeaderError::None | LeaderError::NotLeading => true,
+            LeaderError::Client(ClientError::Refused(error)) => error.code == ErrorCode::Conflict,
+            _ => false,
+        }
+    }
+
     /// Whether it is a machine with an older version, which knows nothing of this.
     pub(super) fn is_old(&self) -> bool {
         match self {

@@ -18,6 +18,9 @@ use crate::failure::chain;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often progress is told: several times within a claim ([`super::who::CLAIM`]).
 const PROGRESS_EVERY: Duration = Duration::from_secs(3);
+/// How often a leader that has heard it all is told so: it has forgotten what a machine has that
+/// was lost for a while, and says so then.
+const REPEAT_EVERY: Duration = Duration::from_secs(30);
 /// Before a leader that has not heard it is told again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The same for one that knows nothing of this, until another one leads.
@@ -52,6 +55,8 @@ pub(super) struct Reporter {
     number: u64,
     /// What the leader has heard, and which one; none if it is to hear all of it.
     heard: Option<(Having, Option<MemberId>)>,
+    /// When that was.
+    heard_at: Instant,
     /// What was found last, and by which mark of the store.
     found: (Option<u64>, Having),
     /// How much of what is being brought there was, by when it began.
@@ -77,6 +82,7 @@ impl Reporter {
             life: u64::from_le_bytes(life),
             number: 0,
             heard: None,
+            heard_at: Instant::now(),
             found: (None, Having::default()),
             progress: BTreeMap::new(),
             problem: None,
@@ -133,6 +139,7 @@ impl Reporter {
         let before = self.heard.take().filter(|(_, whom)| *whom == leader);
         let nothing = ended.is_empty() && under_way.is_empty();
         let same = match &before {
+            Some(_) if self.heard_at.elapsed() >= REPEAT_EVERY => false,
             Some((heard, _)) => *heard == having,
             // Who has nothing need not say so.
             None => having == Having::default(),
@@ -146,7 +153,7 @@ impl Reporter {
         let news = News { under_way, ended, ..self.news(known.as_ref(), &having) };
         match self.leader.tell(&news).await {
             Ok(Ok(())) => {
-                self.heard = Some((having, leader));
+                (self.heard, self.heard_at) = (Some((having, leader)), Instant::now());
                 Told::Yes
             }
             Ok(Err(Unheard)) => Told::Later(RETRY_AFTER),

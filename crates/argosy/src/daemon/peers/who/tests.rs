@@ -131,6 +131,19 @@ fn a_name_means_what_the_registry_said_last() {
 }
 
 #[test]
+fn a_machine_that_was_lost_says_all_of_it_again() {
+    let mut who = who(2);
+    who.hear(machine(1), whole(&[0]), at(5)).unwrap();
+    who.see(BTreeMap::from([(machine(2), None)]));
+    assert_eq!(ask(&mut who, 2, 0, 5), Answer::Yours, "nobody else is there");
+    who.see(all(2));
+    let nothing_new = News { number: 1, ..News::default() };
+    assert_eq!(who.hear(machine(1), nothing_new, at(6)), Err(Unheard));
+    who.hear(machine(1), News { number: 2, ..whole(&[0]) }, at(6)).unwrap();
+    assert_eq!(ask(&mut who, 2, 0, 6), Answer::At(vec![machine(1)]));
+}
+
+#[test]
 fn a_new_leader_first_hears_what_there_is() {
     let mut who = who(2);
     assert_eq!(ask(&mut who, 1, 0, 1), Answer::Wait(None));
