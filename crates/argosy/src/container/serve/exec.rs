@@ -14,7 +14,7 @@ use argosy_container::{ContainerId, ExecSpec, Process, Streams};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncWriteExt, split};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
@@ -226,22 +226,22 @@ pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Ans
     }
     let (server_too, id) = (Arc::clone(server), id.to_owned());
     Ok(hijacked(server, call, tty, move |line| async move {
+        let (input, output) = split(line);
+        let output = Mutex::new(output);
         match terminal {
-            Some(terminal) => {
-                let Terminal { from, to, own } = terminal;
+            Some(Terminal { from, to, own }) => {
                 if let Some(number) = child.id() {
                     server_too.sessions.lock().insert(id.clone(), (own, number));
                 }
-                let passed = at_terminal(line, (from, to), asked.input);
-                tokio::join!(passed, ended(&mut child, path, asked.clone()));
+                at_terminal((input, &output), (from, to), asked.input).await;
                 server_too.sessions.lock().remove(&id);
             }
-            None => {
-                // As with docker, the process goes on when its client has left.
-                drop(at_pipes(line, &mut child, &asked).await);
-                ended(&mut child, path, asked).await;
-            }
+            // As with docker, the process goes on when its client has left.
+            None => drop(at_pipes((input, &output), &mut child).await),
         }
+        // A client asks for the exit status as soon as nothing more comes.
+        ended(&mut child, path, asked).await;
+        drop(output.into_inner().shutdown().await);
     }))
 }
 
@@ -287,13 +287,14 @@ async fn ended(child: &mut Child, path: PathBuf, asked: Asked) {
     }
 }
 
-async fn at_terminal(line: Line, (mut from, mut to): (Receiver, Sender), has_input: bool) {
-    let (mut input, mut output) = split(line);
-    let printed = async {
-        // A terminal ends with an error, when all its other ends are closed.
-        drop(tokio::io::copy(&mut from, &mut output).await);
-        drop(output.shutdown().await);
-    };
+/// A client's connection, in its two directions.
+type Sides<'a> = (ReadHalf<Line>, &'a Mutex<WriteHalf<Line>>);
+
+async fn at_terminal(
+    (mut input, output): Sides<'_>,
+    (from, mut to): (Receiver, Sender),
+    has_input: bool,
+) {
     let fed = async {
         if has_input {
             drop(tokio::io::copy(&mut input, &mut to).await);
@@ -301,25 +302,24 @@ async fn at_terminal(line: Line, (mut from, mut to): (Receiver, Sender), has_inp
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = printed => {}
+        // A terminal ends with an error, when all its other ends are closed.
+        printed = pass_on(from, output, OUTPUT, true) => drop(printed),
         () = fed => {}
     }
 }
 
-async fn at_pipes(line: Line, child: &mut Child, asked: &Asked) -> std::io::Result<()> {
-    let (mut input, output) = split(line);
-    let output = Mutex::new(output);
+async fn at_pipes((mut input, output): Sides<'_>, child: &mut Child) -> std::io::Result<()> {
     let (stdout, stderr, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
     let printed = async {
         let out = async {
             match stdout {
-                Some(stdout) => pass_on(stdout, &output, OUTPUT, asked.spec.process.tty).await,
+                Some(stdout) => pass_on(stdout, output, OUTPUT, false).await,
                 None => Ok(()),
             }
         };
         let error = async {
             match stderr {
-                Some(stderr) => pass_on(stderr, &output, ERROR, asked.spec.process.tty).await,
+                Some(stderr) => pass_on(stderr, output, ERROR, false).await,
                 None => Ok(()),
             }
         };
@@ -335,10 +335,9 @@ async fn at_pipes(line: Line, child: &mut Child, asked: &Asked) -> std::io::Resu
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        printed = printed => printed?,
-        () = fed => {}
+        printed = printed => printed,
+        () = fed => Ok(()),
     }
-    output.into_inner().shutdown().await
 }
 
 /// Gives the terminal of a process that runs another size.
