@@ -82,8 +82,9 @@ impl Containers {
         streams.attachable |= options.log;
         let log = options.log.then(|| LogWriter::open(self.log_path(id)));
         let log = log.transpose().map_err(ContainerError::file("open", self.log_path(id)))?;
-        let (relay, inner) = Relay::prepare(streams, spec.process.tty, log, !options.background)
-            .map_err(ContainerError::system("make the container's streams"))?;
+        let (mut relay, inner) =
+            Relay::prepare(streams, spec.process.tty, log, !options.background)
+                .map_err(ContainerError::system("make the container's streams"))?;
         let started =
             inner.replaced(|| self.start(&spec, options.remove, lock)).inspect_err(|error| {
                 let exit = Exit {
@@ -99,6 +100,8 @@ impl Containers {
                 }
             })?;
         drop(inner);
+        // Before anybody hears that it runs, and attaches.
+        relay.listen(&self.attach_path(id));
         let mut monitor = None;
         let watched = (|| {
             witness.started(self, id);
@@ -168,7 +171,6 @@ impl<'a> Monitor<'a> {
             relay.set_terminal(own).map_err(ContainerError::system("watch the terminal"))?;
         }
         relay.begin();
-        relay.listen(&containers.attach_path(&spec.id));
         let checks = spec.health.clone().map(|health| Checks::new(health, Instant::now()));
         Ok(Monitor {
             containers,

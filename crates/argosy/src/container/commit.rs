@@ -4,8 +4,10 @@ mod change;
 mod layer;
 
 use std::sync::mpsc::sync_channel;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use argosy_container::{ContainerId, Root, State, Taken, UserNamespace};
+use argosy_container::{ContainerError, ContainerId, Root, State, Taken, UserNamespace};
 use argosy_image::{CommitOptions, Image, Reference, commit as make_image};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -109,26 +111,39 @@ fn run_config(
     Ok(run)
 }
 
+/// How long a container that begins or ends just now is waited for.
+const STILL_MAX: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Keeps a container's files as they are while they are read; it goes on when this is dropped.
 struct Still<'a> {
     engine: &'a Engine,
     id: &'a ContainerId,
     is_paused: bool,
-    _taken: Option<Taken>,
+    taken: Option<Taken>,
 }
 
 impl<'a> Still<'a> {
     fn begin(engine: &'a Engine, id: &'a ContainerId, pauses: bool) -> Result<Still<'a>, Failure> {
-        let taken = engine.containers.take(id).map_err(|error| failed(&error))?;
-        let is_paused = taken.is_none() && pauses && {
+        let until = Instant::now() + STILL_MAX;
+        loop {
+            let taken = engine.containers.take(id).map_err(|error| failed(&error))?;
+            let mut still = Still { engine, id, is_paused: false, taken };
             let state = engine.containers.inspect(id).map_err(|error| failed(&error))?.state;
             // One that somebody has paused stays so.
-            state != State::Paused
-        };
-        if is_paused {
-            engine.containers.pause(id).map_err(|error| failed(&error))?;
+            if still.taken.is_some() || !pauses || state == State::Paused {
+                return Ok(still);
+            }
+            match engine.containers.pause(id) {
+                Ok(()) => {
+                    still.is_paused = true;
+                    return Ok(still);
+                }
+                // It ends just now, or does not run yet.
+                Err(ContainerError::NotRunning { .. }) if Instant::now() < until => sleep(LOOK),
+                Err(error) => return Err(failed(&error)),
+            }
         }
-        Ok(Still { engine, id, is_paused, _taken: taken })
     }
 }
 

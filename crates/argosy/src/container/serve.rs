@@ -14,6 +14,7 @@ mod create;
 mod exec;
 mod frames;
 mod images;
+mod line;
 mod listed;
 mod logs;
 mod networks;

@@ -358,6 +358,9 @@ fn a_process_is_executed_and_files_are_copied() {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     assert_eq!(printed(&bytes), ("in\nb\n".to_owned(), "bad\n".to_owned()));
+    // As docker's client does, right behind the end of the stream.
+    let told = served.get(&format!("/exec/{exec_id}/json")).json();
+    assert_eq!((&told["Running"], &told["ExitCode"]), (&false.into(), &5.into()));
     let ended = |served: &Served, id: &str| {
         let (served, id) = (served, id.to_owned());
         served.machine.wait_for("its end", |_| {
@@ -365,7 +368,6 @@ fn a_process_is_executed_and_files_are_copied() {
             (told["Running"] == false).then(|| told["ExitCode"].clone())
         })
     };
-    assert_eq!(ended(&served, &exec_id), 5);
     served.post(&format!("/exec/{exec_id}/start")).is(409);
     // One with a terminal of a size.
     let tty = json!({

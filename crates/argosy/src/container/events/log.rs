@@ -1,7 +1,7 @@
 //! The file of events: a line in JSON for each, added by any process, read by any number of others.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
@@ -68,6 +68,20 @@ impl Events {
             fs::rename(self.path(), self.older())?;
         }
         Ok(())
+    }
+
+    /// Begins to read with what is noted from now on.
+    pub(in crate::container) fn read_new(&self) -> io::Result<Reader> {
+        let mut reader = Reader { events: self.clone(), file: None, pending: Vec::new() };
+        match File::open(self.path()) {
+            Ok(mut file) => {
+                file.seek(SeekFrom::End(0))?;
+                reader.file = Some(BufReader::new(file));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(reader)
     }
 
     /// Begins to read, with the oldest event that is still there.
@@ -194,11 +208,16 @@ mod tests {
             .unwrap()
             .write_all(b"{\"Type\": \"cont")
             .unwrap();
+        let mut new = events.read_new().unwrap();
         let mut reader = events.read().unwrap();
         assert_eq!(reader.next().unwrap().unwrap().time, 2);
         assert_eq!(reader.next().unwrap(), None);
         events.add(&event(3, 0));
         events.add(&event(4, 0));
         assert_eq!(reader.next().unwrap().unwrap().time, 4);
+        // Whoever begins behind the cut sees what the others take for the rest of it.
+        let seen = [(); 2].map(|()| new.next().unwrap().unwrap().time);
+        assert_eq!(seen, [3, 4]);
+        assert_eq!(new.next().unwrap(), None);
     }
 }

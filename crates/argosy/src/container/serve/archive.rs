@@ -17,7 +17,7 @@ use super::Server;
 use super::answer::{Answer, Body, Refusal, empty, stream, typed};
 use super::call::Call;
 use super::child::{command, not_run, why};
-use super::containers::find;
+use super::containers::known;
 use super::frames::CHUNK;
 
 /// What tells docker's clients about the file that they ask for.
@@ -35,7 +35,7 @@ const GO_PIPE: u32 = 1 << 25;
 
 /// Begins to pack what is at a path.
 async fn pack(server: &Server, call: &Call, name: &str) -> Result<(Child, Vec<u8>), Refusal> {
-    let id = find(&server.engine, name)?;
+    let (id, _) = known(&server.engine, name).await?;
     let path = path(call)?;
     let from = format!("{id}:{path}");
     let mut command = command(&server.engine, &["cp", "--archive", "--", &from, "-"]);
@@ -128,7 +128,7 @@ pub(super) async fn get(server: &Server, call: &Call, name: &str) -> Answer {
 
 /// Puts an archive's files below a directory.
 pub(super) async fn put(server: &Server, call: Call, name: &str) -> Answer {
-    let id = find(&server.engine, name)?;
+    let (id, _) = known(&server.engine, name).await?;
     let directory = path(&call)?;
     if Path::new(&directory).is_relative() && directory.is_empty() {
         return Err(Refusal::bad("the parameter path is no path"));

@@ -9,7 +9,6 @@ use argosy_container::ContainerId;
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
@@ -17,12 +16,13 @@ use tokio::time::{sleep, timeout};
 
 use super::super::attach::connect;
 use super::Server;
-use super::answer::{Answer, Body, Refusal, empty, stream, typed};
+use super::answer::{Answer, Body, Refusal, empty, in_thread, stream, typed};
 use super::call::{Call, Query};
-use super::containers::{find, look};
+use super::containers::{known, look};
 use super::frames::{
     CHUNK, ERROR, OUTPUT, SIZE, Wanted, frame, pass_input_on, pass_on, pass_words_on,
 };
+use super::line::Line;
 use super::waiting::Begun;
 
 /// How often it is looked whether a container that somebody waits for is still there.
@@ -40,18 +40,13 @@ pub(super) fn kind(tty: bool) -> &'static str {
     if tty { RAW } else { FRAMES }
 }
 
-/// A connection, in either of its forms.
-pub(super) trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
-
 /// Answers a request whose connection goes on as a stream, and serves that with `session`. A client
 /// that does not ask for the connection gets the output as the body.
 pub(super) fn hijacked<F>(
     server: &Server,
     call: Call,
     tty: bool,
-    session: impl FnOnce(Box<dyn Line>) -> F + Send + 'static,
+    session: impl FnOnce(Line) -> F + Send + 'static,
 ) -> Response<Body>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -71,15 +66,15 @@ where
                     }
                 }
             };
-            tokio::join!(passed, keeping(place, session(Box::new(ours))));
+            tokio::join!(passed, keeping(place, session(Line::Body(ours))));
         });
         return response;
     }
     let upgrade = hyper::upgrade::on(&mut request);
     server.tasks.spawn(async move {
         // A client that has left meanwhile wants nothing any more.
-        if let Ok(upgraded) = upgrade.await {
-            keeping(place, session(Box::new(TokioIo::new(upgraded)))).await;
+        if let Some(line) = upgrade.await.ok().and_then(Line::of) {
+            keeping(place, session(line)).await;
         }
     });
     let mut response = typed(empty(StatusCode::SWITCHING_PROTOCOLS), kind(tty));
@@ -104,8 +99,7 @@ fn wanted(query: &Query) -> Wanted {
 }
 
 pub(super) async fn attach(server: &Arc<Server>, call: Call, name: &str) -> Answer {
-    let id = find(&server.engine, name)?;
-    let inspection = look(&server.engine, &id)?;
+    let (id, inspection) = known(&server.engine, name).await?;
     if call.query.is_on("logs") {
         return Err(Refusal::not_there("attach with logs=1: ask for logs first"));
     }
@@ -126,7 +120,7 @@ pub(super) async fn attach(server: &Arc<Server>, call: Call, name: &str) -> Answ
     }
     let (begins, server_too) = (server.waiting.enter(&id), Arc::clone(server));
     Ok(hijacked(server, call, tty, move |line| async move {
-        let Some(begun) = wait(&server_too, &id, begins).await else { return };
+        let Some(begun) = wait(&server_too, &id, &line, begins).await else { return };
         let passed = match begun {
             Begun::Here(stdout, stderr) => {
                 printed_here(line, (stdout, stderr), path, wanted, tty).await
@@ -148,14 +142,19 @@ pub(super) async fn attach(server: &Arc<Server>, call: Call, name: &str) -> Answ
 async fn wait(
     server: &Server,
     id: &ContainerId,
+    line: &Line,
     mut begins: tokio::sync::oneshot::Receiver<Begun>,
 ) -> Option<Begun> {
     loop {
         tokio::select! {
             begun = &mut begins => return begun.ok(),
             () = sleep(LOOK) => {
+                if line.is_left() {
+                    return None;
+                }
                 // Another command may have started it, or removed it.
-                let state = server.engine.containers.inspect(id).ok()?.state;
+                let (engine, id) = (server.engine.clone(), id.clone());
+                let state = in_thread(move || Ok(look(&engine, &id)?.state)).await.ok()?;
                 if state.is_live() {
                     return Some(Begun::There);
                 }
@@ -179,7 +178,7 @@ async fn listening(path: &std::path::Path) -> io::Result<tokio::net::UnixStream>
 
 /// Serves a connection from a monitor's socket until the container has ended, or the client is gone.
 async fn both_ways(
-    line: Box<dyn Line>,
+    line: Line,
     from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin,
     wanted: Wanted,
@@ -193,7 +192,7 @@ async fn both_ways(
 
 /// Serves a connection from the monitor's own output.
 async fn printed_here(
-    line: Box<dyn Line>,
+    line: Line,
     (stdout, stderr): (ChildStdout, ChildStderr),
     path: PathBuf,
     wanted: Wanted,
@@ -263,7 +262,7 @@ async fn until_printed(
 
 /// Gives a container's terminal another size.
 pub(super) async fn resize(server: &Server, call: &Call, name: &str) -> Answer {
-    let id = find(&server.engine, name)?;
+    let (id, _) = known(&server.engine, name).await?;
     let (rows, columns) = size(&call.query)?;
     let not_running = || Refusal::conflict(format!("container {name} is not running"));
     let mut socket =

@@ -30,6 +30,20 @@ pub(super) fn find(engine: &Engine, name: &str) -> Result<ContainerId, Refusal> 
     engine.find(name.trim_start_matches('/')).map_err(|_| Refusal::no_container(name))
 }
 
+/// Finds the container that a client means, and looks what it does.
+pub(super) async fn known(
+    engine: &Engine,
+    name: &str,
+) -> Result<(ContainerId, Inspection), Refusal> {
+    let (engine, name) = (engine.clone(), name.to_owned());
+    in_thread(move || {
+        let id = find(&engine, &name)?;
+        let inspection = look(&engine, &id)?;
+        Ok((id, inspection))
+    })
+    .await
+}
+
 pub(super) fn look(engine: &Engine, id: &ContainerId) -> Result<Inspection, Refusal> {
     Ok(engine.containers.inspect(id)?)
 }
@@ -85,8 +99,8 @@ pub(super) async fn top(server: &Server, call: &Call, name: &str) -> Answer {
 
 /// Starts a container. Those who have attached before get all that it prints.
 pub(super) async fn start(server: &Arc<Server>, name: &str) -> Answer {
-    let id = find(&server.engine, name)?;
-    if look(&server.engine, &id)?.state.is_live() {
+    let (id, inspection) = known(&server.engine, name).await?;
+    if inspection.state.is_live() {
         return Ok(empty(StatusCode::NOT_MODIFIED));
     }
     let mut waiting = server.waiting.take(&id).into_iter();
@@ -141,8 +155,8 @@ fn grace(call: &Call) -> Result<Option<Duration>, Refusal> {
 
 pub(super) async fn stop(server: &Server, call: &Call, name: &str) -> Answer {
     let (engine, grace) = (server.engine.clone(), grace(call)?);
-    let id = find(&engine, name)?;
-    if !look(&engine, &id)?.state.is_live() {
+    let (id, inspection) = known(&engine, name).await?;
+    if !inspection.state.is_live() {
         return Ok(empty(StatusCode::NOT_MODIFIED));
     }
     // As long as a whole grace: a request that is given up does not give up the stop.
@@ -151,7 +165,7 @@ pub(super) async fn stop(server: &Server, call: &Call, name: &str) -> Answer {
 }
 
 pub(super) async fn restart(server: &Server, call: &Call, name: &str) -> Answer {
-    let id = find(&server.engine, name)?;
+    let (id, _) = known(&server.engine, name).await?;
     let record = server.engine.record(&id);
     let own = record.and_then(|it| it.stop_timeout).map(Duration::from_secs);
     let grace = grace(call)?.or(own).unwrap_or(STOP_GRACE).as_secs().to_string();
@@ -167,7 +181,7 @@ pub(super) async fn commit(server: &Server, call: Call) -> Answer {
     let query = &call.query;
     let name =
         query.get("container").ok_or_else(|| Refusal::bad("the parameter container is missing"))?;
-    let id = find(&server.engine, name)?;
+    let (id, _) = known(&server.engine, name).await?;
     let mut words = vec!["commit".to_owned()];
     words.push(format!("--pause={}", query.get("pause").is_none() || query.is_on("pause")));
     words.extend(query.get("author").map(|it| format!("--author={it}")));
@@ -194,10 +208,10 @@ pub(super) async fn commit(server: &Server, call: Call) -> Answer {
 
 pub(super) async fn kill(server: &Server, call: &Call, name: &str) -> Answer {
     let engine = server.engine.clone();
-    let id = find(&engine, name)?;
+    let (id, inspection) = known(&engine, name).await?;
     let number = options::signal(call.query.get("signal").unwrap_or("SIGKILL"))?;
     in_thread(move || {
-        if !look(&engine, &id)?.state.is_live() {
+        if !inspection.state.is_live() {
             return Err(Refusal::conflict(format!("Container {id} is not running")));
         }
         let record = engine.record(&id);
@@ -210,7 +224,7 @@ pub(super) async fn kill(server: &Server, call: &Call, name: &str) -> Answer {
 
 pub(super) async fn pause(server: &Server, name: &str, stands: bool) -> Answer {
     let engine = server.engine.clone();
-    let id = find(&engine, name)?;
+    let (id, _) = known(&engine, name).await?;
     in_thread(move || {
         match stands {
             true => engine.containers.pause(&id)?,
@@ -224,7 +238,7 @@ pub(super) async fn pause(server: &Server, name: &str, stands: bool) -> Answer {
 
 pub(super) async fn rename(server: &Server, call: &Call, name: &str) -> Answer {
     let engine = server.engine.clone();
-    let id = find(&engine, name)?;
+    let (id, _) = known(&engine, name).await?;
     let new =
         call.query.get("name").ok_or_else(|| Refusal::bad("the parameter name is missing"))?;
     let new = new.trim_start_matches('/').to_owned();
@@ -237,9 +251,11 @@ pub(super) async fn remove(server: &Server, call: &Call, name: &str) -> Answer {
     if call.query.is_on("link") {
         return Err(Refusal::not_there("links between containers"));
     }
-    let id = find(&engine, name)?;
     let (force, volumes) = (call.query.is_on("force"), call.query.is_on("v"));
+    let name = name.to_owned();
     in_thread(move || {
+        // Also one that has lost its records.
+        let id = find(&engine, &name)?;
         pod::keep_holder(&engine, &id)?;
         Ok(engine.remove(&id, force, volumes)?)
     })

@@ -5,26 +5,28 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::Duration;
 
 use argosy_container::{ContainerId, ExecSpec, Process, Streams};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncWriteExt, split};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use super::Server;
 use super::answer::{Answer, Refusal, empty, json, with_status};
-use super::attach::{Line, hijacked, size};
+use super::attach::{hijacked, size};
 use super::call::Call;
 use super::child::not_run;
-use super::containers::{find, look};
+use super::containers::known;
 use super::frames::{ERROR, OUTPUT, pass_on};
+use super::line::Line;
 use super::terminal::{self, OtherEnd, Terminal};
 use crate::container::{Engine, helper, random_hex};
 
@@ -32,6 +34,15 @@ use crate::container::{Engine, helper, random_hex};
 const OWN_BYTES: usize = 16;
 /// Digits of a container's id.
 const CONTAINER: usize = 64;
+
+/// Beginning of the names of files that say what was asked for.
+const ASKED: &str = "asked-";
+/// Of the name of the file that says that it was begun.
+const BEGUN: &str = "begun";
+/// How long it is known of a process that has ended how it did, as with docker.
+const KEPT: Duration = Duration::from_secs(300);
+/// Processes of a container's run that are known: some each second, for as long as they are kept.
+const ASKED_MAX: usize = 4096;
 
 /// A process that was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,7 +69,8 @@ fn place(engine: &Engine, id: &str) -> Result<(ContainerId, PathBuf), Refusal> {
         return Err(none());
     }
     let container = ContainerId::new(container).map_err(|_| none())?;
-    let path = engine.containers.run_dir.join(container.as_str()).join(format!("asked-{own}.json"));
+    let path =
+        engine.containers.run_dir.join(container.as_str()).join(format!("{ASKED}{own}.json"));
     Ok((container, path))
 }
 
@@ -99,8 +111,8 @@ struct Body {
 
 pub(super) async fn create(server: &Server, call: Call, name: &str) -> Answer {
     let engine = &server.engine;
-    let id = find(engine, name)?;
-    if !look(engine, &id)?.state.is_live() {
+    let (id, inspection) = known(engine, name).await?;
+    if !inspection.state.is_live() {
         return Err(Refusal::conflict(format!("Container {id} is not running")));
     }
     let body: Body = serde_json::from_value(call.json().await?)
@@ -125,8 +137,40 @@ pub(super) async fn create(server: &Server, call: Call, name: &str) -> Answer {
     };
     let exec = format!("{id}{}", random_hex::<OWN_BYTES>()?);
     let (_, path) = place(engine, &exec)?;
+    forget(&path)?;
     write(&path, &asked)?;
     Ok(with_status(StatusCode::CREATED, &json!({ "Id": exec })))
+}
+
+/// Forgets processes that ended a while ago, and those that nobody has started since they were asked
+/// for; refuses to keep more than there may be.
+fn forget(new: &Path) -> Result<(), Refusal> {
+    let mut kept = 0;
+    for entry in new.parent().and_then(|it| fs::read_dir(it).ok()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_one = entry.file_name().to_string_lossy().starts_with(ASKED);
+        if !is_one {
+            continue;
+        }
+        let age =
+            entry.metadata().and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok());
+        let asked = fs::read(&path).ok().and_then(|it| serde_json::from_slice::<Asked>(&it).ok());
+        let runs = asked.is_some_and(|it| it.begun && it.code.is_none());
+        if !runs && age.is_some_and(|age| age > KEPT) {
+            // Somebody else may have been faster.
+            drop(fs::remove_file(&path));
+            drop(fs::remove_file(path.with_extension(BEGUN)));
+        } else {
+            kept += 1;
+        }
+    }
+    match kept < ASKED_MAX {
+        true => Ok(()),
+        false => Err(Refusal::conflict(format!(
+            "{ASKED_MAX} processes were executed in this container, or asked for, within {} s",
+            KEPT.as_secs()
+        ))),
+    }
 }
 
 pub(super) fn inspect(server: &Server, id: &str) -> Answer {
@@ -157,13 +201,16 @@ pub(super) fn inspect(server: &Server, id: &str) -> Answer {
 
 pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Answer {
     let (container, path, mut asked) = read(&server.engine, id)?;
+    let started = || Refusal::conflict(format!("exec {id} has been started already"));
     if asked.begun {
-        return Err(Refusal::conflict(format!("exec {id} has been started already")));
+        return Err(started());
     }
     // The connection goes on behind the body.
     let said = taken_body(&mut call).await?;
     let is_left = said["Detach"].as_bool().unwrap_or(false);
     let tty = asked.spec.process.tty;
+    // Of two who start it at once, one does.
+    fs::File::create_new(path.with_extension(BEGUN)).map_err(|_| started())?;
     let streams = Streams { interactive: asked.input && !is_left, attachable: false };
     let request = server.engine.containers.exec_request(&container, &asked.spec, streams)?;
     let mut command = Command::from(helper(&request)?);
@@ -179,22 +226,22 @@ pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Ans
     }
     let (server_too, id) = (Arc::clone(server), id.to_owned());
     Ok(hijacked(server, call, tty, move |line| async move {
+        let (input, output) = split(line);
+        let output = Mutex::new(output);
         match terminal {
-            Some(terminal) => {
-                let Terminal { from, to, own } = terminal;
+            Some(Terminal { from, to, own }) => {
                 if let Some(number) = child.id() {
                     server_too.sessions.lock().insert(id.clone(), (own, number));
                 }
-                let passed = at_terminal(line, (from, to), asked.input);
-                tokio::join!(passed, ended(&mut child, path, asked.clone()));
+                at_terminal((input, &output), (from, to), asked.input).await;
                 server_too.sessions.lock().remove(&id);
             }
-            None => {
-                // As with docker, the process goes on when its client has left.
-                drop(at_pipes(line, &mut child, &asked).await);
-                ended(&mut child, path, asked).await;
-            }
+            // As with docker, the process goes on when its client has left.
+            None => drop(at_pipes((input, &output), &mut child).await),
         }
+        // A client asks for the exit status as soon as nothing more comes.
+        ended(&mut child, path, asked).await;
+        drop(output.into_inner().shutdown().await);
     }))
 }
 
@@ -240,13 +287,14 @@ async fn ended(child: &mut Child, path: PathBuf, asked: Asked) {
     }
 }
 
-async fn at_terminal(line: Box<dyn Line>, (mut from, mut to): (Receiver, Sender), has_input: bool) {
-    let (mut input, mut output) = split(line);
-    let printed = async {
-        // A terminal ends with an error, when all its other ends are closed.
-        drop(tokio::io::copy(&mut from, &mut output).await);
-        drop(output.shutdown().await);
-    };
+/// A client's connection, in its two directions.
+type Sides<'a> = (ReadHalf<Line>, &'a Mutex<WriteHalf<Line>>);
+
+async fn at_terminal(
+    (mut input, output): Sides<'_>,
+    (from, mut to): (Receiver, Sender),
+    has_input: bool,
+) {
     let fed = async {
         if has_input {
             drop(tokio::io::copy(&mut input, &mut to).await);
@@ -254,25 +302,24 @@ async fn at_terminal(line: Box<dyn Line>, (mut from, mut to): (Receiver, Sender)
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = printed => {}
+        // A terminal ends with an error, when all its other ends are closed.
+        printed = pass_on(from, output, OUTPUT, true) => drop(printed),
         () = fed => {}
     }
 }
 
-async fn at_pipes(line: Box<dyn Line>, child: &mut Child, asked: &Asked) -> std::io::Result<()> {
-    let (mut input, output) = split(line);
-    let output = Mutex::new(output);
+async fn at_pipes((mut input, output): Sides<'_>, child: &mut Child) -> std::io::Result<()> {
     let (stdout, stderr, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
     let printed = async {
         let out = async {
             match stdout {
-                Some(stdout) => pass_on(stdout, &output, OUTPUT, asked.spec.process.tty).await,
+                Some(stdout) => pass_on(stdout, output, OUTPUT, false).await,
                 None => Ok(()),
             }
         };
         let error = async {
             match stderr {
-                Some(stderr) => pass_on(stderr, &output, ERROR, asked.spec.process.tty).await,
+                Some(stderr) => pass_on(stderr, output, ERROR, false).await,
                 None => Ok(()),
             }
         };
@@ -288,10 +335,9 @@ async fn at_pipes(line: Box<dyn Line>, child: &mut Child, asked: &Asked) -> std:
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        printed = printed => printed?,
-        () = fed => {}
+        printed = printed => printed,
+        () = fed => Ok(()),
     }
-    output.into_inner().shutdown().await
 }
 
 /// Gives the terminal of a process that runs another size.

@@ -8,7 +8,7 @@ use super::Server;
 use super::answer::{Answer, Refusal, in_thread, stream};
 use super::attach::kind;
 use super::call::Call;
-use super::containers::{find, look};
+use super::containers::known;
 use super::frames::{ERROR, OUTPUT, Wanted, frame};
 use crate::args::{ContainerLogs, Tail};
 
@@ -20,8 +20,8 @@ pub(super) async fn logs(server: &Server, call: &Call, name: &str) -> Answer {
         return Err(Refusal::bad("Bad parameters: you must choose at least one stream"));
     }
     let engine = server.engine.clone();
-    let id = find(&engine, name)?;
-    let tty = look(&engine, &id)?.spec.process.tty;
+    let (id, inspection) = known(&engine, name).await?;
+    let tty = inspection.spec.process.tty;
     let time = |name: &str| query.get(name).filter(|it| *it != "0").map(str::to_owned);
     let options = ContainerLogs {
         follow: query.is_on("follow"),

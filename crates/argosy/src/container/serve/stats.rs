@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::Server;
 use super::answer::{Answer, Refusal, json, stream};
 use super::call::Call;
-use super::containers::{find, look};
+use super::containers::known;
 use super::system::has_figures;
 use crate::container::Engine;
 use crate::container::record::EngineRecord;
@@ -59,11 +59,11 @@ fn machine_nanos(stat: &str) -> u64 {
 
 pub(super) async fn stats(server: &Server, call: &Call, name: &str) -> Answer {
     let engine = server.engine.clone();
-    let id = find(&engine, name)?;
+    let (id, inspection) = known(&engine, name).await?;
     // Without a word of it docker streams.
     let streams = call.query.get("stream").is_none() || call.query.is_on("stream");
     let is_one = call.query.is_on("one-shot");
-    if !has_figures(&look(&engine, &id)?.state) {
+    if !has_figures(&inspection.state) {
         return Ok(json(&shown(&engine, &id, &Look::default(), &Look::default())));
     }
     let mut before = if is_one { Look::default() } else { Look::at(&engine, &id)? };

@@ -2,7 +2,7 @@
 //! know that it is heard at once.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argosy_container::{ContainerError, ContainerId, Exit, State};
 use bytes::Bytes;
@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::Server;
-use super::answer::{Answer, Refusal, stream};
+use super::answer::{Answer, Refusal, in_thread, stream};
 use super::call::Call;
 use super::containers::{find, look};
 use crate::container::events::Reader;
 use crate::container::{EXIT_NOT_MADE, Engine};
 
-/// How often it is looked. The end of a container costs some milliseconds itself.
+/// How often the events are looked at. The end of a container costs some milliseconds itself.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often the container is, of which no event tells: a start that failed, a removal.
+const LOOK_WHOLE: Duration = Duration::from_millis(500);
 /// docker's word of a container whose end nobody saw.
 const LOST: u8 = 255;
 
@@ -35,19 +37,34 @@ pub(super) async fn wait(server: &Server, call: &Call, name: &str) -> Answer {
         Some("removed") => Until::Removed,
         Some(other) => return Err(Refusal::bad(format!("invalid condition: \"{other}\""))),
     };
-    let engine = server.engine.clone();
-    let id = find(&engine, name)?;
-    let mut ends = Ends::begin(&engine, &id)
-        .map_err(|error| Refusal::failed(format!("cannot read the events: {error}")))?;
-    let before = look(&engine, &id)?.state;
+    let (engine, name) = (server.engine.clone(), name.to_owned());
+    let (engine, id, mut ends, before) = in_thread(move || {
+        let id = find(&engine, &name)?;
+        // First: an end that comes between the two is seen here.
+        let ends = engine
+            .events
+            .read_new()
+            .map_err(|error| Refusal::failed(format!("cannot read the events: {error}")))?;
+        let before = look(&engine, &id)?.state;
+        Ok((engine, id, ends, before))
+    })
+    .await?;
     let (sender, response) = stream("application/json");
     server.tasks.spawn(async move {
         let mut waiter = Waiter { before, until, seen: None };
+        let mut looked: Option<Instant> = None;
         loop {
-            if let Some(answer) = waiter.look(&engine, &id, &mut ends) {
-                // Who has left meanwhile does not want to know.
-                drop(sender.send(Bytes::from(answer.to_string() + "\n")).await);
-                return;
+            // Events that cannot be read are lost; the container's own record is there.
+            if let Ok(Some(code)) = ended(&mut ends, &id) {
+                waiter.seen = Some(code);
+            }
+            if waiter.seen.is_some() || looked.is_none_or(|it| it.elapsed() > LOOK_WHOLE) {
+                looked = Some(Instant::now());
+                if let Some(answer) = waiter.look(&engine, &id).await {
+                    // Who has left meanwhile does not want to know.
+                    drop(sender.send(Bytes::from(answer.to_string() + "\n")).await);
+                    return;
+                }
             }
             tokio::select! {
                 () = sleep(LOOK) => {}
@@ -58,28 +75,15 @@ pub(super) async fn wait(server: &Server, call: &Call, name: &str) -> Answer {
     Ok(response)
 }
 
-/// The ends of a container from now on: its own record goes with it if its end takes it away.
-struct Ends {
-    reader: Reader,
-}
-
-impl Ends {
-    fn begin(engine: &Engine, id: &ContainerId) -> io::Result<Ends> {
-        let mut ends = Ends { reader: engine.events.read()? };
-        // What was before is not waited for.
-        while ends.next(id)?.is_some() {}
-        Ok(ends)
-    }
-
-    /// Returns how the container has ended, if it has meanwhile.
-    fn next(&mut self, id: &ContainerId) -> io::Result<Option<u8>> {
-        while let Some(event) = self.reader.next()? {
-            if event.is(id, "die") {
-                return Ok(Some(event.exit_code().unwrap_or(LOST)));
-            }
+/// Returns how a container has ended, if it has since it was asked last: its own record goes with it if
+/// its end takes it away.
+fn ended(events: &mut Reader, id: &ContainerId) -> io::Result<Option<u8>> {
+    while let Some(event) = events.next()? {
+        if event.is(id, "die") {
+            return Ok(Some(event.exit_code().unwrap_or(LOST)));
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 struct Waiter {
@@ -91,19 +95,22 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn look(&mut self, engine: &Engine, id: &ContainerId, ends: &mut Ends) -> Option<Value> {
-        // Events that cannot be read are lost; the container's own record is there.
-        if let Ok(Some(code)) = ends.next(id) {
-            self.seen = Some(code);
+    /// Looks what the container does; returns the answer, if there is one by now.
+    async fn look(&self, engine: &Engine, id: &ContainerId) -> Option<Value> {
+        let (engine, id) = (engine.clone(), id.clone());
+        let looked = in_thread(move || {
+            Ok(match engine.containers.inspect(&id) {
+                // Its monitor is about to say how it has ended.
+                Ok(it) if it.state == State::Lost && engine.containers.is_held(&id) => None,
+                Ok(it) => Some(Some(it.state)),
+                Err(ContainerError::NotFound { .. }) => Some(None),
+                Err(error) => return Err(error.into()),
+            })
+        });
+        match looked.await {
+            Ok(state) => self.decide(state?),
+            Err(refusal) => Some(answer(LOST, Some(refusal.message))),
         }
-        let state = match engine.containers.inspect(id) {
-            // Its monitor is about to say how it has ended.
-            Ok(it) if it.state == State::Lost && engine.containers.is_held(id) => return None,
-            Ok(inspection) => Some(inspection.state),
-            Err(ContainerError::NotFound { .. }) => None,
-            Err(error) => return Some(answer(LOST, Some(error.to_string()))),
-        };
-        self.decide(state)
     }
 
     /// Decides by what is known of the container, which may be gone.
