@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::containers::{OwnNetwork, containers, with_busybox};
+use crate::image::Registry;
 use crate::machine::Machine;
 
 /// A machine whose engine is served.
@@ -472,6 +473,44 @@ fn images_volumes_networks_and_events_are_told_in_dockers_shape() {
         .collect();
     assert_eq!(actions[..2], ["create", "start"]);
     assert_eq!(actions.len(), 4, "{actions:?}");
+}
+
+#[test]
+fn a_pull_brings_what_a_create_lacks_and_tells_how_far_it_is() {
+    let served = Served::new();
+    let registry = Registry::start();
+    let name = format!("{}/team/app", registry.address);
+    served.machine.run(&["image", "push", "busybox", &format!("{name}:1")]).ok();
+    let create = || {
+        let body = json!({ "Image": format!("{name}:1"), "Cmd": ["true"] });
+        served.ask("POST", "/containers/create?name=it", Some(body))
+    };
+    create().is(404);
+    let pulled = served.post(&format!("/images/create?fromImage={name}&tag=1")).is(200);
+    let lines: Vec<Value> =
+        pulled.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["status"], "Pulling from team/app");
+    assert!(lines[1]["id"].is_string(), "a layer: {lines:?}");
+    assert!(lines.last().unwrap()["status"].as_str().unwrap().ends_with(":1"), "{lines:?}");
+    create().is(201);
+    served.ask("DELETE", "/containers/it", None).is(204);
+    let none = served.post(&format!("/images/create?fromImage={name}&tag=2")).is(200);
+    assert!(
+        none.body.contains("\"errorDetail\"") && none.body.contains("is not there"),
+        "{}",
+        none.body
+    );
+    // Credentials of a client are not used for anything, and not passed over either.
+    let mut stream = served.connect();
+    // {"username":"me","password":"secret"}
+    let auth = "eyJ1c2VybmFtZSI6Im1lIiwicGFzc3dvcmQiOiJzZWNyZXQifQ==";
+    write!(
+        stream,
+        "POST /v1.41/images/create?fromImage={name}&tag=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+         X-Registry-Auth: {auth}\r\nContent-Length: 0\r\n\r\n"
+    )
+    .unwrap();
+    assert!(head(&mut BufReader::new(stream)).starts_with("HTTP/1.1 501 "));
 }
 
 #[test]

@@ -150,14 +150,14 @@ fn failures_say_whose_they_are() {
 }
 
 /// Debian's docker-registry.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     _folder: tempfile::TempDir,
 }
 
 impl Registry {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yml");
         let text = format!(
