@@ -2,168 +2,16 @@
 //! that become streams.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::containers::{OwnNetwork, containers, with_busybox};
+use crate::docker_served::{Served, head, printed, serve, shell};
+use crate::image::Registry;
 use crate::machine::Machine;
-
-/// A machine whose engine is served.
-struct Served {
-    machine: Machine,
-    server: Child,
-    // Dropped after the machine.
-    _network: OwnNetwork,
-}
-
-/// An answer.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    #[track_caller]
-    fn is(self, status: u16) -> Answer {
-        assert_eq!(self.status, status, "{}{}", self.head, self.body);
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// What an error says.
-    fn message(&self) -> String {
-        self.json()["message"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Served {
-    fn new() -> Served {
-        let network = OwnNetwork::enter();
-        let machine = Machine::new();
-        with_busybox(&machine);
-        let server = serve(&machine);
-        Served { machine, server, _network: network }
-    }
-
-    fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.machine.path("run/docker.sock")).unwrap()
-    }
-
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--include", "--max-time", "50"]);
-        command.arg("--unix-socket").arg(self.machine.path("run/docker.sock"));
-        match method {
-            "HEAD" => command.arg("--head"),
-            _ => command.args(["--request", method]),
-        };
-        if let Some(body) = body {
-            command.args([
-                "--header",
-                "Content-Type: application/json",
-                "--data",
-                &body.to_string(),
-            ]);
-        }
-        let output = command.arg(format!("http://docker/v1.41{path}")).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, None)
-    }
-
-    fn post(&self, path: &str) -> Answer {
-        self.ask("POST", path, None)
-    }
-
-    /// Makes a container without a network; returns its id.
-    fn create(&self, name: &str, body: Value) -> String {
-        let mut body = body;
-        body["Image"] = "busybox".into();
-        body["HostConfig"]["NetworkMode"] = "none".into();
-        let made = self.ask("POST", &format!("/containers/create?name={name}"), Some(body)).is(201);
-        made.json()["Id"].as_str().unwrap().to_owned()
-    }
-
-    /// Begins what becomes a stream; returns it behind the head of the answer.
-    fn hijack(&self, path: &str, body: &str) -> BufReader<UnixStream> {
-        let mut stream = self.connect();
-        write!(
-            stream,
-            "POST /v1.41{path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut reader = BufReader::new(stream);
-        assert!(head(&mut reader).starts_with("HTTP/1.1 101 "));
-        reader
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
-        for container in containers(&self.machine) {
-            self.machine.run(&["container", "rm", "-f", container["id"].as_str().unwrap()]);
-        }
-    }
-}
-
-/// Reads the head of an answer.
-fn head(reader: &mut impl BufRead) -> String {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert_ne!(reader.read_line(&mut head).unwrap(), 0, "{head}");
-    }
-    head
-}
-
-/// Serves a machine's engine; returns when it answers.
-fn serve(machine: &Machine) -> Child {
-    let mut command = machine.command(&["container", "serve"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("whoever may use this socket is root"), "{line}");
-    child
-}
-
-/// Takes docker's frames apart: what was printed, and what as an error.
-fn printed(bytes: &[u8]) -> (String, String) {
-    let (mut out, mut error) = (String::new(), String::new());
-    let mut rest = bytes;
-    while let [stream, 0, 0, 0, a, b, c, d, more @ ..] = rest {
-        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-        let text = String::from_utf8_lossy(&more[..length]);
-        if *stream == 2 {
-            error.push_str(&text)
-        } else {
-            out.push_str(&text)
-        }
-        rest = &more[length..];
-    }
-    assert!(rest.is_empty(), "{rest:?}");
-    (out, error)
-}
-
-fn shell(script: &str) -> Value {
-    json!({ "Cmd": ["sh", "-c", script] })
-}
 
 #[test]
 fn docker_run_in_the_order_of_its_client_misses_nothing() {
@@ -472,6 +320,44 @@ fn images_volumes_networks_and_events_are_told_in_dockers_shape() {
         .collect();
     assert_eq!(actions[..2], ["create", "start"]);
     assert_eq!(actions.len(), 4, "{actions:?}");
+}
+
+#[test]
+fn a_pull_brings_what_a_create_lacks_and_tells_how_far_it_is() {
+    let served = Served::new();
+    let registry = Registry::start();
+    let name = format!("{}/team/app", registry.address);
+    served.machine.run(&["image", "push", "busybox", &format!("{name}:1")]).ok();
+    let create = || {
+        let body = json!({ "Image": format!("{name}:1"), "Cmd": ["true"] });
+        served.ask("POST", "/containers/create?name=it", Some(body))
+    };
+    create().is(404);
+    let pulled = served.post(&format!("/images/create?fromImage={name}&tag=1")).is(200);
+    let lines: Vec<Value> =
+        pulled.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["status"], "Pulling from team/app");
+    assert!(lines[1]["id"].is_string(), "a layer: {lines:?}");
+    assert!(lines.last().unwrap()["status"].as_str().unwrap().ends_with(":1"), "{lines:?}");
+    create().is(201);
+    served.ask("DELETE", "/containers/it", None).is(204);
+    let none = served.post(&format!("/images/create?fromImage={name}&tag=2")).is(200);
+    assert!(
+        none.body.contains("\"errorDetail\"") && none.body.contains("is not there"),
+        "{}",
+        none.body
+    );
+    // Credentials of a client are not used for anything, and not passed over either.
+    let mut stream = served.connect();
+    // {"username":"me","password":"secret"}
+    let auth = "eyJ1c2VybmFtZSI6Im1lIiwicGFzc3dvcmQiOiJzZWNyZXQifQ==";
+    write!(
+        stream,
+        "POST /v1.41/images/create?fromImage={name}&tag=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+         X-Registry-Auth: {auth}\r\nContent-Length: 0\r\n\r\n"
+    )
+    .unwrap();
+    assert!(head(&mut BufReader::new(stream)).starts_with("HTTP/1.1 501 "));
 }
 
 #[test]

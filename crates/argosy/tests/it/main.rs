@@ -12,6 +12,7 @@ mod demo;
 mod docker;
 mod docker_api;
 mod docker_files;
+mod docker_served;
 mod engine;
 mod events;
 mod fence;
