@@ -115,6 +115,8 @@ impl Store {
 
     /// What each image costs, and the store as a whole.
     pub fn usage(&self) -> Result<Usage, StoreError> {
+        // Nothing goes between the record of an image and what it names.
+        let _shared = self.share()?;
         let records = self.records()?;
         let mut layers: BTreeMap<(&str, &Digest), (u64, usize)> = BTreeMap::new();
         for record in &records {

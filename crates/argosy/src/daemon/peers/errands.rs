@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use argosy_image::{Named, Reference, Sought};
 use tokio::sync::Notify;
@@ -114,10 +115,10 @@ impl Errands {
         std::mem::take(&mut self.lock().ended)
     }
 
-    /// What was told since a moment.
-    pub(super) fn told_since(&self, since: Instant) -> Vec<(Reference, Named)> {
+    /// What was told no longer ago than this.
+    pub(super) fn told_within(&self, age: Duration) -> Vec<(Reference, Named)> {
         let mut state = self.lock();
-        state.told.retain(|(.., at)| *at >= since);
+        state.told.retain(|(.., at)| at.elapsed() <= age);
         state.told.iter().map(|(name, named, _)| (name.clone(), named.clone())).collect()
     }
 }

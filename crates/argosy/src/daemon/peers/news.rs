@@ -130,9 +130,10 @@ impl Reporter {
     async fn tell(&mut self) -> Told {
         let leader = self.leader.leadership.borrow().leader;
         let mut having = self.found.1.clone();
-        if let Some(since) = Instant::now().checked_sub(TOLD_FOR) {
-            for (name, named) in self.errands.told_since(since) {
-                having.names.entry(name).or_insert(named);
+        for (name, named) in self.errands.told_within(TOLD_FOR) {
+            let known = having.names.entry(name).or_insert_with(|| named.clone());
+            if known.pulled < named.pulled {
+                *known = named;
             }
         }
         let (under_way, ended) = (self.under_way().await, self.errands.take_ended());
