@@ -32,7 +32,7 @@ use images::Images;
 use routing::Routing;
 use steps::is_unstarted;
 
-pub use images::IMAGE_SILENCE_MAX;
+pub use images::{IMAGE_SILENCE_MAX, IMAGE_STANDSTILL_MAX};
 
 /// How often an unchanged report is sent again: the leader takes it as a sign of life, and
 /// `lost_after` must be several times this.

@@ -22,6 +22,10 @@ use crate::report::{IMAGES_REPORTED_MAX, Preparing, is_live};
 /// anybody who looks after images starts its units all the same.
 pub const IMAGE_SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// After how long an image of which nothing more comes holds up no start any more, whatever whoever brings
+/// it waits for: longer than one silent registry or machine is waited for.
+pub const IMAGE_STANDSTILL_MAX: Duration = Duration::from_secs(60);
+
 /// What the agent knows of images.
 #[derive(Debug, Default)]
 pub(super) struct Images {
@@ -38,7 +42,9 @@ pub(super) struct Images {
     failed: BTreeSet<String>,
     /// Since when nothing is said of an image that is wanted.
     silent_since: BTreeMap<String, Duration>,
-    /// When the first start that waits in silence is let go.
+    /// Since when it is told of one that it comes, in these words.
+    stands_since: BTreeMap<String, (String, Duration)>,
+    /// When the first start that waits in vain is let go.
     pub(super) let_go_at: Option<Duration>,
 }
 
@@ -50,7 +56,7 @@ impl Images {
     }
 
     fn look(&mut self, now: Duration) {
-        let Images { wanted, states, failed, silent_since, .. } = self;
+        let Images { wanted, states, failed, silent_since, stands_since, .. } = self;
         for image in wanted.iter().flatten() {
             match states.get(image) {
                 None => {
@@ -59,7 +65,15 @@ impl Images {
                 }
                 Some(ImageState::Here) => drop(failed.remove(image)),
                 Some(ImageState::Failed(_)) => drop(failed.insert(image.clone())),
-                Some(ImageState::Coming(_)) => {}
+                Some(ImageState::Coming(text)) => {
+                    let stands = stands_since.entry(image.clone());
+                    let (words, since) = stands.or_insert_with(|| (text.clone(), now));
+                    if words != text {
+                        (*words, *since) = (text.clone(), now);
+                    } else if now >= *since + IMAGE_STANDSTILL_MAX {
+                        failed.insert(image.clone());
+                    }
+                }
             }
             silent_since.remove(image);
         }
@@ -67,6 +81,9 @@ impl Images {
             |image: &String| wanted.as_ref().is_some_and(|wanted| wanted.contains(image));
         failed.retain(is_wanted);
         silent_since.retain(|image, _| is_wanted(image));
+        let comes =
+            |image: &String| matches!(states.get(image), Some(ImageState::Coming(_))) && is_wanted(image);
+        stands_since.retain(|image, _| comes(image));
     }
 
     /// Returns which images are to be brought now: those of units that are here come first, and what
@@ -98,18 +115,20 @@ impl Images {
         if !is_awaited {
             return None;
         }
-        Some(match self.states.get(image) {
+        let stands = self.stands_since.get(image).map(|(_, since)| *since + IMAGE_STANDSTILL_MAX);
+        let (text, let_go_at) = match self.states.get(image) {
             Some(ImageState::Coming(text)) if !text.is_empty() => {
-                format!("brings image {image}: {text}")
+                (format!("brings image {image}: {text}"), stands)
             }
-            Some(_) => format!("brings image {image}"),
+            Some(_) => (format!("brings image {image}"), stands),
             None => {
                 let since = self.silent_since.get(image).copied().unwrap_or(now);
-                let let_go_at = Some(since + IMAGE_SILENCE_MAX).filter(|at| *at > now);
-                self.let_go_at = self.let_go_at.into_iter().chain(let_go_at).min();
-                format!("looks for image {image}")
+                (format!("looks for image {image}"), Some(since + IMAGE_SILENCE_MAX))
             }
-        })
+        };
+        let let_go_at = let_go_at.filter(|at| *at > now);
+        self.let_go_at = self.let_go_at.into_iter().chain(let_go_at).min();
+        Some(text)
     }
 
     /// Returns how far the machine is with what it is to have, for its report.
