@@ -24,7 +24,7 @@ mod timing;
 
 pub use agent::{
     AgentConfig, AgentEffect, AgentEvent, AgentMachine, CURRENT_WITHIN, IMAGE_SILENCE_MAX,
-    REPORT_INTERVAL, Step, WITHDRAW_MAX,
+    IMAGE_STANDSTILL_MAX, REPORT_INTERVAL, Step, WITHDRAW_MAX,
 };
 pub use backend::{BackendEvent, BackendRequest, Connection, RunIdentity, ended_by_fence};
 pub use leader::{LeaderConfig, LeaderEffect, LeaderEvent, LeaderMachine, MOVES_MAX};

@@ -81,8 +81,9 @@ impl Images {
             |image: &String| wanted.as_ref().is_some_and(|wanted| wanted.contains(image));
         failed.retain(is_wanted);
         silent_since.retain(|image, _| is_wanted(image));
-        let comes =
-            |image: &String| matches!(states.get(image), Some(ImageState::Coming(_))) && is_wanted(image);
+        let comes = |image: &String| {
+            matches!(states.get(image), Some(ImageState::Coming(_))) && is_wanted(image)
+        };
         stands_since.retain(|image, _| comes(image));
     }
 
