@@ -83,6 +83,11 @@ impl Error {
         }
     }
 
+    /// Tells whether it is this machine that fails, and not what was to come from elsewhere.
+    pub(crate) const fn is_local(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::DiskFull { .. } | Self::File { .. } | Self::Thread)
+    }
+
     pub(crate) fn manifest(name: impl Into<String>, source: ManifestError) -> Self {
         Self::Manifest { name: name.into(), source: Box::new(source) }
     }

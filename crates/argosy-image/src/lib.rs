@@ -55,7 +55,7 @@ pub use peers::{Answering, Errand, Found, Named, Peer, PeerBlob, PeerError, Peer
 pub use platform::{Platform, PlatformError};
 pub use policy::{POLICY_FILES, Policy, PolicyError};
 pub use progress::{Event, Progress, silent};
-pub use pull::{PullOptions, When, pull};
+pub use pull::{PullOptions, When, is_here, pull};
 pub use push::push;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{

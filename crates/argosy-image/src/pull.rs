@@ -109,6 +109,11 @@ fn hold(store: &Store, image: &Image, options: &PullOptions) -> Result<(), Store
     Ok(())
 }
 
+/// Tells whether an image is here as a whole, for this machine's platform. Reads files.
+pub fn is_here(store: &Store, reference: &Reference) -> bool {
+    matches!(local(store, reference, &Platform::of_this_machine()), Ok(Some(_)))
+}
+
 fn local(store: &Store, reference: &Reference, wanted: &Platform) -> Result<Option<Image>, Error> {
     let image = match store.find(&reference.to_string()) {
         Ok(image) => image,
@@ -144,11 +149,27 @@ struct Asked {
     fetched: Fetched,
     /// When a registry said so, in seconds since 1970.
     pulled: u64,
+    /// Whether it is known from another machine only.
+    by_peer: bool,
 }
 
 impl Pull {
     async fn run(&self, demands: &Demands<'_>) -> Result<Image, Error> {
-        let Asked { fetched: asked, pulled } = self.fetch().await?;
+        let asked = self.fetch().await?;
+        let by_peer = asked.by_peer;
+        match self.bring(asked, demands).await {
+            // What the name meant once may be nowhere any more: it is the registry's to say what it
+            // means now.
+            Err(error) if by_peer && !error.is_local() => match self.fetch_from_registry().await {
+                Ok(asked) => self.bring(asked, demands).await,
+                Err(_) => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    async fn bring(&self, asked: Asked, demands: &Demands<'_>) -> Result<Image, Error> {
+        let Asked { fetched: asked, pulled, .. } = asked;
         let (fetched, manifest) = self.chosen(asked.clone()).await?;
         self.verify(demands, &asked, &fetched).await?;
         let config = self.config(&fetched.source, &manifest.config).await?;

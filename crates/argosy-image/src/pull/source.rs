@@ -29,7 +29,7 @@ impl Pull {
             };
             self.keep(&fetched.digest, &fetched.bytes).await?;
             drop(errand);
-            return Ok(Asked { fetched, pulled: now() });
+            return Ok(Asked { fetched, pulled: now(), by_peer: false });
         }
         let mut errand = None;
         if self.when == When::Missing {
@@ -49,7 +49,7 @@ impl Pull {
         asked: Asked,
         errand: Option<Errand>,
     ) -> Result<Asked, Error> {
-        let Asked { fetched, pulled } = &asked;
+        let Asked { fetched, pulled, .. } = &asked;
         self.keep(&fetched.digest, &fetched.bytes).await?;
         let named = Named { digest: fetched.digest.clone(), pulled: *pulled };
         peers.named(&self.reference, &named).await;
@@ -69,17 +69,19 @@ impl Pull {
             Next::Named(Named { digest, pulled }) => {
                 let max = self.session.store().limits().manifest_bytes_max;
                 let (bytes, errand) = self.here_or_small(peers, &digest, max).await?;
-                Ok((Asked { fetched: given(&digest, bytes, source), pulled }, errand))
+                let fetched = given(&digest, bytes, source);
+                Ok((Asked { fetched, pulled, by_peer: true }, errand))
             }
             Next::Registry(errand) => Err(errand),
             Next::Peers(..) => Err(None),
         }
     }
 
-    async fn fetch_from_registry(&self) -> Result<Asked, Error> {
+    pub(super) async fn fetch_from_registry(&self) -> Result<Asked, Error> {
         let max = self.session.store().limits().manifest_bytes_max;
         let fetched = self.client.manifest(&self.reference, max).await;
-        Ok(Asked { fetched: fetched.map_err(|error| self.failed(error))?, pulled: now() })
+        let fetched = fetched.map_err(|error| self.failed(error))?;
+        Ok(Asked { fetched, pulled: now(), by_peer: false })
     }
 
     /// The manifest of one platform, which an index has named.

@@ -355,6 +355,37 @@ fn without_a_registry_an_image_comes_from_machines_if_its_name_may_be_old() {
 }
 
 #[test]
+fn what_a_name_meant_once_and_nobody_has_any_more_is_asked_of_the_registry() {
+    let made = image();
+    let fake = Fake::with(&made);
+    let old = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [{
+            "mediaType": crate::archive::MANIFEST,
+            "digest": digest_of(b"pruned"),
+            "size": 6,
+            "platform": {"os": "linux", "architecture": architecture()},
+        }],
+    });
+    let old = old.to_string().into_bytes();
+    let cluster = Cluster::of(&[], &made);
+    let name = fake.name("app");
+    {
+        let mut state = cluster.state.lock().unwrap();
+        state.machines.push((Peer { id: "m2".into(), name: "m2".into() }, How::Well));
+        state.contents = BTreeMap::from([(digest_of(&old), old.clone())]);
+        let named = Named { digest: digest_of(&old), pulled: 1_700_000_000 };
+        state.names.insert(name.parse().unwrap(), named);
+    }
+    let folder = folder();
+    let store = store(folder.path());
+    let pulled = cluster.pull(&store, &name, When::Missing).unwrap();
+    assert_right(&pulled, &made);
+    assert_eq!(store.held().unwrap().names[0].named.digest, digest_of(&made.manifest));
+}
+
+#[test]
 fn a_blocked_registry_and_a_policy_say_no_whoever_has_the_image() {
     use argosy_image::{AuthFiles, Policy, Registries, RegistryClient, pull, silent};
     let made = image();

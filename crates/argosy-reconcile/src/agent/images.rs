@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{
-    Assignment, AssignmentEntry, Generation, ImageEngine, ImageState, UnitImage, UnitName, Want,
+    Assignment, AssignmentEntry, Generation, ImageEngine, ImageState, MachineDisk, UnitImage,
+    UnitName, Want,
 };
 use argosy_registry::{ClusterView, Revision};
 
@@ -25,6 +26,10 @@ pub const IMAGE_SILENCE_MAX: Duration = Duration::from_secs(10);
 /// After how long an image of which nothing more comes holds up no start any more, whatever whoever brings
 /// it waits for: longer than one silent registry or machine is waited for.
 pub const IMAGE_STANDSTILL_MAX: Duration = Duration::from_secs(60);
+
+/// From how full a disk on no images are brought for the sake of others: well below where unused images
+/// go (80 % unless a machine is told otherwise), so that one does not come and go.
+const STANDBY_DISK_MAX: u8 = 70;
 
 /// What the agent knows of images.
 #[derive(Debug, Default)]
@@ -89,10 +94,16 @@ impl Images {
 
     /// Returns which images are to be brought now: those of units that are here come first, and what
     /// others may need later waits for them, but for what is here already.
-    fn now_wanted(&self, now: Duration) -> BTreeSet<String> {
+    fn now_wanted(&self, disk: Option<MachineDisk>, now: Duration) -> BTreeSet<String> {
         let waits = self.own.iter().any(|image| self.is_awaited(image, now));
-        let is_here = |image: &&String| self.states.get(*image) == Some(&ImageState::Here);
-        let standby = self.standby.iter().filter(|image| !waits || is_here(image));
+        let has_room = disk.is_none_or(|disk| disk.used_percent < STANDBY_DISK_MAX);
+        // What is on its way is not given up because it takes room.
+        let is_begun = |image: &&String| {
+            let state = self.states.get(*image);
+            state == Some(&ImageState::Here)
+                || !waits && matches!(state, Some(ImageState::Coming(_)))
+        };
+        let standby = self.standby.iter().filter(|image| (!waits && has_room) || is_begun(image));
         self.own.iter().chain(standby).cloned().collect()
     }
 
@@ -164,7 +175,7 @@ impl AgentMachine {
             let standby = assignment.standby.iter().filter(|image| self.is_ours(image));
             self.images.standby = standby.map(|image| image.name.clone()).collect();
         }
-        let wanted = self.images.now_wanted(now);
+        let wanted = self.images.now_wanted(self.disk, now);
         if self.images.wanted.as_ref() != Some(&wanted) {
             effects.push(AgentEffect::Images(wanted.clone()));
             // What was said of an image before says nothing once it is wanted again.

@@ -134,7 +134,9 @@ impl<'i> Work<'i> {
         while let Some(unit) = group.get(next).copied() {
             next += 1;
             let facts = self.units[unit];
-            if let (Wanted::Run, Ok(spec)) = (&facts.wanted, &facts.spec) {
+            if let (Wanted::Run, Ok(spec)) = (&facts.wanted, &facts.spec)
+                && spec.placement.standbys() > 0
+            {
                 images.extend(&spec.images);
             }
             let followers = self.followers.get(&facts.name).into_iter().flatten();

@@ -16,7 +16,7 @@ use argosy_image::{
     Image, Limits, Peers, Progress, PullOptions, Reference, Store, StoreError, When,
 };
 use argosy_model::ImageState;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::IMAGES;
@@ -26,6 +26,11 @@ use crate::failure::chain;
 use plan::Plan;
 use shown::Shown;
 
+/// Images at once: one more while the last layer of another arrives, and no more, so that those
+/// that come first are there first.
+const AT_ONCE: usize = 3;
+/// Looks at once for whether an image is here: a few files each.
+const LOOKS_AT_ONCE: usize = 4;
 /// How often it is looked how far images are, and whether one may have gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the latter is done while pulls are under way.
@@ -57,6 +62,9 @@ enum BringError {
 
 /// How images are brought, and how it is seen that one may have gone.
 trait Source: Send + Sync + 'static {
+    /// Tells whether an image is here. What is here waits for nothing that has to come.
+    fn is_here(&self, name: &str) -> impl Future<Output = bool> + Send;
+
     /// Brings an image, unless it is here.
     fn bring(
         &self,
@@ -86,6 +94,14 @@ impl Pulls {
 }
 
 impl Source for Pulls {
+    async fn is_here(&self, name: &str) -> bool {
+        let (Ok(reference), Ok(store)) = (name.parse::<Reference>(), self.store()) else {
+            return false;
+        };
+        let looking = move || argosy_image::is_here(&store, &reference);
+        tokio::task::spawn_blocking(looking).await.unwrap_or(false)
+    }
+
     async fn bring(&self, name: &str, progress: Progress) -> Result<(), BringError> {
         let reference: Reference =
             name.parse().map_err(|source| BringError::Name { name: name.to_owned(), source })?;
@@ -194,6 +210,8 @@ struct Keeping<S> {
     plan: Plan,
     pulls: JoinSet<Result<(), BringError>>,
     jobs: BTreeMap<Id, Job>,
+    looks: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     begun: Instant,
     stamp: Option<u64>,
     /// When it was last looked for what may have gone.
@@ -212,6 +230,8 @@ impl<S: Source> Keeping<S> {
             plan: Plan::default(),
             pulls: JoinSet::new(),
             jobs: BTreeMap::new(),
+            looks: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
             begun: Instant::now(),
             stamp: None,
             looked: Duration::ZERO,
@@ -245,7 +265,14 @@ impl<S: Source> Keeping<S> {
     fn begin(&mut self, name: String) {
         let shown = Arc::new(Mutex::new(Shown::default()));
         let (told, source, wanted) = (Arc::clone(&shown), Arc::clone(&self.source), name.clone());
+        let (looks, places) = (Arc::clone(&self.looks), Arc::clone(&self.places));
         let handle = self.pulls.spawn(async move {
+            let look = looks.acquire().await.map_err(|_| BringError::Thread)?;
+            if source.is_here(&wanted).await {
+                return Ok(());
+            }
+            drop(look);
+            let _place = places.acquire().await.map_err(|_| BringError::Thread)?;
             let progress: Progress = Arc::new(move |event| lock(&told).take(&event));
             source.bring(&wanted, progress).await
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_image::{Digest, HeldName, Named, Reference, Sought, Store, StoreError};
+use argosy_model::Term;
 use argosy_store::MemberId;
 use tokio::time::Instant;
 
@@ -53,8 +54,8 @@ pub(super) struct Reporter {
     store: Arc<OwnStore>,
     life: u64,
     number: u64,
-    /// What the leader has heard, and which one; none if it is to hear all of it.
-    heard: Option<(Having, Option<MemberId>)>,
+    /// What the leader has heard, and which one of which term; none if it is to hear all of it.
+    heard: Option<(Having, Option<(MemberId, Term)>)>,
     /// When that was.
     heard_at: Instant,
     /// What was found last, and by which mark of the store.
@@ -94,9 +95,11 @@ impl Reporter {
         let mut leadership = self.leader.leadership.clone();
         loop {
             leadership.mark_unchanged();
+            // Before it is looked what is here: what has ended until then is found.
+            let ended = self.errands.take_ended();
             let looked = self.look().await;
             self.note(looked);
-            let pause = match self.tell().await {
+            let pause = match self.tell(ended).await {
                 Told::Later(pause) => pause,
                 Told::Yes if self.errands.running().is_empty() => LOOK_EVERY,
                 Told::Yes => PROGRESS_EVERY,
@@ -127,16 +130,23 @@ impl Reporter {
         self.problem = problem;
     }
 
-    async fn tell(&mut self) -> Told {
-        let leader = self.leader.leadership.borrow().leader;
+    async fn tell(&mut self, ended: Vec<Sought>) -> Told {
+        // One that begins anew knows nothing, be it the same machine.
+        let leader = {
+            let leadership = self.leader.leadership.borrow();
+            leadership.leader.map(|leader| (leader, leadership.term))
+        };
         let mut having = self.found.1.clone();
         for (name, named) in self.errands.told_within(TOLD_FOR) {
+            if having.names.len() >= NAMES_MAX && !having.names.contains_key(&name) {
+                continue;
+            }
             let known = having.names.entry(name).or_insert_with(|| named.clone());
             if known.pulled < named.pulled {
                 *known = named;
             }
         }
-        let (under_way, ended) = (self.under_way().await, self.errands.take_ended());
+        let under_way = self.under_way().await;
         let before = self.heard.take().filter(|(_, whom)| *whom == leader);
         let nothing = ended.is_empty() && under_way.is_empty();
         let same = match &before {

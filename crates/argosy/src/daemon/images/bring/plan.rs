@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use argosy_model::ImageState;
 
-/// Images at once: one more while the last layer of another arrives, and no more, so that those
-/// that come first are there first.
-const AT_ONCE: usize = 3;
 /// Before what failed is tried again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause: what is mended is seen within a minute.
@@ -59,9 +56,8 @@ impl Plan {
         gone
     }
 
-    /// Returns what is to be brought from now on.
+    /// Returns what is to be brought from now on, in this order.
     pub(super) fn begin(&mut self, now: Duration) -> Vec<String> {
-        let running = self.images.values().filter(|image| image.is_running).count();
         let is_due = |image: &Wanted| match &image.how {
             _ if image.is_running => false,
             How::New | How::Doubted => true,
@@ -76,11 +72,7 @@ impl Plan {
             .map(|(name, image)| (matches!(image.how, How::Failed { .. }), name))
             .collect();
         due.sort();
-        let names: Vec<String> = due
-            .into_iter()
-            .take(AT_ONCE.saturating_sub(running))
-            .map(|(_, name)| name.clone())
-            .collect();
+        let names: Vec<String> = due.into_iter().map(|(_, name)| name.clone()).collect();
         for name in &names {
             if let Some(image) = self.images.get_mut(name) {
                 image.is_running = true;
@@ -137,8 +129,7 @@ impl Plan {
             (Some(progress), _) => ImageState::Coming(progress.clone()),
             (None, How::Here | How::Doubted) => ImageState::Here,
             (None, How::Failed { why, .. }) => ImageState::Failed(why.clone()),
-            (None, How::New) if image.is_running => ImageState::Coming("asked for".to_owned()),
-            (None, How::New) => ImageState::Coming("after others".to_owned()),
+            (None, How::New) => ImageState::Coming("asked for".to_owned()),
         };
         self.images.iter().map(|(name, image)| (name.clone(), state(image))).collect()
     }
@@ -157,15 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn a_few_at_once_and_what_is_new_before_what_failed() {
+    fn each_once_and_what_is_new_before_what_failed() {
         let mut plan = Plan::default();
-        plan.want(&names(&["a", "b", "c", "d"]));
+        plan.want(&names(&["a", "b", "c"]));
         assert_eq!(plan.begin(at(0)), ["a", "b", "c"]);
         assert!(plan.begin(at(0)).is_empty());
         plan.end("a", Some("no".to_owned()), at(1));
-        assert_eq!(plan.begin(at(9)), ["d"]);
+        plan.want(&names(&["a", "b", "c", "d"]));
         plan.end("b", None, at(9));
-        assert_eq!(plan.begin(at(9)), ["a"]);
+        assert_eq!(plan.begin(at(9)), ["d", "a"]);
         let states = plan.states();
         assert_eq!(states["a"], ImageState::Failed("no".to_owned()), "until it is known better");
         assert_eq!(states["b"], ImageState::Here);

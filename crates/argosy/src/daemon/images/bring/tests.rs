@@ -30,13 +30,14 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Source for Fake {
+    async fn is_here(&self, name: &str) -> bool {
+        lock(&self.here).contains(name)
+    }
+
     async fn bring(&self, name: &str, progress: Progress) -> Result<(), BringError> {
         let at_once = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(at_once, Ordering::Relaxed);
         let _under_way = UnderWay(self);
-        if lock(&self.here).contains(name) {
-            return Ok(());
-        }
         *lock(&self.asked).entry(name.to_owned()).or_default() += 1;
         let (manifest, platform) = (Digest::sha256(b""), "linux/amd64".parse().unwrap());
         progress(Event::Resolved { manifest: manifest.clone(), platform, layers: 1, bytes: 7 });
@@ -108,6 +109,19 @@ async fn what_is_wanted_comes_a_few_at_a_time_and_what_goes_comes_again() {
     assert_eq!(lock(&kept.fake.asked)["a"], 1, "what stayed was not brought again");
     drop(kept.want);
     kept.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_here_waits_for_nothing_that_has_to_come() {
+    let mut kept = Kept::new(&[]);
+    kept.want.send_replace(names(&["a", "b", "c"]));
+    let come = |states: &BTreeMap<String, ImageState>| {
+        states.values().filter(|it| matches!(it, ImageState::Coming(_))).count() == 3
+    };
+    kept.until(come).await;
+    lock(&kept.fake.here).insert("z".to_owned());
+    kept.want.send_replace(names(&["a", "b", "c", "z"]));
+    kept.until(|states| states.get("z") == Some(&ImageState::Here) && come(states)).await;
 }
 
 #[tokio::test]
