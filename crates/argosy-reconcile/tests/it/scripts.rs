@@ -120,6 +120,7 @@ fn run(world: &mut World, line: &str) -> String {
             };
             world.image(rest[0], rest[1], state);
         }
+        "fill" => world.fill(rest[0], rest[1].parse().unwrap(), false),
         "elect" => world.elect(),
         "cut-off" => world.cut_off(rest[0]),
         "reach" => world.reach(rest[0]),

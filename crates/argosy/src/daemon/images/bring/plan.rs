@@ -194,6 +194,6 @@ mod tests {
         assert_eq!(plan.states().len(), 1);
         plan.want(&names(&["a", "c"]));
         plan.end("a", Some("given up".to_owned()), at(1));
-        assert_eq!(plan.states()["a"], ImageState::Coming("after others".to_owned()));
+        assert_eq!(plan.states()["a"], ImageState::Coming("asked for".to_owned()));
     }
 }
