@@ -211,7 +211,7 @@ pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Ans
     let tty = asked.spec.process.tty;
     // Of two who start it at once, one does.
     fs::File::create_new(path.with_extension(BEGUN)).map_err(|_| started())?;
-    let streams = Streams { interactive: asked.input && !is_left, attachable: false };
+    let streams = Streams { interactive: asked.input && !is_left, attachable: !is_left };
     let request = server.engine.containers.exec_request(&container, &asked.spec, streams)?;
     let mut command = Command::from(helper(&request)?);
     let terminal = prepare(&mut command, &asked, is_left)
@@ -226,19 +226,30 @@ pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Ans
     }
     let (server_too, id) = (Arc::clone(server), id.to_owned());
     Ok(hijacked(server, call, tty, move |line| async move {
+        let departure = line.departure();
         let (input, output) = split(line);
         let output = Mutex::new(output);
-        match terminal {
-            Some(Terminal { from, to, own }) => {
-                if let Some(number) = child.id() {
-                    server_too.sessions.lock().insert(id.clone(), (own, number));
+        let passed = async {
+            match terminal {
+                Some(Terminal { from, to, own }) => {
+                    if let Some(number) = child.id() {
+                        server_too.sessions.lock().insert(id.clone(), (own, number));
+                    }
+                    at_terminal((input, &output), (from, to), asked.input).await;
                 }
-                at_terminal((input, &output), (from, to), asked.input).await;
-                server_too.sessions.lock().remove(&id);
+                None => drop(at_pipes((input, &output), &mut child).await),
             }
-            // As with docker, the process goes on when its client has left.
-            None => drop(at_pipes((input, &output), &mut child).await),
+        };
+        // As with docker, the process goes on when its client has left: what it prints then its helper
+        // takes, and passes to nobody.
+        match departure {
+            Ok(departure) => tokio::select! {
+                () = passed => {}
+                () = departure.wait() => {}
+            },
+            Err(_) => passed.await,
         }
+        server_too.sessions.lock().remove(&id);
         // A client asks for the exit status as soon as nothing more comes.
         ended(&mut child, path, asked).await;
         drop(output.into_inner().shutdown().await);
