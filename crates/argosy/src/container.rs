@@ -211,7 +211,9 @@ impl Engine {
 
 pub(crate) fn failed(error: &ContainerError) -> Failure {
     let exit = match error {
-        ContainerError::NotRunning { .. } | ContainerError::Running { .. } => Exit::Refused,
+        ContainerError::NotRunning { .. }
+        | ContainerError::Running { .. }
+        | ContainerError::Held { .. } => Exit::Refused,
         _ => Exit::BadInput,
     };
     Failure::new(exit, chain(error))

@@ -81,9 +81,9 @@ impl From<ContainerError> for Refusal {
     fn from(error: ContainerError) -> Refusal {
         let status = match &error {
             ContainerError::NotFound { .. } => StatusCode::NOT_FOUND,
-            ContainerError::Running { .. } | ContainerError::NotRunning { .. } => {
-                StatusCode::CONFLICT
-            }
+            ContainerError::Running { .. }
+            | ContainerError::Held { .. }
+            | ContainerError::NotRunning { .. } => StatusCode::CONFLICT,
             ContainerError::Refused { .. } => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

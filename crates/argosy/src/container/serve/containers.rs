@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use super::super::list::found;
+use super::super::start::EXIT_THERE;
 use super::super::{STOP_GRACE, ids, inspect, options, pod, rename as renaming};
 use super::answer::{Answer, Refusal, done, empty, in_thread, json, with_status};
 use super::call::Call;
@@ -108,6 +109,7 @@ pub(super) async fn start(server: &Arc<Server>, name: &str) -> Answer {
         let ended = run(&server.engine, &["start", "--report", id.as_str()]).await?;
         return match ended.code {
             0 => Ok(done()),
+            code if code == i32::from(EXIT_THERE) => Ok(empty(StatusCode::NOT_MODIFIED)),
             code => Err(not_started(code, &ended.stderr)),
         };
     };
@@ -121,6 +123,12 @@ pub(super) async fn start(server: &Arc<Server>, name: &str) -> Answer {
     let Some((stdout, stderr)) = pipes else {
         return Err(Refusal::failed("the start has no output"));
     };
+    if status.code() == Some(i32::from(EXIT_THERE)) {
+        // Somebody else was faster, and has its output.
+        drop(first.send(Begun::There));
+        waiting.for_each(|it| drop(it.send(Begun::There)));
+        return Ok(empty(StatusCode::NOT_MODIFIED));
+    }
     if !status.success() {
         let mut said = Vec::new();
         // Why it failed is said all the same.
