@@ -1,10 +1,12 @@
 //! Clients of docker's API that leave, and what becomes of what they have begun.
 
+use std::fs;
 use std::io::{BufReader, Read, Write};
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::docker_served::{Served, head, shell};
+use crate::docker_served::{Served, head, serve, shell};
 
 /// As many connections as the server has places.
 const PLACES: usize = 256;
@@ -73,4 +75,72 @@ fn an_executed_process_goes_on_when_its_client_leaves_and_its_end_is_known_with_
         });
         assert_eq!(code, 6, "terminal: {tty}");
     }
+}
+
+#[test]
+fn a_process_whose_server_and_helper_are_gone_has_ended() {
+    let mut served = Served::new();
+    let id = served.create("it", json!({ "Cmd": ["sleep", "1000"] }));
+    served.post(&format!("/containers/{id}/start")).is(204);
+    let body = json!({ "AttachStdout": true, "Cmd": ["sleep", "1000"] });
+    let made = served.ask("POST", &format!("/containers/{id}/exec"), Some(body)).is(201).json();
+    let exec = made["Id"].as_str().unwrap().to_owned();
+    let stream = served.hijack(&format!("/exec/{exec}/start"), "{}");
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+    drop(stream);
+    served.server = serve(&served.machine);
+    let told = |served: &Served| served.get(&format!("/exec/{exec}/json")).is(200).json();
+    let before = told(&served);
+    assert_eq!((&before["Running"], &before["ExitCode"]), (&true.into(), &json!(null)));
+    let helper = before["Pid"].to_string();
+    assert!(Command::new("kill").args(["-KILL", &helper]).status().unwrap().success());
+    served.machine.wait("its end", |_| told(&served)["Running"] == false);
+    assert_eq!(told(&served)["ExitCode"], 255);
+}
+
+#[test]
+fn an_archive_that_breaks_off_does_not_look_whole() {
+    let served = Served::new();
+    let script = "busybox dd if=/dev/zero of=/large bs=1M count=64 2>/dev/null; exec sleep 1000";
+    let id = served.create("it", shell(script));
+    served.post(&format!("/containers/{id}/start")).is(204);
+    let is_there =
+        ["container", "exec", "it", "sh", "-c", "test $(busybox stat -c %s /large) = 67108864"];
+    served.machine.wait("the file", |m| m.run(&is_there).code == 0);
+    let mut stream = served.connect();
+    write!(
+        stream,
+        "GET /containers/{id}/archive?path=/large HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut stream = BufReader::new(stream);
+    assert!(head(&mut stream).starts_with("HTTP/1.1 200 "));
+    // It waits for its reader.
+    let children = format!("/proc/{0}/task", served.server.id());
+    let children: Vec<String> = fs::read_dir(children)
+        .unwrap()
+        .flat_map(|it| fs::read_to_string(it.unwrap().path().join("children")))
+        .flat_map(|it| it.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(children.len(), 1, "the copy alone");
+    assert!(Command::new("kill").args(["-KILL", &children[0]]).status().unwrap().success());
+    let mut bytes = Vec::new();
+    drop(stream.read_to_end(&mut bytes));
+    assert!(bytes.len() < 64 << 20 && !bytes.ends_with(b"0\r\n\r\n"));
+}
+
+#[test]
+fn a_container_that_another_command_holds_is_not_started() {
+    let served = Served::new();
+    let id = served.create("it", json!({ "Cmd": ["sleep", "1000"] }));
+    // As a commit does.
+    let lock = served.machine.path(&format!("data/containers/{id}/lock"));
+    let lock = fs::File::options().create(true).append(true).open(lock).unwrap();
+    lock.lock().unwrap();
+    let refused = served.post(&format!("/containers/{id}/start")).is(409).message();
+    assert!(refused.contains("is held by another command"), "{refused}");
+    lock.unlock().unwrap();
+    served.post(&format!("/containers/{id}/start")).is(204);
+    served.post(&format!("/containers/{id}/start")).is(304);
 }
