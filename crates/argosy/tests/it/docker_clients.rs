@@ -144,3 +144,28 @@ fn a_container_that_another_command_holds_is_not_started() {
     served.post(&format!("/containers/{id}/start")).is(204);
     served.post(&format!("/containers/{id}/start")).is(304);
 }
+
+#[test]
+fn one_that_its_end_would_take_away_goes_when_it_cannot_even_begin() {
+    let served = Served::new();
+    let body = json!({ "Image": "busybox", "Cmd": ["true"], "HostConfig": { "AutoRemove": true } });
+    let made = served.ask("POST", "/containers/create?name=it", Some(body)).is(201).json();
+    let id = made["Id"].as_str().unwrap();
+    let mut waiting = served.connect();
+    write!(
+        waiting,
+        "POST /containers/{id}/wait?condition=removed HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+    .unwrap();
+    let mut waiting = BufReader::new(waiting);
+    assert!(head(&mut waiting).starts_with("HTTP/1.1 200 "));
+    // What networks it is on.
+    fs::remove_file(served.machine.path(&format!("data/containers/{id}/network.json"))).unwrap();
+    let refused = served.post(&format!("/containers/{id}/start"));
+    assert!(refused.status >= 400 && refused.message().contains("networks"), "{}", refused.body);
+    let mut told = String::new();
+    waiting.read_to_string(&mut told).unwrap();
+    assert!(told.contains("\"StatusCode\":125"), "{told}");
+    served.get(&format!("/containers/{id}/json")).is(404);
+}
