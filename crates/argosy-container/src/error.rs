@@ -22,6 +22,10 @@ pub enum ContainerError {
     Exists { id: ContainerId },
     #[error("container {id} runs")]
     Running { id: ContainerId },
+    #[error(
+        "container {id} is held by another command, such as a commit: try again once that is done"
+    )]
+    Held { id: ContainerId },
     #[error("container {id} does not run")]
     NotRunning { id: ContainerId },
     #[error("container {id} is paused: resume it first")]

@@ -42,7 +42,7 @@ impl Containers {
             Ok(run) => run,
             Err(ContainerError::NotRunning { .. }) => {
                 let lock = self.try_lock(id)?;
-                let lock = lock.ok_or_else(|| ContainerError::Running { id: id.clone() })?;
+                let lock = lock.ok_or_else(|| ContainerError::Held { id: id.clone() })?;
                 let root = self.mounted(&spec)?;
                 return Ok(ContainerFiles { root, owner, _lock: Some(lock) });
             }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecSpec;
-use crate::monitor::Streams;
+use crate::monitor::{Ended, Streams};
 use crate::ready::Ready;
 use crate::record;
 use crate::spec::ContainerId;
@@ -147,7 +147,7 @@ fn run(
                 }
             }
             let ended = containers.run_foreground(&id, options, lock, witness);
-            if options.remove && !matches!(ended, Err(ContainerError::Running { .. })) {
+            if options.remove && !is_anothers(&ended) {
                 match containers.delete(&id, true) {
                     Ok(by_us) => witness.removed(&containers, &id, by_us),
                     // Somebody else was first.
@@ -174,6 +174,11 @@ fn run(
             containers.exec_foreground(&id, exec, streams, background)
         }
     }
+}
+
+/// Tells whether a container was not run because it is in somebody else's hands.
+fn is_anothers(ended: &Result<Ended, ContainerError>) -> bool {
+    matches!(ended, Err(ContainerError::Running { .. } | ContainerError::Held { .. }))
 }
 
 /// Says something on the standard error.

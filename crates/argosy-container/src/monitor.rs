@@ -73,6 +73,7 @@ impl Containers {
         witness: &mut dyn Witness,
     ) -> Result<Ended, ContainerError> {
         let spec = self.spec(id)?;
+        let lock = lock.map_or_else(|| self.lock_idle(id), Ok)?;
         let caller = options.background.then(|| Caller::take(options.keeps_output));
         let caller = caller.transpose().map_err(ContainerError::system("leave the terminal"))?;
         let signals =
@@ -86,7 +87,7 @@ impl Containers {
             Relay::prepare(streams, spec.process.tty, log, !options.background)
                 .map_err(ContainerError::system("make the container's streams"))?;
         let started =
-            inner.replaced(|| self.start(&spec, options.remove, lock)).inspect_err(|error| {
+            inner.replaced(|| self.start(&spec, options.remove, &lock)).inspect_err(|error| {
                 let exit = Exit {
                     code: error.exit_code(),
                     oom_killed: false,
@@ -95,9 +96,7 @@ impl Containers {
                     finished_ms: now_ms(),
                     clamped: Vec::new(),
                 };
-                if !matches!(error, ContainerError::Running { .. }) {
-                    drop(record::write(&self.exit_path(id), &exit));
-                }
+                drop(record::write(&self.exit_path(id), &exit));
             })?;
         drop(inner);
         // Before anybody hears that it runs, and attaches.
@@ -108,7 +107,7 @@ impl Containers {
             if let Some(caller) = caller {
                 caller.leave().map_err(ContainerError::system("leave the caller"))?;
             }
-            let new = Monitor::new(self, &spec, started, relay, signals, options)?;
+            let new = Monitor::new(self, &spec, (started, lock), relay, signals, options)?;
             monitor.insert(new).watch()
         })();
         match (watched, monitor) {
@@ -128,6 +127,8 @@ struct Monitor<'a> {
     containers: &'a Containers,
     id: &'a ContainerId,
     started: Started,
+    /// Held for as long as it runs.
+    lock: Lock,
     init: OwnedFd,
     relay: Relay,
     checks: Option<Checks>,
@@ -141,6 +142,8 @@ struct Monitor<'a> {
     carried_out: Option<i32>,
     /// When it ends by SIGKILL, if its bad health has had it stopped.
     end_by: Option<Instant>,
+    /// The signal that its bad health has ended it by.
+    demanded: Option<i32>,
     stop_signal: i32,
     /// What a supervisor has not been told yet.
     ready: Option<Ready>,
@@ -154,7 +157,7 @@ impl<'a> Monitor<'a> {
     fn new(
         containers: &'a Containers,
         spec: &'a ContainerSpec,
-        mut started: Started,
+        (mut started, lock): (Started, Lock),
         mut relay: Relay,
         signals: OwnedFd,
         options: RunOptions,
@@ -176,6 +179,7 @@ impl<'a> Monitor<'a> {
             containers,
             id: &spec.id,
             started,
+            lock,
             init,
             relay,
             checks,
@@ -185,6 +189,7 @@ impl<'a> Monitor<'a> {
             hearing: None,
             carried_out: None,
             end_by: None,
+            demanded: None,
             stop_signal: spec.stop_signal.unwrap_or(libc::SIGTERM),
             ready: options.ready,
             ready_again: None,
@@ -203,10 +208,7 @@ impl<'a> Monitor<'a> {
             }
             let now = Instant::now();
             self.say_ready(now);
-            if let Some(checks) = &mut self.checks {
-                checks.advance(self.containers, self.id, now);
-            }
-            self.follow_health(now);
+            self.check_health(now);
             if let Some(attendance) = &mut self.started.attendance {
                 attendance.advance(now);
             }

@@ -61,7 +61,10 @@ pub fn lock_within(path: &Path, hold: Hold, limit: Duration) -> Result<File, Loc
         Hold::Alone => FlockOperation::NonBlockingLockExclusive,
     };
     let failed = |source: io::Error| LockError::File { path: path.to_owned(), source };
-    let open = File::options().create(true).append(true).mode(0o600).open(path);
+    let mut options = File::options();
+    // No link leads to somebody else's file.
+    options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let open = options.open(path);
     let file = open.map_err(failed)?;
     let until = Instant::now() + limit;
     loop {
@@ -98,6 +101,15 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         private_directory(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
+    }
+
+    #[test]
+    fn no_link_leads_to_another_file() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, other) = (place.path().join("lock"), place.path().join("other"));
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        assert!(matches!(try_lock(&path, Hold::Alone), Err(LockError::File { .. })));
+        assert!(!other.exists());
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub(crate) struct Started {
     pub(crate) pid: i32,
     /// Our end of its terminal.
     pub(crate) terminal: Option<OwnedFd>,
-    /// Held for as long as it runs.
-    pub(crate) lock: Lock,
     /// Whether it is removed at its end.
     pub(crate) throw_away: bool,
     /// What serves its network.
@@ -50,15 +48,15 @@ pub(crate) struct Started {
 
 impl Containers {
     /// Starts a container as a child of this process, which has one thread and stays as its
-    /// monitor.
+    /// monitor. Whoever calls it has the lock, and keeps it also if the start fails: until that is on
+    /// record, nobody else starts it.
     pub(crate) fn start(
         &self,
         spec: &ContainerSpec,
         throw_away: bool,
-        lock: Option<Lock>,
+        lock: &Lock,
     ) -> Result<Started, ContainerError> {
         let id = &spec.id;
-        let lock = lock.map_or_else(|| self.lock_idle(id), Ok)?;
         self.clear_run(id)?;
         let mut launch = Launch::first(spec)?;
         let mut clamped = Vec::new();
@@ -77,7 +75,7 @@ impl Containers {
             clamped: Vec::new(),
             started_ms: now_ms(),
         };
-        self.begin(spec, &record, &lock)?;
+        self.begin(spec, &record, lock)?;
         launch.company = self.expect_company(id, spec.pod.as_ref())?;
         let company = match &spec.pod {
             Some(PodPart::Member { of }) => self.keep_company(of)?,
@@ -102,12 +100,12 @@ impl Containers {
         };
         let made = make(&mut surroundings, launch, joined.pid.as_ref());
         let started = made.and_then(|(pid, link)| {
-            self.lead(&surroundings, &mut record, clamped, (pid, &link), &lock)
+            self.lead(&surroundings, &mut record, clamped, (pid, &link), lock)
                 .inspect_err(|_| kill(pid))
         });
         match started {
             Ok(Led { pid, terminal, attendance, guard }) => {
-                Ok(Started { record, pid, terminal, lock, throw_away, attendance, guard, company })
+                Ok(Started { record, pid, terminal, throw_away, attendance, guard, company })
             }
             Err(error) => {
                 drop(self.clear_run(id));

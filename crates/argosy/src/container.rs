@@ -126,20 +126,31 @@ impl Engine {
 
     /// Returns the container that a user means: by name, id, or the beginning of one.
     fn find(&self, wanted: &str) -> Result<ContainerId, Failure> {
-        if let Some(id) = self.named(wanted)? {
-            return Ok(id);
-        }
-        let ids = self.ids()?;
-        let mut begun = ids.iter().filter(|id| id.as_str().starts_with(wanted));
-        match (begun.next(), begun.next()) {
-            (Some(id), None) if !wanted.is_empty() => Ok(id.clone()),
-            (Some(_), Some(_)) => {
+        match self.meant(wanted)? {
+            Meant::One(id) => Ok(id),
+            Meant::Several => {
                 let message = format!("{wanted:?} begins the ids of several containers");
                 Err(Failure::new(Exit::BadInput, message).with_help("give more of it"))
             }
-            _ => Err(Failure::new(Exit::BadInput, format!("there is no container {wanted:?}"))
-                .with_help("list them: argosy container ps --all")),
+            Meant::Nobody => {
+                Err(Failure::new(Exit::BadInput, format!("there is no container {wanted:?}"))
+                    .with_help("list them: argosy container ps --all"))
+            }
         }
+    }
+
+    /// Looks which containers may be meant.
+    fn meant(&self, wanted: &str) -> Result<Meant, Failure> {
+        if let Some(id) = self.named(wanted)? {
+            return Ok(Meant::One(id));
+        }
+        let ids = self.ids()?;
+        let mut begun = ids.iter().filter(|id| id.as_str().starts_with(wanted));
+        Ok(match (begun.next(), begun.next()) {
+            (Some(id), None) if !wanted.is_empty() => Meant::One(id.clone()),
+            (Some(_), Some(_)) => Meant::Several,
+            _ => Meant::Nobody,
+        })
     }
 
     /// Stops a container: SIGKILL after a time, or after what it was run with.
@@ -209,9 +220,18 @@ impl Engine {
     }
 }
 
+/// Who is meant by a name, an id, or the beginning of one.
+enum Meant {
+    One(ContainerId),
+    Several,
+    Nobody,
+}
+
 pub(crate) fn failed(error: &ContainerError) -> Failure {
     let exit = match error {
-        ContainerError::NotRunning { .. } | ContainerError::Running { .. } => Exit::Refused,
+        ContainerError::NotRunning { .. }
+        | ContainerError::Running { .. }
+        | ContainerError::Held { .. } => Exit::Refused,
         _ => Exit::BadInput,
     };
     Failure::new(exit, chain(error))

@@ -49,13 +49,16 @@ impl Monitor<'_> {
         drop(self.started.attendance);
         drop(self.started.guard);
         self.containers.clear_run(self.id)?;
-        drop(self.started.lock);
+        drop(self.lock);
         drop(self.started.company);
         let (passed_on, supervised) = (&self.passed_on, self.supervised);
-        let end = End { code: exit.code, passed_on, asked: &asked.signals, supervised };
+        // A program that was stopped for its bad health may end as if all were well: its unit has failed.
+        let demanded = self.demanded.filter(|_| supervised && exit.code == 0);
+        let code = demanded.map_or(exit.code, code_by);
+        let end = End { code, passed_on, asked: &asked.signals, supervised };
         let by = end.signal();
         let rest = Rest { relay: self.relay, signals: self.signals, _raw: self.raw };
-        Ok(Ended { code: exit.code, by, rest })
+        Ok(Ended { code, by, rest })
     }
 }
 

@@ -81,6 +81,11 @@ impl Checks {
         }
     }
 
+    /// Tells whether a command is to be made, or something follows from those that were.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.demand.is_some() || now >= self.due()
+    }
+
     /// Takes what is to be done with the container, once.
     pub(crate) fn demand(&mut self) -> Option<Demand> {
         self.demand.take()

@@ -174,8 +174,11 @@ impl Containers {
                 return Ok(lock);
             }
             let begins_or_runs = |it: RunRecord| it.is_running() || it.is_setting_up();
-            if self.run_record(id)?.is_some_and(begins_or_runs) || Instant::now() > until {
+            if self.run_record(id)?.is_some_and(begins_or_runs) {
                 return Err(ContainerError::Running { id: id.clone() });
+            }
+            if Instant::now() > until {
+                return Err(ContainerError::Held { id: id.clone() });
             }
             sleep(LOOK);
         }

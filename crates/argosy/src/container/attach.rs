@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argosy_container::{ContainerError, ContainerId};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -120,9 +121,11 @@ pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
     let directory = File::open(path.parent().ok_or_else(wrong)?)?;
     let name = path.file_name().ok_or_else(wrong)?;
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
-    let socket = std::os::unix::net::UnixStream::connect(short)?;
-    socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
+    // A monitor that takes no more of them is no reason to wait.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(short)?)?;
+    UnixStream::from_std(socket.into())
 }
 
 async fn serve(

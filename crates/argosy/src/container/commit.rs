@@ -2,6 +2,7 @@
 
 mod change;
 mod layer;
+mod thaw;
 
 use std::sync::mpsc::sync_channel;
 use std::thread::sleep;
@@ -21,6 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 use change::Change;
 use layer::{Ids, Whole};
+use thaw::Thaw;
 
 pub(super) fn commit(
     engine: &Engine,
@@ -116,42 +118,30 @@ const STILL_MAX: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Keeps a container's files as they are while they are read; it goes on when this is dropped.
-struct Still<'a> {
-    engine: &'a Engine,
-    id: &'a ContainerId,
-    is_paused: bool,
-    taken: Option<Taken>,
+struct Still {
+    _thaw: Thaw,
+    _taken: Option<Taken>,
 }
 
-impl<'a> Still<'a> {
-    fn begin(engine: &'a Engine, id: &'a ContainerId, pauses: bool) -> Result<Still<'a>, Failure> {
+impl Still {
+    fn begin(engine: &Engine, id: &ContainerId, pauses: bool) -> Result<Still, Failure> {
+        let thaw = Thaw::begin(engine, id).map_err(|error| {
+            Failure::new(Exit::BadInput, format!("cannot listen for signals: {error}"))
+        })?;
         let until = Instant::now() + STILL_MAX;
         loop {
             let taken = engine.containers.take(id).map_err(|error| failed(&error))?;
-            let mut still = Still { engine, id, is_paused: false, taken };
             let state = engine.containers.inspect(id).map_err(|error| failed(&error))?.state;
             // One that somebody has paused stays so.
-            if still.taken.is_some() || !pauses || state == State::Paused {
-                return Ok(still);
+            if taken.is_some() || !pauses || state == State::Paused {
+                return Ok(Still { _thaw: thaw, _taken: taken });
             }
-            match engine.containers.pause(id) {
-                Ok(()) => {
-                    still.is_paused = true;
-                    return Ok(still);
-                }
+            match thaw.pause() {
+                Ok(()) => return Ok(Still { _thaw: thaw, _taken: None }),
                 // It ends just now, or does not run yet.
                 Err(ContainerError::NotRunning { .. }) if Instant::now() < until => sleep(LOOK),
                 Err(error) => return Err(failed(&error)),
             }
-        }
-    }
-}
-
-impl Drop for Still<'_> {
-    fn drop(&mut self) {
-        if self.is_paused {
-            // One that was removed meanwhile needs no word.
-            drop(self.engine.containers.resume(self.id));
         }
     }
 }

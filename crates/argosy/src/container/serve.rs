@@ -189,8 +189,9 @@ async fn connection(
         async move { Ok::<Response<Body>, Infallible>(route::answer(&server, place, request).await) }
     });
     let mut builder = http1::Builder::new();
-    // A client that has nothing more to say still listens.
-    builder.half_close(true).timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    // One that says nothing more has left: kept open for its answer, lines of clients that are gone would
+    // never be noticed.
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = pin!(serving);
     tokio::select! {

@@ -21,6 +21,10 @@ use crate::args::{ContainerAttach, ContainerStart};
 use crate::failure::{Exit, Failure};
 use crate::printer::Printer;
 
+/// What a start that reports ends with if the container runs already, or somebody else starts it just
+/// now: it has its output elsewhere.
+pub(super) const EXIT_THERE: u8 = 3;
+
 /// How the next run of a container is begun.
 #[derive(Debug, Clone, Copy)]
 struct How {
@@ -72,17 +76,20 @@ pub(super) fn restart(
 fn start_one(engine: &Engine, name: &str, how: How) -> Result<(), Failure> {
     // It says itself why it did not start.
     match start_in(engine, name, how)? {
-        ExitCode::SUCCESS => Ok(()),
+        code if code == ExitCode::SUCCESS || code == ExitCode::from(EXIT_THERE) => Ok(()),
         _ => Err(Failure::new(Exit::BadInput, format!("container {name} did not start"))),
     }
 }
 
-/// The same; returns how the monitor has ended if it did not start.
+/// The same; returns how the monitor has ended if it did not start, and [`EXIT_THERE`] if it was there.
 fn start_in(engine: &Engine, name: &str, how: How) -> Result<ExitCode, Failure> {
     let id = engine.find(name)?;
-    let Some((taken, request)) = take(engine, &id, how)? else { return Ok(ExitCode::SUCCESS) };
+    let Some((taken, request)) = take(engine, &id, how)? else {
+        return Ok(ExitCode::from(EXIT_THERE));
+    };
     let output = if how.keeps_output { Output::Kept } else { Output::Nobodys };
-    start_in_background(&request, output, EXIT_NOT_MADE, Some(taken))
+    let started = start_in_background(&request, output, EXIT_NOT_MADE, Some(taken));
+    started.inspect_err(|_| discard(engine, &id))
 }
 
 /// Becomes the monitor of a container, or attaches to one that runs.
@@ -95,7 +102,12 @@ fn start_attached(
     let id = engine.find(name)?;
     let how = How { background: false, interactive: options.interactive, keeps_output: false };
     match take(engine, &id, how)? {
-        Some((_taken, request)) => Err(become_helper(&request)),
+        Some((taken, request)) => {
+            let failure = become_helper(&request);
+            drop(taken);
+            discard(engine, &id);
+            Err(failure)
+        }
         None => {
             let container = name.to_owned();
             let no_stdin = !options.interactive;
@@ -124,17 +136,43 @@ fn take(
     };
     // As it is now that nobody else changes it.
     let record = refuse(engine, id, Verb::Start)?;
+    match prepare(engine, id, how, &record, &taken) {
+        Ok(request) => Ok(Some((taken, request))),
+        Err(failure) => {
+            drop(taken);
+            discard(engine, id);
+            Err(failure)
+        }
+    }
+}
+
+/// Removes a container whose end would take it away, and that has not come so far as to have one.
+fn discard(engine: &Engine, id: &ContainerId) {
+    if engine.record(id).is_some_and(|it| it.remove) {
+        // One that somebody else has by now is his. Why it did not start is what is told.
+        drop(engine.remove(id, false, true));
+    }
+}
+
+/// Makes a container ready for its next run.
+fn prepare(
+    engine: &Engine,
+    id: &ContainerId,
+    how: How,
+    record: &EngineRecord,
+    taken: &Taken,
+) -> Result<HelperRequest, Failure> {
     let mut spec = look(engine, id)?.spec;
-    let connected = network::connect_again(engine, &record, &mut spec)?;
+    let connected = network::connect_again(engine, record, &mut spec)?;
     if let Some(connected) = &connected {
         let text = serde_json::to_vec(connected)
             .map_err(|error| Failure::from_error(Exit::BadInput, &error))?;
         let files = [(network::REQUEST, text)];
-        engine.containers.renew(&taken, &spec, &files).map_err(|error| failed(&error))?;
+        engine.containers.renew(taken, &spec, &files).map_err(|error| failed(&error))?;
     }
     let unit = std::env::var(UNIT_VARIABLE).ok();
     if let Some(unit) = &unit {
-        tell_supervisor(engine, &record, unit, id);
+        tell_supervisor(engine, record, unit, id);
     }
     let run = RunOptions {
         streams: Streams {
@@ -150,8 +188,7 @@ fn take(
         supervised: unit.is_some() && !how.background,
         lock: None,
     };
-    let request = taken.request(&engine.containers, run).map_err(|error| failed(&error))?;
-    Ok(Some((taken, request)))
+    taken.request(&engine.containers, run).map_err(|error| failed(&error))
 }
 
 fn look(engine: &Engine, id: &ContainerId) -> Result<Inspection, Failure> {

@@ -84,7 +84,7 @@ fn remove(engine: &Engine, id: &ContainerId, record: Option<&EngineRecord>) -> R
             }
             engine.release(id, record.filter(|it| it.remove).cloned())
         }
-        Err(ContainerError::Running { .. }) => Ok(()),
+        Err(ContainerError::Running { .. } | ContainerError::Held { .. }) => Ok(()),
         Err(error) => Err(failed(&error)),
     }
 }

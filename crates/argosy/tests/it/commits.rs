@@ -149,3 +149,26 @@ fn a_container_that_runs_stands_still_and_goes_on_and_mapped_owners_come_back() 
     });
     assert_eq!(shell(&machine, "big", "busybox stat -c %s /big"), "31457280\n");
 }
+
+#[test]
+fn a_container_goes_on_when_its_commit_is_told_to_end() {
+    let machine = machine();
+    let script = "busybox dd if=/dev/urandom of=/large bs=1M count=128 2>/dev/null; busybox touch /up; \
+                  exec busybox sleep 1000";
+    let line = ["run", "-d", "--network=none", "--name=it", "busybox", "sh", "-c", script];
+    container(&machine, &line).ok();
+    machine
+        .wait("its file", |m| container(m, &["exec", "it", "sh", "-c", "test -e /up"]).code == 0);
+    let state = |m: &Machine| containers(m)[0]["state"].clone();
+    for signal in ["TERM", "INT", "HUP"] {
+        let mut commit = machine.command(&["container", "commit", "it", "large"]).spawn().unwrap();
+        machine.wait("it stands still", |m| state(m) == "Paused");
+        let kill = std::process::Command::new("kill")
+            .args([format!("-{signal}"), commit.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        assert!(!commit.wait().unwrap().success(), "{signal}");
+        assert_eq!(state(&machine), "Running", "{signal}");
+    }
+    container(&machine, &["rm", "-f", "it"]).ok();
+}

@@ -117,6 +117,56 @@ fn a_quadlet_unit_whose_container_is_unhealthy_starts_again() {
 }
 
 #[test]
+fn one_that_is_stopped_for_its_health_has_failed_though_it_ends_well() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::alone();
+    with_busybox(&machine);
+    let text = "[Container]\nImage=busybox\nPull=never\nNetwork=none\n\
+                Exec=sh -c \"trap 'exit 0' TERM; echo up; while :; do busybox sleep 0.05; done\"\n\
+                HealthCmd=test ! -e /ill\nHealthInterval=50ms\nHealthRetries=1\nHealthOnFailure=stop\n\
+                [Service]\nRestart=on-failure\nRestartSec=0\n";
+    started(&machine, "web.container", text);
+    let first = containers(&machine)[0]["id"].clone();
+    machine.run(&["container", "exec", "systemd-web", "busybox", "touch", "/ill"]).ok();
+    machine.wait("the next one", |m| {
+        let all = containers(m);
+        all.iter().any(|it| it["state"] == "Running" && it["id"] != first)
+    });
+    machine.run(&["--local", "stop", "web"]).ok();
+    let status = status(&machine, "web");
+    assert_eq!(
+        (&status["active"], &status["restarts"]),
+        (&"inactive".into(), &1.into()),
+        "{status}"
+    );
+}
+
+#[test]
+fn a_container_that_is_told_to_end_may_fail_its_checks_meanwhile() {
+    let _network = OwnNetwork::enter();
+    let machine = Machine::new();
+    with_busybox(&machine);
+    let script = "trap 'busybox touch /ill; busybox sleep 1; exit 7' TERM; busybox touch /up; \
+                  while :; do busybox sleep 0.05; done";
+    let run = |name: &str| {
+        let health = ["--health-cmd", "test -e /up -a ! -e /ill", "--health-interval", "50ms"];
+        let more = ["--health-retries", "1", "--health-on-failure", "kill", "busybox"];
+        let begin = ["container", "run", "-d", "--network", "none", "--name", name];
+        machine.run(&[&begin[..], &health, &more, &["sh", "-c", script]].concat()).ok();
+        machine.wait("it is well", |m| {
+            let listed = m.run(&["container", "ps", "--filter", "health=healthy", "-q"]).ok();
+            listed.stdout.lines().count() == 1
+        });
+    };
+    run("stopped");
+    machine.run(&["container", "stop", "stopped"]).ok();
+    assert_eq!(machine.run(&["container", "wait", "stopped"]).ok().stdout, "7\n");
+    run("killed");
+    machine.run(&["container", "kill", "--signal", "TERM", "killed"]).ok();
+    assert_eq!(machine.run(&["container", "wait", "killed"]).ok().stdout, "7\n");
+}
+
+#[test]
 fn a_lost_machine_s_container_moves_and_one_with_a_volume_waits_for_its_machine() {
     let mut machines = three();
     machines.iter().for_each(with_busybox);

@@ -102,12 +102,15 @@ fn containers_are_listed_stopped_logged_and_removed_with_dockers_answers() {
     served.machine.wait("its lines", |m| m.run(&["container", "logs", "web"]).stdout == "one\n");
     let logs = served.get("/containers/web/logs?stdout=1&stderr=1&tail=all").is(200);
     assert_eq!(printed(logs.body.as_bytes()), ("one\n".to_owned(), "two\n".to_owned()));
+    let logs = served.get("/containers/web/logs?stdout=1&tail=-1").is(200);
+    assert_eq!(printed(logs.body.as_bytes()).0, "one\n");
     served.get("/containers/web/logs").is(400);
     assert_eq!(served.get("/containers/web/top").json()["Processes"][0][3], "sleep 1000");
     let stats = served.get("/containers/web/stats?stream=0&one-shot=1").is(200).json();
     assert_eq!(stats["name"], "/web");
     served.post("/containers/web/pause").is(204);
     assert_eq!(listed("")[0]["State"], "paused");
+    served.post("/containers/web/start").is(409);
     served.post("/containers/web/unpause").is(204);
     served.post("/containers/web/rename?name=www").is(204);
     served.ask("DELETE", "/containers/www", None).is(409);

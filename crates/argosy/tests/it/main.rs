@@ -11,6 +11,7 @@ mod containers_faults;
 mod demo;
 mod docker;
 mod docker_api;
+mod docker_clients;
 mod docker_files;
 mod docker_served;
 mod engine;

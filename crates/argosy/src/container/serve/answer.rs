@@ -1,6 +1,6 @@
 //! Answers in docker's form: JSON, streams, and errors as `{"message": "..."}`.
 
-use std::convert::Infallible;
+use std::io;
 
 use argosy_container::ContainerError;
 use argosy_image::StoreError;
@@ -19,7 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::system::API_MAX;
 use crate::failure::{Exit, Failure, chain};
 
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// One that breaks off says so by the end of its connection.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) type Answer = Result<Response<Body>, Refusal>;
 
 /// Pieces of a stream that wait for its client; whoever makes them waits then.
@@ -81,9 +82,9 @@ impl From<ContainerError> for Refusal {
     fn from(error: ContainerError) -> Refusal {
         let status = match &error {
             ContainerError::NotFound { .. } => StatusCode::NOT_FOUND,
-            ContainerError::Running { .. } | ContainerError::NotRunning { .. } => {
-                StatusCode::CONFLICT
-            }
+            ContainerError::Running { .. }
+            | ContainerError::Held { .. }
+            | ContainerError::NotRunning { .. } => StatusCode::CONFLICT,
             ContainerError::Refused { .. } => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -114,7 +115,7 @@ impl From<StoreError> for Refusal {
 }
 
 pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 pub(super) fn with_status(status: StatusCode, value: &Value) -> Response<Body> {
@@ -145,7 +146,16 @@ pub(super) fn text(text: &str) -> Response<Body> {
 /// A body whose pieces come as they are made.
 pub(super) fn stream(kind: &'static str) -> (mpsc::Sender<Bytes>, Response<Body>) {
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    let pieces = ReceiverStream::new(receiver).map(|it| Ok::<_, Infallible>(Frame::data(it)));
+    let pieces = ReceiverStream::new(receiver).map(|it| Ok::<_, io::Error>(Frame::data(it)));
+    (sender, typed(Response::new(StreamBody::new(pieces).boxed_unsync()), kind))
+}
+
+/// The same for a body that may break off.
+pub(super) fn fallible_stream(
+    kind: &'static str,
+) -> (mpsc::Sender<io::Result<Bytes>>, Response<Body>) {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let pieces = ReceiverStream::new(receiver).map(|it: io::Result<Bytes>| it.map(Frame::data));
     (sender, typed(Response::new(StreamBody::new(pieces).boxed_unsync()), kind))
 }
 

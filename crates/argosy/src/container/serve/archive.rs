@@ -1,6 +1,7 @@
 //! Files from and to a container, as archives of tar: docker's `cp`. A process of its own does it, which
 //! goes to a mount namespace of its own for containers that do not run.
 
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 
 use super::Server;
-use super::answer::{Answer, Body, Refusal, empty, stream, typed};
+use super::answer::{Answer, Body, Refusal, empty, fallible_stream, typed};
 use super::call::Call;
 use super::child::{command, not_run, why};
 use super::containers::known;
@@ -108,22 +109,42 @@ pub(super) async fn stat(server: &Server, call: &Call, name: &str) -> Answer {
 /// Sends what is at a path.
 pub(super) async fn get(server: &Server, call: &Call, name: &str) -> Answer {
     let (mut child, head) = pack(server, call, name).await?;
-    let (sender, response) = stream("application/x-tar");
+    let (sender, response) = fallible_stream("application/x-tar");
     let response = with_stat(response, &head);
     server.tasks.spawn(async move {
         let Some(mut stdout) = child.stdout.take() else { return };
-        if sender.send(Bytes::from(head)).await.is_err() {
+        if sender.send(Ok(Bytes::from(head))).await.is_err() {
             return;
         }
         let mut bytes = vec![0; CHUNK];
-        while let Ok(length) = stdout.read(&mut bytes).await {
-            let piece = Bytes::copy_from_slice(&bytes[..length]);
-            if length == 0 || sender.send(piece).await.is_err() {
-                break;
+        let broken = loop {
+            match stdout.read(&mut bytes).await {
+                Ok(0) => break why_not_whole(child).await,
+                Ok(length) => {
+                    let piece = Bytes::copy_from_slice(&bytes[..length]);
+                    if sender.send(Ok(piece)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => break Some(error.to_string()),
             }
+        };
+        if let Some(why) = broken {
+            crate::printer::note(&format!("an archive breaks off: {why}"));
+            // The answer has begun: its client is told by an end that is none.
+            drop(sender.send(Err(io::Error::other(why))).await);
         }
     });
     Ok(response)
+}
+
+/// Returns why a process has failed whose output has ended.
+async fn why_not_whole(child: Child) -> Option<String> {
+    match child.wait_with_output().await {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(why(&String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Puts an archive's files below a directory.

@@ -57,7 +57,9 @@ where
         let (sender, response) = stream(kind(tty));
         server.tasks.spawn(async move {
             let (ours, mut theirs) = duplex(CHUNK);
-            let passed = async {
+            let line = Line::Body(ours, sender.clone());
+            // With its end the session hears that its client has left.
+            let passed = async move {
                 let mut bytes = vec![0; CHUNK];
                 while let Ok(length) = theirs.read(&mut bytes).await {
                     let piece = Bytes::copy_from_slice(&bytes[..length]);
@@ -66,7 +68,7 @@ where
                     }
                 }
             };
-            tokio::join!(passed, keeping(place, session(Line::Body(ours))));
+            tokio::join!(passed, keeping(place, session(line)));
         });
         return response;
     }
@@ -106,35 +108,45 @@ pub(super) async fn attach(server: &Arc<Server>, call: Call, name: &str) -> Answ
     let (wanted, tty) = (wanted(&call.query), inspection.spec.process.tty);
     let path = server.engine.containers.attach_path(&id);
     if inspection.state.is_live() {
-        let socket = connect(&path).map_err(|_| {
-            Refusal::conflict(format!(
+        let socket = connect(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Refusal::conflict(format!(
+                "as many have attached to container {name} as its monitor serves"
+            )),
+            _ => Refusal::conflict(format!(
                 "container {name} prints where it was run, and nobody else hears it; what a unit's \
                  container prints is in the journal"
-            ))
+            )),
         })?;
         return Ok(hijacked(server, call, tty, move |line| async move {
+            let Ok(departure) = line.departure() else { return };
             let (from, to) = socket.into_split();
             // Whoever is gone, or has ended, needs no word.
-            drop(both_ways(line, from, to, wanted, tty).await);
+            tokio::select! {
+                passed = both_ways(line, from, to, wanted, tty) => drop(passed),
+                () = departure.wait() => {}
+            }
         }));
     }
     let (begins, server_too) = (server.waiting.enter(&id), Arc::clone(server));
     Ok(hijacked(server, call, tty, move |line| async move {
         let Some(begun) = wait(&server_too, &id, &line, begins).await else { return };
-        let passed = match begun {
-            Begun::Here(stdout, stderr) => {
-                printed_here(line, (stdout, stderr), path, wanted, tty).await
-            }
-            Begun::There => match listening(&path).await {
-                Ok(socket) => {
-                    let (from, to) = socket.into_split();
+        let Ok(departure) = line.departure() else { return };
+        let passed = async {
+            match begun {
+                Begun::Here(stdout, stderr) => {
+                    printed_here(line, (stdout, stderr), path, wanted, tty).await
+                }
+                Begun::There => {
+                    let (from, to) = listening(&path).await?.into_split();
                     both_ways(line, from, to, wanted, tty).await
                 }
-                Err(error) => Err(error),
-            },
+            }
         };
         // Whoever is gone, or has ended, needs no word.
-        drop(passed);
+        tokio::select! {
+            passed = passed => drop(passed),
+            () = departure.wait() => {}
+        }
     }))
 }
 

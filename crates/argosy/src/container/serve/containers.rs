@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use super::super::list::found;
+use super::super::start::EXIT_THERE;
 use super::super::{STOP_GRACE, ids, inspect, options, pod, rename as renaming};
 use super::answer::{Answer, Refusal, done, empty, in_thread, json, with_status};
 use super::call::Call;
@@ -17,7 +18,7 @@ use super::child::{command, not_run, run, run_unseen, why};
 use super::waiting::Begun;
 use super::{Server, listed};
 use crate::args::{ContainerList, Output};
-use crate::container::Engine;
+use crate::container::{Engine, Meant};
 use crate::printer::Printer;
 
 /// Longest grace of a stop: docker's -1 waits for ever, which nobody does.
@@ -27,7 +28,14 @@ const REASON_MAX: u64 = 64 << 10;
 
 /// Finds the container that a client means.
 pub(super) fn find(engine: &Engine, name: &str) -> Result<ContainerId, Refusal> {
-    engine.find(name.trim_start_matches('/')).map_err(|_| Refusal::no_container(name))
+    let wanted = name.trim_start_matches('/');
+    match engine.meant(wanted).map_err(|failure| Refusal::failed(failure.message))? {
+        Meant::One(id) => Ok(id),
+        Meant::Several => {
+            Err(Refusal::bad(format!("{wanted:?} begins the ids of several containers")))
+        }
+        Meant::Nobody => Err(Refusal::no_container(name)),
+    }
 }
 
 /// Finds the container that a client means, and looks what it does.
@@ -100,6 +108,9 @@ pub(super) async fn top(server: &Server, call: &Call, name: &str) -> Answer {
 /// Starts a container. Those who have attached before get all that it prints.
 pub(super) async fn start(server: &Arc<Server>, name: &str) -> Answer {
     let (id, inspection) = known(&server.engine, name).await?;
+    if inspection.state == State::Paused {
+        return Err(Refusal::conflict("cannot start a paused container, try unpause instead"));
+    }
     if inspection.state.is_live() {
         return Ok(empty(StatusCode::NOT_MODIFIED));
     }
@@ -108,6 +119,7 @@ pub(super) async fn start(server: &Arc<Server>, name: &str) -> Answer {
         let ended = run(&server.engine, &["start", "--report", id.as_str()]).await?;
         return match ended.code {
             0 => Ok(done()),
+            code if code == i32::from(EXIT_THERE) => Ok(empty(StatusCode::NOT_MODIFIED)),
             code => Err(not_started(code, &ended.stderr)),
         };
     };
@@ -121,6 +133,12 @@ pub(super) async fn start(server: &Arc<Server>, name: &str) -> Answer {
     let Some((stdout, stderr)) = pipes else {
         return Err(Refusal::failed("the start has no output"));
     };
+    if status.code() == Some(i32::from(EXIT_THERE)) {
+        // Somebody else was faster, and has its output.
+        drop(first.send(Begun::There));
+        waiting.for_each(|it| drop(it.send(Begun::There)));
+        return Ok(empty(StatusCode::NOT_MODIFIED));
+    }
     if !status.success() {
         let mut said = Vec::new();
         // Why it failed is said all the same.
@@ -272,8 +290,11 @@ pub(super) async fn prune(server: &Server, call: &Call) -> Answer {
         let mut removed = Vec::new();
         for id in engine.ids().map_err(Refusal::from)? {
             if is_over(&engine, &id) {
-                engine.remove(&id, false, false)?;
-                removed.push(id);
+                match engine.remove(&id, false, false) {
+                    Ok(()) => removed.push(id),
+                    // The others go all the same.
+                    Err(failure) => crate::printer::note(&failure.message),
+                }
             }
         }
         Ok(json(&json!({ "ContainersDeleted": removed, "SpaceReclaimed": 0 })))

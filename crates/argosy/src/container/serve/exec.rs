@@ -1,7 +1,7 @@
 //! Processes that are executed in a container that runs: asked for first, and started then. What was
 //! asked for lies beside the container's run, and goes with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
-use argosy_container::{ContainerId, ExecSpec, Process, Streams};
+use argosy_container::{ContainerId, ExecSpec, Process, ProcessName, Streams};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,6 +44,9 @@ const KEPT: Duration = Duration::from_secs(300);
 /// Processes of a container's run that are known: some each second, for as long as they are kept.
 const ASKED_MAX: usize = 4096;
 
+/// docker's word of a process whose end nobody saw.
+const LOST: i32 = 255;
+
 /// A process that was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Asked {
@@ -53,13 +56,27 @@ struct Asked {
     error: bool,
     begun: bool,
     /// The helper, which is its parent.
-    pid: Option<u32>,
+    helper: Option<ProcessName>,
     code: Option<i32>,
 }
 
-/// Terminals of processes that run, each with its helper's number.
+impl Asked {
+    /// Tells whether it has begun and nobody has noted its end yet, nor ever will: `is_own` if this
+    /// server waits for it. One that another server has waited for has ended with its helper.
+    fn runs(&self, is_own: bool) -> bool {
+        let is_there = || is_own || self.helper.is_some_and(|it| it.is_alive());
+        self.begun && self.code.is_none() && is_there()
+    }
+}
+
+/// What this server knows of processes that it has begun.
 #[derive(Default)]
-pub(super) struct Sessions(Lock<BTreeMap<String, (OwnedFd, u32)>>);
+pub(super) struct Sessions {
+    /// Terminals of those that run, each with its helper's number.
+    terminals: Lock<BTreeMap<String, (OwnedFd, u32)>>,
+    /// Those whose ends it notes.
+    own: Lock<BTreeSet<String>>,
+}
 
 /// Where it lies what was asked for.
 fn place(engine: &Engine, id: &str) -> Result<(ContainerId, PathBuf), Refusal> {
@@ -132,30 +149,30 @@ pub(super) async fn create(server: &Server, call: Call, name: &str) -> Answer {
         output: body.attach_stdout,
         error: body.attach_stderr,
         begun: false,
-        pid: None,
+        helper: None,
         code: None,
     };
     let exec = format!("{id}{}", random_hex::<OWN_BYTES>()?);
     let (_, path) = place(engine, &exec)?;
-    forget(&path)?;
+    forget(server, &id, &path)?;
     write(&path, &asked)?;
     Ok(with_status(StatusCode::CREATED, &json!({ "Id": exec })))
 }
 
 /// Forgets processes that ended a while ago, and those that nobody has started since they were asked
 /// for; refuses to keep more than there may be.
-fn forget(new: &Path) -> Result<(), Refusal> {
+fn forget(server: &Server, container: &ContainerId, new: &Path) -> Result<(), Refusal> {
     let mut kept = 0;
     for entry in new.parent().and_then(|it| fs::read_dir(it).ok()).into_iter().flatten().flatten() {
         let path = entry.path();
-        let is_one = entry.file_name().to_string_lossy().starts_with(ASKED);
-        if !is_one {
-            continue;
-        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let own = name.strip_prefix(ASKED).and_then(|it| it.strip_suffix(".json"));
+        let Some(own) = own else { continue };
+        let is_own = server.sessions.own().contains(&format!("{container}{own}"));
         let age =
             entry.metadata().and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok());
         let asked = fs::read(&path).ok().and_then(|it| serde_json::from_slice::<Asked>(&it).ok());
-        let runs = asked.is_some_and(|it| it.begun && it.code.is_none());
+        let runs = asked.is_some_and(|it| it.runs(is_own));
         if !runs && age.is_some_and(|age| age > KEPT) {
             // Somebody else may have been faster.
             drop(fs::remove_file(&path));
@@ -174,16 +191,20 @@ fn forget(new: &Path) -> Result<(), Refusal> {
 }
 
 pub(super) fn inspect(server: &Server, id: &str) -> Answer {
+    // First: one that ends meanwhile is noted before it is forgotten here.
+    let is_own = server.sessions.own().contains(id);
     let (container, _, asked) = read(&server.engine, id)?;
+    let runs = asked.runs(is_own);
     let process = &asked.spec.process;
     let (program, arguments) =
         process.args.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
     Ok(json(&json!({
         "ID": id,
         "ContainerID": container,
-        "Running": asked.begun && asked.code.is_none(),
-        "ExitCode": asked.code,
-        "Pid": asked.pid.unwrap_or(0),
+        "Running": runs,
+        // Nobody saw the end of one whose server and helper are gone.
+        "ExitCode": asked.code.or((asked.begun && !runs).then_some(LOST)),
+        "Pid": asked.helper.map_or(0, |it| it.pid),
         "CanRemove": false,
         "DetachKeys": "",
         "OpenStdin": asked.input,
@@ -211,38 +232,74 @@ pub(super) async fn start(server: &Arc<Server>, mut call: Call, id: &str) -> Ans
     let tty = asked.spec.process.tty;
     // Of two who start it at once, one does.
     fs::File::create_new(path.with_extension(BEGUN)).map_err(|_| started())?;
-    let streams = Streams { interactive: asked.input && !is_left, attachable: false };
+    let streams = Streams { interactive: asked.input && !is_left, attachable: !is_left };
     let request = server.engine.containers.exec_request(&container, &asked.spec, streams)?;
     let mut command = Command::from(helper(&request)?);
     let terminal = prepare(&mut command, &asked, is_left)
         .map_err(|error| Refusal::failed(format!("cannot make the process's streams: {error}")))?;
     let mut child = command.spawn().map_err(|error| not_run(&error))?;
     drop(command);
-    (asked.begun, asked.pid) = (true, child.id());
+    let number = child.id().and_then(|it| i32::try_from(it).ok());
+    (asked.begun, asked.helper) = (true, number.and_then(ProcessName::of));
+    let noting = Noting::begin(server, id);
     write(&path, &asked)?;
     if is_left {
-        server.tasks.spawn(async move { ended(&mut child, path, asked).await });
+        server.tasks.spawn(async move {
+            ended(&mut child, path, asked).await;
+            drop(noting);
+        });
         return Ok(empty(StatusCode::OK));
     }
     let (server_too, id) = (Arc::clone(server), id.to_owned());
     Ok(hijacked(server, call, tty, move |line| async move {
+        let departure = line.departure();
         let (input, output) = split(line);
         let output = Mutex::new(output);
-        match terminal {
-            Some(Terminal { from, to, own }) => {
-                if let Some(number) = child.id() {
-                    server_too.sessions.lock().insert(id.clone(), (own, number));
+        let passed = async {
+            match terminal {
+                Some(Terminal { from, to, own }) => {
+                    if let Some(number) = child.id() {
+                        server_too.sessions.terminals().insert(id.clone(), (own, number));
+                    }
+                    at_terminal((input, &output), (from, to), asked.input).await;
                 }
-                at_terminal((input, &output), (from, to), asked.input).await;
-                server_too.sessions.lock().remove(&id);
+                None => drop(at_pipes((input, &output), &mut child).await),
             }
-            // As with docker, the process goes on when its client has left.
-            None => drop(at_pipes((input, &output), &mut child).await),
+        };
+        // As with docker, the process goes on when its client has left: what it prints then its helper
+        // takes, and passes to nobody.
+        match departure {
+            Ok(departure) => tokio::select! {
+                () = passed => {}
+                () = departure.wait() => {}
+            },
+            Err(_) => passed.await,
         }
+        server_too.sessions.terminals().remove(&id);
         // A client asks for the exit status as soon as nothing more comes.
         ended(&mut child, path, asked).await;
+        drop(noting);
         drop(output.into_inner().shutdown().await);
     }))
+}
+
+/// For as long as this server waits for the end of a process, and notes it.
+struct Noting {
+    server: Arc<Server>,
+    id: String,
+}
+
+impl Noting {
+    fn begin(server: &Arc<Server>, id: &str) -> Noting {
+        server.sessions.own().insert(id.to_owned());
+        Noting { server: Arc::clone(server), id: id.to_owned() }
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.server.sessions.own().remove(&self.id);
+    }
 }
 
 /// Reads the body of a request whose connection goes on.
@@ -280,7 +337,7 @@ fn prepare(
 /// Waits for the end of a process and notes it.
 async fn ended(child: &mut Child, path: PathBuf, asked: Asked) {
     let code = child.wait().await.ok().and_then(|it| it.code());
-    let asked = Asked { code: Some(code.unwrap_or(i32::from(u8::MAX))), ..asked };
+    let asked = Asked { code: Some(code.unwrap_or(LOST)), ..asked };
     // With the container's run it is gone, and nobody asks.
     if path.exists() {
         drop(write(&path, &asked));
@@ -344,7 +401,7 @@ async fn at_pipes((mut input, output): Sides<'_>, child: &mut Child) -> std::io:
 pub(super) fn resize(server: &Server, call: &Call, id: &str) -> Answer {
     read(&server.engine, id)?;
     let size = size(&call.query)?;
-    let sessions = server.sessions.lock();
+    let sessions = server.sessions.terminals();
     let Some((terminal, number)) = sessions.get(id) else {
         return Err(Refusal::conflict(format!("exec {id} has no terminal, or does not run")));
     };
@@ -360,7 +417,11 @@ pub(super) fn resize(server: &Server, call: &Call, id: &str) -> Answer {
 }
 
 impl Sessions {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (OwnedFd, u32)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn terminals(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (OwnedFd, u32)>> {
+        self.terminals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

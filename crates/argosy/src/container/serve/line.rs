@@ -2,8 +2,10 @@
 //! still there.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::upgrade::Upgraded;
@@ -11,13 +13,46 @@ use hyper_util::rt::TokioIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// How often it is looked whether a client is still there that says nothing and is told nothing.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One connection.
 pub(super) enum Line {
     /// The client's own, and what of it was read with its request.
     Client(Bytes, UnixStream),
-    /// To the body of an answer, for a client that does not ask for the connection.
-    Body(DuplexStream),
+    /// To the body of an answer, for a client that does not ask for the connection; the other is what
+    /// the pieces of the body go to.
+    Body(DuplexStream, mpsc::Sender<Bytes>),
+}
+
+/// What tells of a line that its client has left, while the line itself is at work.
+pub(super) enum Departure {
+    Client(OwnedFd),
+    Body(mpsc::Sender<Bytes>),
+}
+
+impl Departure {
+    /// Waits until the client has left.
+    pub(super) async fn wait(self) {
+        match self {
+            Departure::Client(stream) => {
+                while !is_shut(&stream) {
+                    sleep(LOOK).await;
+                }
+            }
+            Departure::Body(sender) => sender.closed().await,
+        }
+    }
+}
+
+/// Tells whether a socket is closed in both directions.
+fn is_shut(stream: &impl AsFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut list = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut list, Some(&now)).is_ok() && list[0].revents().contains(PollFlags::HUP)
 }
 
 impl Line {
@@ -30,10 +65,18 @@ impl Line {
 
     /// Tells whether nobody is at the other end any more: one that only says nothing more is there.
     pub(super) fn is_left(&self) -> bool {
-        let Line::Client(_, stream) = self else { return false };
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut list = [PollFd::new(stream, PollFlags::empty())];
-        poll(&mut list, Some(&now)).is_ok() && list[0].revents().contains(PollFlags::HUP)
+        match self {
+            Line::Client(_, stream) => is_shut(stream),
+            Line::Body(_, sender) => sender.is_closed(),
+        }
+    }
+
+    /// Returns what tells when the client has left.
+    pub(super) fn departure(&self) -> io::Result<Departure> {
+        Ok(match self {
+            Line::Client(_, stream) => Departure::Client(stream.as_fd().try_clone_to_owned()?),
+            Line::Body(_, sender) => Departure::Body(sender.clone()),
+        })
     }
 }
 
@@ -51,7 +94,7 @@ impl AsyncRead for Line {
                 Poll::Ready(Ok(()))
             }
             Line::Client(_, stream) => Pin::new(stream).poll_read(context, buffer),
-            Line::Body(stream) => Pin::new(stream).poll_read(context, buffer),
+            Line::Body(stream, _) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -64,21 +107,21 @@ impl AsyncWrite for Line {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Line::Client(_, stream) => Pin::new(stream).poll_write(context, bytes),
-            Line::Body(stream) => Pin::new(stream).poll_write(context, bytes),
+            Line::Body(stream, _) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Client(_, stream) => Pin::new(stream).poll_flush(context),
-            Line::Body(stream) => Pin::new(stream).poll_flush(context),
+            Line::Body(stream, _) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Client(_, stream) => Pin::new(stream).poll_shutdown(context),
-            Line::Body(stream) => Pin::new(stream).poll_shutdown(context),
+            Line::Body(stream, _) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }
@@ -99,8 +142,10 @@ mod tests {
         line.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "behind");
         assert!(!line.is_left());
+        let departure = line.departure().unwrap();
         line.write_all(b"answer").await.unwrap();
         drop(theirs);
         assert!(line.is_left());
+        departure.wait().await;
     }
 }

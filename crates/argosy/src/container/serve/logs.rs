@@ -27,7 +27,11 @@ pub(super) async fn logs(server: &Server, call: &Call, name: &str) -> Answer {
         follow: query.is_on("follow"),
         tail: match query.get("tail") {
             None | Some("all") => Tail::All,
-            Some(_) => Tail::Last(query.number("tail")?.unwrap_or(0)),
+            // docker's -1 is all.
+            Some(_) => query
+                .number::<i64>("tail")?
+                .and_then(|it| usize::try_from(it).ok())
+                .map_or(Tail::All, Tail::Last),
         },
         timestamps: query.is_on("timestamps"),
         since: time("since"),

@@ -35,11 +35,11 @@ pub(super) fn words(
     said.say("http-proxy", "false");
     name.into_iter().for_each(|it| said.say("name", it));
     platform.into_iter().for_each(|it| said.say("platform", it));
-    for (key, value) in config.iter().filter(|(_, value)| !is_nothing(value)) {
+    for (key, value) in config.iter().filter(|(key, value)| says(key, value)) {
         of_config(&mut said, key, value)?;
     }
     let host = body["HostConfig"].as_object().unwrap_or(&empty);
-    for (key, value) in host.iter().filter(|(_, value)| !is_nothing(value)) {
+    for (key, value) in host.iter().filter(|(key, value)| says(key, value)) {
         of_host_config(&mut said, key, value)?;
     }
     networks(&mut said, host, &body["NetworkingConfig"])?;
@@ -58,6 +58,14 @@ fn is_nothing(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         Value::Bool(true) => false,
     }
+}
+
+/// Tells whether a field of a body says something: of some, nothing is something else than what is so
+/// without it.
+fn says(key: &str, value: &Value) -> bool {
+    const SAID_BY_NOTHING: [&str; 4] =
+        ["StopTimeout", "MemorySwappiness", "MaskedPaths", "ReadonlyPaths"];
+    !is_nothing(value) || (SAID_BY_NOTHING.contains(&key) && !value.is_null())
 }
 
 fn wrong(key: &str) -> Refusal {
@@ -129,7 +137,17 @@ fn of_config(said: &mut Words, key: &str, value: &Value) -> Result<(), Refusal> 
         "User" => plain(said, "user", key, value)?,
         "Tty" => plain(said, "tty", key, value)?,
         "OpenStdin" => plain(said, "interactive", key, value)?,
-        "Env" => each(said, "env", key, value)?,
+        "Env" => {
+            for variable in list(key, value)? {
+                match variable.contains('=') {
+                    true => said.say("env", variable),
+                    // It would be the server's own. docker takes the image's away then.
+                    false => said.notes.push(format!(
+                        "the variable {variable} has no value, and is left out: one of the image's stays"
+                    )),
+                }
+            }
+        }
         "WorkingDir" => plain(said, "workdir", key, value)?,
         "Labels" => pairs(said, "label", key, value)?,
         "StopSignal" => plain(said, "stop-signal", key, value)?,
@@ -266,6 +284,13 @@ fn of_host_config_rarely(said: &mut Words, key: &str, value: &Value) -> Result<(
         return Ok(());
     }
     match key {
+        // docker's client says so for systempaths=unconfined.
+        "MaskedPaths" | "ReadonlyPaths" if is_nothing(value) => {
+            let message = format!(
+                "argosy cannot take HostConfig.{key} as an empty list: say security-opt unmask=ALL"
+            );
+            Err(Refusal::bad(message))
+        }
         // Paths that are hidden by default, said once more.
         "MaskedPaths" | "ReadonlyPaths" => {
             said.notes.push(format!("{key} is left as it is by default"));
@@ -434,6 +459,23 @@ mod tests {
     fn said(body: Value) -> Result<String, String> {
         let words = words(Some("web"), None, &body).map_err(|it| it.message)?;
         Ok(words.words[1..].join(" "))
+    }
+
+    #[test]
+    fn nothing_may_say_something() {
+        let of = |config: Value| said(config).unwrap_or_else(|why| why);
+        let host =
+            |key: &str, value: Value| of(json!({ "Image": "i", "HostConfig": { key: value } }));
+        assert!(of(json!({ "Image": "i", "StopTimeout": 0 })).contains("--stop-timeout=0"));
+        assert!(!of(json!({ "Image": "i", "StopTimeout": null })).contains("stop-timeout"));
+        assert!(host("MemorySwappiness", json!(0)).contains("HostConfig.MemorySwappiness"));
+        assert!(host("MaskedPaths", json!([])).contains("unmask=ALL"));
+        assert!(host("ReadonlyPaths", json!([])).contains("unmask=ALL"));
+        // The server's own variables are nobody else's.
+        let body = json!({ "Image": "i", "Env": ["HOME", "A=b"] });
+        let words = words(None, None, &body).unwrap();
+        assert!(words.words.contains(&"--env=A=b".to_owned()) && words.notes[0].contains("HOME"));
+        assert!(!words.words.iter().any(|it| it.contains("HOME")));
     }
 
     #[test]

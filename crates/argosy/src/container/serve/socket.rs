@@ -47,9 +47,18 @@ pub(super) async fn bind(path: &Path) -> Result<Bound, Failure> {
             return Err(cannot(&"there is something else that is no socket")
                 .with_help("remove it, or name another path with --listen"));
         }
-        // docker itself, for example, which takes no lock of ours.
-        Ok(_) if UnixStream::connect(path).await.is_ok() => return Err(used()),
-        Ok(_) => fs::remove_file(path).map_err(|error| cannot(&error))?,
+        Ok(_) => match UnixStream::connect(path).await {
+            // docker itself, for example, which takes no lock of ours.
+            Ok(_) => return Err(used()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(|error| cannot(&error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Somebody may well listen, who has no room just now.
+            Err(error) => {
+                return Err(cannot(&format!("it cannot be told whether it is used: {error}")));
+            }
+        },
     }
     // From its first moment on; nothing else of this process makes files yet.
     let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(!MODE & 0o777));
