@@ -237,8 +237,12 @@ impl Store {
     }
 }
 
-/// Images hold setuid programs and device nodes, so nobody else may come near them.
+/// Images hold setuid programs and device nodes, so nobody else may come near them. What is above them
+/// is everybody's to pass: other users' proxies read what is beside them.
 fn make_private(root: &Path) -> Result<(), StoreError> {
+    if let Some(above) = root.parent() {
+        std::fs::create_dir_all(above).map_err(failed("make", above))?;
+    }
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(root).map_err(failed("make", root))?;
     let found = std::fs::metadata(root).map_err(failed("look at", root))?;

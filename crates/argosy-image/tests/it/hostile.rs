@@ -430,7 +430,10 @@ fn device_nodes_are_left_out_where_they_are_not_allowed() {
     let folder = folder();
     let mut privileges = argosy_image::Privileges::ROOT;
     privileges.devices = false;
-    let store = Store::open_with(folder.path().join("images"), limits(), privileges).unwrap();
+    let data = folder.path().join("data");
+    let store = Store::open_with(data.join("images"), limits(), privileges).unwrap();
+    let mode = std::fs::metadata(data).unwrap().mode();
+    assert_ne!(mode & 0o001, 0, "what is above it is everybody's to pass: {mode:o}");
     let image = try_pull(&store, &fake.name("app")).unwrap();
     let names: Vec<_> = std::fs::read_dir(&image.layers[0])
         .unwrap()
