@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// One machine's images.
 struct Images {
@@ -149,11 +150,12 @@ fn failures_say_whose_they_are() {
     assert!(error.contains("unknown field"), "{error}");
 }
 
-/// Debian's docker-registry.
+/// Debian's docker-registry, and what it writes about requests.
 pub(crate) struct Registry {
     child: Child,
     pub(crate) address: String,
-    _folder: tempfile::TempDir,
+    pub(crate) log: Arc<Mutex<Vec<String>>>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Registry {
@@ -161,7 +163,8 @@ impl Registry {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:0\n",
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+             http:\n  addr: 127.0.0.1:0\n",
             folder.path().join("storage").display()
         );
         std::fs::write(&config, text).unwrap();
@@ -171,17 +174,27 @@ impl Registry {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .env("OTEL_TRACES_EXPORTER", "none")
             .spawn()
-            .unwrap();
+            .expect("docker-registry (Debian package docker-registry) is installed");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
-            let line = lines.next().unwrap().unwrap();
+            let line = lines.next().expect("docker-registry says where it listens").unwrap();
             if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split(['"', ' ']).next().unwrap().to_owned();
+                break rest.split(['"', ' ', ',']).next().unwrap().to_owned();
             }
         };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, _folder: folder }
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line));
+        });
+        Self { child, address, log, folder }
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
 
+use crate::image::Registry;
 use crate::machine::{Machine, PATIENCE, Ran};
 use crate::three_machines::cluster;
 
@@ -18,59 +17,25 @@ const NOBODY: &str = "65534";
 const LAYER_BYTES: usize = 3 << 20;
 const LAYERS: usize = 3;
 
-/// Debian's docker-registry, and what it writes about requests.
-struct Registry {
-    child: Child,
-    address: String,
-    log: Arc<Mutex<Vec<String>>>,
-    folder: tempfile::TempDir,
+/// A registry with an image of several layers, `HOST/team/app:1`.
+struct WithImage {
+    registry: Registry,
 }
 
-impl Registry {
-    /// Starts one with an image of several layers, `HOST/team/app:1`.
-    fn with_image() -> Registry {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("config.yml");
-        let storage = folder.path().join("storage");
-        let text = format!(
-            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-             http:\n  addr: 127.0.0.1:0\n",
-            storage.display()
-        );
-        fs::write(&config, text).unwrap();
-        let mut child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .spawn()
-            .expect("docker-registry (Debian package docker-registry) is installed");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("docker-registry says where it listens").unwrap();
-            if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split(['"', ' ', ',']).next().unwrap().to_owned();
-            }
-        };
-        let log: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line));
-        });
-        let registry = Registry { child, address, log, folder };
-        registry.push_image();
-        registry
+impl WithImage {
+    fn start() -> WithImage {
+        let started = WithImage { registry: Registry::start() };
+        started.push_image();
+        started
     }
 
     fn push_image(&self) {
-        let layout = self.folder.path().join("layout");
+        let layout = self.registry.folder.path().join("layout");
         let image = format!("{}:app", layout.display());
         run("umoci", &["init", "--layout", layout.to_str().unwrap()]);
         run("umoci", &["new", "--image", &image]);
         for number in 0..LAYERS {
-            let file = self.folder.path().join(format!("data-{number}"));
+            let file = self.registry.folder.path().join(format!("data-{number}"));
             let mut random = vec![0; LAYER_BYTES];
             rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())
                 .unwrap();
@@ -84,13 +49,13 @@ impl Registry {
     }
 
     fn name(&self) -> String {
-        format!("{}/team/app:1", self.address)
+        format!("{}/team/app:1", self.registry.address)
     }
 
     /// How often each path was got.
     fn gets(&self) -> BTreeMap<String, usize> {
         let mut gets = BTreeMap::new();
-        for line in self.log.lock().unwrap().iter() {
+        for line in self.registry.log.lock().unwrap().iter() {
             let value = |key: &str| {
                 let rest = line.split_once(&format!("{key}="))?.1;
                 Some(rest.trim_start_matches('"').split(['"', ' ']).next()?.to_owned())
@@ -103,19 +68,6 @@ impl Registry {
             *gets.entry(value("http.request.uri").unwrap()).or_default() += 1;
         }
         gets
-    }
-
-    fn end(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -152,13 +104,13 @@ fn blobs(machine: &Machine) -> Vec<String> {
 
 #[test]
 fn the_registry_is_asked_once_and_not_needed_for_what_a_machine_has() {
-    let mut registry = Registry::with_image();
-    let name = registry.name();
+    let mut published = WithImage::start();
+    let name = published.name();
     let machines = cluster(4);
-    let pushed = registry.gets();
+    let pushed = published.gets();
     let said = pull_at_once(&machines[..3], &name);
     let gets: BTreeMap<String, usize> =
-        registry.gets().into_iter().filter(|(path, _)| !pushed.contains_key(path)).collect();
+        published.gets().into_iter().filter(|(path, _)| !pushed.contains_key(path)).collect();
     let asked = gets.iter().filter(|(path, _)| path.contains("/blobs/"));
     assert_eq!(asked.count(), LAYERS + 1, "layers and configuration: {gets:?}");
     assert!(gets.values().all(|count| *count == 1), "each once: {gets:?}");
@@ -167,7 +119,7 @@ fn the_registry_is_asked_once_and_not_needed_for_what_a_machine_has() {
     assert_eq!(from_machines, 2 * LAYERS, "{}", all(&said));
 
     // Without the registry: a worker that has nothing, by a command and by a container.
-    registry.end();
+    published.registry.end();
     let refused = machines[3].run(&["pull", &name]);
     assert_eq!(
         refused.code, 75,
@@ -241,12 +193,12 @@ fn whoever_is_killed_while_it_asks_the_registry_is_followed_by_another() {
 
 #[test]
 fn a_new_leader_hears_what_there_is_and_a_lost_machine_is_not_asked() {
-    let mut registry = Registry::with_image();
-    let name = registry.name();
+    let mut published = WithImage::start();
+    let name = published.name();
     let mut machines = cluster(4);
     machines[0].run(&["pull", &name]).ok();
     machines[3].run(&["pull", &name]).ok();
-    registry.end();
+    published.registry.end();
     // It leads, and has the image.
     let leader = machines[1].json(&["cluster", "status"])["cluster"]["leader"].clone();
     assert_eq!(leader, "m1");
